@@ -1,0 +1,129 @@
+//! What a kind of connector offers: sources and sinks made from a definition.
+//!
+//! A definition is checked when it is declared ([`Connector::declare_source`]: options, columns,
+//! nothing from outside) and opened when a query starts ([`Connector::open_source`]).
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::datatypes::{FieldRef, SchemaRef};
+use async_trait::async_trait;
+
+use crate::clock::Clock;
+use crate::format::{BadDataPolicy, FormatSpec};
+use crate::options::OptionReader;
+use crate::sink::Sink;
+use crate::source::{Source, SourceJournal};
+use crate::{Error, Result};
+
+/// A column that does not come out of the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetadataColumn {
+    /// The column as the user named and typed it.
+    pub field: FieldRef,
+    /// What it holds: `key`, `topic`, `partition`, `offset`, `timestamp`, `timestamp_type`,
+    /// `headers`, or what else the connector knows.
+    pub from: String,
+}
+
+/// A source as declared.
+#[derive(Debug, Clone)]
+pub struct SourceDefinition {
+    /// The user's name of it.
+    pub name: String,
+    /// Payload columns; `None` if none were declared and the connector knows its own.
+    pub payload: Option<SchemaRef>,
+    /// Metadata columns.
+    pub metadata: Vec<MetadataColumn>,
+    /// How the payload is encoded, if it was said.
+    pub format: Option<FormatSpec>,
+    /// What to do with bad records.
+    pub bad_data: BadDataPolicy,
+}
+
+/// A sink as declared.
+#[derive(Debug, Clone)]
+pub struct SinkDefinition {
+    /// The user's name of it.
+    pub name: String,
+    /// Columns; `None` takes what the query gives.
+    pub schema: Option<SchemaRef>,
+    /// Columns of the PRIMARY KEY.
+    pub primary_key: Vec<String>,
+    /// How rows are encoded, if it was said.
+    pub format: Option<FormatSpec>,
+}
+
+/// What a source may use of the query that opens it.
+#[derive(Debug, Clone)]
+pub struct SourceContext {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// A list in the query's checkpoint.
+    pub journal: Arc<dyn SourceJournal>,
+    /// How the source will be read.
+    pub use_of: SourceUse,
+}
+
+/// How a source will be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceUse {
+    /// Once from the start to the end of now.
+    BoundedRead,
+    /// Epoch by epoch.
+    Stream,
+}
+
+/// A declared source, ready to be opened as often as queries want it.
+#[async_trait]
+pub trait DeclaredSource: Debug + Send + Sync {
+    /// Payload columns, then metadata columns.
+    fn schema(&self) -> SchemaRef;
+    /// How much an epoch may read, as the options say.
+    fn limits(&self) -> crate::source::EpochLimits;
+    /// Opens it for one query.
+    async fn open(&self, context: SourceContext) -> Result<Arc<dyn Source>>;
+}
+
+/// A declared sink, ready to be opened as often as queries want it.
+pub trait DeclaredSink: Debug + Send + Sync {
+    /// Makes the sink of one query.
+    fn open(&self) -> Result<Arc<dyn Sink>>;
+}
+
+/// A kind of connector.
+pub trait Connector: Debug + Send + Sync {
+    /// The name users write: `kafka`, `filesystem`.
+    fn name(&self) -> &'static str;
+
+    /// Other names for it.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Checks a source's definition and options; takes every option it knows.
+    fn declare_source(
+        &self,
+        definition: SourceDefinition,
+        options: &mut OptionReader,
+    ) -> Result<Arc<dyn DeclaredSource>> {
+        let _ = (definition, options);
+        Err(Error::unsupported(format!(
+            "connector \"{}\" cannot be a source",
+            self.name()
+        )))
+    }
+
+    /// Checks a sink's definition and options; takes every option it knows.
+    fn declare_sink(
+        &self,
+        definition: SinkDefinition,
+        options: &mut OptionReader,
+    ) -> Result<Arc<dyn DeclaredSink>> {
+        let _ = (definition, options);
+        Err(Error::unsupported(format!(
+            "connector \"{}\" cannot be a sink",
+            self.name()
+        )))
+    }
+}

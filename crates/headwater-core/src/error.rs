@@ -1,0 +1,395 @@
+//! The one error type of headwater, chosen by what the user must do next.
+//!
+//! A message is lower case without a full stop and names the object by kind and quoted name;
+//! `detail` and `hint` are sentences. `Display` prints the message alone; [`Error::report`] prints
+//! everything, with the place in the SQL when there is one.
+
+use std::error::Error as StdError;
+use std::fmt::{self, Write as _};
+
+use datafusion_common::DataFusionError;
+
+/// `Result` with headwater's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the user must do about an [`Error`]. A new kind needs a decision record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The text is not SQL: mend the text. A retry cannot help.
+    Syntax,
+    /// The statement cannot be right as it stands: change the query. A retry cannot help.
+    Plan,
+    /// The statement is right and headwater cannot do it: rewrite it. A retry cannot help.
+    Unsupported,
+    /// An option or setting is unknown or has a bad value: change it. A retry cannot help.
+    Configuration,
+    /// A source could not be read: look at the outside system. A retry may help.
+    Source,
+    /// A record could not be decoded: mend the producer or choose a `bad_data` policy.
+    BadData,
+    /// Rows that the checkpoint counts on are gone from the source: decide about the loss.
+    DataLoss,
+    /// A sink could not be written: look at the outside system. A retry may help.
+    Sink,
+    /// A recovery file is damaged or does not fit the query: restore it or start anew.
+    Checkpoint,
+    /// Another instance owns the checkpoint or the transactional id: stop one of the two.
+    Conflict,
+    /// A limit of memory, disk or time was reached: give more or ask for less.
+    Resource,
+    /// A bug in headwater: report it.
+    Internal,
+}
+
+impl ErrorKind {
+    /// Whether running the same thing again may succeed without a change by the user.
+    pub fn is_retryable(self) -> bool {
+        match self {
+            ErrorKind::Source | ErrorKind::Sink => true,
+            ErrorKind::Syntax
+            | ErrorKind::Plan
+            | ErrorKind::Unsupported
+            | ErrorKind::Configuration
+            | ErrorKind::BadData
+            | ErrorKind::DataLoss
+            | ErrorKind::Checkpoint
+            | ErrorKind::Conflict
+            | ErrorKind::Resource
+            | ErrorKind::Internal => false,
+        }
+    }
+}
+
+/// A place in a SQL text; lines and columns count from 1, `end` is exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Line of the first character.
+    pub line: u64,
+    /// Column of the first character.
+    pub column: u64,
+    /// Line of the character after the last.
+    pub end_line: u64,
+    /// Column of the character after the last.
+    pub end_column: u64,
+}
+
+/// Everything headwater can say about what went wrong.
+#[derive(Debug)]
+pub struct Error(Box<ErrorParts>);
+
+#[derive(Debug)]
+struct ErrorParts {
+    kind: ErrorKind,
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+    span: Option<Span>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+macro_rules! constructors {
+    ($($(#[$doc:meta])* $name:ident => $kind:ident),+ $(,)?) => {
+        $( $(#[$doc])* pub fn $name(message: impl Into<String>) -> Self { Self::new(ErrorKind::$kind, message) } )+
+    };
+}
+
+impl Error {
+    /// An error of the given kind; the message is lower case without a full stop.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error(Box::new(ErrorParts {
+            kind,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            span: None,
+            source: None,
+        }))
+    }
+
+    constructors! {
+        /// The text is not SQL.
+        syntax => Syntax,
+        /// The query cannot be right as it stands.
+        plan => Plan,
+        /// The query is right but beyond what headwater does.
+        unsupported => Unsupported,
+        /// An option or setting is wrong.
+        configuration => Configuration,
+        /// A source could not be read.
+        source_failed => Source,
+        /// A record could not be decoded.
+        bad_data => BadData,
+        /// Rows the checkpoint counts on are gone.
+        data_loss => DataLoss,
+        /// A sink could not be written.
+        sink_failed => Sink,
+        /// A recovery file is damaged or does not fit.
+        checkpoint => Checkpoint,
+        /// Another instance is in the way.
+        conflict => Conflict,
+        /// A limit was reached.
+        resource => Resource,
+        /// A broken invariant of headwater itself.
+        internal => Internal,
+    }
+
+    /// Adds a sentence that explains the message.
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds a sentence that says what to do.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the place in the SQL text, unless one is known already.
+    pub fn with_span(mut self, span: Option<Span>) -> Self {
+        self.0.span = self.0.span.or(span);
+        self
+    }
+
+    /// Adds the error that caused this one.
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What the user must do.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The message alone.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The sentence that explains, if there is one.
+    pub fn detail(&self) -> Option<&str> {
+        self.0.detail.as_deref()
+    }
+
+    /// The sentence that says what to do, if there is one.
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// The place in the SQL text, if it is known.
+    pub fn span(&self) -> Option<Span> {
+        self.0.span
+    }
+
+    /// Takes headwater's own error out of DataFusion's, or classifies DataFusion's by its root.
+    pub fn from_datafusion(error: DataFusionError) -> Self {
+        match unwrap_own(error) {
+            Ok(own) => own,
+            Err(error) => classify(&error),
+        }
+    }
+
+    /// The whole text for a person: message, the place in `sql` (named `file`) with a caret,
+    /// causes, detail and hint. Ends without a line feed.
+    pub fn report(&self, file: &str, sql: Option<&str>) -> String {
+        let mut out = format!("error: {}", self.0.message);
+        if let (Some(span), Some(sql)) = (self.0.span, sql) {
+            write_place(&mut out, span, file, sql, self.0.detail.as_deref());
+        } else if let Some(detail) = &self.0.detail {
+            let _ = write!(out, "\ndetail: {detail}");
+        }
+        let mut cause = self.0.source.as_deref().map(|e| e as &dyn StdError);
+        while let Some(error) = cause {
+            let _ = write!(out, "\ncaused by: {error}");
+            cause = error.source();
+        }
+        if let Some(hint) = &self.0.hint {
+            let _ = write!(out, "\nhint: {hint}");
+        }
+        out
+    }
+}
+
+/// Draws `--> file:line:column`, the line and a caret run, as compilers do.
+fn write_place(out: &mut String, span: Span, file: &str, sql: &str, detail: Option<&str>) {
+    let _ = write!(out, "\n  --> {file}:{}:{}", span.line, span.column);
+    let line_index = usize::try_from(span.line.saturating_sub(1)).unwrap_or(usize::MAX);
+    let Some(text) = sql.lines().nth(line_index) else {
+        if let Some(detail) = detail {
+            let _ = write!(out, "\ndetail: {detail}");
+        }
+        return;
+    };
+    let width = span.line.to_string().len();
+    let column = usize::try_from(span.column.saturating_sub(1)).unwrap_or(0);
+    let end = if span.end_line == span.line {
+        usize::try_from(span.end_column.saturating_sub(1)).unwrap_or(column)
+    } else {
+        text.chars().count()
+    };
+    let carets = "^".repeat(end.saturating_sub(column).max(1));
+    let blank = " ".repeat(width);
+    let pad = " ".repeat(column);
+    let note = detail.map(|d| format!(" {d}")).unwrap_or_default();
+    let _ = write!(
+        out,
+        "\n{blank} |\n{} | {text}\n{blank} | {pad}{carets}{note}",
+        span.line
+    );
+}
+
+/// Finds headwater's error anywhere in the wrappers that DataFusion puts around one.
+fn unwrap_own(error: DataFusionError) -> Result<Error, DataFusionError> {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(own) => Ok(*own),
+            Err(inner) => match inner.downcast::<DataFusionError>() {
+                Ok(nested) => unwrap_own(*nested),
+                Err(inner) => Err(DataFusionError::External(inner)),
+            },
+        },
+        DataFusionError::Context(text, inner) => {
+            unwrap_own(*inner).map_err(|e| DataFusionError::Context(text, Box::new(e)))
+        }
+        DataFusionError::Diagnostic(note, inner) => {
+            unwrap_own(*inner).map_err(|e| DataFusionError::Diagnostic(note, Box::new(e)))
+        }
+        DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
+            Ok(inner) => unwrap_own(inner),
+            Err(shared) => Err(DataFusionError::Shared(shared)),
+        },
+        other => Err(other),
+    }
+}
+
+fn classify(error: &DataFusionError) -> Error {
+    let span = error.diagnostic().and_then(|d| d.span).map(|s| Span {
+        line: s.start.line,
+        column: s.start.column,
+        end_line: s.end.line,
+        end_column: s.end.column,
+    });
+    let kind = match error.find_root() {
+        DataFusionError::SQL(..) => ErrorKind::Syntax,
+        DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => ErrorKind::Plan,
+        DataFusionError::NotImplemented(_) => ErrorKind::Unsupported,
+        DataFusionError::Configuration(_) => ErrorKind::Configuration,
+        DataFusionError::ResourcesExhausted(_) => ErrorKind::Resource,
+        // A cast or an arithmetic overflow in the user's expression surfaces at run time.
+        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => ErrorKind::Plan,
+        _ => ErrorKind::Internal,
+    };
+    let text = error.strip_backtrace();
+    let text = text.lines().next().unwrap_or_default();
+    let text = [
+        "Error during planning: ",
+        "Schema error: ",
+        "SQL error: ",
+        "Arrow error: ",
+    ]
+    .iter()
+    .fold(text, |t, prefix| t.strip_prefix(prefix).unwrap_or(t));
+    Error::new(kind, lower_first(text)).with_span(span)
+}
+
+/// Lowers the first letter of a foreign message unless the first word is an abbreviation.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(a), Some(b)) if a.is_uppercase() && b.is_lowercase() => {
+            a.to_lowercase().collect::<String>() + text.get(a.len_utf8()..).unwrap_or_default()
+        }
+        _ => text.to_string(),
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_deref()
+            .map(|e| e as &(dyn StdError + 'static))
+    }
+}
+
+/// The one way headwater's errors travel through DataFusion's traits.
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        DataFusionError::External(Box::new(error))
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        Error::from_datafusion(error)
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Error::from_datafusion(DataFusionError::ArrowError(Box::new(error), None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_errors_survive_datafusion_wrappers() {
+        let own = Error::data_loss("partition 3 of topic \"t\" starts at 7").with_hint("Decide.");
+        let wrapped = DataFusionError::from(own).context("while reading");
+        let back = Error::from_datafusion(wrapped);
+        assert_eq!(back.kind(), ErrorKind::DataLoss);
+        assert_eq!(back.hint(), Some("Decide."));
+    }
+
+    #[test]
+    fn datafusion_errors_are_classified_by_their_root() {
+        let cases = [
+            (DataFusionError::Plan("No field".into()), ErrorKind::Plan),
+            (
+                DataFusionError::NotImplemented("x".into()),
+                ErrorKind::Unsupported,
+            ),
+            (
+                DataFusionError::Configuration("x".into()),
+                ErrorKind::Configuration,
+            ),
+            (
+                DataFusionError::ResourcesExhausted("x".into()),
+                ErrorKind::Resource,
+            ),
+            (DataFusionError::Internal("x".into()), ErrorKind::Internal),
+        ];
+        for (error, kind) in cases {
+            assert_eq!(Error::from_datafusion(error.context("outer")).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn report_draws_the_place() {
+        let error = Error::plan("source \"orders\" has no watermark")
+            .with_detail("rows could arrive for ever")
+            .with_hint("Add one.")
+            .with_span(Some(Span {
+                line: 2,
+                column: 10,
+                end_line: 2,
+                end_column: 22,
+            }));
+        let text = error.report("a.sql", Some("SELECT 1\nGROUP BY window_start"));
+        assert_eq!(
+            text,
+            "error: source \"orders\" has no watermark\n  --> a.sql:2:10\n  |\n2 | GROUP BY window_start\n  |          ^^^^^^^^^^^^ rows could arrive for ever\nhint: Add one."
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! Bytes to record batches and back: the contracts of decoders and encoders, and what happens to
+//! a record that cannot be decoded.
+
+use std::fmt::Debug;
+
+use arrow::array::{BinaryArray, RecordBatch};
+use arrow::datatypes::SchemaRef;
+
+use crate::Result;
+use crate::options::Options;
+
+/// A format as the user named it: `FORMAT JSON (…)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormatSpec {
+    /// Lower-case name: `json`, `csv`, `raw`, `text`.
+    pub name: String,
+    /// The options in parentheses, and those written with the prefix `<name>.` in `WITH`.
+    pub options: Options,
+}
+
+impl FormatSpec {
+    /// A format without options.
+    pub fn named(name: impl Into<String>) -> Self {
+        FormatSpec {
+            name: name.into().to_ascii_lowercase(),
+            options: Options::new(),
+        }
+    }
+}
+
+/// What to do with a record that cannot be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BadDataPolicy {
+    /// Stop the query, naming the record and the option to set.
+    #[default]
+    Fail,
+    /// Leave the record out and count it by reason.
+    Drop,
+    /// Keep the record with NULL in every payload column, and count it by reason.
+    Null,
+}
+
+/// Why one record could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Index of the record in the chunk.
+    pub record: usize,
+    /// A short, stable text without data in it, such as `not JSON` or
+    /// `column "price" is not a DOUBLE`: counters are kept per reason.
+    pub reason: String,
+    /// What was found, for the message of [`BadDataPolicy::Fail`].
+    pub detail: String,
+}
+
+/// The rows of a chunk of records.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// One row per good record, in order, in the decoder's schema.
+    pub rows: RecordBatch,
+    /// The records that gave no row, in order. Row `i` comes from the `i`-th record not listed.
+    pub bad: Vec<BadRecord>,
+}
+
+/// Bytes to rows, for the columns of one schema.
+///
+/// # Contract
+/// 1. `decode` is a function of its input: no record's result depends on another record or on an
+///    earlier call. (checked by the formats crate's properties)
+/// 2. Every record is either a row or listed as bad, never both, never neither.
+/// 3. Bad input is never an `Err` and never a panic; `Err` is for broken invariants.
+/// 4. Columns that `schema()` does not name are not decoded more than it takes to skip them.
+pub trait Decoder: Debug + Send {
+    /// Columns of the rows.
+    fn schema(&self) -> SchemaRef;
+
+    /// Decodes a chunk; a NULL payload (a Kafka tombstone) is a record too.
+    ///
+    /// # Errors
+    /// Only for a bug: what is wrong with a record is reported in [`Decoded::bad`].
+    fn decode(&mut self, payloads: &BinaryArray) -> Result<Decoded>;
+}
+
+/// Rows to bytes, for the columns of one schema.
+pub trait Encoder: Debug + Send {
+    /// Encodes every row; the result has as many values as the batch has rows.
+    ///
+    /// # Errors
+    /// If a value has no form in this format.
+    fn encode(&mut self, rows: &RecordBatch) -> Result<BinaryArray>;
+}

@@ -1,0 +1,321 @@
+//! Options as `'key' = 'value'` pairs: read once, typed, and nothing is parsed and ignored.
+//!
+//! Keys are compared without case, and `.`, `_` and `-` are one character, so that
+//! `max.records.per.epoch`, `max_records_per_epoch` and `max-records-per-epoch` are the same key.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::duration::parse_duration;
+use crate::{Error, Result};
+
+/// Options of one object, as written; later keys replace earlier ones of the same spelling.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options(BTreeMap<String, (String, String)>);
+
+impl Options {
+    /// No options.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets an option; returns the value it replaces.
+    pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) -> Option<String> {
+        let key = key.into();
+        self.0
+            .insert(fold(&key), (key, value.into()))
+            .map(|(_, old)| old)
+    }
+
+    /// The value of an option.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(&fold(key)).map(|(_, value)| value.as_str())
+    }
+
+    /// Keys as written, with their values, ordered by folded key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .values()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Options {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        let mut options = Options::new();
+        for (key, value) in pairs {
+            options.set(key, value);
+        }
+        options
+    }
+}
+
+fn fold(key: &str) -> String {
+    key.chars()
+        .map(|c| {
+            if matches!(c, '_' | '-') {
+                '.'
+            } else {
+                c.to_ascii_lowercase()
+            }
+        })
+        .collect()
+}
+
+/// Reads options one by one and refuses what nobody asked for.
+///
+/// Every `take` names the option and its aliases; [`OptionReader::finish`] then knows all names
+/// there are, and its error for an unknown key names the nearest of them.
+#[derive(Debug)]
+pub struct OptionReader {
+    owner: String,
+    left: BTreeMap<String, (String, String)>,
+    known: Vec<String>,
+}
+
+impl OptionReader {
+    /// Starts to read; `owner` is the object's kind and quoted name, for messages.
+    pub fn new(owner: impl Into<String>, options: &Options) -> Self {
+        OptionReader {
+            owner: owner.into(),
+            left: options.0.clone(),
+            known: Vec::new(),
+        }
+    }
+
+    /// The object's kind and quoted name.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Takes an option under its name or one of its aliases.
+    ///
+    /// # Errors
+    /// If it is given twice, under two names.
+    pub fn take(&mut self, name: &str, aliases: &[&str]) -> Result<Option<String>> {
+        self.known.push(name.to_string());
+        let mut found: Option<(String, String)> = None;
+        for candidate in std::iter::once(&name).chain(aliases) {
+            self.known.push((*candidate).to_string());
+            if let Some((key, value)) = self.left.remove(&fold(candidate)) {
+                if let Some((earlier, _)) = &found {
+                    return Err(Error::configuration(format!(
+                        "{} gives the same option twice, as \"{earlier}\" and as \"{key}\"",
+                        self.owner
+                    ))
+                    .with_hint(format!("Keep \"{name}\" alone.")));
+                }
+                found = Some((key, value));
+            }
+        }
+        Ok(found.map(|(_, value)| value))
+    }
+
+    /// Takes an option that must be there.
+    ///
+    /// # Errors
+    /// If it is missing, with `example` as the hint.
+    pub fn require(&mut self, name: &str, aliases: &[&str], example: &str) -> Result<String> {
+        self.take(name, aliases)?.ok_or_else(|| {
+            Error::configuration(format!("{} needs the option \"{name}\"", self.owner))
+                .with_hint(format!("Add '{name}' = '{example}'."))
+        })
+    }
+
+    /// Takes an option whose text is read by `FromStr`.
+    ///
+    /// # Errors
+    /// If the text cannot be read; `expected` says what was expected.
+    pub fn take_parsed<T: FromStr>(
+        &mut self,
+        name: &str,
+        aliases: &[&str],
+        expected: &str,
+    ) -> Result<Option<T>> {
+        let Some(text) = self.take(name, aliases)? else {
+            return Ok(None);
+        };
+        match text.trim().parse::<T>() {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => Err(self.bad_value(name, &text, expected)),
+        }
+    }
+
+    /// Takes a duration such as `10 seconds`.
+    ///
+    /// # Errors
+    /// If it is not one.
+    pub fn take_duration(&mut self, name: &str, aliases: &[&str]) -> Result<Option<Duration>> {
+        let Some(text) = self.take(name, aliases)? else {
+            return Ok(None);
+        };
+        match parse_duration(&text) {
+            Ok(duration) => Ok(Some(duration)),
+            Err(_) => Err(self.bad_value(name, &text, "a duration such as '10 seconds'")),
+        }
+    }
+
+    /// Takes `true` or `false`.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn take_bool(&mut self, name: &str, aliases: &[&str]) -> Result<Option<bool>> {
+        let Some(text) = self.take(name, aliases)? else {
+            return Ok(None);
+        };
+        match text.trim().to_ascii_lowercase().as_str() {
+            "true" => Ok(Some(true)),
+            "false" => Ok(Some(false)),
+            _ => Err(self.bad_value(name, &text, "true or false")),
+        }
+    }
+
+    /// Takes one of a fixed set of words.
+    ///
+    /// # Errors
+    /// If it is none of them; the message lists them.
+    pub fn take_choice<T: Copy>(
+        &mut self,
+        name: &str,
+        aliases: &[&str],
+        choices: &[(&str, T)],
+    ) -> Result<Option<T>> {
+        let Some(text) = self.take(name, aliases)? else {
+            return Ok(None);
+        };
+        let wanted = text.trim();
+        let found = choices
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(wanted));
+        match found {
+            Some((_, value)) => Ok(Some(*value)),
+            None => {
+                let words: Vec<_> = choices
+                    .iter()
+                    .map(|(word, _)| format!("'{word}'"))
+                    .collect();
+                Err(self.bad_value(name, &text, &words.join(" or ")))
+            }
+        }
+    }
+
+    /// Takes every remaining option whose folded key starts with `prefix`, prefix removed.
+    pub fn take_prefixed(&mut self, prefix: &str) -> Options {
+        let prefix = fold(prefix);
+        let keys: Vec<_> = self
+            .left
+            .keys()
+            .filter(|k| k.starts_with(&prefix))
+            .cloned()
+            .collect();
+        let mut taken = Options::new();
+        for key in keys {
+            if let Some((written, value)) = self.left.remove(&key) {
+                taken.set(written.get(prefix.len()..).unwrap_or_default(), value);
+            }
+        }
+        taken
+    }
+
+    /// An error for a value that is not what was expected.
+    pub fn bad_value(&self, name: &str, text: &str, expected: &str) -> Error {
+        Error::configuration(format!(
+            "option \"{name}\" of {} is \"{text}\", not {expected}",
+            self.owner
+        ))
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// If an option is left that nobody asked for; names the nearest known one.
+    pub fn finish(self) -> Result<()> {
+        let Some((written, _)) = self.left.values().next() else {
+            return Ok(());
+        };
+        let error = Error::configuration(format!("{} has no option \"{written}\"", self.owner));
+        Err(
+            match nearest(written, self.known.iter().map(String::as_str)) {
+                Some(name) => error.with_hint(format!("Did you mean \"{name}\"?")),
+                None => error.with_hint(known_list(&self.known)),
+            },
+        )
+    }
+}
+
+fn known_list(known: &[String]) -> String {
+    let mut names: Vec<&str> = known.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return "There are no options here.".to_string();
+    }
+    format!("The options are {}.", names.join(", "))
+}
+
+/// The known name nearest to a word, if one is near enough to be meant.
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = fold(word);
+    known
+        .map(|name| (strsim::jaro_winkler(&word, &fold(name)), name))
+        .filter(|(score, _)| *score > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(pairs: &[(&str, &str)]) -> OptionReader {
+        OptionReader::new("source \"s\"", &pairs.iter().copied().collect())
+    }
+
+    #[test]
+    fn spellings_of_a_key_are_one() {
+        let mut r = reader(&[("Max_Records-per.epoch", "5")]);
+        let n: Option<u64> = r
+            .take_parsed("max.records.per.epoch", &[], "a number")
+            .unwrap();
+        assert_eq!(n, Some(5));
+        r.finish().unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let mut r = reader(&[("topik", "x")]);
+        r.take("topic", &["subscribe"]).unwrap();
+        let error = r.finish().unwrap_err();
+        assert_eq!(error.message(), "source \"s\" has no option \"topik\"");
+        assert_eq!(error.hint(), Some("Did you mean \"topic\"?"));
+    }
+
+    #[test]
+    fn the_same_option_twice_is_refused() {
+        let mut r = reader(&[("topic", "x"), ("subscribe", "y")]);
+        assert!(r.take("topic", &["subscribe"]).is_err());
+    }
+
+    #[test]
+    fn bad_values_say_what_was_expected() {
+        let mut r = reader(&[("flag", "maybe"), ("mode", "z")]);
+        let error = r.take_bool("flag", &[]).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "option \"flag\" of source \"s\" is \"maybe\", not true or false"
+        );
+        let error = r
+            .take_choice("mode", &[], &[("a", 1), ("b", 2)])
+            .unwrap_err();
+        assert_eq!(
+            error.message(),
+            "option \"mode\" of source \"s\" is \"z\", not 'a' or 'b'"
+        );
+    }
+}

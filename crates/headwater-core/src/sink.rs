@@ -1,0 +1,93 @@
+//! The contract of sinks.
+
+use std::fmt::Debug;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::id::{EpochId, QueryId};
+use crate::mode::OutputMode;
+
+/// What a sink can take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkCapabilities {
+    /// The output modes it accepts.
+    pub modes: Vec<OutputMode>,
+    /// The columns that identify a row, needed for updates; empty if rows have no identity.
+    pub key: Vec<String>,
+    /// Whether an epoch written twice has the effect of once.
+    pub is_idempotent: bool,
+}
+
+/// What a sink is told when a query starts.
+#[derive(Debug, Clone)]
+pub struct SinkContext {
+    /// The query that writes.
+    pub query: QueryId,
+    /// The user's name of the query.
+    pub query_name: String,
+    /// Columns of the rows.
+    pub schema: SchemaRef,
+    /// How the rows are meant.
+    pub mode: OutputMode,
+    /// The last committed epoch, if the query is resumed.
+    pub last_committed: Option<EpochId>,
+}
+
+/// What one partition of an epoch wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Staged {
+    /// Rows written.
+    pub rows: u64,
+    /// The sink's own note, such as the names of its hidden files.
+    pub note: serde_json::Value,
+}
+
+/// What a sink needs to commit an epoch, kept in the commit record so that a new process can
+/// finish what an old one decided.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommitToken(pub serde_json::Value);
+
+/// Where rows go.
+///
+/// An epoch is `write` for every partition, then `prepare`, then the engine's commit record, then
+/// `commit`. A crash after the commit record is followed by `commit` again in a new process; a
+/// crash before it, by the same epoch again from `write`.
+///
+/// # Contract
+/// 1. After `prepare` returns, what was staged survives a crash (or the sink says in its
+///    capabilities that it is not idempotent).
+/// 2. `commit` is idempotent and needs nothing but the token.
+/// 3. `write` for an epoch that was staged before replaces what was staged.
+/// 4. `abort` leaves no trace of an epoch that was not committed.
+#[async_trait]
+pub trait Sink: Debug + Send + Sync + 'static {
+    /// What it can take.
+    fn capabilities(&self) -> SinkCapabilities;
+
+    /// Called once, before the first epoch. Fails if the sink cannot be reached, so that a query
+    /// does not start in vain.
+    async fn open(&self, context: &SinkContext) -> Result<()>;
+
+    /// Takes the rows of one partition of an epoch.
+    async fn write(
+        &self,
+        epoch: EpochId,
+        partition: usize,
+        rows: BoxStream<'static, Result<RecordBatch>>,
+    ) -> Result<Staged>;
+
+    /// Makes what was staged durable, but not yet visible. `staged` is in partition order.
+    async fn prepare(&self, epoch: EpochId, staged: Vec<Staged>) -> Result<CommitToken>;
+
+    /// Makes the epoch visible.
+    async fn commit(&self, epoch: EpochId, token: CommitToken) -> Result<()>;
+
+    /// Forgets an epoch that failed.
+    async fn abort(&self, epoch: EpochId) -> Result<()>;
+}

@@ -1,0 +1,149 @@
+//! The contract of sources.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::Result;
+use crate::offset::{Offsets, Partition, Slice};
+
+/// How much one epoch may read of one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EpochLimits {
+    /// At most about this many records over all partitions; `None` is the connector's own bound.
+    pub max_records: Option<u64>,
+}
+
+/// A request for the rows of a slice, or of a share of its partitions.
+#[derive(Debug, Clone)]
+pub struct ReadRequest {
+    /// What to read; only the partitions of this share are in it.
+    pub slice: Slice,
+    /// Indices into [`Source::schema`] of the columns wanted, in the order wanted.
+    pub projection: Vec<usize>,
+    /// Rows per batch to aim at.
+    pub batch_rows: usize,
+    /// Where to count what was read.
+    pub counters: Arc<ReadCounters>,
+}
+
+/// Rows of one partition.
+#[derive(Debug, Clone)]
+pub struct SourceBatch {
+    /// The partition all rows come from.
+    pub partition: Partition,
+    /// The rows, in offset order, with the columns of the request's projection.
+    pub rows: RecordBatch,
+}
+
+/// What the readers of an epoch counted.
+#[derive(Debug, Default)]
+pub struct ReadCounters {
+    records: AtomicU64,
+    bytes: AtomicU64,
+    bad: Mutex<BTreeMap<String, u64>>,
+}
+
+impl ReadCounters {
+    /// Counts records read, good or bad, and the bytes of their payloads.
+    pub fn add_records(&self, records: u64, bytes: u64) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bad records of one reason.
+    pub fn add_bad(&self, reason: &str, records: u64) {
+        let mut bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner);
+        match bad.get_mut(reason) {
+            Some(count) => *count += records,
+            None => {
+                bad.insert(reason.to_string(), records);
+            }
+        }
+    }
+
+    /// Records read, good or bad.
+    pub fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of payload read.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bad records by reason.
+    pub fn bad(&self) -> BTreeMap<String, u64> {
+        self.bad
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Where rows come from.
+///
+/// # Contract
+/// 1. `read` gives the same rows for the same slice, for ever (retention permitting), unless
+///    [`Source::is_replayable`] says that a new process cannot.
+/// 2. `available` never goes back and never waits for new records; what it names, `read` can
+///    deliver.
+/// 3. `wait_ready` returns when `available(from)` would be past `from`, or when the source has
+///    ended. It is woken, it does not poll.
+/// 4. Offsets may have gaps. The end of a slice is reached when the position is at or past it.
+/// 5. Nothing is read before the first call of `available` or `read`: a source that was only
+///    made costs nothing.
+#[async_trait]
+pub trait Source: Debug + Send + Sync + 'static {
+    /// Payload columns, then the metadata columns asked for.
+    fn schema(&self) -> SchemaRef;
+
+    /// Whether a new process can read old slices again.
+    fn is_replayable(&self) -> bool {
+        true
+    }
+
+    /// The position at which a new query starts.
+    async fn initial(&self) -> Result<Offsets>;
+
+    /// The end of every partition as it is now: where a bounded read stops.
+    async fn latest(&self) -> Result<Offsets>;
+
+    /// The furthest position that can be read from `from` without waiting, within the limits.
+    async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets>;
+
+    /// Completes when there is something to read after `from`.
+    async fn wait_ready(&self, from: &Offsets) -> Result<()>;
+
+    /// Whether no row will ever follow `from`: standard input at its end, a finished generator.
+    fn has_ended(&self, from: &Offsets) -> bool {
+        let _ = from;
+        false
+    }
+
+    /// The rows of a slice. Batches of one partition come in offset order.
+    fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>>;
+
+    /// Tells that everything before `up_to` is committed: buffers may be freed, lag tools told.
+    async fn committed(&self, up_to: &Offsets) -> Result<()>;
+}
+
+/// A durable list that gives every entry a number, for sources whose offsets are numbers in a
+/// list of their own making (files in order of arrival).
+///
+/// # Contract
+/// 1. When `append` returns, the entries survive a crash.
+/// 2. `entries` gives everything ever appended, in order.
+pub trait SourceJournal: Debug + Send + Sync {
+    /// Everything appended so far, in order.
+    fn entries(&self) -> Result<Vec<String>>;
+    /// Appends entries durably.
+    fn append(&self, entries: &[String]) -> Result<()>;
+}
