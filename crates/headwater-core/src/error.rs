@@ -6,6 +6,7 @@
 
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use datafusion_common::DataFusionError;
 
@@ -75,17 +76,17 @@ pub struct Span {
 }
 
 /// Everything headwater can say about what went wrong.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Error(Box<ErrorParts>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ErrorParts {
     kind: ErrorKind,
     message: String,
     detail: Option<String>,
     hint: Option<String>,
     span: Option<Span>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 macro_rules! constructors {
@@ -154,7 +155,7 @@ impl Error {
 
     /// Adds the error that caused this one.
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -256,7 +257,7 @@ fn unwrap_own(error: DataFusionError) -> Result<Error, DataFusionError> {
         DataFusionError::Diagnostic(note, inner) => {
             unwrap_own(*inner).map_err(|e| DataFusionError::Diagnostic(note, Box::new(e)))
         }
-        DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
+        DataFusionError::Shared(shared) => match Arc::try_unwrap(shared) {
             Ok(inner) => unwrap_own(inner),
             Err(shared) => Err(DataFusionError::Shared(shared)),
         },

@@ -1,1 +1,22 @@
-//! headwater-engine
+//! The epoch loop and the life of running queries.
+//!
+//! `query` is the handle users hold; `epoch_loop` is the protocol; `next_epoch`, `trigger` and
+//! `watermark_tracker` decide by pure functions of facts; `recover` says where a query goes on.
+
+pub mod batch;
+mod epoch_loop;
+mod execute;
+mod next_epoch;
+pub mod progress;
+pub mod query;
+pub mod query_manager;
+mod recover;
+mod state_chain;
+mod trigger;
+mod watermark_tracker;
+
+pub use batch::{BatchRun, run_batch};
+pub use epoch_loop::{EpochLoop, Step};
+pub use progress::EpochProgress;
+pub use query::{EndOfInput, QueryEnvironment, QuerySpec, QueryState, QueryStatus, StreamingQuery};
+pub use query_manager::QueryManager;

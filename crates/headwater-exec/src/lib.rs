@@ -1,1 +1,20 @@
-//! headwater-exec
+//! The physical operators of an epoch and the state they keep.
+//!
+//! Every operator is an ordinary DataFusion `ExecutionPlan` over a bounded input. What makes it a
+//! streaming operator is that it finds the running epoch, and its state of the epoch before, in
+//! the [`epoch_context::EpochContext`] of its `TaskContext`.
+
+pub mod aggregate;
+pub mod aggregate_spec;
+pub mod aggregate_state;
+pub mod changelog;
+pub mod epoch_context;
+pub mod epoch_scan;
+mod group_table;
+pub mod late_rows;
+pub mod metrics;
+mod plan_properties;
+pub mod state_registry;
+pub mod watermark;
+pub mod window;
+pub mod window_assign;

@@ -1,2 +1,122 @@
-//! Bench.
-fn main() {}
+//! How fast orders of about 126 bytes are decoded and encoded, beside arrow-json's own decoder.
+//!
+//! `cargo bench -p headwater-formats`
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot run has to stop"
+)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use arrow::array::BinaryArray;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use headwater_core::format::FormatSpec;
+use headwater_formats::{new_decoder, new_encoder};
+
+const ROWS: usize = 8192;
+const OWNER: &str = "source \"orders\"";
+
+/// Columns and the four of seven that a query such as "traded volume by symbol" reads.
+const ALL: [usize; 7] = [0, 1, 2, 3, 4, 5, 6];
+const FOUR: [usize; 4] = [0, 3, 4, 5];
+
+fn orders() -> SchemaRef {
+    let time = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let columns = [
+        ("time", time),
+        ("order_id", DataType::Int64),
+        ("client_id", DataType::Int64),
+        ("symbol", DataType::Utf8View),
+        ("amount", DataType::Int32),
+        ("price", DataType::Float64),
+        ("buy", DataType::Utf8View),
+    ];
+    let fields: Vec<_> = columns
+        .into_iter()
+        .map(|(name, data_type)| Field::new(name, data_type, true))
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn json_records() -> BinaryArray {
+    let records = (0..ROWS).map(|i| {
+        format!(
+            r#"{{"time":"2026-01-01T00:{:02}:{:02}.{:03}Z","order_id":{},"client_id":{},"symbol":"A{}B","amount":{},"price":{}.{:02},"buy":"{}"}}"#,
+            i / 60 % 60, i % 60, i % 1000, 1_000_000 + i, i * 97 % 1_000_000, i % 500, i % 1000,
+            i % 300, i % 100, if i % 2 == 0 { 'B' } else { 'S' }
+        )
+    });
+    BinaryArray::from_iter_values(records)
+}
+
+fn csv_records() -> BinaryArray {
+    let records = (0..ROWS).map(|i| {
+        format!(
+            "2026-01-01T00:{:02}:{:02}.{:03}Z,{},{},A{}B,{},{}.{:02},{}",
+            i / 60 % 60,
+            i % 60,
+            i % 1000,
+            1_000_000 + i,
+            i * 97 % 1_000_000,
+            i % 500,
+            i % 1000,
+            i % 300,
+            i % 100,
+            if i % 2 == 0 { 'B' } else { 'S' }
+        )
+    });
+    BinaryArray::from_iter_values(records)
+}
+
+fn decode(c: &mut Criterion) {
+    let schema = orders();
+    for (format, records) in [("json", json_records()), ("csv", csv_records())] {
+        let mut group = c.benchmark_group(format!("decode_{format}"));
+        group.throughput(Throughput::Elements(ROWS as u64));
+        for (name, projection) in [("7_of_7", &ALL[..]), ("4_of_7", &FOUR[..]), ("0_of_7", &[])] {
+            let spec = FormatSpec::named(format);
+            let mut decoder = new_decoder(&spec, OWNER, &schema, projection).unwrap();
+            group.bench_function(name, |b| {
+                b.iter(|| black_box(decoder.decode(black_box(&records)).unwrap()));
+            });
+        }
+        group.finish();
+    }
+}
+
+fn decode_with_arrow(c: &mut Criterion) {
+    let records = json_records();
+    let builder = arrow::json::ReaderBuilder::new(orders()).with_batch_size(ROWS);
+    let mut decoder = builder.build_decoder().unwrap();
+    let mut group = c.benchmark_group("decode_arrow_json");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    group.bench_function("7_of_7", |b| {
+        b.iter(|| {
+            for record in records.iter().flatten() {
+                decoder.decode(record).unwrap();
+            }
+            black_box(decoder.flush().unwrap())
+        });
+    });
+    group.finish();
+}
+
+fn encode(c: &mut Criterion) {
+    let schema = orders();
+    let mut decoder = new_decoder(&FormatSpec::named("json"), OWNER, &schema, &ALL).unwrap();
+    let rows = decoder.decode(&json_records()).unwrap().rows;
+    let mut group = c.benchmark_group("encode");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    for format in ["json", "csv"] {
+        let mut encoder = new_encoder(&FormatSpec::named(format), OWNER, &schema).unwrap();
+        group.bench_function(format, |b| {
+            b.iter(|| black_box(encoder.encode(black_box(&rows)).unwrap()));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, decode_with_arrow, encode);
+criterion_main!(benches);

@@ -1,1 +1,38 @@
-//! headwater-formats
+//! Bytes to rows and rows to bytes: the formats a source or a sink may name, and what becomes of
+//! the records that cannot be decoded.
+//!
+//! ```text
+//!   payloads ──► RowAssembler ──► Decoder (json, csv, raw, text) ──► rows + bad records
+//!                     │                                                   │
+//!                     └── metadata columns, BadDataPolicy, counters ◄─────┘
+//!   rows ──► Encoder (json, csv, raw, text) ──► payloads
+//! ```
+//!
+//! A connector makes a [`RowAssembler`] per reader and an encoder per writer; it never looks into
+//! a payload itself. [`check_format`] refuses a definition before anything runs.
+//!
+//! Only the columns that a query refers to are converted. A record whose syntax is wrong is bad
+//! whatever the query reads; a wrong value in a column that nobody reads is not looked at.
+
+mod assembler;
+mod column;
+mod column_builder;
+mod csv;
+mod decimal;
+mod excerpt;
+mod json;
+mod number;
+mod payload_buffer;
+mod raw;
+mod registry;
+mod row_collector;
+mod time;
+mod timestamp;
+mod timestamp_array;
+mod type_name;
+
+pub use assembler::{RowAssembler, RowDefinition};
+pub use registry::{check_format, has_header, new_decoder, new_encoder};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,47 @@
-//! headwater-kafka
+//! Kafka topics as sources and sinks, and what a command line needs around them.
+//!
+//! ```text
+//! KafkaConnector ── declares ──▶ source ──▶ slice_stream ──▶ row_maker ──▶ record batches
+//!                       │          │             ▲ takes chunks
+//!                       │          ▼             │
+//!                       │       reader ───── buffer (one per partition)
+//!                       │                        ▲ fills
+//!                       │       poll_loop ── batch_queue ── librdkafka
+//!                       └─────▶ sink ──▶ delivery ── librdkafka
+//! cluster: which topics, which offsets · client: how every client is made
+//! admin, tail, dev_broker: for the command line and for tests
+//! ```
+//! This is the only crate that knows rdkafka; none of its types is in a public signature.
+
+mod admin;
+mod batch_queue;
+mod budget;
+mod buffer;
+mod chunk;
+mod client;
+mod cluster;
+mod connector;
+mod delivery;
+mod dev_broker;
+mod failure;
+mod message_key;
+mod metadata;
+mod options;
+mod poll_loop;
+mod reader;
+mod row_maker;
+mod share;
+mod sink;
+mod slice_stream;
+mod source;
+mod start;
+mod tail;
+
+pub use admin::{PartitionInfo, TopicInfo, create_topic, list_topics, produce_lines};
+pub use client::KafkaConnection;
+pub use connector::KafkaConnector;
+pub use dev_broker::{DEV_BROKER_LIMITS, DevBroker, DevFault, DevRequest};
+pub use tail::{TailEnd, TailRecord, TailStart, tail};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,21 @@
-//! headwater-plan
+//! Planning: a bound logical plan becomes a checked plan, an incremental plan and a physical plan.
+//!
+//! The order is fixed: windows are written as nodes (`rule::window_calls`), scans are numbered
+//! (`rule::number_sources`), DataFusion's analyzer settles types, stateful parts become nodes of
+//! our own (`rule::incremental`, which refuses what cannot be right), and only then does
+//! DataFusion's optimizer run: no batch rule can rewrite state, because it does not know the nodes.
+
+mod check;
+pub mod event_time_field;
+pub mod node;
+mod physical;
+mod rule;
+pub mod session;
+pub mod stream_plan;
+pub mod stream_table;
+pub mod window_udf;
+
+pub use stream_plan::{
+    BatchPlan, ModeRequest, OperatorInfo, StreamPlan, compile_batch, compile_stream,
+};
+pub use stream_table::{StreamDefinition, StreamTable, TableColumn};

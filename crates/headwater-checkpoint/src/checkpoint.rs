@@ -1,0 +1,337 @@
+//! The checkpoint of one query: the steps of an epoch that touch the disk, and recovery.
+//!
+//! ```text
+//! log_epoch ─▶ (run) ─▶ write_state, sink prepared ─▶ commit ─▶ sink commits ─▶ clean_up
+//!     │                                                 │
+//!     └ a crash after this: the same epoch again        └ a crash after this: the next epoch
+//! ```
+//!
+//! State is found through commit records only, never by looking for the newest file: what a
+//! crashed epoch left behind is overwritten or cleaned up, and is never taken for state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use headwater_core::clock::Clock;
+use headwater_core::id::{EpochId, OperatorId, ShardId};
+use headwater_core::source::SourceJournal;
+use headwater_core::state::{ChunkKind, StateChunk};
+use headwater_core::{Error, Result};
+use parking_lot::Mutex;
+
+use crate::commit_log::{CommitLog, CommitRecord};
+use crate::epoch_log::{EpochLog, EpochRecord};
+use crate::file_store::{FileStore, file_label};
+use crate::journal::Journal;
+use crate::lock::{LockGuard, LockOwner};
+use crate::query_metadata::{self, QueryMetadata};
+use crate::state_files::{
+    STATE_FOLDER, StateFileRef, is_pack_name, pack_path, read_pack, write_pack,
+};
+
+/// How many of the newest commits keep all their files. The last one is needed to go on, the one
+/// before is there for the case that the last is lost.
+const KEPT_COMMITS: usize = 2;
+
+/// Where a query stands when its checkpoint is opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recovered {
+    /// The newest commit; `None` if no epoch has been committed.
+    pub last_commit: Option<CommitRecord>,
+    /// The epoch after it, if it was begun: it must run as its record says.
+    pub pending: Option<EpochRecord>,
+}
+
+impl Recovered {
+    /// The epoch to run next.
+    pub fn next_epoch(&self) -> EpochId {
+        next_after(self.last_commit.as_ref().map(|c| c.epoch))
+    }
+}
+
+fn next_after(epoch: Option<EpochId>) -> EpochId {
+    epoch.map_or(EpochId(0), EpochId::next)
+}
+
+/// The open checkpoint of a query. It is this process's until it is dropped.
+#[derive(Debug)]
+pub struct Checkpoint {
+    store: Arc<dyn FileStore>,
+    metadata: QueryMetadata,
+    epochs: EpochLog,
+    commits: CommitLog,
+    progress: Mutex<Progress>,
+    lock: Box<dyn LockGuard>,
+}
+
+/// What this process knows of the files without looking.
+#[derive(Debug)]
+struct Progress {
+    last_committed: Option<EpochId>,
+    last_logged: Option<EpochId>,
+    /// State files that the newest commit refers to.
+    committed_files: BTreeSet<String>,
+    /// State files written by this process that no commit has referred to yet: a delta of the
+    /// running epoch, a snapshot that the next commit will use.
+    fresh_files: BTreeSet<String>,
+}
+
+impl Checkpoint {
+    /// Takes the checkpoint for this process and finds out where the query stands.
+    ///
+    /// `metadata` is that of the query as it would start today; if the checkpoint has its own,
+    /// that must fit and counts.
+    ///
+    /// # Errors
+    /// Conflict if another process has the checkpoint; Checkpoint if it is damaged or another
+    /// query's.
+    pub fn open(
+        store: Arc<dyn FileStore>,
+        metadata: &QueryMetadata,
+        clock: &dyn Clock,
+    ) -> Result<(Checkpoint, Recovered)> {
+        let lock = store.lock(&LockOwner::this_process(clock))?;
+        let epochs = EpochLog::new(Arc::clone(&store));
+        let commits = CommitLog::new(Arc::clone(&store));
+        refuse_lost_metadata(&*store, &epochs, &commits)?;
+        let metadata = query_metadata::load_or_create(&*store, metadata)?;
+        let recovered = recover(&*store, &epochs, &commits)?;
+        let last_committed = recovered.last_commit.as_ref().map(|c| c.epoch);
+        let last_logged = recovered.pending.as_ref().map(|p| p.epoch);
+        let progress = Progress {
+            last_committed,
+            last_logged: last_logged.or(last_committed),
+            committed_files: recovered
+                .last_commit
+                .as_ref()
+                .map(paths_of)
+                .unwrap_or_default(),
+            fresh_files: BTreeSet::new(),
+        };
+        let checkpoint = Checkpoint {
+            store,
+            metadata,
+            epochs,
+            commits,
+            progress: Mutex::new(progress),
+            lock,
+        };
+        Ok((checkpoint, recovered))
+    }
+
+    /// What the query is; its id is the one that the first start gave it.
+    pub fn metadata(&self) -> &QueryMetadata {
+        &self.metadata
+    }
+
+    /// A number greater than that of every process that had the checkpoint before.
+    pub fn fencing_token(&self) -> u64 {
+        self.lock.token()
+    }
+
+    /// Where the checkpoint is, for messages.
+    pub fn describe(&self) -> String {
+        self.store.describe()
+    }
+
+    /// Step 1: decides an epoch. Not for a pending epoch, which is decided already.
+    pub fn log_epoch(&self, record: &EpochRecord) -> Result<()> {
+        let mut progress = self.progress.lock();
+        progress.expect_next(record.epoch, "logged")?;
+        self.epochs.append(record)?;
+        progress.last_logged = Some(record.epoch);
+        Ok(())
+    }
+
+    /// Step 2: makes state durable, as one file per epoch and kind. Give all chunks at once: a
+    /// second call for the same epoch and kind replaces the first.
+    ///
+    /// A delta is that of the running epoch. A snapshot may also be that of a committed epoch,
+    /// made while later ones ran; it counts from the commit that refers to it.
+    pub fn write_state(
+        &self,
+        epoch: EpochId,
+        kind: ChunkKind,
+        chunks: &[(OperatorId, ShardId, StateChunk)],
+    ) -> Result<StateFileRef> {
+        let path = pack_path(epoch, kind);
+        {
+            // Noted before it is written, so that a clean-up at the same time leaves it alone.
+            let mut progress = self.progress.lock();
+            let is_too_late = kind == ChunkKind::Delta && Some(epoch) <= progress.last_committed;
+            let is_committed = progress.committed_files.contains(&path);
+            if is_too_late || is_committed || epoch > next_after(progress.last_committed) {
+                return Err(Error::internal(format!(
+                    "state of epoch {epoch} cannot be written: {}",
+                    progress.describe()
+                )));
+            }
+            progress.fresh_files.insert(path);
+        }
+        write_pack(&*self.store, epoch, kind, chunks)
+    }
+
+    /// Step 3: the epoch has happened.
+    pub fn commit(&self, record: &CommitRecord) -> Result<()> {
+        let mut progress = self.progress.lock();
+        progress.expect_next(record.epoch, "committed")?;
+        if progress.last_logged != Some(record.epoch) {
+            return Err(Error::internal(format!(
+                "epoch {} is committed without having been logged",
+                record.epoch
+            )));
+        }
+        let files = paths_of(record);
+        let is_durable = |p: &&String| {
+            progress.committed_files.contains(*p) || progress.fresh_files.contains(*p)
+        };
+        if let Some(path) = files.iter().find(|path| !is_durable(path)) {
+            return Err(Error::internal(format!(
+                "the commit of epoch {} refers to \"{path}\", which was not written",
+                record.epoch
+            )));
+        }
+        self.commits.append(record)?;
+        progress.last_committed = Some(record.epoch);
+        progress.fresh_files.retain(|path| !files.contains(path));
+        progress.committed_files = files;
+        Ok(())
+    }
+
+    /// The state after a commit: what every shard of every operator restores, in order. What a
+    /// later snapshot replaces is left out.
+    pub fn load_state(
+        &self,
+        commit: &CommitRecord,
+    ) -> Result<BTreeMap<(OperatorId, ShardId), Vec<StateChunk>>> {
+        let mut state: BTreeMap<_, Vec<StateChunk>> = BTreeMap::new();
+        for file in &commit.state_files {
+            for (operator, shard, chunk) in read_pack(&*self.store, &file.path)? {
+                let chunks = state.entry((operator, shard)).or_default();
+                if chunk.kind == ChunkKind::Snapshot {
+                    chunks.clear();
+                }
+                chunks.push(chunk);
+            }
+        }
+        Ok(state)
+    }
+
+    /// Step 4: deletes what the two newest commits do not need. Records go before the files they
+    /// refer to and old records before new ones, so that a crash leaves nothing half there.
+    pub fn clean_up(&self) -> Result<()> {
+        let commits = self.commits.epochs()?;
+        let kept = commits.len().saturating_sub(KEPT_COMMITS);
+        let (old, kept) = commits.split_at(kept);
+        let Some(oldest_kept) = kept.first() else {
+            return Ok(());
+        };
+        let mut needed = BTreeSet::new();
+        for epoch in kept {
+            if let Some(commit) = self.commits.read(*epoch)? {
+                needed.extend(paths_of(&commit));
+            }
+        }
+        for epoch in old {
+            self.commits.delete(*epoch)?;
+        }
+        for epoch in self.epochs.epochs()? {
+            if epoch < *oldest_kept {
+                self.epochs.delete(epoch)?;
+            }
+        }
+        for name in self.store.list(STATE_FOLDER)? {
+            let path = format!("{STATE_FOLDER}/{name}");
+            let is_needed = needed.contains(&path) || self.progress.lock().protects(&path);
+            if is_pack_name(&name) && !is_needed {
+                self.store.delete(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The list that a source keeps. `source` must be unique among the query's sources and the
+    /// same at every start; ask once per source.
+    pub fn journal(&self, source: &str) -> Arc<dyn SourceJournal> {
+        Arc::new(Journal::new(Arc::clone(&self.store), source))
+    }
+}
+
+impl Progress {
+    fn expect_next(&self, epoch: EpochId, action: &str) -> Result<()> {
+        if epoch == next_after(self.last_committed) {
+            return Ok(());
+        }
+        let state = self.describe();
+        Err(Error::internal(format!(
+            "epoch {epoch} cannot be {action}: {state}"
+        )))
+    }
+
+    fn describe(&self) -> String {
+        match self.last_committed {
+            Some(last) => format!("the last committed epoch is {last}"),
+            None => "no epoch has been committed".to_string(),
+        }
+    }
+
+    fn protects(&self, path: &str) -> bool {
+        self.committed_files.contains(path) || self.fresh_files.contains(path)
+    }
+}
+
+fn paths_of(commit: &CommitRecord) -> BTreeSet<String> {
+    commit.state_files.iter().map(|f| f.path.clone()).collect()
+}
+
+/// Without its metadata a checkpoint would look new and would be given another query's.
+fn refuse_lost_metadata(
+    store: &dyn FileStore,
+    epochs: &EpochLog,
+    commits: &CommitLog,
+) -> Result<()> {
+    if query_metadata::load(store)?.is_some() {
+        return Ok(());
+    }
+    if epochs.epochs()?.is_empty() && commits.epochs()?.is_empty() {
+        return Ok(());
+    }
+    Err(incomplete(
+        store,
+        "\"metadata.json\" is missing but epochs have run",
+    ))
+}
+
+/// Reads off the logs where to go on. The two must fit: each committed epoch was logged, and at
+/// most one epoch was logged after the last commit.
+fn recover(store: &dyn FileStore, epochs: &EpochLog, commits: &CommitLog) -> Result<Recovered> {
+    let last_commit = commits.latest()?;
+    let last = last_commit.as_ref().map(|c| c.epoch);
+    let next = next_after(last);
+    let logged = epochs.epochs()?;
+    if let Some(last) = last
+        && !logged.contains(&last)
+    {
+        let (commit, epoch) = (commits.path(last), epochs.path(last));
+        let what = format!("\"{commit}\" is there but \"{epoch}\" is missing");
+        return Err(incomplete(store, &what));
+    }
+    if let Some(ahead) = logged.last().filter(|epoch| **epoch > next) {
+        let (epoch, commit) = (epochs.path(*ahead), commits.path(next));
+        let what = format!("\"{epoch}\" is there but \"{commit}\" is missing");
+        return Err(incomplete(store, &what));
+    }
+    let pending = epochs.read(next)?;
+    Ok(Recovered {
+        last_commit,
+        pending,
+    })
+}
+
+fn incomplete(store: &dyn FileStore, what: &str) -> Error {
+    let folder = file_label(store, "");
+    let folder = folder.trim_end_matches('/');
+    Error::checkpoint(format!("checkpoint \"{folder}\" is incomplete: {what}"))
+        .with_detail("Files were removed or only a part of the folder was copied.")
+        .with_hint("Restore the checkpoint folder from a copy, or start the query with a new one.")
+}

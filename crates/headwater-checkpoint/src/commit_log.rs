@@ -1,0 +1,98 @@
+//! The commit log: what an epoch did. An epoch has happened when, and only when, its record is
+//! here.
+//!
+//! ```text
+//! commits/00000042.json
+//! headwater commit v1 <length> <crc32c>
+//! {"epoch":42,"offsets":[{"orders":{"0":20}}],"watermarks":[…],
+//!  "state_files":[{"path":"state/00000040.snapshot","kind":"snapshot","epoch":40,"bytes":1200},
+//!                 {"path":"state/00000041.delta","kind":"delta","epoch":41,"bytes":90},…],
+//!  "sink_token":{…},"version":"0.1.0"}
+//! ```
+
+use std::sync::Arc;
+
+use headwater_core::Result;
+use headwater_core::id::EpochId;
+use headwater_core::offset::Offsets;
+use headwater_core::sink::CommitToken;
+use serde::{Deserialize, Serialize};
+
+use crate::file_store::FileStore;
+use crate::numbered_log::NumberedLog;
+use crate::record::RecordKind;
+use crate::state_files::StateFileRef;
+use crate::watermark_state::WatermarkState;
+
+/// Everything a new process needs to go on after an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommitRecord {
+    /// Number of the epoch.
+    pub epoch: EpochId,
+    /// Where every source stands after the epoch, in the order of `SourceIndex`.
+    pub offsets: Vec<Offsets>,
+    /// What is known of every source's event time after the epoch, in the order of
+    /// `SourceIndex`.
+    pub watermarks: Vec<WatermarkState>,
+    /// The files that make up the state after the epoch: a snapshot, if there is one, and the
+    /// deltas after it, in the order in which they are restored.
+    pub state_files: Vec<StateFileRef>,
+    /// What the sink needs to publish the epoch, now or after a crash.
+    pub sink_token: CommitToken,
+    /// The headwater that ran the epoch.
+    pub version: String,
+}
+
+/// The commits' records.
+#[derive(Debug)]
+pub struct CommitLog {
+    records: NumberedLog<CommitRecord>,
+}
+
+impl CommitLog {
+    /// The log in a store.
+    pub fn new(store: Arc<dyn FileStore>) -> Self {
+        CommitLog {
+            records: NumberedLog {
+                store,
+                folder: "commits",
+                kind: RecordKind::Commit,
+                epoch_of: |record| record.epoch,
+            },
+        }
+    }
+
+    /// Writes the record of an epoch that has none.
+    ///
+    /// # Errors
+    /// Conflict if it has one.
+    pub fn append(&self, record: &CommitRecord) -> Result<()> {
+        self.records.append(record)
+    }
+
+    /// The record of an epoch; `None` if it has none.
+    pub fn read(&self, epoch: EpochId) -> Result<Option<CommitRecord>> {
+        self.records.read(epoch)
+    }
+
+    /// The record with the highest number. A damaged one is an error, never passed over: going
+    /// back to an older one would publish rows twice.
+    pub fn latest(&self) -> Result<Option<CommitRecord>> {
+        self.records.latest()
+    }
+
+    /// The epochs that have a record, in order.
+    pub fn epochs(&self) -> Result<Vec<EpochId>> {
+        self.records.epochs()
+    }
+
+    /// Removes an epoch's record.
+    pub(crate) fn delete(&self, epoch: EpochId) -> Result<()> {
+        self.records.delete(epoch)
+    }
+
+    /// The file of an epoch's record.
+    pub(crate) fn path(&self, epoch: EpochId) -> String {
+        self.records.path(epoch)
+    }
+}

@@ -1,0 +1,99 @@
+//! The write-ahead log: what an epoch will do, written before it does anything.
+//!
+//! ```text
+//! epochs/00000042.json
+//! headwater epoch v1 <length> <crc32c>
+//! {"epoch":42,"slices":[{"start":{"orders":{"0":10}},"end":{"orders":{"0":20}}}],…}
+//! ```
+//!
+//! A record holds every decision of its epoch. Running the epoch again from its record, in another
+//! process and at another time, gives the same rows. This is Spark's `OffsetSeqLog`; on purpose
+//! more is decided up front: the watermarks, the idle partitions, the time and the seed.
+
+use std::sync::Arc;
+
+use headwater_core::Result;
+use headwater_core::event_time::EventTime;
+use headwater_core::id::EpochId;
+use headwater_core::offset::Slice;
+use serde::{Deserialize, Serialize};
+
+use crate::file_store::FileStore;
+use crate::numbered_log::NumberedLog;
+use crate::record::RecordKind;
+use crate::watermark_state::WatermarkState;
+
+/// Every decision of one epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Number of the epoch.
+    pub epoch: EpochId,
+    /// What is read of every source, in the order of `SourceIndex`.
+    pub slices: Vec<Slice>,
+    /// What is known of every source's event time before the epoch, in the order of
+    /// `SourceIndex`. The epoch runs with these watermarks.
+    pub watermarks: Vec<WatermarkState>,
+    /// The instant that `now()` means in the epoch.
+    pub processing_time: EventTime,
+    /// What the epoch's random numbers start from.
+    pub seed: u64,
+    /// Whether nothing follows: the epoch closes every window.
+    pub end_of_input: bool,
+    /// Fingerprint of the plan that made the decisions.
+    pub plan_fingerprint: String,
+    /// The headwater that made them.
+    pub version: String,
+}
+
+/// The epochs' records.
+#[derive(Debug)]
+pub struct EpochLog {
+    records: NumberedLog<EpochRecord>,
+}
+
+impl EpochLog {
+    /// The log in a store.
+    pub fn new(store: Arc<dyn FileStore>) -> Self {
+        EpochLog {
+            records: NumberedLog {
+                store,
+                folder: "epochs",
+                kind: RecordKind::Epoch,
+                epoch_of: |record| record.epoch,
+            },
+        }
+    }
+
+    /// Writes the record of an epoch that has none.
+    ///
+    /// # Errors
+    /// Conflict if it has one.
+    pub fn append(&self, record: &EpochRecord) -> Result<()> {
+        self.records.append(record)
+    }
+
+    /// The record of an epoch; `None` if it has none.
+    pub fn read(&self, epoch: EpochId) -> Result<Option<EpochRecord>> {
+        self.records.read(epoch)
+    }
+
+    /// The record with the highest number. A damaged one is an error, never passed over.
+    pub fn latest(&self) -> Result<Option<EpochRecord>> {
+        self.records.latest()
+    }
+
+    /// The epochs that have a record, in order.
+    pub fn epochs(&self) -> Result<Vec<EpochId>> {
+        self.records.epochs()
+    }
+
+    /// Removes an epoch's record.
+    pub(crate) fn delete(&self, epoch: EpochId) -> Result<()> {
+        self.records.delete(epoch)
+    }
+
+    /// The file of an epoch's record.
+    pub(crate) fn path(&self, epoch: EpochId) -> String {
+        self.records.path(epoch)
+    }
+}

@@ -1,0 +1,197 @@
+//! A test double that fails, or dies, at a chosen step of a run.
+//!
+//! Every durable step of headwater is one *mutating operation* of a [`FileStore`]: `write_atomic`,
+//! `create_new`, `create_file`, its `finish`, `rename`, `delete`. Counted from 1, they are the
+//! places at which a run can be cut, before the operation takes effect or after it.
+
+use std::sync::Arc;
+
+use headwater_core::{Error, Result};
+use parking_lot::Mutex;
+
+use crate::file_store::{FileStore, FileWriter};
+use crate::lock::{LockGuard, LockOwner};
+
+/// Where and how a run is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Number of the mutating operation, from 1.
+    pub at: u64,
+    /// Before or after its effect.
+    pub moment: CutMoment,
+    /// What happens to later operations.
+    pub kind: CutKind,
+}
+
+/// On which side of an operation's effect a run is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutMoment {
+    /// The operation has no effect.
+    BeforeEffect,
+    /// The operation has its effect, but its caller does not learn of it.
+    AfterEffect,
+}
+
+/// What a cut does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutKind {
+    /// Every later operation fails too, reads included: the process is dead.
+    Crash,
+    /// The operation fails once; later ones succeed.
+    Error,
+}
+
+/// A [`FileStore`] that passes everything on to another one until it is cut.
+#[derive(Debug)]
+pub struct FailingFiles<F> {
+    inner: F,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    operations: u64,
+    cut: Option<Cut>,
+    is_crashed: bool,
+}
+
+impl<F: FileStore> FailingFiles<F> {
+    /// A store that does not fail, only counts.
+    pub fn new(inner: F) -> Self {
+        FailingFiles {
+            inner,
+            state: Arc::default(),
+        }
+    }
+
+    /// A store that will be cut.
+    pub fn cut_at(inner: F, cut: Cut) -> Self {
+        let files = Self::new(inner);
+        files.set_cut(Some(cut));
+        files
+    }
+
+    /// Changes where the store will be cut. The count goes on.
+    pub fn set_cut(&self, cut: Option<Cut>) {
+        self.state.lock().cut = cut;
+    }
+
+    /// How many mutating operations were begun.
+    pub fn operations(&self) -> u64 {
+        self.state.lock().operations
+    }
+
+    /// Whether the store has crashed.
+    pub fn is_crashed(&self) -> bool {
+        self.state.lock().is_crashed
+    }
+
+    fn alive(&self) -> Result<&F> {
+        check_alive(&self.state)?;
+        Ok(&self.inner)
+    }
+}
+
+fn check_alive(state: &Mutex<State>) -> Result<()> {
+    if state.lock().is_crashed {
+        Err(Error::checkpoint("the file store has crashed (injected)"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Runs one mutating operation, cutting it if its turn has come.
+fn mutate<T>(state: &Mutex<State>, what: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    check_alive(state)?;
+    let (number, cut) = {
+        let mut state = state.lock();
+        state.operations += 1;
+        let number = state.operations;
+        let cut = state.cut.filter(|cut| cut.at == number);
+        state.is_crashed |= cut.is_some_and(|cut| cut.kind == CutKind::Crash);
+        (number, cut)
+    };
+    match cut {
+        None => return run(),
+        Some(cut) if cut.moment == CutMoment::AfterEffect => drop(run()?),
+        Some(_) => {}
+    }
+    Err(Error::checkpoint(format!(
+        "operation {number} failed (injected): {what}"
+    )))
+}
+
+impl<F: FileStore> FileStore for FailingFiles<F> {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        self.alive()?.read(path)
+    }
+
+    fn write_atomic(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        mutate(&self.state, &format!("write_atomic \"{path}\""), || {
+            self.inner.write_atomic(path, bytes)
+        })
+    }
+
+    fn create_new(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        mutate(&self.state, &format!("create_new \"{path}\""), || {
+            self.inner.create_new(path, bytes)
+        })
+    }
+
+    fn create_file(&self, path: &str) -> Result<Box<dyn FileWriter>> {
+        let inner = mutate(&self.state, &format!("create_file \"{path}\""), || {
+            self.inner.create_file(path)
+        })?;
+        Ok(Box::new(FailingWriter {
+            inner,
+            state: Arc::clone(&self.state),
+            path: path.to_string(),
+        }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let what = format!("rename \"{from}\" to \"{to}\"");
+        mutate(&self.state, &what, || self.inner.rename(from, to))
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>> {
+        self.alive()?.list(folder)
+    }
+
+    fn delete(&self, path: &str) -> Result<()> {
+        mutate(&self.state, &format!("delete \"{path}\""), || {
+            self.inner.delete(path)
+        })
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>> {
+        self.alive()?.size(path)
+    }
+
+    fn lock(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
+        self.alive()?.lock(owner)
+    }
+}
+
+#[derive(Debug)]
+struct FailingWriter {
+    inner: Box<dyn FileWriter>,
+    state: Arc<Mutex<State>>,
+    path: String,
+}
+
+impl FileWriter for FailingWriter {
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        check_alive(&self.state)?;
+        self.inner.write_all(bytes)
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        let FailingWriter { inner, state, path } = *self;
+        mutate(&state, &format!("finish \"{path}\""), || inner.finish())
+    }
+}

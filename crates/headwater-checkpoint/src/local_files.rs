@@ -1,0 +1,428 @@
+//! Files in a folder of a local disk.
+//!
+//! A file is written under a temporary name, synced, renamed, and then its folder is synced:
+//!
+//! ```text
+//! .00000042.json.tmp  write ─ fsync ─ rename ─▶ 00000042.json ─ fsync of the folder
+//! ```
+//!
+//! A crash leaves at most a temporary file. It is never opened again: the next writer removes it
+//! first, because after a crash it may be a second name of the finished file.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use headwater_core::{Error, Result};
+
+use crate::file_store::{
+    FileStore, FileWriter, check_folder, check_path, exists_already, is_temp_name,
+    nothing_to_rename, temp_name,
+};
+use crate::lock::{LOCK_FILE, LockGuard, LockOwner, held_by};
+
+/// A [`FileStore`] in a folder. Only the user who made it can read it: folders have the mode
+/// 0700 and files 0600.
+#[derive(Debug, Clone)]
+pub struct LocalFiles {
+    root: PathBuf,
+}
+
+impl LocalFiles {
+    /// Opens a folder, making it if need be.
+    ///
+    /// # Errors
+    /// Checkpoint or Resource, with the operating system's reason.
+    pub fn try_new(root: &Path) -> Result<Self> {
+        let root = std::path::absolute(root).map_err(|e| io_error("use", "folder", root, &e))?;
+        create_folder(&root)?;
+        Ok(LocalFiles { root })
+    }
+
+    fn at(&self, path: &str) -> Result<PathBuf> {
+        check_path(path)?;
+        Ok(self.root.join(path))
+    }
+
+    fn writer(&self, path: &str) -> Result<LocalWriter> {
+        let target = self.at(path)?;
+        let folder = target.parent().unwrap_or(&self.root).to_path_buf();
+        self.ensure_folder(&folder)?;
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let temp = folder.join(temp_name(name));
+        remove(&temp)?;
+        let file = private_file()
+            .write(true)
+            .create_new(true)
+            .open(&temp)
+            .map_err(|e| io_error("create", "file", &temp, &e))?;
+        Ok(LocalWriter {
+            file: BufWriter::with_capacity(64 * 1024, file),
+            temp,
+            target,
+            folder,
+        })
+    }
+
+    /// Makes folders below the root, and not the root: if that has been taken away, whatever it
+    /// held is gone and a fresh one would hide the loss.
+    fn ensure_folder(&self, folder: &Path) -> Result<()> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        if !self.root.is_dir() {
+            let gone = io::Error::from(io::ErrorKind::NotFound);
+            return Err(io_error("find", "folder", &self.root, &gone));
+        }
+        create_folder(folder)
+    }
+}
+
+impl FileStore for LocalFiles {
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.at(path)?;
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(io_error("read", "file", &path, &e)),
+        }
+    }
+
+    fn write_atomic(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let mut writer = Box::new(self.writer(path)?);
+        writer.write_all(bytes)?;
+        writer.finish()
+    }
+
+    fn create_new(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let mut writer = self.writer(path)?;
+        writer.write_all(bytes)?;
+        if writer.finish_new()? {
+            Ok(())
+        } else {
+            Err(exists_already(self, path))
+        }
+    }
+
+    fn create_file(&self, path: &str) -> Result<Box<dyn FileWriter>> {
+        Ok(Box::new(self.writer(path)?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let (source, target) = (self.at(from)?, self.at(to)?);
+        let source_folder = source.parent().unwrap_or(&self.root);
+        let target_folder = target.parent().unwrap_or(&self.root);
+        self.ensure_folder(target_folder)?;
+        match replace(&source, &target) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if !target.is_file() {
+                    return Err(nothing_to_rename(self, from, to));
+                }
+            }
+            Err(e) => return Err(io_error("rename", "file", &source, &e)),
+        }
+        // Synced also when the move was made before: that process may have died before syncing.
+        sync_folder(target_folder)?;
+        if source_folder != target_folder && source_folder.is_dir() {
+            sync_folder(source_folder)?;
+        }
+        Ok(())
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>> {
+        check_folder(folder)?;
+        let path = self.root.join(folder);
+        let failed = |e: &io::Error| io_error("list", "folder", &path, e);
+        let entries = match std::fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(failed(&e)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| failed(&e))?;
+            let is_folder = entry.file_type().map_err(|e| failed(&e))?.is_dir();
+            // A name that is not UTF-8 is not one of ours.
+            if let Ok(name) = entry.file_name().into_string()
+                && !is_folder
+                && !is_temp_name(&name)
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn delete(&self, path: &str) -> Result<()> {
+        remove(&self.at(path)?)
+    }
+
+    fn size(&self, path: &str) -> Result<Option<u64>> {
+        let path = self.at(path)?;
+        match std::fs::metadata(&path) {
+            Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(io_error("read", "file", &path, &e)),
+        }
+    }
+
+    fn lock(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
+        let path = self.root.join(LOCK_FILE);
+        let failed = |e: &io::Error| io_error("lock", "file", &path, e);
+        let mut file = private_file()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|e| failed(&e))?;
+        let is_ours = match file.try_lock() {
+            Ok(()) => true,
+            Err(std::fs::TryLockError::WouldBlock) => false,
+            Err(std::fs::TryLockError::Error(e)) => return Err(failed(&e)),
+        };
+        let mut written = Vec::new();
+        file.read_to_end(&mut written).map_err(|e| failed(&e))?;
+        let previous = LockOwner::decode(&written);
+        if !is_ours {
+            return Err(held_by(&self.describe(), previous.as_ref()));
+        }
+        let owner = owner.after(previous.as_ref());
+        rewrite(&mut file, &owner.encode()?).map_err(|e| failed(&e))?;
+        Ok(Box::new(LocalLock {
+            _file: file,
+            token: owner.token,
+        }))
+    }
+}
+
+/// Holds the operating system's lock, which ends with the file handle and so with the process.
+#[derive(Debug)]
+struct LocalLock {
+    _file: File,
+    token: u64,
+}
+
+impl LockGuard for LocalLock {
+    fn token(&self) -> u64 {
+        self.token
+    }
+}
+
+/// A file under its temporary name.
+#[derive(Debug)]
+struct LocalWriter {
+    file: BufWriter<File>,
+    temp: PathBuf,
+    target: PathBuf,
+    folder: PathBuf,
+}
+
+impl LocalWriter {
+    fn sync(&mut self) -> Result<()> {
+        self.file
+            .flush()
+            .and_then(|()| self.file.get_ref().sync_all())
+            .map_err(|e| io_error("write", "file", &self.target, &e))
+    }
+
+    /// Lets the file appear unless there is one already; says whether it did. A link fails if its
+    /// target exists, which a rename does not, so that of two processes only one can win.
+    fn finish_new(mut self) -> Result<bool> {
+        self.sync()?;
+        let linked = match std::fs::hard_link(&self.temp, &self.target) {
+            // Not every file system has links. The lock keeps other processes away there.
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists && !self.target.exists() => {
+                replace(&self.temp, &self.target)
+            }
+            linked => linked,
+        };
+        match linked {
+            Ok(()) => sync_folder(&self.folder).map(|()| true),
+            Err(_) if self.target.exists() => Ok(false),
+            Err(e) => Err(io_error("create", "file", &self.target, &e)),
+        }
+    }
+}
+
+impl FileWriter for LocalWriter {
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file
+            .write_all(bytes)
+            .map_err(|e| io_error("write", "file", &self.target, &e))
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        self.sync()?;
+        replace(&self.temp, &self.target)
+            .map_err(|e| io_error("create", "file", &self.target, &e))?;
+        sync_folder(&self.folder)
+    }
+}
+
+impl Drop for LocalWriter {
+    fn drop(&mut self) {
+        // Gone already if it was renamed; otherwise the next writer would remove it.
+        let _ = std::fs::remove_file(&self.temp);
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the place the lint sends others to"
+)]
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error("delete", "file", path, &e)),
+        _ => Ok(()),
+    }
+}
+
+fn rewrite(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Seek;
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes a folder and those above it, each durable in its parent.
+fn create_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent();
+    if let Some(parent) = parent {
+        create_folder(parent)?;
+    }
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are set on unix only"))]
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        Ok(()) => parent.map_or(Ok(()), sync_folder),
+        // Another thread was faster.
+        Err(_) if path.is_dir() => Ok(()),
+        Err(e) => Err(io_error("create", "folder", path, &e)),
+    }
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> Result<()> {
+    let synced = File::open(folder).and_then(|f| f.sync_all());
+    match synced {
+        // Some file systems make names durable at once and refuse to be asked.
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced.map_err(|e| io_error("sync", "folder", folder, &e)),
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> Result<()> {
+    Ok(())
+}
+
+/// Too many open files, in this process or on this machine.
+const OUT_OF_HANDLES: [i32; 2] = [24, 23];
+
+fn io_error(action: &str, kind: &str, path: &Path, error: &io::Error) -> Error {
+    let message = format!("cannot {action} {kind} \"{}\": {error}", path.display());
+    let is_out_of_handles = error
+        .raw_os_error()
+        .is_some_and(|code| OUT_OF_HANDLES.contains(&code));
+    if cfg!(unix) && is_out_of_handles {
+        return Error::resource(message).with_hint("Raise the limit of open files (ulimit -n).");
+    }
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::resource(message)
+            .with_hint(
+                "Free some disk space, then start the query again: it goes on where it was.",
+            ),
+        io::ErrorKind::FileTooLarge | io::ErrorKind::OutOfMemory => Error::resource(message)
+            .with_hint("Raise the limit, then start the query again: it goes on where it was."),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Error::checkpoint(message).with_hint(
+                "Give this user the right to read and write the folder, or choose another folder.",
+            )
+        }
+        io::ErrorKind::NotFound => Error::checkpoint(message)
+            .with_hint("Was the folder moved or deleted while the query ran? Put it back."),
+        _ => Error::checkpoint(message).with_hint("Check the disk and the folder."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn left_over_temporary_files_are_neither_seen_nor_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = LocalFiles::try_new(folder.path()).unwrap();
+        files.create_new("a/x", b"one").unwrap();
+        // A crash between the link and the removal of the temporary name leaves both.
+        let temp = folder.path().join("a/.x.tmp");
+        std::fs::hard_link(folder.path().join("a/x"), &temp).unwrap();
+        assert_eq!(files.list("a").unwrap(), ["x"]);
+        assert_eq!(
+            files.create_new("a/x", b"two").unwrap_err().kind(),
+            ErrorKind::Conflict
+        );
+        assert_eq!(files.read("a/x").unwrap().unwrap(), b"one");
+        files.write_atomic("a/x", b"three").unwrap();
+        assert_eq!(files.read("a/x").unwrap().unwrap(), b"three");
+        assert!(!temp.exists());
+    }
+
+    #[test]
+    fn a_vanished_root_is_not_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = LocalFiles::try_new(&folder.path().join("root")).unwrap();
+        std::fs::remove_dir(folder.path().join("root")).unwrap();
+        let error = files.create_new("a/x", b"").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Checkpoint);
+        assert!(error.message().contains("root"), "{error}");
+        assert!(!folder.path().join("root").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_can_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let files = LocalFiles::try_new(&folder.path().join("root")).unwrap();
+        files.write_atomic("a/x", b"secret").unwrap();
+        for (path, mode) in [("root", 0o700), ("root/a", 0o700), ("root/a/x", 0o600)] {
+            let metadata = std::fs::metadata(folder.path().join(path)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, mode, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_a_matter_of_resources() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = io_error("write", "file", Path::new("/x/y"), &full);
+        assert_eq!(error.kind(), ErrorKind::Resource);
+        assert!(error.message().starts_with("cannot write file \"/x/y\": "));
+        assert!(error.hint().is_some());
+    }
+}

@@ -1,0 +1,88 @@
+//! Who runs a checkpoint: one process at a time.
+//!
+//! The file `lock` is never removed. On a local disk the process that runs the query holds the
+//! operating system's advisory lock on it, which ends with the process however that ends; what
+//! the file says is only for people and for the fencing token:
+//!
+//! ```text
+//! headwater lock v1 <length> <crc32c>
+//! {"pid":4711,"host":"db1","started_at":1767225600000000,"token":1767225600000000}
+//! ```
+
+use std::fmt::Debug;
+
+use headwater_core::clock::Clock;
+use headwater_core::event_time::EventTime;
+use headwater_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{RecordKind, decode_json, encode_json};
+
+/// Name of the lock file.
+pub(crate) const LOCK_FILE: &str = "lock";
+
+/// A taken lock; dropping it gives it back.
+pub trait LockGuard: Debug + Send + Sync {
+    /// A number greater than that of every owner before.
+    fn token(&self) -> u64;
+}
+
+/// The owner of a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockOwner {
+    /// Number of the process.
+    pub pid: u32,
+    /// Name of the machine.
+    pub host: String,
+    /// When the lock was asked for.
+    pub started_at: EventTime,
+    /// Fencing token; the store sets it when it gives the lock.
+    pub token: u64,
+}
+
+impl LockOwner {
+    /// This process.
+    pub fn this_process(clock: &dyn Clock) -> Self {
+        // Linux only: elsewhere the message does without, as the environment is not read here.
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        LockOwner {
+            pid: std::process::id(),
+            host: host.trim().to_string(),
+            started_at: clock.now(),
+            token: 0,
+        }
+    }
+
+    /// This owner with a token after that of `previous`. Taken from the clock, so that tokens
+    /// keep growing even if the file was lost.
+    pub(crate) fn after(&self, previous: Option<&LockOwner>) -> LockOwner {
+        let from_clock = u64::try_from(self.started_at.0).unwrap_or(0);
+        let from_previous = previous.map_or(1, |p| p.token.saturating_add(1));
+        LockOwner {
+            token: from_clock.max(from_previous),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        encode_json(RecordKind::Lock, self)
+    }
+
+    /// `None` if the file is new, or was cut short while its owner wrote it.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<LockOwner> {
+        decode_json(RecordKind::Lock, LOCK_FILE, bytes).ok()
+    }
+}
+
+/// The error of a lock that is held by someone else.
+pub(crate) fn held_by(store: &str, owner: Option<&LockOwner>) -> Error {
+    let by = match owner {
+        Some(owner) => format!(
+            "process {} on host \"{}\" since {}",
+            owner.pid, owner.host, owner.started_at
+        ),
+        None => "another process".to_string(),
+    };
+    Error::conflict(format!("checkpoint \"{store}\" is in use by {by}"))
+        .with_hint("Stop that process, or give this query a checkpoint folder of its own.")
+}

@@ -1,0 +1,265 @@
+//! What the query of a checkpoint is, and whether another query may go on from it.
+//!
+//! `metadata.json` is written once, before the first epoch, and never changed. A query that is
+//! started on the folder later must be the same in everything that the state and the logs depend
+//! on; its text may differ.
+
+use std::collections::BTreeMap;
+
+use headwater_core::id::{OperatorId, QueryId};
+use headwater_core::mode::OutputMode;
+use headwater_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::file_store::{FileStore, file_label};
+use crate::record::{FORMAT_VERSION, RecordKind, encode_json, newer_version, read_json};
+
+const METADATA_FILE: &str = "metadata.json";
+
+/// A stateful operator of a query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorMetadata {
+    /// Its place in the logical plan.
+    pub id: OperatorId,
+    /// What it is: `window-aggregate`.
+    pub kind: String,
+    /// The columns of its state, as text; equal texts mean states that fit.
+    pub state_schema: String,
+}
+
+/// What the query of a checkpoint is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryMetadata {
+    /// Identity across restarts. What the checkpoint holds counts, not what a restart brings.
+    pub query_id: QueryId,
+    /// The user's name of the query.
+    pub name: String,
+    /// The text of the query. It is stored readably: leave secrets out.
+    pub sql: String,
+    /// Fingerprint of the plan. Queries with equal fingerprints do the same.
+    pub plan_fingerprint: String,
+    /// Stateful operators.
+    pub operators: Vec<OperatorMetadata>,
+    /// Sources, in the order of `SourceIndex`: their offsets in the logs have no other names.
+    pub sources: Vec<String>,
+    /// Number of shards of keyed state.
+    pub shard_count: u32,
+    /// Name of the hash that spreads keys over shards.
+    pub hash: String,
+    /// Output mode.
+    pub output_mode: OutputMode,
+    /// Version of the checkpoint's layout: [`FORMAT_VERSION`] for a new one.
+    pub format_version: u32,
+    /// The headwater that began the query.
+    pub version: String,
+}
+
+impl QueryMetadata {
+    /// An id for a query that starts for the first time.
+    pub fn new_query_id() -> QueryId {
+        QueryId::new(uuid::Uuid::new_v4().to_string())
+    }
+}
+
+/// The metadata of a store; writes `current` if the store has none.
+///
+/// # Errors
+/// Checkpoint if what is stored is damaged or, by [`compatibility`], is another query's.
+pub fn load_or_create(store: &dyn FileStore, current: &QueryMetadata) -> Result<QueryMetadata> {
+    if let Some(stored) = load(store)? {
+        compatibility(&stored, current).map_err(|e| {
+            e.with_detail(format!(
+                "The checkpoint \"{}\" was begun by query \"{}\" of headwater {}.",
+                store.describe(),
+                stored.name,
+                stored.version
+            ))
+        })?;
+        return Ok(stored);
+    }
+    let bytes = encode_json(RecordKind::Metadata, current)?;
+    store.create_new(METADATA_FILE, &bytes)?;
+    Ok(current.clone())
+}
+
+/// The metadata of a store; `None` if no query ever ran there.
+pub fn load(store: &dyn FileStore) -> Result<Option<QueryMetadata>> {
+    let stored: Option<QueryMetadata> = read_json(store, RecordKind::Metadata, METADATA_FILE)?;
+    match stored {
+        Some(stored) if stored.format_version > FORMAT_VERSION => {
+            let label = file_label(store, METADATA_FILE);
+            Err(newer_version(&label, stored.format_version))
+        }
+        stored => Ok(stored),
+    }
+}
+
+/// Whether the query `current` may go on from the checkpoint of `stored`. Name, text and headwater
+/// version may differ.
+///
+/// # Errors
+/// Checkpoint, saying which parts have changed.
+pub fn compatibility(stored: &QueryMetadata, current: &QueryMetadata) -> Result<()> {
+    let mut changes = Vec::new();
+    operator_changes(stored, current, &mut changes);
+    let mut compare = |what: &str, was: String, is: String| {
+        if was != is {
+            changes.push(format!("{what} (was {was}, is {is})"));
+        }
+    };
+    compare(
+        "the sources",
+        quoted(&stored.sources),
+        quoted(&current.sources),
+    );
+    compare(
+        "the number of shards",
+        stored.shard_count.to_string(),
+        current.shard_count.to_string(),
+    );
+    compare(
+        "the hash function",
+        stored.hash.clone(),
+        current.hash.clone(),
+    );
+    compare(
+        "the output mode",
+        stored.output_mode.to_string(),
+        current.output_mode.to_string(),
+    );
+    if changes.is_empty() && stored.plan_fingerprint != current.plan_fingerprint {
+        changes.push("expressions of the plan".to_string());
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let changes = changes.join(", ");
+    Err(Error::checkpoint(format!(
+        "query \"{}\" cannot go on from this checkpoint, which belongs to another one: changed: \
+         {changes}",
+        current.name
+    ))
+    .with_hint("Use a new checkpoint folder or restore the old query."))
+}
+
+fn operator_changes(stored: &QueryMetadata, current: &QueryMetadata, changes: &mut Vec<String>) {
+    let by_id = |metadata: &QueryMetadata| -> BTreeMap<OperatorId, OperatorMetadata> {
+        let operators = metadata.operators.iter();
+        operators.map(|o| (o.id.clone(), o.clone())).collect()
+    };
+    let (old, new) = (by_id(stored), by_id(current));
+    for (id, was) in &old {
+        match new.get(id) {
+            None => changes.push(format!("the operators (\"{id}\" is gone)")),
+            Some(is) if is.kind != was.kind => changes.push(format!(
+                "the kind of operator \"{id}\" (was {}, is {})",
+                was.kind, is.kind
+            )),
+            Some(is) if is.state_schema != was.state_schema => changes.push(format!(
+                "the state schema of operator \"{id}\" (was {}, is {})",
+                was.state_schema, is.state_schema
+            )),
+            Some(_) => {}
+        }
+    }
+    for id in new.keys().filter(|id| !old.contains_key(id)) {
+        changes.push(format!("the operators (\"{id}\" is new)"));
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|n| format!("\"{n}\"")).collect();
+    format!("[{}]", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::ErrorKind;
+
+    use super::*;
+    use crate::memory_files::MemoryFiles;
+    use crate::test_data::metadata;
+
+    fn changed(change: impl FnOnce(&mut QueryMetadata)) -> Result<()> {
+        let mut current = metadata();
+        change(&mut current);
+        compatibility(&metadata(), &current)
+    }
+
+    #[test]
+    fn text_name_and_version_may_change() {
+        changed(|m| {
+            m.sql = "select  1".to_string();
+            m.name = "other".to_string();
+            m.version = "9.9.9".to_string();
+            m.query_id = QueryId::new("other");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn messages_say_what_changed() {
+        type Change = fn(&mut QueryMetadata);
+        let cases: [(Change, &str); 9] = [
+            (
+                |m| m.operators.clear(),
+                "the operators (\"1-window-aggregate\" is gone)",
+            ),
+            (
+                |m| m.operators[0].id = OperatorId::new("2-dedup"),
+                "the operators (\"2-dedup\" is new)",
+            ),
+            (
+                |m| m.operators[0].kind = "dedup".into(),
+                "the kind of operator",
+            ),
+            (
+                |m| m.operators[0].state_schema = "k: Utf8".into(),
+                "the state schema of operator \"1-window-aggregate\" (was k: Int64, is k: Utf8)",
+            ),
+            (
+                |m| m.sources.push("b".into()),
+                "the sources (was [\"orders\"], is [\"orders\", \"b\"])",
+            ),
+            (|m| m.shard_count = 8, "the number of shards (was 64, is 8)"),
+            (|m| m.hash = "other".into(), "the hash function"),
+            (
+                |m| m.output_mode = OutputMode::Update,
+                "the output mode (was append, is update)",
+            ),
+            (
+                |m| m.plan_fingerprint = "f2".into(),
+                "expressions of the plan",
+            ),
+        ];
+        for (change, what) in cases {
+            let error = changed(change).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Checkpoint);
+            assert!(error.message().contains(what), "{error} lacks {what}");
+            assert!(error.hint().unwrap().contains("new checkpoint folder"));
+        }
+    }
+
+    #[test]
+    fn the_first_start_decides_the_id() {
+        let store = MemoryFiles::new();
+        let first = load_or_create(&store, &metadata()).unwrap();
+        let mut again = metadata();
+        again.query_id = QueryMetadata::new_query_id();
+        assert_ne!(again.query_id, first.query_id);
+        assert_eq!(load_or_create(&store, &again).unwrap(), first);
+        again.shard_count = 1;
+        let error = load_or_create(&store, &again).unwrap_err();
+        assert!(error.detail().unwrap().contains("\"memory\""));
+    }
+
+    #[test]
+    fn a_layout_from_the_future_is_refused() {
+        let store = MemoryFiles::new();
+        let mut future = metadata();
+        future.format_version = FORMAT_VERSION + 1;
+        load_or_create(&store, &future).unwrap();
+        let error = load_or_create(&store, &metadata()).unwrap_err();
+        assert!(error.message().contains("written by a newer headwater"));
+    }
+}

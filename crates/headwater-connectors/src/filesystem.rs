@@ -1,0 +1,117 @@
+//! The `filesystem` connector: a folder as a source of its new files, and as a sink that gains a
+//! file per epoch and partition.
+//!
+//! Files hold one record a line. A quoted CSV field may therefore not hold a line feed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{DataType, TimeUnit};
+
+use headwater_core::connector::{
+    Connector, DeclaredSink, DeclaredSource, SinkDefinition, SourceDefinition,
+};
+use headwater_core::options::OptionReader;
+use headwater_core::{Error, Result};
+
+use crate::options::take_format;
+use crate::record_rows::RecordRows;
+
+mod arrivals;
+mod folder;
+mod reader;
+mod sink;
+mod source;
+
+pub use sink::FilesystemSink;
+
+use folder::NamePattern;
+use source::{DeclaredFiles, FilesOptions};
+
+const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The connector `filesystem`.
+///
+/// | option | of | meaning | default |
+/// | --- | --- | --- | --- |
+/// | `path` | both | a folder, or as a source a file; `file://` is allowed | |
+/// | `format` | both | `json`, `csv`, `text`, as a source also `raw` | `text`; `json` for sinks |
+/// | `max.files.per.epoch` | source | files one epoch reads | all there are |
+/// | `pattern` | source | names to read, with `*` for any characters | `*` |
+/// | `poll.interval` | source | how often the folder is listed while nothing is new | 1 second |
+#[derive(Debug, Default)]
+pub struct FilesystemConnector;
+
+impl Connector for FilesystemConnector {
+    fn name(&self) -> &'static str {
+        "filesystem"
+    }
+
+    fn declare_source(
+        &self,
+        definition: SourceDefinition,
+        options: &mut OptionReader,
+    ) -> Result<Arc<dyn DeclaredSource>> {
+        let path = take_path(options, "/data/orders")?;
+        let known = [
+            ("path", DataType::Utf8),
+            ("line", DataType::Int64),
+            ("modified", DataType::Timestamp(TimeUnit::Microsecond, None)),
+        ];
+        let rows = RecordRows::try_new(definition, &known, options)?;
+        let files = FilesOptions {
+            max_files: take_max_files(options)?,
+            pattern: NamePattern::new(options.take("pattern", &["glob"])?.as_deref()),
+            poll_interval: options
+                .take_duration("poll.interval", &[])?
+                .unwrap_or(DEFAULT_POLL_INTERVAL)
+                .max(Duration::from_millis(1)),
+        };
+        Ok(Arc::new(DeclaredFiles::new(path, rows, files)))
+    }
+
+    fn declare_sink(
+        &self,
+        definition: SinkDefinition,
+        options: &mut OptionReader,
+    ) -> Result<Arc<dyn DeclaredSink>> {
+        let path = take_path(options, "/data/results")?;
+        let format = take_format(definition.format, options, "json")?;
+        let owner = options.owner().to_string();
+        sink::declare(path, format, owner, definition.schema.as_ref())
+    }
+}
+
+/// Reads `path`, which may be written as a `file://` URL.
+fn take_path(options: &mut OptionReader, example: &str) -> Result<PathBuf> {
+    let text = options.require("path", &[], example)?;
+    let text = text.trim();
+    let path = match text.split_once("://") {
+        None => text,
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => {
+            rest.strip_prefix("localhost").unwrap_or(rest)
+        }
+        Some((scheme, _)) => {
+            return Err(Error::unsupported(format!(
+                "path of {} is at \"{scheme}://\", which is not supported",
+                options.owner()
+            ))
+            .with_hint("Use a folder of this machine."));
+        }
+    };
+    if path.is_empty() {
+        return Err(options.bad_value("path", text, "a folder or a file"));
+    }
+    Ok(PathBuf::from(path))
+}
+
+fn take_max_files(options: &mut OptionReader) -> Result<Option<u64>> {
+    const NAME: &str = "max.files.per.epoch";
+    const EXPECTED: &str = "a number of files, at least 1";
+    let aliases = ["maxFilesPerTrigger", "max.files.per.trigger"];
+    match options.take_parsed::<u64>(NAME, &aliases, EXPECTED)? {
+        Some(0) => Err(options.bad_value(NAME, "0", EXPECTED)),
+        max => Ok(max),
+    }
+}

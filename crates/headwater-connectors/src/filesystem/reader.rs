@@ -1,0 +1,181 @@
+//! Files to batches of rows, chunk by chunk.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
+
+use headwater_core::offset::Partition;
+use headwater_core::source::{ReadCounters, ReadRequest, SourceBatch};
+use headwater_core::{Error, Result};
+use headwater_formats::RowAssembler;
+
+use super::arrivals::Arrivals;
+use super::folder::{FileEntry, could_not};
+use crate::lines::{LineChunk, append_line};
+use crate::record_rows::RecordRows;
+
+const READ_BYTES: usize = 256 << 10;
+
+/// Reads files one after the other. Its calls block.
+#[derive(Debug)]
+pub(super) struct FilesReader {
+    rows: Arc<RecordRows>,
+    files: std::vec::IntoIter<(PathBuf, FileEntry)>,
+    current: Option<OpenFile>,
+    assembler: RowAssembler,
+    counters: Arc<ReadCounters>,
+    partition: Partition,
+    batch_rows: usize,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    path: PathBuf,
+    entry: FileEntry,
+    lines: BufReader<File>,
+    next_line: i64,
+}
+
+impl FilesReader {
+    /// A reader of the files `[start, end)`.
+    pub(super) fn try_new(
+        arrivals: &Arrivals,
+        rows: &Arc<RecordRows>,
+        request: &ReadRequest,
+        (partition, start, end): (&Partition, i64, i64),
+    ) -> Result<Self> {
+        let files: Vec<_> = arrivals
+            .range(start.max(0) as usize, end.max(0) as usize)?
+            .into_iter()
+            .map(|entry| (arrivals.input().path_of(&entry), entry))
+            .collect();
+        Ok(FilesReader {
+            rows: Arc::clone(rows),
+            files: files.into_iter(),
+            current: None,
+            assembler: rows.assembler(&request.projection)?,
+            counters: Arc::clone(&request.counters),
+            partition: partition.clone(),
+            batch_rows: request.batch_rows.max(1),
+        })
+    }
+
+    /// The next rows; `None` after the last file.
+    pub(super) fn next_batch(&mut self) -> Result<Option<SourceBatch>> {
+        loop {
+            let Some(mut file) = self.take_file()? else {
+                return Ok(None);
+            };
+            let chunk = file.read_chunk(&self.rows, self.batch_rows)?;
+            if chunk.is_empty() {
+                continue;
+            }
+            let batch = self.assemble(&file, chunk)?;
+            self.current = Some(file);
+            if batch.rows.num_rows() > 0 {
+                return Ok(Some(batch));
+            }
+        }
+    }
+
+    fn take_file(&mut self) -> Result<Option<OpenFile>> {
+        if let Some(file) = self.current.take() {
+            return Ok(Some(file));
+        }
+        match self.files.next() {
+            Some((path, entry)) => OpenFile::open(path, entry, self.rows.has_header()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn assemble(&mut self, file: &OpenFile, chunk: LineChunk) -> Result<SourceBatch> {
+        let (payloads, numbers) = chunk.into_records();
+        let locate = |record: usize| {
+            let line = numbers.get(record).map_or(0, |number| number + 1);
+            format!("line {line} of file \"{}\"", file.path.display())
+        };
+        let metadata = |index: usize| {
+            self.rows
+                .metadata_column(index, |from| file.metadata(from, &numbers))
+        };
+        let rows = self
+            .assembler
+            .assemble(&payloads, &metadata, &locate, &self.counters)?;
+        Ok(SourceBatch {
+            partition: self.partition.clone(),
+            rows,
+        })
+    }
+}
+
+impl OpenFile {
+    /// Opens a file that must still be what it was when it was given its number.
+    fn open(path: PathBuf, entry: FileEntry, has_header: bool) -> Result<Self> {
+        let file = File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::data_loss(format!(
+                "file \"{}\" is gone before it was read",
+                path.display()
+            ))
+            .with_hint("Put the file back; files may be removed once an epoch has read them."),
+            _ => could_not("open", &path, error),
+        })?;
+        let found = file.metadata().map_err(|e| could_not("read", &path, e))?;
+        if found.len() != entry.size {
+            return Err(Error::data_loss(format!(
+                "file \"{}\" has changed from {} to {} bytes since it was found",
+                path.display(),
+                entry.size,
+                found.len()
+            ))
+            .with_hint(
+                "Write a file under a name that starts with a dot or ends in .tmp, and rename it \
+                 when it is whole.",
+            ));
+        }
+        let mut open = OpenFile {
+            lines: BufReader::with_capacity(READ_BYTES, file),
+            path,
+            entry,
+            next_line: 0,
+        };
+        if has_header {
+            let header = append_line(&mut open.lines, &mut Vec::new());
+            header.map_err(|e| could_not("read", &open.path, e))?;
+            open.next_line = 1;
+        }
+        Ok(open)
+    }
+
+    /// Lines up to the chunk's bounds; an empty chunk at the end of the file.
+    fn read_chunk(&mut self, rows: &RecordRows, most_lines: usize) -> Result<LineChunk> {
+        let skips_blank = rows.skips_blank_lines();
+        let mut chunk = LineChunk::new();
+        let lines: &mut dyn BufRead = &mut self.lines;
+        while !chunk.is_full(most_lines) {
+            let has_line = chunk.read_line(self.next_line, lines, skips_blank);
+            if !has_line.map_err(|e| could_not("read", &self.path, e))? {
+                break;
+            }
+            self.next_line += 1;
+        }
+        Ok(chunk)
+    }
+
+    fn metadata(&self, from: &str, numbers: &[i64]) -> ArrayRef {
+        match from {
+            "line" => Arc::new(numbers.iter().map(|number| number + 1).collect::<Int64Array>()),
+            "modified" => Arc::new(TimestampMicrosecondArray::from_value(
+                self.entry.mtime.0,
+                numbers.len(),
+            )),
+            _ => {
+                let path = self.path.to_string_lossy();
+                let paths = numbers.iter().map(|_| Some(path.as_ref()));
+                Arc::new(paths.collect::<StringArray>())
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A folder as a source: its new files, each read whole and once.
+//!
+//! Input: lines of files, in the order of [`super::arrivals`].
+//! Output: the declared columns; metadata `path`, `line` (from 1) and `modified`.
+//! State: the journal of files in the checkpoint; the names in memory.
+//! Replay: an offset is a number of files; a number means the same file for ever. A file that is
+//! gone or has another length than when it was found is data loss.
+//! Source: Spark's `FileStreamSource`; there files are ordered by time alone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt};
+
+use headwater_core::Result;
+use headwater_core::clock::Clock;
+use headwater_core::connector::{DeclaredSource, SourceContext};
+use headwater_core::offset::{Offsets, Partition};
+use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
+
+use super::arrivals::Arrivals;
+use super::folder::{Input, NamePattern};
+use super::reader::FilesReader;
+use crate::blocking::blocking;
+use crate::record_rows::RecordRows;
+
+/// What the options of a source say about its files.
+#[derive(Debug, Clone)]
+pub(super) struct FilesOptions {
+    pub(super) max_files: Option<u64>,
+    pub(super) pattern: NamePattern,
+    pub(super) poll_interval: Duration,
+}
+
+/// A declared source of files.
+#[derive(Debug)]
+pub(super) struct DeclaredFiles {
+    path: PathBuf,
+    rows: Arc<RecordRows>,
+    options: FilesOptions,
+}
+
+impl DeclaredFiles {
+    pub(super) fn new(path: PathBuf, rows: RecordRows, options: FilesOptions) -> Self {
+        DeclaredFiles {
+            path,
+            rows: Arc::new(rows),
+            options,
+        }
+    }
+}
+
+#[async_trait]
+impl DeclaredSource for DeclaredFiles {
+    fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
+
+    /// Files are read whole, so records are not limited; the source counts files itself.
+    fn limits(&self) -> EpochLimits {
+        EpochLimits::default()
+    }
+
+    async fn open(&self, context: SourceContext) -> Result<Arc<dyn Source>> {
+        let path = self.path.clone();
+        let pattern = self.options.pattern.clone();
+        let owner = self.rows.owner().to_string();
+        let input = blocking(move || Input::find(&path, &pattern, &owner)).await?;
+        let poll_interval = self.options.poll_interval;
+        let clock = Arc::clone(&context.clock);
+        let arrivals = Arrivals::new(input, context.journal, clock, poll_interval);
+        Ok(Arc::new(FilesSource {
+            rows: Arc::clone(&self.rows),
+            arrivals: Arc::new(arrivals),
+            clock: context.clock,
+            max_files: self.options.max_files,
+            poll_interval,
+        }))
+    }
+}
+
+/// An opened source of files.
+#[derive(Debug)]
+struct FilesSource {
+    rows: Arc<RecordRows>,
+    arrivals: Arc<Arrivals>,
+    clock: Arc<dyn Clock>,
+    max_files: Option<u64>,
+    poll_interval: Duration,
+}
+
+fn partition() -> Partition {
+    Partition::new("files", 0)
+}
+
+fn position(files: u64) -> Offsets {
+    let files = i64::try_from(files).unwrap_or(i64::MAX);
+    Offsets::from_iter([(partition(), files)])
+}
+
+fn files_of(offsets: &Offsets) -> u64 {
+    let files = offsets.get(&partition()).unwrap_or(0);
+    u64::try_from(files).unwrap_or(0)
+}
+
+impl FilesSource {
+    async fn number_up_to(&self, most: u64) -> Result<u64> {
+        let arrivals = Arc::clone(&self.arrivals);
+        blocking(move || arrivals.number_up_to(most)).await
+    }
+}
+
+#[async_trait]
+impl Source for FilesSource {
+    fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
+
+    async fn initial(&self) -> Result<Offsets> {
+        Ok(position(0))
+    }
+
+    /// Gives every file of now its number: what comes later comes after.
+    async fn latest(&self) -> Result<Offsets> {
+        Ok(position(self.number_up_to(u64::MAX).await?))
+    }
+
+    async fn available(&self, from: &Offsets, _limits: &EpochLimits) -> Result<Offsets> {
+        let start = files_of(from);
+        let most = self.max_files.map_or(u64::MAX, |max| start.saturating_add(max));
+        let known = self.number_up_to(most).await?;
+        Ok(position(known.min(most).max(start)))
+    }
+
+    /// A folder tells nobody of new files, so it is listed every poll interval.
+    async fn wait_ready(&self, from: &Offsets) -> Result<()> {
+        let number = files_of(from);
+        loop {
+            let arrivals = Arc::clone(&self.arrivals);
+            if self.has_ended(from) || blocking(move || arrivals.has(number)).await? {
+                return Ok(());
+            }
+            self.clock.sleep(self.poll_interval).await;
+        }
+    }
+
+    fn has_ended(&self, from: &Offsets) -> bool {
+        self.arrivals.input().is_single() && files_of(from) >= 1
+    }
+
+    fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>> {
+        let readers: Vec<FilesReader> = request
+            .slice
+            .ranges()
+            .map(|range| FilesReader::try_new(&self.arrivals, &self.rows, &request, range))
+            .collect::<Result<_>>()?;
+        let streams = readers.into_iter().map(|reader| {
+            stream::try_unfold(reader, |mut reader| {
+                blocking(move || Ok(reader.next_batch()?.map(|batch| (batch, reader))))
+            })
+        });
+        Ok(stream::iter(streams).flatten().boxed())
+    }
+
+    async fn committed(&self, _up_to: &Offsets) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! Order, limits, restarts, damage and formats of file sources, on a temporary folder.
+
+use std::fs::{File, FileTimes};
+use std::io::Write;
+use std::path::Path;
+use std::time::SystemTime;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use futures::FutureExt;
+
+use headwater_core::ErrorKind;
+use headwater_core::clock::ManualClock;
+use headwater_core::connector::{Connector, MetadataColumn, SourceDefinition, SourceUse};
+use headwater_core::format::BadDataPolicy;
+use headwater_core::options::{OptionReader, Options};
+
+use super::*;
+use crate::filesystem::FilesystemConnector;
+use crate::test_support::{TestJournal, manual_clock, read_all, source_context, table};
+
+/// A folder, and a query over it that can be restarted.
+struct Fixture {
+    folder: tempfile::TempDir,
+    clock: ManualClock,
+    journal: Arc<TestJournal>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Fixture {
+            folder: tempfile::tempdir().unwrap(),
+            clock: manual_clock(),
+            journal: Arc::default(),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file that was modified `seconds` after the epoch.
+    fn write(&self, name: &str, seconds: u64, text: &str) {
+        let mut file = File::create(self.path().join(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        file.set_times(FileTimes::new().set_modified(time)).unwrap();
+    }
+
+    async fn open(&self, options: &[(&str, &str)], columns: Option<SchemaRef>) -> Arc<dyn Source> {
+        let metadata = ["path", "line", "modified"].map(|from| {
+            let data_type = match from {
+                "path" => DataType::Utf8View,
+                "line" => DataType::Int64,
+                _ => DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),
+            };
+            MetadataColumn {
+                field: Arc::new(Field::new(from, data_type, true)),
+                from: from.to_string(),
+            }
+        });
+        let path = self.path().to_str().unwrap();
+        let mut options: Options = options.iter().copied().collect();
+        if options.get("path").is_none() {
+            options.set("path", path);
+        }
+        let definition = SourceDefinition {
+            name: "s".to_string(),
+            payload: columns,
+            metadata: metadata.to_vec(),
+            format: None,
+            bad_data: BadDataPolicy::Fail,
+        };
+        let mut reader = OptionReader::new("source \"s\"", &options);
+        let declared = FilesystemConnector
+            .declare_source(definition, &mut reader)
+            .unwrap();
+        reader.finish().unwrap();
+        let context = source_context(&self.clock, &self.journal, SourceUse::Stream);
+        declared.open(context).await.unwrap()
+    }
+}
+
+/// The rows of `[start, end)` as `path:line value`, the path without its folder.
+async fn rows(source: &dyn Source, start: u64, end: u64) -> Vec<String> {
+    use arrow::array::AsArray;
+    let batches = read_all(source, &position(start), &position(end)).await.unwrap();
+    let mut rows = Vec::new();
+    for batch in &batches {
+        let value = batch.column(0).as_string_view();
+        let path = batch.column(1).as_string_view();
+        let line = batch
+            .column(2)
+            .as_primitive::<arrow::datatypes::Int64Type>();
+        for row in 0..batch.num_rows() {
+            let name = path.value(row).rsplit('/').next().unwrap();
+            rows.push(format!("{name}:{} {}", line.value(row), value.value(row)));
+        }
+    }
+    rows
+}
+
+async fn available(source: &dyn Source, from: u64) -> u64 {
+    let limits = EpochLimits::default();
+    let end = source.available(&position(from), &limits).await.unwrap();
+    files_of(&end)
+}
+
+#[tokio::test]
+async fn files_come_by_time_then_name_each_once() {
+    let fixture = Fixture::new();
+    fixture.write("b.txt", 10, "b1\nb2");
+    fixture.write("a.txt", 20, "a1\r\n");
+    fixture.write("c.txt", 10, "");
+    fixture.write("_SUCCESS", 1, "no");
+    fixture.write(".hidden", 1, "no");
+    fixture.write("x.tmp", 1, "no");
+    std::fs::create_dir(fixture.path().join("folder")).unwrap();
+    let source = fixture.open(&[], None).await;
+    assert_eq!(available(source.as_ref(), 0).await, 3);
+    let expected = ["b.txt:1 b1", "b.txt:2 b2", "a.txt:1 a1"];
+    assert_eq!(rows(source.as_ref(), 0, 3).await, expected);
+    assert!(rows(source.as_ref(), 1, 2).await.is_empty());
+
+    // An earlier time does not put a later arrival before files that have their number.
+    fixture.write("0.txt", 1, "late\n");
+    assert_eq!(available(source.as_ref(), 3).await, 4);
+    assert_eq!(rows(source.as_ref(), 3, 4).await, ["0.txt:1 late"]);
+    assert_eq!(rows(source.as_ref(), 0, 3).await, expected);
+}
+
+#[tokio::test]
+async fn an_epoch_takes_at_most_so_many_files() {
+    let fixture = Fixture::new();
+    for (name, seconds) in [("1", 1), ("2", 2), ("3", 3)] {
+        fixture.write(name, seconds, name);
+    }
+    let source = fixture.open(&[("maxFilesPerTrigger", "2")], None).await;
+    assert_eq!(available(source.as_ref(), 0).await, 2);
+    assert_eq!(available(source.as_ref(), 0).await, 2);
+    assert_eq!(fixture.journal.entries().unwrap().len(), 2);
+    assert_eq!(available(source.as_ref(), 2).await, 3);
+    assert_eq!(files_of(&source.latest().await.unwrap()), 3);
+    assert_eq!(rows(source.as_ref(), 1, 3).await, ["2:1 2", "3:1 3"]);
+}
+
+#[tokio::test]
+async fn a_restart_finds_the_same_numbers_in_the_journal() {
+    let fixture = Fixture::new();
+    fixture.write("b", 2, "b");
+    let source = fixture.open(&[], None).await;
+    assert_eq!(available(source.as_ref(), 0).await, 1);
+    fixture.write("a", 1, "a");
+    let source = fixture.open(&[], None).await;
+    assert_eq!(rows(source.as_ref(), 0, 1).await, ["b:1 b"]);
+    assert_eq!(available(source.as_ref(), 1).await, 2);
+    assert_eq!(rows(source.as_ref(), 0, 2).await, ["b:1 b", "a:1 a"]);
+    let request = crate::test_support::request(source.as_ref(), &position(0), &position(3));
+    let error = source.read(request).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::DataLoss);
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_changed_is_data_loss() {
+    let fixture = Fixture::new();
+    fixture.write("a", 1, "a");
+    fixture.write("b", 2, "b");
+    let source = fixture.open(&[], None).await;
+    assert_eq!(available(source.as_ref(), 0).await, 2);
+    std::fs::remove_file(fixture.path().join("a")).unwrap();
+    fixture.write("b", 2, "bb");
+    for (number, text) in [(0, "is gone"), (1, "from 1 to 2 bytes")] {
+        let error = read_all(source.as_ref(), &position(number), &position(number + 1))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DataLoss);
+        assert!(error.message().contains(text), "{}", error.message());
+    }
+}
+
+#[tokio::test]
+async fn waiting_lists_the_folder_every_interval() {
+    let fixture = Fixture::new();
+    let options = [("poll.interval", "10 s"), ("pattern", "*.txt")];
+    let source = fixture.open(&options, None).await;
+    let start = position(0);
+    let mut wait = source.wait_ready(&start);
+    let blocked = async {
+        while futures::poll!(&mut wait).is_pending() {
+            fixture.clock.advance(Duration::from_secs(4));
+            fixture.write("other.csv", 1, "x");
+            if fixture.clock.elapsed() > Duration::from_secs(60) {
+                fixture.write("a.txt", 1, "x");
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    blocked.await;
+    assert!(fixture.clock.elapsed() > Duration::from_secs(60));
+    assert_eq!(available(source.as_ref(), 0).await, 1);
+    assert!(!source.has_ended(&position(1)));
+}
+
+#[tokio::test]
+async fn one_file_ends() {
+    let fixture = Fixture::new();
+    fixture.write("a.txt", 1, "a\n\nb");
+    let url = format!("file://{}/a.txt", fixture.path().display());
+    let source = fixture.open(&[("path", &url)], None).await;
+    assert_eq!(available(source.as_ref(), 0).await, 1);
+    assert_eq!(
+        rows(source.as_ref(), 0, 1).await,
+        ["a.txt:1 a", "a.txt:2 ", "a.txt:3 b"]
+    );
+    assert!(source.has_ended(&position(1)));
+    assert!(source.wait_ready(&position(1)).now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn csv_with_a_header_and_blank_lines() {
+    let fixture = Fixture::new();
+    fixture.write("a.csv", 60, "\u{feff}sym,n\nEPE,1\n\nABC,2\n");
+    let columns = Arc::new(Schema::new(vec![
+        Field::new("sym", DataType::Utf8View, true),
+        Field::new("n", DataType::Int64, true),
+    ]));
+    let options = [("format", "csv"), ("csv.header", "true")];
+    let source = fixture.open(&options, Some(columns)).await;
+    let mut request = crate::test_support::request(source.as_ref(), &position(0), &position(1));
+    assert_eq!(available(source.as_ref(), 0).await, 1);
+    request.projection = vec![1, 3, 4];
+    let counters = Arc::clone(&request.counters);
+    let batches: Vec<_> = source.read(request).unwrap().collect().await;
+    let batches: Vec<_> = batches.into_iter().map(|b| b.unwrap().rows).collect();
+    assert_eq!(
+        table(&batches),
+        "\
++---+------+---------------------+
+| n | line | modified            |
++---+------+---------------------+
+| 1 | 2    | 1970-01-01T00:01:00 |
+| 2 | 4    | 1970-01-01T00:01:00 |
++---+------+---------------------+"
+    );
+    assert_eq!(counters.records(), 2);
+}
+
+#[tokio::test]
+async fn long_files_come_in_chunks_and_bad_lines_are_named() {
+    let fixture = Fixture::new();
+    let mut text: String = (0..20_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    fixture.write("a.json", 1, &text);
+    text.push_str("{\"n\":");
+    fixture.write("b.json", 2, &text);
+    let columns = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+    let source = fixture.open(&[("format", "json")], Some(columns)).await;
+    assert_eq!(available(source.as_ref(), 0).await, 2);
+    let batches = read_all(source.as_ref(), &position(0), &position(1)).await.unwrap();
+    let sizes: Vec<_> = batches.iter().map(|b| b.num_rows()).collect();
+    assert_eq!(sizes, [8192, 8192, 3616]);
+    let error = read_all(source.as_ref(), &position(1), &position(2))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BadData);
+    assert!(error.message().contains("line 20001 of file"), "{}", error.message());
+}
+
+#[test]
+fn wrong_declarations_are_refused() {
+    let cases: [(&[(&str, &str)], &str); 5] = [
+        (&[], "source \"s\" needs the option \"path\""),
+        (
+            &[("path", "s3://b/x")],
+            "path of source \"s\" is at \"s3://\", which is not supported",
+        ),
+        (
+            &[("path", "/x"), ("format", "json")],
+            "source \"s\" declares no columns, and format JSON needs them",
+        ),
+        (
+            &[("path", "/x"), ("max.files.per.epoch", "0")],
+            "option \"max.files.per.epoch\" of source \"s\" is \"0\", not a number of files, at least 1",
+        ),
+        (
+            &[("path", "/x"), ("max.files", "2")],
+            "source \"s\" has no option \"max.files\"",
+        ),
+    ];
+    for (options, expected) in cases {
+        let options: Options = options.iter().copied().collect();
+        let mut reader = OptionReader::new("source \"s\"", &options);
+        let definition = SourceDefinition {
+            name: "s".to_string(),
+            payload: None,
+            metadata: vec![],
+            format: None,
+            bad_data: BadDataPolicy::Fail,
+        };
+        let declared = FilesystemConnector.declare_source(definition, &mut reader);
+        let error = declared.and_then(|_| reader.finish()).unwrap_err();
+        assert_eq!(error.message(), expected);
+    }
+}

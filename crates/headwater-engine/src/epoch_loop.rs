@@ -1,0 +1,599 @@
+//! The epoch loop: the protocol of a streaming query.
+//!
+//! ```text
+//! plan_slices   choose [start, end) of every source; decide idle partitions, clock and seed
+//! log_epoch     write all of that to the epoch log          ── decided
+//! execute_epoch run the plan; state goes from n − 1 to n; the sink stages its rows
+//!               make the sink's rows and the state delta durable
+//! commit_epoch  write the commit record                     ── happened
+//!               make the sink's rows visible
+//! ```
+//!
+//! A crash before the commit record runs the same epoch again, as it was decided. A crash after
+//! it makes the sink's rows visible again, which is idempotent. There is no third case.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::prelude::SessionConfig;
+use futures::future::{self, BoxFuture};
+
+use headwater_checkpoint::{
+    Checkpoint, CommitRecord, EpochRecord, HEADWATER_VERSION, WatermarkState,
+};
+use headwater_core::Result;
+use headwater_core::clock::Clock;
+use headwater_core::id::{EpochId, SourceIndex};
+use headwater_core::offset::Offsets;
+use headwater_core::sink::Staged;
+use headwater_core::source::{EpochLimits, ReadCounters, Source};
+use headwater_core::state::ChunkKind;
+use headwater_core::trigger::Trigger;
+use headwater_exec::epoch_context::{EpochContext, EpochInput};
+use headwater_exec::metrics::EpochMetrics;
+use headwater_exec::state_registry::StateRegistry;
+use headwater_exec::watermark::WatermarkObserver;
+
+use crate::execute::{blocking, run_epoch, task_context};
+use crate::next_epoch::{Decision, SourceFacts, plan_slices};
+use crate::progress::{EpochProgress, SourceProgress, StateSize};
+use crate::query::{EndOfInput, QuerySpec};
+use crate::recover::starting_point;
+use crate::state_chain::StateChain;
+use crate::trigger::delay_before_next;
+use crate::watermark_tracker::{
+    EmptyPartitions, after_epoch, before_epoch, event_time_of, until_next_idle,
+};
+
+/// How often a failed epoch is run again before the query fails.
+const MAX_RETRIES: u32 = 3;
+/// Wait before the first retry; doubles with each.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(200);
+/// How often the newest end of the log is looked up for the lag.
+const LATEST_EVERY: Duration = Duration::from_secs(10);
+/// Old files are deleted every so many epochs: deleting costs more than a small epoch.
+const CLEAN_UP_EVERY: u64 = 16;
+
+/// What one turn of the loop did.
+#[derive(Debug)]
+pub enum Step {
+    /// It ran an epoch.
+    Ran(Box<EpochProgress>),
+    /// There was nothing to do.
+    Nothing,
+    /// The query is done.
+    Finished,
+}
+
+/// A query between two epochs.
+#[derive(Debug)]
+pub struct EpochLoop {
+    spec: QuerySpec,
+    checkpoint: Arc<Checkpoint>,
+    sources: Vec<Arc<dyn Source>>,
+    positions: Vec<Offsets>,
+    watermarks: Vec<WatermarkState>,
+    state: Arc<StateRegistry>,
+    chain: StateChain,
+    next: EpochId,
+    pending: Option<EpochRecord>,
+    /// Where a bounded query stops, per source.
+    bounds: Option<Vec<Offsets>>,
+    flushed: bool,
+    clock: Arc<dyn Clock>,
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+    timing: Timing,
+    latest: Vec<Option<Offsets>>,
+}
+
+/// Monotonic times, for the progress report and the trigger.
+#[derive(Debug, Default)]
+struct Timing {
+    first_start: Option<Duration>,
+    ready: Duration,
+    last_end: Duration,
+    latest_at: Option<Duration>,
+}
+
+/// An epoch that ran and is not committed.
+struct Executed {
+    staged: Vec<Staged>,
+    observer: Arc<WatermarkObserver>,
+    counters: Vec<Arc<ReadCounters>>,
+    metrics: Arc<EpochMetrics>,
+}
+
+impl EpochLoop {
+    /// Opens everything and finds out where to go on.
+    ///
+    /// # Errors
+    /// What the checkpoint, a source or the sink says.
+    pub async fn open(spec: QuerySpec) -> Result<EpochLoop> {
+        let start = starting_point(&spec).await?;
+        let bounds = if spec.trigger.is_bounded() {
+            let ends = future::try_join_all(start.sources.iter().map(|s| s.latest())).await?;
+            Some(ends)
+        } else {
+            None
+        };
+        let clock = Arc::clone(&spec.environment.clock);
+        let timing = Timing {
+            last_end: clock.elapsed(),
+            ..Timing::default()
+        };
+        Ok(EpochLoop {
+            latest: vec![None; start.sources.len()],
+            config: spec.environment.config.clone(),
+            runtime: Arc::clone(&spec.environment.runtime),
+            checkpoint: start.checkpoint,
+            sources: start.sources,
+            positions: start.positions,
+            watermarks: start.watermarks,
+            state: start.state,
+            chain: start.chain,
+            next: start.next,
+            pending: start.pending,
+            bounds,
+            flushed: false,
+            clock,
+            timing,
+            spec,
+        })
+    }
+
+    /// The checkpoint's identity of the query.
+    pub fn query_id(&self) -> &headwater_core::id::QueryId {
+        &self.checkpoint.metadata().query_id
+    }
+
+    /// Runs one epoch if there is something to read; does not wait.
+    ///
+    /// # Errors
+    /// What failed, after the retries; the state is that before the epoch.
+    pub async fn step(&mut self) -> Result<Step> {
+        self.timing.ready = self.clock.elapsed();
+        let record = match self.pending.take() {
+            Some(record) => record,
+            None => match self.plan_epoch().await? {
+                Planned::Epoch(record) => {
+                    let (checkpoint, logged) = (Arc::clone(&self.checkpoint), record.clone());
+                    blocking(move || checkpoint.log_epoch(&logged)).await?;
+                    record
+                }
+                Planned::Nothing => return Ok(Step::Nothing),
+                Planned::Finished => return Ok(Step::Finished),
+            },
+        };
+        let started = self.clock.elapsed();
+        self.timing.first_start.get_or_insert(started);
+        let executed = self.execute_with_retries(&record).await?;
+        let progress = self.commit_epoch(&record, executed, started).await?;
+        Ok(Step::Ran(Box::new(progress)))
+    }
+
+    /// Completes when the next [`EpochLoop::step`] may have something to do.
+    ///
+    /// # Errors
+    /// What a source says while it waits.
+    pub async fn wait(&self) -> Result<()> {
+        let mut ready: Vec<BoxFuture<'_, Result<()>>> = Vec::new();
+        for (source, position) in self.sources.iter().zip(&self.positions) {
+            if !source.has_ended(position) {
+                ready.push(source.wait_ready(position));
+            }
+        }
+        let definitions = self.spec.plan.sources.iter().zip(&self.watermarks);
+        let now = self.clock.now();
+        let idle = definitions
+            .filter_map(|(source, state)| until_next_idle(source.watermark.as_ref()?, state, now))
+            .min();
+        if let Some(idle) = idle {
+            let timer = self.clock.sleep(idle);
+            ready.push(Box::pin(async move {
+                timer.await;
+                Ok(())
+            }));
+        }
+        if ready.is_empty() {
+            return Ok(());
+        }
+        future::select_all(ready).await.0
+    }
+
+    /// Completes when the trigger lets the next epoch start.
+    pub async fn wait_for_trigger(&self) {
+        let now = self.clock.elapsed();
+        let delay = delay_before_next(self.spec.trigger, self.timing.first_start, now);
+        if delay > Duration::ZERO {
+            self.clock.sleep(delay).await;
+        }
+    }
+
+    /// Decides the next epoch: everything a replay must not decide again.
+    async fn plan_epoch(&mut self) -> Result<Planned> {
+        let facts = self.source_facts().await?;
+        let (slices, end_of_input) = match plan_slices(&facts) {
+            Decision::Run(slices) => (slices, false),
+            Decision::Finished if self.flushes_at_end() => (self.empty_slices(), true),
+            Decision::Finished => return Ok(Planned::Finished),
+            Decision::Wait => (self.empty_slices(), false),
+        };
+        let now = self.clock.now();
+        let empty = if self.bounds.is_some() {
+            EmptyPartitions::IdleAtOnce
+        } else {
+            EmptyPartitions::Wait
+        };
+        let mut watermarks = Vec::with_capacity(slices.len());
+        for (index, slice) in slices.iter().enumerate() {
+            let spec = self
+                .spec
+                .plan
+                .sources
+                .get(index)
+                .and_then(|s| s.watermark.as_ref());
+            let state = self.watermarks.get(index).cloned().unwrap_or_default();
+            watermarks.push(before_epoch(spec, &state, slice, now, empty));
+        }
+        let has_rows = slices.iter().any(|s| !s.is_empty());
+        let record = EpochRecord {
+            epoch: self.next,
+            slices,
+            watermarks,
+            processing_time: now,
+            seed: seed_of(self.query_id().as_str(), self.next),
+            end_of_input,
+            plan_fingerprint: self.spec.plan.fingerprint.clone(),
+            version: HEADWATER_VERSION.to_string(),
+        };
+        if !has_rows && !end_of_input && !self.advances_without_rows(&record) {
+            return Ok(Planned::Nothing);
+        }
+        Ok(Planned::Epoch(record))
+    }
+
+    async fn source_facts(&self) -> Result<Vec<SourceFacts>> {
+        let mut facts = Vec::with_capacity(self.sources.len());
+        for (index, source) in self.sources.iter().enumerate() {
+            let position = self.positions.get(index).cloned().unwrap_or_default();
+            let bound = self.bounds.as_ref().and_then(|b| b.get(index)).cloned();
+            let available = match (&self.spec.trigger, &bound) {
+                // One epoch over everything, whatever the limits say.
+                (Trigger::Once, Some(bound)) => bound.clone(),
+                _ => source.available(&position, &self.limits(index)).await?,
+            };
+            let has_ended = source.has_ended(&position);
+            facts.push(SourceFacts {
+                position,
+                available,
+                bound,
+                has_ended,
+            });
+        }
+        Ok(facts)
+    }
+
+    fn limits(&self, index: usize) -> EpochLimits {
+        self.spec
+            .plan
+            .sources
+            .get(index)
+            .map(|s| s.declared.limits())
+            .unwrap_or_default()
+    }
+
+    fn empty_slices(&self) -> Vec<headwater_core::offset::Slice> {
+        self.positions
+            .iter()
+            .map(|p| headwater_core::offset::Slice::between(p, p))
+            .collect()
+    }
+
+    /// Whether the end of the input finishes all windows: sources that ended by themselves do,
+    /// a bounded run over a source that goes on does not.
+    fn flushes_at_end(&self) -> bool {
+        let flushes = match self.spec.end_of_input {
+            Some(EndOfInput::Flush) => true,
+            Some(EndOfInput::Hold) => false,
+            None => {
+                let sources = self.sources.iter().zip(&self.positions);
+                sources
+                    .into_iter()
+                    .all(|(source, position)| source.has_ended(position))
+            }
+        };
+        let has_state = !self.spec.plan.operators.is_empty();
+        let already = self
+            .watermarks
+            .iter()
+            .all(|w| w.source_watermark == headwater_core::watermark::Watermark::MAX);
+        flushes && has_state && !self.flushed && !already
+    }
+
+    /// Whether a partition that fell silent lets the watermark move although no row came.
+    fn advances_without_rows(&self, record: &EpochRecord) -> bool {
+        if self.spec.plan.operators.is_empty() {
+            return false;
+        }
+        let observer = self.observer(record);
+        let known = self.watermarks.iter().map(|w| w.source_watermark);
+        known
+            .enumerate()
+            .any(|(index, before)| observer.after(SourceIndex(index)) > before)
+    }
+
+    fn observer(&self, record: &EpochRecord) -> WatermarkObserver {
+        let sources = self
+            .spec
+            .plan
+            .sources
+            .iter()
+            .zip(&record.watermarks)
+            .zip(&record.slices);
+        let before = sources
+            .map(|((source, state), slice)| {
+                event_time_of(source.watermark.as_ref(), state, slice, record.end_of_input)
+            })
+            .collect();
+        WatermarkObserver::new(before, record.processing_time)
+    }
+
+    async fn execute_with_retries(&mut self, record: &EpochRecord) -> Result<Executed> {
+        let mut delay = FIRST_RETRY_DELAY;
+        let mut retries = 0;
+        loop {
+            let error = match self.execute_epoch(record).await {
+                Ok(executed) => return Ok(executed),
+                Err(error) => error,
+            };
+            self.state.rollback(record.epoch.previous())?;
+            self.spec.sink.abort(record.epoch).await?;
+            if !error.kind().is_retryable() || retries == MAX_RETRIES {
+                return Err(error);
+            }
+            retries += 1;
+            tracing::warn!(epoch = %record.epoch, retry = retries, %error, "epoch failed, running it again");
+            self.clock.sleep(delay).await;
+            delay *= 2;
+        }
+    }
+
+    async fn execute_epoch(&self, record: &EpochRecord) -> Result<Executed> {
+        let observer = Arc::new(self.observer(record));
+        let metrics = Arc::new(EpochMetrics::default());
+        let mut inputs = Vec::with_capacity(self.sources.len());
+        for (source, slice) in self.sources.iter().zip(&record.slices) {
+            inputs.push(EpochInput {
+                source: Arc::clone(source),
+                slice: slice.clone(),
+                counters: Arc::new(ReadCounters::default()),
+            });
+        }
+        let counters = inputs.iter().map(|i| Arc::clone(&i.counters)).collect();
+        let context = EpochContext {
+            query: self.query_id().clone(),
+            epoch: record.epoch,
+            inputs,
+            watermarks: Arc::clone(&observer),
+            processing_time: record.processing_time,
+            seed: record.seed,
+            mode: self.spec.plan.mode,
+            state: Arc::clone(&self.state),
+            metrics: Arc::clone(&metrics),
+        };
+        let task = task_context(&self.config, &self.runtime, Arc::new(context));
+        let staged = run_epoch(
+            &self.spec.plan.physical,
+            &task,
+            &self.spec.sink,
+            record.epoch,
+        )
+        .await?;
+        Ok(Executed {
+            staged,
+            observer,
+            counters,
+            metrics,
+        })
+    }
+
+    async fn commit_epoch(
+        &mut self,
+        record: &EpochRecord,
+        executed: Executed,
+        started: Duration,
+    ) -> Result<EpochProgress> {
+        let epoch = record.epoch;
+        let rows_out = executed.staged.iter().map(|s| s.rows).sum();
+        let token = self.spec.sink.prepare(epoch, executed.staged).await?;
+        let chain = self.save_state(epoch).await?;
+        let positions: Vec<Offsets> = record.slices.iter().map(|s| s.end.clone()).collect();
+        let watermarks: Vec<WatermarkState> = record
+            .watermarks
+            .iter()
+            .enumerate()
+            .map(|(index, before)| {
+                let source = SourceIndex(index);
+                after_epoch(before, &executed.observer, source, record.processing_time)
+            })
+            .collect();
+        let commit = CommitRecord {
+            epoch,
+            offsets: positions.clone(),
+            watermarks: watermarks.clone(),
+            state_files: chain.files().to_vec(),
+            sink_token: token.clone(),
+            version: HEADWATER_VERSION.to_string(),
+        };
+        let checkpoint = Arc::clone(&self.checkpoint);
+        blocking(move || checkpoint.commit(&commit)).await?;
+
+        self.spec.sink.commit(epoch, token).await?;
+        self.state.committed(epoch)?;
+        for (source, position) in self.sources.iter().zip(&positions) {
+            source.committed(position).await?;
+        }
+        self.positions = positions;
+        self.watermarks = watermarks;
+        self.chain = chain;
+        self.next = epoch.next();
+        self.flushed |= record.end_of_input;
+        if epoch.0 % CLEAN_UP_EVERY == CLEAN_UP_EVERY - 1 {
+            let checkpoint = Arc::clone(&self.checkpoint);
+            blocking(move || checkpoint.clean_up()).await?;
+        }
+        self.look_up_latest().await;
+        let counted = Counted {
+            observer: executed.observer,
+            counters: executed.counters,
+            metrics: executed.metrics,
+            rows_out,
+        };
+        Ok(self.report(record, &counted, started))
+    }
+
+    /// Writes what the epoch changed, or everything if that is due.
+    async fn save_state(&self, epoch: EpochId) -> Result<StateChain> {
+        let deltas = self.state.deltas(epoch)?;
+        if deltas.is_empty() {
+            return Ok(self.chain.clone());
+        }
+        let kind = self.chain.next_kind();
+        let chunks = match kind {
+            ChunkKind::Delta => deltas,
+            ChunkKind::Snapshot => self.state.snapshots()?,
+        };
+        let checkpoint = Arc::clone(&self.checkpoint);
+        let file = blocking(move || checkpoint.write_state(epoch, kind, &chunks)).await?;
+        Ok(self.chain.with(file))
+    }
+
+    /// The newest end of every source, now and then. The lag is information: a source that cannot
+    /// say does not stop the query.
+    async fn look_up_latest(&mut self) {
+        let now = self.clock.elapsed();
+        if self
+            .timing
+            .latest_at
+            .is_some_and(|at| now < at + LATEST_EVERY)
+        {
+            return;
+        }
+        self.timing.latest_at = Some(now);
+        for (source, known) in self.sources.iter().zip(&mut self.latest) {
+            match source.latest().await {
+                Ok(latest) => *known = Some(latest),
+                Err(error) => tracing::debug!(%error, "the end of a source is unknown"),
+            }
+        }
+    }
+
+    fn report(
+        &mut self,
+        record: &EpochRecord,
+        counted: &Counted,
+        started: Duration,
+    ) -> EpochProgress {
+        let ended = self.clock.elapsed();
+        let processing = ended.saturating_sub(started).as_secs_f64();
+        let scheduling = started.saturating_sub(self.timing.ready).as_secs_f64();
+        let since_last = ended.saturating_sub(self.timing.last_end).as_secs_f64();
+        self.timing.last_end = ended;
+        let rows_in: u64 = counted.counters.iter().map(|c| c.records()).sum();
+        let per_second = |seconds: f64| {
+            if seconds > 0.0 {
+                rows_in as f64 / seconds
+            } else {
+                0.0
+            }
+        };
+        let mut rows_bad = std::collections::BTreeMap::new();
+        for (reason, rows) in counted.counters.iter().flat_map(|c| c.bad()) {
+            *rows_bad.entry(reason).or_default() += rows;
+        }
+        let sources = self.source_progress(record, counted);
+        let sizes = self.state.sizes().into_iter();
+        EpochProgress {
+            query: self.query_id().clone(),
+            name: self.spec.name.clone(),
+            epoch: record.epoch,
+            processing_time: record.processing_time,
+            rows_in,
+            bytes_in: counted.counters.iter().map(|c| c.bytes()).sum(),
+            rows_out: counted.rows_out,
+            rows_late: counted.metrics.late(),
+            rows_bad,
+            rows_ahead: (0..self.sources.len())
+                .map(|i| counted.observer.rows_ahead(SourceIndex(i)))
+                .sum(),
+            input_rows_per_second: per_second(since_last),
+            processed_rows_per_second: per_second(processing),
+            scheduling_delay_ms: scheduling * 1e3,
+            processing_time_ms: processing * 1e3,
+            total_delay_ms: (scheduling + processing) * 1e3,
+            watermark: sources
+                .iter()
+                .map(|s| s.watermark)
+                .min()
+                .unwrap_or_default(),
+            state: sizes
+                .map(|(id, (rows, bytes))| (id, StateSize { rows, bytes }))
+                .collect(),
+            sources,
+        }
+    }
+
+    fn source_progress(&self, record: &EpochRecord, counted: &Counted) -> Vec<SourceProgress> {
+        let definitions = self
+            .spec
+            .plan
+            .sources
+            .iter()
+            .zip(&record.slices)
+            .zip(&counted.counters);
+        definitions
+            .enumerate()
+            .map(|(index, ((definition, slice), counters))| {
+                let latest = self.latest.get(index).cloned().flatten();
+                let lag = latest.as_ref().map(|latest| {
+                    let behind = latest
+                        .iter()
+                        .map(|(p, end)| end - slice.end.get(p).unwrap_or(0));
+                    behind.map(|n| n.max(0)).sum()
+                });
+                SourceProgress {
+                    name: definition.name.clone(),
+                    slice: slice.clone(),
+                    rows_in: counters.records(),
+                    watermark: counted.observer.after(SourceIndex(index)),
+                    latest,
+                    lag,
+                }
+            })
+            .collect()
+    }
+}
+
+/// What was counted in an epoch.
+struct Counted {
+    observer: Arc<WatermarkObserver>,
+    counters: Vec<Arc<ReadCounters>>,
+    metrics: Arc<EpochMetrics>,
+    rows_out: u64,
+}
+
+enum Planned {
+    Epoch(EpochRecord),
+    Nothing,
+    Finished,
+}
+
+/// A seed that differs between queries and epochs and is the same on a replay.
+fn seed_of(query: &str, epoch: EpochId) -> u64 {
+    let hash = query.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash ^ epoch.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}

@@ -1,0 +1,350 @@
+//! A running query and the handle to it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::prelude::SessionConfig;
+use datafusion_common_runtime::SpawnedTask;
+use futures::FutureExt;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use headwater_checkpoint::FileStore;
+use headwater_core::clock::Clock;
+use headwater_core::id::QueryId;
+use headwater_core::sink::Sink;
+use headwater_core::trigger::Trigger;
+use headwater_core::{Error, Result};
+use headwater_plan::StreamPlan;
+
+use crate::epoch_loop::{EpochLoop, Step};
+use crate::progress::{EpochProgress, Totals};
+
+/// How many progress reports are kept.
+const PROGRESS_KEPT: usize = 100;
+
+/// What a query takes from its surroundings.
+#[derive(Debug, Clone)]
+pub struct QueryEnvironment {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings of the operators: batch size, target partitions.
+    pub config: SessionConfig,
+    /// Memory pool and temporary files.
+    pub runtime: Arc<RuntimeEnv>,
+}
+
+impl QueryEnvironment {
+    /// Number of readers and of shards.
+    pub fn target_partitions(&self) -> usize {
+        self.config.target_partitions()
+    }
+}
+
+/// What happens to open windows when the input has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndOfInput {
+    /// They wait in the checkpoint for the next run.
+    Hold,
+    /// They are finished: the watermark goes to the end of time.
+    Flush,
+}
+
+/// A query, ready to start.
+#[derive(Debug, Clone)]
+pub struct QuerySpec {
+    /// The user's name of it.
+    pub name: String,
+    /// Its text.
+    pub sql: String,
+    /// What to run.
+    pub plan: StreamPlan,
+    /// Where rows go.
+    pub sink: Arc<dyn Sink>,
+    /// Where it is kept.
+    pub store: Arc<dyn FileStore>,
+    /// When epochs start.
+    pub trigger: Trigger,
+    /// What happens at the end; `None` flushes if the sources have ended by themselves.
+    pub end_of_input: Option<EndOfInput>,
+    /// Its surroundings.
+    pub environment: QueryEnvironment,
+}
+
+/// What a query is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryState {
+    /// It runs an epoch.
+    Running,
+    /// It waits for its trigger or for rows.
+    Waiting,
+    /// It has ended by itself or was stopped.
+    Stopped,
+    /// It has failed.
+    Failed,
+}
+
+/// What a query is doing, and how far it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryStatus {
+    /// What it is doing.
+    pub state: QueryState,
+    /// Sums over its life in this process.
+    pub totals: Totals,
+    /// The newest report.
+    pub last_progress: Option<EpochProgress>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: QueryState,
+    totals: Totals,
+    recent: VecDeque<EpochProgress>,
+    error: Option<Error>,
+}
+
+/// The handle to a query. Clones are handles to the same query; the query is cancelled when the
+/// last one is dropped.
+#[derive(Debug, Clone)]
+pub struct StreamingQuery {
+    id: QueryId,
+    name: String,
+    shared: Arc<Mutex<Shared>>,
+    stop: Arc<watch::Sender<bool>>,
+    /// Counts the epochs, and the moments at which nothing was left to read.
+    turns: watch::Receiver<Turns>,
+    _task: Arc<SpawnedTask<()>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Turns {
+    epochs: u64,
+    caught_up: u64,
+    ended: bool,
+}
+
+impl StreamingQuery {
+    /// Opens checkpoint, sources and sink, and runs the query on the current Tokio runtime.
+    ///
+    /// # Errors
+    /// What keeps it from starting; nothing has run then.
+    pub async fn start(spec: QuerySpec) -> Result<StreamingQuery> {
+        let name = spec.name.clone();
+        for warning in &spec.plan.warnings {
+            tracing::warn!(query = %name, "{warning}");
+        }
+        let epoch_loop = EpochLoop::open(spec).await?;
+        let id = epoch_loop.query_id().clone();
+        let shared = Arc::new(Mutex::new(Shared {
+            state: QueryState::Waiting,
+            totals: Totals::default(),
+            recent: VecDeque::new(),
+            error: None,
+        }));
+        let (stop, stopped) = watch::channel(false);
+        let (turn, turns) = watch::channel(Turns::default());
+        tracing::info!(query = %name, %id, "query started");
+        let run = Run {
+            epoch_loop,
+            shared: Arc::clone(&shared),
+            stopped,
+            turn,
+        };
+        let task = SpawnedTask::spawn(run.run_to_end(name.clone()));
+        let (stop, task) = (Arc::new(stop), Arc::new(task));
+        Ok(StreamingQuery {
+            id,
+            name,
+            shared,
+            stop,
+            turns,
+            _task: task,
+        })
+    }
+
+    /// The query's identity, the same after a restart from its checkpoint.
+    pub fn id(&self) -> &QueryId {
+        &self.id
+    }
+
+    /// The user's name of it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is still running.
+    pub fn is_active(&self) -> bool {
+        !self.turns.borrow().ended
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> QueryStatus {
+        let shared = self.shared.lock();
+        QueryStatus {
+            state: shared.state,
+            totals: shared.totals.clone(),
+            last_progress: shared.recent.back().cloned(),
+        }
+    }
+
+    /// The newest reports, oldest first, at most 100.
+    pub fn recent_progress(&self) -> Vec<EpochProgress> {
+        self.shared.lock().recent.iter().cloned().collect()
+    }
+
+    /// The newest report.
+    pub fn last_progress(&self) -> Option<EpochProgress> {
+        self.shared.lock().recent.back().cloned()
+    }
+
+    /// Completes after the next epoch, or when the query has ended; returns whether it still
+    /// runs.
+    pub async fn next_turn(&self) -> bool {
+        let mut turns = self.turns.clone();
+        let seen = *turns.borrow_and_update();
+        let changed = turns.wait_for(|t| t.ended || t.epochs > seen.epochs).await;
+        changed.is_ok_and(|t| !t.ended)
+    }
+
+    /// The error that ended it, if one did.
+    pub fn exception(&self) -> Option<Error> {
+        self.shared.lock().error.clone()
+    }
+
+    /// Asks it to stop after the running epoch and waits until it has.
+    ///
+    /// # Errors
+    /// If it failed.
+    pub async fn stop(&self) -> Result<()> {
+        self.request_stop();
+        self.await_termination().await
+    }
+
+    /// Asks it to stop after the running epoch; does not wait.
+    pub fn request_stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// If it failed.
+    pub async fn await_termination(&self) -> Result<()> {
+        let mut turns = self.turns.clone();
+        // The sender lives as long as the task; its end without a last word is a panic.
+        let ended = turns.wait_for(|t| t.ended).await.is_ok();
+        match self.exception() {
+            Some(error) => Err(error),
+            None if ended => Ok(()),
+            None => Err(Error::internal(format!(
+                "query \"{}\" ended without a word",
+                self.name
+            ))),
+        }
+    }
+
+    /// Waits until everything that was there at the call has been processed.
+    ///
+    /// # Errors
+    /// If the query fails meanwhile.
+    pub async fn process_all_available(&self) -> Result<()> {
+        let mut turns = self.turns.clone();
+        let seen = *turns.borrow_and_update();
+        // One moment of having caught up may belong to a look that began before the call.
+        let caught_up = turns
+            .wait_for(|t| t.ended || t.caught_up > seen.caught_up + 1)
+            .await;
+        drop(caught_up);
+        self.exception().map_or(Ok(()), Err)
+    }
+}
+
+/// The task of a query.
+struct Run {
+    epoch_loop: EpochLoop,
+    shared: Arc<Mutex<Shared>>,
+    stopped: watch::Receiver<bool>,
+    turn: watch::Sender<Turns>,
+}
+
+impl Run {
+    async fn run_to_end(mut self, name: String) {
+        // A panic in a user's function ends this query and no other.
+        let result = std::panic::AssertUnwindSafe(self.run())
+            .catch_unwind()
+            .await;
+        let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
+        {
+            let mut shared = self.shared.lock();
+            match result {
+                Ok(()) => {
+                    tracing::info!(query = %name, "query stopped");
+                    shared.state = QueryState::Stopped;
+                }
+                Err(error) => {
+                    tracing::error!(query = %name, %error, "query failed");
+                    shared.state = QueryState::Failed;
+                    shared.error = Some(error);
+                }
+            }
+        }
+        let Run {
+            epoch_loop, turn, ..
+        } = self;
+        // The lock of the checkpoint is free before anybody hears that the query has ended.
+        drop(epoch_loop);
+        turn.send_modify(|t| t.ended = true);
+    }
+
+    async fn run(&mut self) -> Result<()> {
+        let mut stopped = self.stopped.clone();
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+                () = self.epoch_loop.wait_for_trigger() => {}
+            }
+            self.shared.lock().state = QueryState::Running;
+            match self.epoch_loop.step().await? {
+                Step::Ran(progress) => self.report(*progress),
+                Step::Finished => return Ok(()),
+                Step::Nothing => {
+                    self.turn.send_modify(|t| t.caught_up += 1);
+                    self.shared.lock().state = QueryState::Waiting;
+                    tokio::select! {
+                        biased;
+                        _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+                        ready = self.epoch_loop.wait() => ready?,
+                    }
+                }
+            }
+        }
+    }
+
+    fn report(&self, progress: EpochProgress) {
+        tracing::debug!(
+            epoch = %progress.epoch,
+            rows_in = progress.rows_in,
+            rows_out = progress.rows_out,
+            watermark = %progress.watermark,
+            "epoch committed"
+        );
+        {
+            let mut shared = self.shared.lock();
+            shared.totals.add(&progress);
+            if shared.recent.len() == PROGRESS_KEPT {
+                shared.recent.pop_front();
+            }
+            shared.recent.push_back(progress);
+        }
+        self.turn.send_modify(|t| t.epochs += 1);
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_string());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::internal(format!("the query panicked: {}", text.unwrap_or_default()))
+        .with_hint("If a function of yours did not panic, please report this.")
+}

@@ -1,0 +1,178 @@
+//! Where a query starts: anew, or where its checkpoint ends.
+
+use std::sync::Arc;
+
+use headwater_checkpoint::{
+    Checkpoint, EpochRecord, FileStore, HEADWATER_VERSION, OperatorMetadata, QueryMetadata,
+    Recovered, WatermarkState,
+};
+use headwater_core::connector::{SourceContext, SourceUse};
+use headwater_core::id::EpochId;
+use headwater_core::offset::Offsets;
+use headwater_core::sink::SinkContext;
+use headwater_core::source::Source;
+use headwater_core::{Error, Result};
+use headwater_exec::state_registry::StateRegistry;
+
+use crate::execute::blocking;
+use crate::query::QuerySpec;
+use crate::state_chain::StateChain;
+
+/// Everything the loop needs to go on.
+#[derive(Debug)]
+pub(crate) struct StartingPoint {
+    pub(crate) checkpoint: Arc<Checkpoint>,
+    pub(crate) sources: Vec<Arc<dyn Source>>,
+    pub(crate) positions: Vec<Offsets>,
+    pub(crate) watermarks: Vec<WatermarkState>,
+    pub(crate) state: Arc<StateRegistry>,
+    pub(crate) chain: StateChain,
+    pub(crate) next: EpochId,
+    /// An epoch that was decided and not committed: it runs first, as it was decided.
+    pub(crate) pending: Option<EpochRecord>,
+}
+
+/// Opens checkpoint, sources and sink; finishes what a dead process had decided.
+pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
+    let (checkpoint, recovered) = open_checkpoint(spec).await?;
+    let checkpoint = Arc::new(checkpoint);
+    let sources = open_sources(spec, &checkpoint).await?;
+    let last = recovered.last_commit.as_ref();
+    let context = SinkContext {
+        query: checkpoint.metadata().query_id.clone(),
+        query_name: spec.name.clone(),
+        schema: Arc::clone(&spec.plan.schema),
+        mode: spec.plan.mode,
+        last_committed: last.map(|c| c.epoch),
+    };
+    spec.sink.open(&context).await?;
+    let next = recovered.next_epoch();
+    let (positions, watermarks, state, chain) = match &recovered.last_commit {
+        None => {
+            let mut positions = Vec::with_capacity(sources.len());
+            for source in &sources {
+                positions.push(source.initial().await?);
+            }
+            let watermarks = vec![WatermarkState::default(); sources.len()];
+            (
+                positions,
+                watermarks,
+                StateRegistry::default(),
+                StateChain::default(),
+            )
+        }
+        Some(commit) => {
+            // The commit record may be the last thing the dead process did.
+            spec.sink
+                .commit(commit.epoch, commit.sink_token.clone())
+                .await?;
+            let (reader, record) = (Arc::clone(&checkpoint), commit.clone());
+            let state = blocking(move || reader.load_state(&record)).await?;
+            let chunks = state.into_iter().flat_map(|((operator, shard), chunks)| {
+                chunks
+                    .into_iter()
+                    .map(move |c| (operator.clone(), shard, c))
+            });
+            let state = StateRegistry::restored(chunks.collect(), Some(commit.epoch));
+            let chain = StateChain::new(commit.state_files.clone());
+            (
+                commit.offsets.clone(),
+                commit.watermarks.clone(),
+                state,
+                chain,
+            )
+        }
+    };
+    let pending = pending_epoch(spec, &sources, &recovered)?;
+    Ok(StartingPoint {
+        checkpoint,
+        sources,
+        positions,
+        watermarks,
+        state: Arc::new(state),
+        chain,
+        next,
+        pending,
+    })
+}
+
+async fn open_checkpoint(spec: &QuerySpec) -> Result<(Checkpoint, Recovered)> {
+    let plan = &spec.plan;
+    let metadata = QueryMetadata {
+        query_id: QueryMetadata::new_query_id(),
+        name: spec.name.clone(),
+        sql: spec.sql.clone(),
+        plan_fingerprint: plan.fingerprint.clone(),
+        operators: plan
+            .operators
+            .iter()
+            .map(|o| OperatorMetadata {
+                id: o.id.clone(),
+                kind: kind_of(o.id.as_str()),
+                state_schema: o.state_schema.clone(),
+            })
+            .collect(),
+        sources: plan.sources.iter().map(|s| s.name.clone()).collect(),
+        shard_count: u32::try_from(spec.environment.target_partitions()).unwrap_or(u32::MAX),
+        hash: "datafusion-repartition-55".to_string(),
+        output_mode: plan.mode,
+        format_version: headwater_checkpoint::record::FORMAT_VERSION,
+        version: HEADWATER_VERSION.to_string(),
+    };
+    let (store, clock) = (Arc::clone(&spec.store), Arc::clone(&spec.environment.clock));
+    blocking(move || Checkpoint::open(store as Arc<dyn FileStore>, &metadata, &*clock)).await
+}
+
+/// `window-aggregate` out of `0-window-aggregate`.
+fn kind_of(operator: &str) -> String {
+    operator
+        .split_once('-')
+        .map_or(operator, |(_, kind)| kind)
+        .to_string()
+}
+
+async fn open_sources(spec: &QuerySpec, checkpoint: &Checkpoint) -> Result<Vec<Arc<dyn Source>>> {
+    let mut sources = Vec::with_capacity(spec.plan.sources.len());
+    for (index, definition) in spec.plan.sources.iter().enumerate() {
+        let context = SourceContext {
+            clock: Arc::clone(&spec.environment.clock),
+            journal: checkpoint.journal(&format!("{index}-{}", definition.name)),
+            use_of: SourceUse::Stream,
+        };
+        sources.push(definition.declared.open(context).await?);
+    }
+    Ok(sources)
+}
+
+/// The epoch that a dead process had decided, if its rows can be read again.
+fn pending_epoch(
+    spec: &QuerySpec,
+    sources: &[Arc<dyn Source>],
+    recovered: &Recovered,
+) -> Result<Option<EpochRecord>> {
+    let Some(pending) = &recovered.pending else {
+        return Ok(None);
+    };
+    if pending.slices.len() != sources.len() {
+        return Err(Error::checkpoint(format!(
+            "epoch {} of the checkpoint reads {} sources, and the query has {}",
+            pending.epoch,
+            pending.slices.len(),
+            sources.len()
+        )));
+    }
+    for ((source, slice), definition) in sources.iter().zip(&pending.slices).zip(&spec.plan.sources)
+    {
+        if !source.is_replayable() && !slice.is_empty() {
+            return Err(Error::data_loss(format!(
+                "source \"{}\" cannot be read again, and epoch {} was interrupted while it was read",
+                definition.name, pending.epoch
+            ))
+            .with_hint(
+                "Start with a new checkpoint folder; to survive a crash, put the input into a \
+                 file or a topic.",
+            ));
+        }
+    }
+    Ok(Some(pending.clone()))
+}

@@ -1,0 +1,205 @@
+//! Watermarks between epochs: what is carried from one to the next, and which partitions are idle.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use headwater_checkpoint::WatermarkState;
+use headwater_core::event_time::EventTime;
+use headwater_core::id::SourceIndex;
+use headwater_core::offset::{Offsets, Partition, Slice};
+use headwater_core::watermark::WatermarkSpec;
+use headwater_exec::watermark::{SourceEventTime, WatermarkObserver};
+
+/// Whether a partition that has never brought a row may be idle at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EmptyPartitions {
+    /// It waits for the idle time-out like every other: rows may be on their way.
+    Wait,
+    /// The input of a bounded run is known: a partition without a row will bring none.
+    IdleAtOnce,
+}
+
+/// The partitions that do not hold the watermark in an epoch over `slice`: those with nothing to
+/// read that brought no row for the time-out.
+pub(crate) fn idle_partitions(
+    spec: &WatermarkSpec,
+    state: &WatermarkState,
+    slice: &Slice,
+    now: EventTime,
+    empty: EmptyPartitions,
+) -> BTreeSet<Partition> {
+    let reading: BTreeSet<&Partition> = slice.ranges().map(|(p, _, _)| p).collect();
+    let is_idle = |partition: &Partition| {
+        if reading.contains(partition) {
+            return false;
+        }
+        let never = state.max_event_times.get(partition).is_none();
+        if never && empty == EmptyPartitions::IdleAtOnce {
+            return true;
+        }
+        let last = state.last_row_at.get(partition).map_or(now, EventTime);
+        last.plus(spec.idle_timeout) <= now
+    };
+    slice
+        .end
+        .iter()
+        .map(|(p, _)| p)
+        .filter(|p| is_idle(p))
+        .cloned()
+        .collect()
+}
+
+/// How long until a partition that is not idle now will be, if no row comes.
+pub(crate) fn until_next_idle(
+    spec: &WatermarkSpec,
+    state: &WatermarkState,
+    now: EventTime,
+) -> Option<Duration> {
+    let waiting = state
+        .last_row_at
+        .iter()
+        .filter(|(p, _)| !state.idle.contains(*p));
+    let due = waiting
+        .map(|(_, last)| EventTime(last).plus(spec.idle_timeout))
+        .min()?;
+    Some(Duration::from_micros(
+        u64::try_from(due.0.saturating_sub(now.0)).unwrap_or(0),
+    ))
+}
+
+/// The state as an epoch over `slice` finds it: new partitions start their idle time now.
+pub(crate) fn before_epoch(
+    spec: Option<&WatermarkSpec>,
+    state: &WatermarkState,
+    slice: &Slice,
+    now: EventTime,
+    empty: EmptyPartitions,
+) -> WatermarkState {
+    let mut state = state.clone();
+    let Some(spec) = spec else { return state };
+    for (partition, _) in slice.end.iter() {
+        if state.last_row_at.get(partition).is_none() {
+            state.last_row_at.set(partition.clone(), now.0);
+        }
+    }
+    state.idle = idle_partitions(spec, &state, slice, now, empty);
+    state
+}
+
+/// The state after an epoch, from what its readers saw.
+pub(crate) fn after_epoch(
+    before: &WatermarkState,
+    observer: &WatermarkObserver,
+    source: SourceIndex,
+    processing_time: EventTime,
+) -> WatermarkState {
+    let mut last_row_at: Offsets = before.last_row_at.clone();
+    for partition in observer.active(source) {
+        last_row_at.set(partition, processing_time.0);
+    }
+    WatermarkState {
+        source_watermark: observer.after(source),
+        max_event_times: observer.max_event_times(source),
+        last_row_at,
+        idle: before.idle.clone(),
+    }
+}
+
+/// What the observer of an epoch is told about a source.
+pub(crate) fn event_time_of(
+    spec: Option<&WatermarkSpec>,
+    state: &WatermarkState,
+    slice: &Slice,
+    ends: bool,
+) -> SourceEventTime {
+    SourceEventTime {
+        spec: spec.cloned(),
+        watermark: state.source_watermark,
+        max_event_times: state.max_event_times.clone(),
+        partitions: slice.end.iter().map(|(p, _)| p.clone()).collect(),
+        idle: state.idle.iter().cloned().collect(),
+        ends,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::watermark::WatermarkCombine;
+
+    use super::*;
+
+    fn spec() -> WatermarkSpec {
+        WatermarkSpec {
+            column: "ts".into(),
+            delay: Duration::ZERO,
+            combine: WatermarkCombine::Min,
+            idle_timeout: Duration::from_secs(30),
+            max_ahead: None,
+        }
+    }
+
+    fn at(offsets: &[i64]) -> Offsets {
+        let each = offsets.iter().enumerate();
+        each.map(|(i, o)| (Partition::new("t", i as i32), *o))
+            .collect()
+    }
+
+    fn seconds(s: i64) -> EventTime {
+        EventTime(s * 1_000_000)
+    }
+
+    fn idle(state: &WatermarkState, slice: &Slice, now: i64, empty: EmptyPartitions) -> Vec<i32> {
+        idle_partitions(&spec(), state, slice, seconds(now), empty)
+            .iter()
+            .map(|p| p.index)
+            .collect()
+    }
+
+    #[test]
+    fn idle_is_silence_for_the_time_out_with_nothing_unread() {
+        let state = WatermarkState {
+            last_row_at: at(&[0, 20_000_000, 0]),
+            max_event_times: at(&[1, 1, 1]),
+            ..WatermarkState::default()
+        };
+        let slice = Slice {
+            start: at(&[5, 5, 5]),
+            end: at(&[5, 5, 9]),
+        };
+        assert_eq!(
+            idle(&state, &slice, 29, EmptyPartitions::Wait),
+            Vec::<i32>::new()
+        );
+        assert_eq!(idle(&state, &slice, 30, EmptyPartitions::Wait), [0]);
+        assert_eq!(idle(&state, &slice, 50, EmptyPartitions::Wait), [0, 1]);
+    }
+
+    #[test]
+    fn a_bounded_run_does_not_wait_for_partitions_without_rows() {
+        let state = WatermarkState {
+            last_row_at: at(&[0, 0]),
+            max_event_times: at(&[1]),
+            ..WatermarkState::default()
+        };
+        let slice = Slice {
+            start: at(&[5, 0]),
+            end: at(&[5, 0]),
+        };
+        assert_eq!(
+            idle(&state, &slice, 1, EmptyPartitions::Wait),
+            Vec::<i32>::new()
+        );
+        assert_eq!(idle(&state, &slice, 1, EmptyPartitions::IdleAtOnce), [1]);
+    }
+
+    #[test]
+    fn the_next_idle_moment_is_the_earliest() {
+        let state = WatermarkState {
+            last_row_at: at(&[0, 20_000_000]),
+            idle: [Partition::new("t", 0)].into(),
+            ..WatermarkState::default()
+        };
+        let wait = until_next_idle(&spec(), &state, seconds(40));
+        assert_eq!(wait, Some(Duration::from_secs(10)));
+    }
+}

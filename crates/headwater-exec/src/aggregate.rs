@@ -1,0 +1,414 @@
+//! `StreamAggregateExec`: GROUP BY over an endless input, windowed or running.
+//!
+//! - **Input**: in phase [`Phase::Single`], rows; in phase [`Phase::Final`], the state rows of a
+//!   DataFusion partial aggregation: `[pane start] ++ keys ++ states`, dealt to shards by key.
+//! - **Output**: the columns of [`Output`]: window columns, keys, one column per aggregate.
+//! - **State**: `(pane start, keys) → state of every aggregate`, an Arrow row per group. A pane is
+//!   dropped once its last window is finished (append and update mode); a running aggregation and
+//!   complete mode keep everything.
+//! - **Time**: emission and eviction use `W(n)`, known when the input of this very epoch is
+//!   drained; late rows were taken out below by `W(n − 1)`. Output of a window is final in append
+//!   mode, so its rows carry `window_time` past the watermark.
+//! - **Replay**: takes state `n − 1` to `n` and can undo that; the same slice gives the same rows.
+//! - **Source**: panes are those of Li et al., "No pane, no gain"; the modes are Spark's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{take, take_arrays};
+use arrow::datatypes::SchemaRef;
+use datafusion_common::cast::as_boolean_array;
+use datafusion_common::tree_node::TreeNodeRecursion;
+use datafusion_common::{Result, internal_datafusion_err};
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion_physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
+    PlanProperties,
+};
+use futures::{StreamExt, TryStreamExt};
+use hashbrown::HashMap;
+
+use headwater_core::id::{OperatorId, ShardId, SourceIndex};
+
+use crate::aggregate_spec::AggregateSpec;
+use crate::aggregate_state::{AggregateState, WindowResult};
+use crate::epoch_context::EpochContext;
+use crate::group_table::Rows;
+use crate::plan_properties::{exact_children, same_partitions};
+use crate::state_registry::SharedState;
+use crate::watermark::as_micros;
+use crate::window::WindowSpec;
+use crate::window_assign::window_columns;
+
+/// What comes in.
+#[derive(Debug, Clone)]
+pub enum Phase {
+    /// Rows: keys and arguments are evaluated here.
+    Single {
+        /// FILTER of every aggregate.
+        filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+    },
+    /// State rows of a partial aggregation.
+    Final,
+}
+
+/// One output column that is not an aggregate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Start of the window.
+    WindowStart,
+    /// End of the window.
+    WindowEnd,
+    /// The window's event time: one millisecond before its end.
+    WindowTime,
+    /// A key, by position.
+    Key(usize),
+}
+
+/// What a `StreamAggregateExec` does.
+#[derive(Debug, Clone)]
+pub struct StreamAggregate {
+    /// The operator's identity in the checkpoint.
+    pub operator: OperatorId,
+    /// Windows, and the expression that gives the start of a row's pane.
+    pub window: Option<(WindowSpec, Arc<dyn PhysicalExpr>)>,
+    /// Keys, over the input.
+    pub keys: Vec<Arc<dyn PhysicalExpr>>,
+    /// Keys and aggregates.
+    pub spec: Arc<AggregateSpec>,
+    /// What comes in.
+    pub phase: Phase,
+    /// Output columns before the aggregates.
+    pub outputs: Vec<Output>,
+    /// Schema of the output.
+    pub schema: SchemaRef,
+    /// Sources whose watermarks count here.
+    pub sources: Vec<SourceIndex>,
+}
+
+/// Aggregates incrementally. See the module's page.
+#[derive(Debug)]
+pub struct StreamAggregateExec {
+    input: Arc<dyn ExecutionPlan>,
+    aggregate: Arc<StreamAggregate>,
+    properties: Arc<PlanProperties>,
+}
+
+impl StreamAggregateExec {
+    /// An aggregation with one shard per input partition.
+    pub fn new(input: Arc<dyn ExecutionPlan>, aggregate: StreamAggregate) -> Self {
+        Self::shared(input, Arc::new(aggregate))
+    }
+
+    fn shared(input: Arc<dyn ExecutionPlan>, aggregate: Arc<StreamAggregate>) -> Self {
+        let shards = input.output_partitioning().partition_count();
+        let properties = same_partitions(Arc::clone(&aggregate.schema), shards);
+        StreamAggregateExec {
+            input,
+            aggregate,
+            properties,
+        }
+    }
+
+    /// What it does.
+    pub fn aggregate(&self) -> &StreamAggregate {
+        &self.aggregate
+    }
+}
+
+impl DisplayAs for StreamAggregateExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let a = &self.aggregate;
+        let keys: Vec<_> = a
+            .spec
+            .key_schema()
+            .fields()
+            .iter()
+            .map(|k| k.name().as_str())
+            .collect();
+        let values: Vec<_> = a.spec.aggregates().iter().map(|x| x.name()).collect();
+        let phase = match a.phase {
+            Phase::Single { .. } => "single",
+            Phase::Final => "final",
+        };
+        write!(
+            f,
+            "StreamAggregateExec: operator={}, phase={phase}",
+            a.operator
+        )?;
+        if let Some((window, _)) = &a.window {
+            write!(f, ", window={window}")?;
+        }
+        write!(
+            f,
+            ", keys=[{}], aggregates=[{}]",
+            keys.join(", "),
+            values.join(", ")
+        )
+    }
+}
+
+impl ExecutionPlan for StreamAggregateExec {
+    fn name(&self) -> &'static str {
+        "StreamAggregateExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        if self.aggregate.keys.is_empty() {
+            return vec![Distribution::SinglePartition];
+        }
+        vec![Distribution::KeyPartitioned(self.aggregate.keys.clone())]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let [input] = exact_children(self.name(), children)?;
+        Ok(Arc::new(StreamAggregateExec::shared(
+            input,
+            Arc::clone(&self.aggregate),
+        )))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for expr in &self.aggregate.keys {
+            if f(expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let epoch = EpochContext::of(&context)?;
+        let batch_rows = context.session_config().batch_size();
+        let input = self.input.execute(partition, context)?;
+        let aggregate = Arc::clone(&self.aggregate);
+        let shard = ShardId(partition as u32);
+        let state = epoch.state.shard(&aggregate.operator, shard, || {
+            let window = aggregate.window.as_ref().map(|(window, _)| *window);
+            AggregateState::new(Arc::clone(&aggregate.spec), window)
+        })?;
+        let stream = futures::stream::once(run(aggregate, epoch, state, input, partition))
+            .map_ok(move |batches| cut(batches, batch_rows))
+            .try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            self.schema(),
+            stream,
+        )))
+    }
+}
+
+/// Drains the input into the state, then ends the epoch.
+async fn run(
+    aggregate: Arc<StreamAggregate>,
+    epoch: Arc<EpochContext>,
+    state: SharedState,
+    mut input: SendableRecordBatchStream,
+    partition: usize,
+) -> Result<Vec<RecordBatch>> {
+    state.lock().begin(epoch.epoch)?;
+    while let Some(batch) = input.next().await {
+        let batch = batch?;
+        if batch.num_rows() > 0 {
+            aggregate.add(&mut state.lock(), &batch)?;
+        }
+    }
+    drop(input);
+    let step = epoch.watermarks.step(&aggregate.sources);
+    let mut state = state.lock();
+    if aggregate.window.is_none() && aggregate.keys.is_empty() && partition == 0 {
+        state.ensure_global_group()?;
+    }
+    let results = state.finish(epoch.epoch, epoch.mode, step)?;
+    drop(state);
+    results
+        .into_iter()
+        .map(|result| aggregate.output(result))
+        .collect()
+}
+
+/// Batches of at most `batch_rows` rows.
+fn cut(
+    batches: Vec<RecordBatch>,
+    batch_rows: usize,
+) -> impl futures::Stream<Item = Result<RecordBatch>> {
+    let step = batch_rows.max(1);
+    futures::stream::iter(batches.into_iter().flat_map(move |batch| {
+        let rows = batch.num_rows();
+        (0..rows)
+            .step_by(step)
+            .map(move |at| Ok(batch.slice(at, step.min(rows - at))))
+    }))
+}
+
+/// Keys and values of one batch, evaluated once and then cut by pane.
+enum Evaluated {
+    Raw {
+        arguments: Vec<Vec<ArrayRef>>,
+        filters: Vec<Option<BooleanArray>>,
+    },
+    States(Vec<ArrayRef>),
+}
+
+impl StreamAggregate {
+    fn add(&self, state: &mut AggregateState, batch: &RecordBatch) -> Result<()> {
+        let evaluate = |expr: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> {
+            expr.evaluate(batch)?.into_array(batch.num_rows())
+        };
+        let keys: Vec<ArrayRef> = self.keys.iter().map(evaluate).collect::<Result<_>>()?;
+        let values = match &self.phase {
+            Phase::Final => {
+                let first = keys.len() + usize::from(self.window.is_some());
+                Evaluated::States(batch.columns()[first..].to_vec())
+            }
+            Phase::Single { filters } => Evaluated::Raw {
+                arguments: self
+                    .spec
+                    .aggregates()
+                    .iter()
+                    .map(|a| {
+                        let all = a.all_expressions();
+                        all.args
+                            .iter()
+                            .chain(&all.order_by_exprs)
+                            .map(evaluate)
+                            .collect()
+                    })
+                    .collect::<Result<_>>()?,
+                filters: filters
+                    .iter()
+                    .map(|f| match f {
+                        Some(f) => Ok(Some(as_boolean_array(&evaluate(f)?)?.clone())),
+                        None => Ok(None),
+                    })
+                    .collect::<Result<_>>()?,
+            },
+        };
+        let Some((_, pane)) = &self.window else {
+            return state.add(None, &keys, batch.num_rows(), &values.rows());
+        };
+        let panes = as_micros(&evaluate(pane)?)?;
+        for (pane, rows) in runs_by_pane(panes.values()) {
+            match rows {
+                None => state.add(Some(pane), &keys, batch.num_rows(), &values.rows())?,
+                Some(rows) => {
+                    let keys = take_arrays(&keys, &rows, None)?;
+                    let values = values.take(&rows)?;
+                    state.add(Some(pane), &keys, rows.len(), &values.rows())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn output(&self, result: WindowResult) -> Result<RecordBatch> {
+        let window = self.window.as_ref().map(|(window, _)| *window);
+        let windows = match (window, result.window_start_us) {
+            (Some(window), Some(start)) => Some(window_columns(vec![start; result.rows], window)),
+            _ => None,
+        };
+        let part = |output: &Output| -> Option<ArrayRef> {
+            match (output, &windows) {
+                (Output::Key(index), _) => result.keys.get(*index).cloned(),
+                (Output::WindowStart, Some([start, _, _])) => Some(Arc::clone(start)),
+                (Output::WindowEnd, Some([_, end, _])) => Some(Arc::clone(end)),
+                (Output::WindowTime, Some([_, _, time])) => Some(Arc::clone(time)),
+                _ => None,
+            }
+        };
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        for output in &self.outputs {
+            let column = part(output);
+            columns.push(column.ok_or_else(|| internal_datafusion_err!("no output {output:?}"))?);
+        }
+        columns.extend(result.values);
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(result.rows));
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.schema),
+            columns,
+            &options,
+        )?)
+    }
+}
+
+impl Evaluated {
+    fn rows(&self) -> Rows<'_> {
+        match self {
+            Evaluated::Raw { arguments, filters } => Rows::Raw { arguments, filters },
+            Evaluated::States(columns) => Rows::States(columns),
+        }
+    }
+
+    fn take(&self, rows: &UInt32Array) -> Result<Evaluated> {
+        Ok(match self {
+            Evaluated::States(columns) => Evaluated::States(take_arrays(columns, rows, None)?),
+            Evaluated::Raw { arguments, filters } => Evaluated::Raw {
+                arguments: arguments
+                    .iter()
+                    .map(|columns| Ok(take_arrays(columns, rows, None)?))
+                    .collect::<Result<_>>()?,
+                filters: filters
+                    .iter()
+                    .map(|filter| match filter {
+                        Some(f) => Ok(Some(as_boolean_array(&take(f, rows, None)?)?.clone())),
+                        None => Ok(None),
+                    })
+                    .collect::<Result<_>>()?,
+            },
+        })
+    }
+}
+
+/// The panes of a batch with their rows; `None` stands for all rows, the common case, in which
+/// nothing is copied.
+fn runs_by_pane(panes: &[i64]) -> Vec<(i64, Option<UInt32Array>)> {
+    let Some(first) = panes.first() else {
+        return vec![];
+    };
+    if panes.iter().all(|pane| pane == first) {
+        return vec![(*first, None)];
+    }
+    let mut by_pane: Vec<(i64, Vec<u32>)> = Vec::new();
+    let mut positions: HashMap<i64, usize> = HashMap::new();
+    let mut newest = 0;
+    for (row, pane) in panes.iter().enumerate() {
+        let known = by_pane.get(newest).is_some_and(|(p, _)| p == pane);
+        if !known {
+            newest = *positions.entry(*pane).or_insert_with(|| {
+                by_pane.push((*pane, Vec::new()));
+                by_pane.len() - 1
+            });
+        }
+        by_pane[newest].1.push(row as u32);
+    }
+    by_pane
+        .into_iter()
+        .map(|(pane, rows)| (pane, Some(UInt32Array::from(rows))))
+        .collect()
+}
+
+/// The column of a partial aggregation's output that holds the pane, as an expression.
+pub fn pane_column(name: &str) -> Arc<dyn PhysicalExpr> {
+    Arc::new(Column::new(name, 0))
+}

@@ -1,0 +1,206 @@
+//! What an incremental aggregation computes: keys, aggregates, and the layout of a state row.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion_common::Result;
+use datafusion_expr::{EmitTo, GroupsAccumulator};
+use datafusion_physical_expr::GroupsAccumulatorAdapter;
+use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion_physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion_physical_plan::aggregates::order::GroupOrdering;
+
+/// Keys and aggregates of one operator; shared by all its shards and panes.
+///
+/// A state row is laid out as `key columns ++ state columns of aggregate 0 ++ of aggregate 1 …`.
+#[derive(Debug)]
+pub struct AggregateSpec {
+    key_schema: SchemaRef,
+    aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    state_schema: SchemaRef,
+    state_widths: Vec<usize>,
+}
+
+/// The scratch accumulators of one table, one per aggregate.
+pub(crate) type Accumulators = Vec<Box<dyn GroupsAccumulator>>;
+
+impl AggregateSpec {
+    /// A specification.
+    ///
+    /// # Errors
+    /// If an aggregate cannot say what its state is.
+    pub fn try_new(
+        keys: Vec<FieldRef>,
+        aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    ) -> Result<Self> {
+        let mut fields = keys.clone();
+        let mut state_widths = Vec::with_capacity(aggregates.len());
+        for aggregate in &aggregates {
+            let state = aggregate.state_fields()?;
+            state_widths.push(state.len());
+            fields.extend(state);
+        }
+        Ok(AggregateSpec {
+            key_schema: Arc::new(Schema::new(keys)),
+            aggregates,
+            state_schema: Arc::new(Schema::new(fields)),
+            state_widths,
+        })
+    }
+
+    /// The aggregates.
+    pub fn aggregates(&self) -> &[Arc<AggregateFunctionExpr>] {
+        &self.aggregates
+    }
+
+    /// Schema of the keys.
+    pub fn key_schema(&self) -> &SchemaRef {
+        &self.key_schema
+    }
+
+    /// Schema of a state row.
+    pub fn state_schema(&self) -> &SchemaRef {
+        &self.state_schema
+    }
+
+    /// Number of key columns.
+    pub fn key_count(&self) -> usize {
+        self.key_schema.fields().len()
+    }
+
+    /// The state columns of every aggregate, cut out of the columns of state rows.
+    pub(crate) fn states<'a>(&self, columns: &'a [ArrayRef]) -> Vec<&'a [ArrayRef]> {
+        let mut rest = columns;
+        self.state_widths
+            .iter()
+            .map(|width| {
+                let (head, tail) = rest.split_at((*width).min(rest.len()));
+                rest = tail;
+                head
+            })
+            .collect()
+    }
+
+    /// Fresh accumulators.
+    pub(crate) fn accumulators(&self) -> Result<Accumulators> {
+        self.aggregates.iter().map(accumulator).collect()
+    }
+
+    /// Merges state columns (those after the keys) into accumulators, row `i` into group
+    /// `groups[i]`.
+    pub(crate) fn merge(
+        &self,
+        into: &mut Accumulators,
+        state_columns: &[ArrayRef],
+        groups: &[usize],
+        total: usize,
+    ) -> Result<()> {
+        for (accumulator, states) in into.iter_mut().zip(self.states(state_columns)) {
+            accumulator.merge_batch(states, groups, total)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the state columns of all groups out of accumulators.
+    pub(crate) fn take_states(&self, from: &mut Accumulators) -> Result<Vec<ArrayRef>> {
+        let mut columns = Vec::with_capacity(self.state_schema.fields().len());
+        for accumulator in from {
+            columns.extend(accumulator.state(EmitTo::All)?);
+        }
+        Ok(columns)
+    }
+
+    /// The results of all groups; consumes the accumulators.
+    pub(crate) fn evaluate(&self, mut accumulators: Accumulators) -> Result<Vec<ArrayRef>> {
+        accumulators
+            .iter_mut()
+            .map(|a| a.evaluate(EmitTo::All))
+            .collect()
+    }
+
+    /// A batch of state rows.
+    pub(crate) fn state_batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
+        let schema = Arc::clone(&self.state_schema);
+        Ok(RecordBatch::try_new_with_options(
+            schema, columns, &options,
+        )?)
+    }
+}
+
+/// DataFusion's own choice between a vectorised accumulator and the adapter, which is not public.
+fn accumulator(aggregate: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
+    if aggregate.groups_accumulator_supported() {
+        return aggregate.create_groups_accumulator();
+    }
+    let aggregate = Arc::clone(aggregate);
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || {
+        aggregate.create_accumulator()
+    })))
+}
+
+/// Keys to dense group ids; a global aggregate has one group and no keys.
+pub(crate) enum Interner {
+    Global { seen: bool },
+    Keys(Box<dyn GroupValues>),
+}
+
+impl Interner {
+    pub(crate) fn try_new(key_schema: &SchemaRef) -> Result<Self> {
+        if key_schema.fields().is_empty() {
+            return Ok(Interner::Global { seen: false });
+        }
+        Ok(Interner::Keys(new_group_values(
+            Arc::clone(key_schema),
+            &GroupOrdering::None,
+        )?))
+    }
+
+    /// Group ids of `rows` rows, in `groups`.
+    pub(crate) fn intern(
+        &mut self,
+        keys: &[ArrayRef],
+        rows: usize,
+        groups: &mut Vec<usize>,
+    ) -> Result<()> {
+        match self {
+            Interner::Global { seen } => {
+                *seen |= rows > 0;
+                groups.clear();
+                groups.resize(rows, 0);
+                Ok(())
+            }
+            Interner::Keys(values) => values.intern(keys, groups),
+        }
+    }
+
+    /// Number of groups seen.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Interner::Global { seen } => usize::from(*seen),
+            Interner::Keys(values) => values.len(),
+        }
+    }
+
+    /// Takes the keys of all groups out, in order of their ids.
+    pub(crate) fn take_keys(self) -> Result<Vec<ArrayRef>> {
+        match self {
+            Interner::Global { .. } => Ok(vec![]),
+            Interner::Keys(mut values) => values.emit(EmitTo::All),
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self {
+            Interner::Global { .. } => 0,
+            Interner::Keys(values) => values.size(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Interner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Interner({} groups)", self.len())
+    }
+}

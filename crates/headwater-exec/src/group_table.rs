@@ -1,0 +1,449 @@
+//! The touch-slot table: keyed aggregate state as immutable chunks of state rows.
+//!
+//! DataFusion's accumulators give their state up when they are read, so they are only scratch.
+//! What lasts is `chunks`, Arrow batches of state rows that never change, and `places`, which says
+//! for every group where its current row is:
+//!
+//! ```text
+//! keys ── intern ──► group id ──► places[id] = (chunk, row)
+//!
+//! chunks   [ k s s | k s s | k s s ]   [ k s s | k s s ]   ← one more per epoch
+//!            dead     live    live        live    live
+//! ```
+//!
+//! In an epoch, the first row of a group *touches* it: the group gets a slot in the scratch
+//! accumulators and its old state row is merged in. At the end the scratch gives up the new state
+//! rows of exactly the touched groups, and that batch is appended: it is the checkpoint delta and,
+//! evaluated, the update-mode output. Cost follows the touched groups, never the table.
+//!
+//! Nothing is changed in place, so undoing an epoch is restoring the touched places and dropping
+//! the newest chunk. Chunks are merged pairwise like a binary counter (each row is copied
+//! O(log n) times), once the epoch that made them is durable.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat, interleave, take};
+use datafusion_common::{Result, internal_datafusion_err};
+
+use crate::aggregate_spec::{Accumulators, AggregateSpec, Interner};
+
+const NOWHERE: u32 = u32::MAX;
+
+/// Where the current state row of a group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    chunk: u32,
+    row: u32,
+}
+
+impl Place {
+    const NONE: Place = Place {
+        chunk: NOWHERE,
+        row: NOWHERE,
+    };
+
+    fn is_none(self) -> bool {
+        self.chunk == NOWHERE
+    }
+
+    fn indices(self) -> (usize, usize) {
+        (self.chunk as usize, self.row as usize)
+    }
+}
+
+#[derive(Debug)]
+struct Chunk {
+    rows: RecordBatch,
+    groups: Vec<u32>,
+}
+
+/// The scratch of the running epoch.
+struct Touch {
+    /// Group of every slot.
+    groups: Vec<u32>,
+    /// Key columns of the touched groups, in pieces, in slot order.
+    key_pieces: Vec<Vec<ArrayRef>>,
+    accumulators: Accumulators,
+}
+
+/// What it takes to undo the newest epoch.
+#[derive(Debug)]
+pub(crate) struct TableUndo {
+    chunks_before: usize,
+    places_before: Vec<(u32, Place)>,
+}
+
+/// What a batch brings to a table.
+pub(crate) enum Rows<'a> {
+    /// Argument columns per aggregate, and its FILTER.
+    Raw {
+        arguments: &'a [Vec<ArrayRef>],
+        filters: &'a [Option<BooleanArray>],
+    },
+    /// State columns as a partial aggregation made them.
+    States(&'a [ArrayRef]),
+}
+
+/// Aggregate state by key.
+pub(crate) struct GroupTable {
+    interner: Interner,
+    places: Vec<Place>,
+    /// Slot of every group in the running epoch.
+    slots: Vec<u32>,
+    chunks: Vec<Chunk>,
+    live: usize,
+    touch: Option<Touch>,
+    group_scratch: Vec<usize>,
+}
+
+impl GroupTable {
+    pub(crate) fn try_new(spec: &AggregateSpec) -> Result<Self> {
+        Ok(GroupTable {
+            interner: Interner::try_new(spec.key_schema())?,
+            places: Vec::new(),
+            slots: Vec::new(),
+            chunks: Vec::new(),
+            live: 0,
+            touch: None,
+            group_scratch: Vec::new(),
+        })
+    }
+
+    /// Number of groups with state.
+    pub(crate) fn live_groups(&self) -> usize {
+        self.live
+    }
+
+    /// Adds rows to the scratch of the running epoch.
+    pub(crate) fn add(
+        &mut self,
+        spec: &AggregateSpec,
+        keys: &[ArrayRef],
+        rows: usize,
+        values: &Rows<'_>,
+    ) -> Result<()> {
+        if rows == 0 {
+            return Ok(());
+        }
+        self.intern(keys, rows)?;
+        let mut groups = std::mem::take(&mut self.group_scratch);
+        let added = self.touch_groups(spec, keys, &mut groups).and_then(|()| {
+            let touch = self.touch.as_mut().ok_or_else(untouched)?;
+            let total = touch.groups.len();
+            match values {
+                Rows::States(columns) => {
+                    spec.merge(&mut touch.accumulators, columns, &groups, total)
+                }
+                Rows::Raw { arguments, filters } => {
+                    let each = touch
+                        .accumulators
+                        .iter_mut()
+                        .zip(arguments.iter())
+                        .zip(*filters);
+                    for ((accumulator, values), filter) in each {
+                        accumulator.update_batch(values, &groups, filter.as_ref(), total)?;
+                    }
+                    Ok(())
+                }
+            }
+        });
+        self.group_scratch = groups;
+        added
+    }
+
+    /// Makes sure the one group of a global aggregate exists, so that it has a result over no
+    /// rows.
+    pub(crate) fn ensure_global_group(&mut self, spec: &AggregateSpec) -> Result<()> {
+        if spec.key_count() > 0 || self.live > 0 || self.touch.is_some() {
+            return Ok(());
+        }
+        self.intern(&[], 1)?;
+        let mut groups = std::mem::take(&mut self.group_scratch);
+        let done = self.touch_groups(spec, &[], &mut groups);
+        self.group_scratch = groups;
+        done?;
+        // An accumulator learns of a group from a batch: merge the state of having seen nothing.
+        if let Some(touch) = &mut self.touch {
+            for (accumulator, aggregate) in touch.accumulators.iter_mut().zip(spec.aggregates()) {
+                let states = aggregate.create_accumulator()?.state()?;
+                let columns: Vec<ArrayRef> = states
+                    .iter()
+                    .map(|s| s.to_array_of_size(1))
+                    .collect::<Result<_>>()?;
+                accumulator.merge_batch(&columns, &[0], 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn intern(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
+        self.interner.intern(keys, rows, &mut self.group_scratch)?;
+        let groups = self.interner.len();
+        self.places.resize(groups, Place::NONE);
+        self.slots.resize(groups, NOWHERE);
+        Ok(())
+    }
+
+    /// Turns group ids into slots, touching what was not touched yet: takes its key from the
+    /// batch and merges its old state into the scratch.
+    fn touch_groups(
+        &mut self,
+        spec: &AggregateSpec,
+        keys: &[ArrayRef],
+        groups: &mut [usize],
+    ) -> Result<()> {
+        if self.touch.is_none() {
+            let accumulators = spec.accumulators()?;
+            self.touch = Some(Touch {
+                groups: vec![],
+                key_pieces: vec![],
+                accumulators,
+            });
+        }
+        let touch = self.touch.as_mut().ok_or_else(untouched)?;
+        let first_new = touch.groups.len();
+        let mut new_rows: Vec<u32> = Vec::new();
+        for (row, group) in groups.iter_mut().enumerate() {
+            let slot = &mut self.slots[*group];
+            if *slot == NOWHERE {
+                *slot = touch.groups.len() as u32;
+                touch.groups.push(*group as u32);
+                new_rows.push(row as u32);
+            }
+            *group = *slot as usize;
+        }
+        if new_rows.is_empty() {
+            return Ok(());
+        }
+        let new_rows = UInt32Array::from(new_rows);
+        let pieces = keys
+            .iter()
+            .map(|k| take(k, &new_rows, None))
+            .collect::<Result<Vec<_>, _>>()?;
+        touch.key_pieces.push(pieces);
+
+        let mut old: Vec<(usize, usize)> = Vec::new();
+        let mut old_slots: Vec<usize> = Vec::new();
+        for (slot, group) in touch.groups.iter().enumerate().skip(first_new) {
+            let place = self.places[*group as usize];
+            if !place.is_none() {
+                old.push(place.indices());
+                old_slots.push(slot);
+            }
+        }
+        if old.is_empty() {
+            return Ok(());
+        }
+        let total = touch.groups.len();
+        let states = gather(&self.chunks, spec.key_count(), &old)?;
+        spec.merge(&mut touch.accumulators, &states, &old_slots, total)
+    }
+
+    /// Ends the epoch: appends the new state rows of the touched groups and returns them with
+    /// what it takes to undo that. `None` if nothing was touched.
+    pub(crate) fn finish(
+        &mut self,
+        spec: &AggregateSpec,
+    ) -> Result<Option<(RecordBatch, TableUndo)>> {
+        let Some(mut touch) = self.touch.take() else {
+            return Ok(None);
+        };
+        let mut columns = concat_pieces(&touch.key_pieces, spec.key_count())?;
+        columns.extend(spec.take_states(&mut touch.accumulators)?);
+        let rows = spec.state_batch(columns, touch.groups.len())?;
+        let places_before = touch
+            .groups
+            .iter()
+            .map(|g| (*g, self.places[*g as usize]))
+            .collect();
+        let undo = TableUndo {
+            chunks_before: self.chunks.len(),
+            places_before,
+        };
+        for group in &touch.groups {
+            self.slots[*group as usize] = NOWHERE;
+        }
+        self.append(rows.clone(), touch.groups);
+        Ok(Some((rows, undo)))
+    }
+
+    /// Forgets what the running epoch added.
+    pub(crate) fn abandon(&mut self) {
+        if let Some(touch) = self.touch.take() {
+            for group in touch.groups {
+                self.slots[group as usize] = NOWHERE;
+            }
+        }
+    }
+
+    /// Undoes the newest epoch.
+    pub(crate) fn undo(&mut self, undo: TableUndo) {
+        for (group, before) in undo.places_before {
+            let place = &mut self.places[group as usize];
+            self.live -= usize::from(!place.is_none());
+            self.live += usize::from(!before.is_none());
+            *place = before;
+        }
+        self.chunks.truncate(undo.chunks_before);
+    }
+
+    /// Adds restored state rows; later rows of a key replace earlier ones.
+    pub(crate) fn restore(&mut self, spec: &AggregateSpec, rows: &RecordBatch) -> Result<()> {
+        let keys = &rows.columns()[..spec.key_count()];
+        self.intern(keys, rows.num_rows())?;
+        let groups = self.group_scratch.iter().map(|g| *g as u32).collect();
+        self.append(rows.clone(), groups);
+        self.compact(spec)
+    }
+
+    fn append(&mut self, rows: RecordBatch, groups: Vec<u32>) {
+        let chunk = self.chunks.len() as u32;
+        for (row, group) in groups.iter().enumerate() {
+            let place = &mut self.places[*group as usize];
+            self.live += usize::from(place.is_none());
+            *place = Place {
+                chunk,
+                row: row as u32,
+            };
+        }
+        self.chunks.push(Chunk { rows, groups });
+    }
+
+    /// Merges the newest chunks while the newest is at least half as long as the one before it,
+    /// dropping dead rows. Must not be called while an epoch can still be undone.
+    pub(crate) fn compact(&mut self, spec: &AggregateSpec) -> Result<()> {
+        while let [.., before, newest] = self.chunks.as_slice() {
+            if newest.groups.len() * 2 < before.groups.len() {
+                break;
+            }
+            let first = self.chunks.len() - 2;
+            let (mut live, mut groups) = (Vec::new(), Vec::new());
+            for (index, chunk) in self.chunks.iter().enumerate().skip(first) {
+                for (row, group) in chunk.groups.iter().enumerate() {
+                    let here = Place {
+                        chunk: index as u32,
+                        row: row as u32,
+                    };
+                    if self.places[*group as usize] == here {
+                        live.push(here.indices());
+                        groups.push(*group);
+                    }
+                }
+            }
+            let columns = gather(&self.chunks, 0, &live)?;
+            let rows = spec.state_batch(columns, live.len())?;
+            self.chunks.truncate(first);
+            for group in &groups {
+                self.places[*group as usize] = Place::NONE;
+            }
+            self.live -= groups.len();
+            self.append(rows, groups);
+        }
+        Ok(())
+    }
+
+    /// All live state rows, as columns.
+    pub(crate) fn live_rows(&self, spec: &AggregateSpec) -> Result<Vec<ArrayRef>> {
+        if let [only] = self.chunks.as_slice()
+            && only.groups.len() == self.live
+        {
+            return Ok(only.rows.columns().to_vec());
+        }
+        let live: Vec<_> = self
+            .places
+            .iter()
+            .filter(|p| !p.is_none())
+            .map(|p| p.indices())
+            .collect();
+        if live.is_empty() {
+            return Ok(RecordBatch::new_empty(Arc::clone(spec.state_schema()))
+                .columns()
+                .to_vec());
+        }
+        gather(&self.chunks, 0, &live)
+    }
+
+    /// State columns of those of the given keys that this table has, and which keys these are.
+    pub(crate) fn states_of(
+        &mut self,
+        spec: &AggregateSpec,
+        keys: &[ArrayRef],
+        rows: usize,
+    ) -> Result<(Vec<ArrayRef>, Vec<usize>)> {
+        // Keys that are not there get a group without state: memory bounded by the keys touched
+        // while the pane lives, and no second index.
+        self.intern(keys, rows)?;
+        let (mut found, mut which) = (Vec::new(), Vec::new());
+        for (row, group) in self.group_scratch.iter().enumerate() {
+            let place = self.places[*group];
+            if !place.is_none() {
+                found.push(place.indices());
+                which.push(row);
+            }
+        }
+        if found.is_empty() {
+            return Ok((vec![], which));
+        }
+        Ok((gather(&self.chunks, spec.key_count(), &found)?, which))
+    }
+
+    /// Bytes of memory held.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let chunks: usize = self
+            .chunks
+            .iter()
+            .map(|c| c.rows.get_array_memory_size() + c.groups.len() * 4)
+            .sum();
+        let scratch: usize = self
+            .touch
+            .iter()
+            .flat_map(|t| t.accumulators.iter().map(|a| a.size()))
+            .sum();
+        self.interner.memory_bytes() + self.places.len() * 12 + chunks + scratch
+    }
+}
+
+impl std::fmt::Debug for GroupTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "GroupTable({} groups in {} chunks)",
+            self.live,
+            self.chunks.len()
+        )
+    }
+}
+
+fn untouched() -> datafusion_common::DataFusionError {
+    internal_datafusion_err!("a group table was used before a group was touched")
+}
+
+/// Columns `from..` of the rows at (chunk, row).
+fn gather(chunks: &[Chunk], from: usize, rows: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
+    let Some(first) = chunks.first() else {
+        return Ok(vec![]);
+    };
+    let columns = from..first.rows.num_columns();
+    columns
+        .map(|column| {
+            let pieces: Vec<&dyn Array> = chunks
+                .iter()
+                .map(|c| c.rows.column(column).as_ref())
+                .collect();
+            Ok(interleave(&pieces, rows)?)
+        })
+        .collect()
+}
+
+fn concat_pieces(pieces: &[Vec<ArrayRef>], columns: usize) -> Result<Vec<ArrayRef>> {
+    if let [only] = pieces {
+        return Ok(only.clone());
+    }
+    (0..columns)
+        .map(|column| {
+            let column: Vec<&dyn Array> = pieces.iter().map(|p| p[column].as_ref()).collect();
+            Ok(concat(&column)?)
+        })
+        .collect()
+}

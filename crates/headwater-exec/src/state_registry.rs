@@ -1,0 +1,143 @@
+//! Where operators find their state: by operator and shard, made at first use.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use headwater_core::id::{EpochId, OperatorId, ShardId};
+use headwater_core::state::{OperatorState, StateChunk};
+use headwater_core::{Error, Result};
+
+use crate::aggregate_state::AggregateState;
+
+/// State of one shard, shared between the operator that runs and the engine that saves it.
+pub type SharedState = Arc<Mutex<AggregateState>>;
+
+/// All keyed state of a query in this process.
+#[derive(Debug, Default)]
+pub struct StateRegistry {
+    shards: Mutex<Shards>,
+}
+
+#[derive(Debug, Default)]
+struct Shards {
+    states: BTreeMap<(OperatorId, ShardId), SharedState>,
+    /// Chunks of a checkpoint, until the operator that knows their layout asks for them.
+    restored: BTreeMap<(OperatorId, ShardId), Vec<StateChunk>>,
+    version: Option<EpochId>,
+}
+
+/// A chunk of one shard of one operator.
+pub type ShardChunk = (OperatorId, ShardId, StateChunk);
+
+impl StateRegistry {
+    /// A registry that continues a checkpoint: each shard takes its chunks when it is first used.
+    pub fn restored(chunks: Vec<ShardChunk>, version: Option<EpochId>) -> Self {
+        let mut restored: BTreeMap<_, Vec<StateChunk>> = BTreeMap::new();
+        for (operator, shard, chunk) in chunks {
+            restored.entry((operator, shard)).or_default().push(chunk);
+        }
+        StateRegistry {
+            shards: Mutex::new(Shards {
+                states: BTreeMap::new(),
+                restored,
+                version,
+            }),
+        }
+    }
+
+    /// The state of a shard, made by `make` if this is its first use.
+    ///
+    /// # Errors
+    /// If chunks of a checkpoint do not fit.
+    pub fn shard(
+        &self,
+        operator: &OperatorId,
+        shard: ShardId,
+        make: impl FnOnce() -> AggregateState,
+    ) -> Result<SharedState> {
+        let mut shards = self.shards.lock();
+        let key = (operator.clone(), shard);
+        if let Some(state) = shards.states.get(&key) {
+            return Ok(Arc::clone(state));
+        }
+        let mut state = make();
+        let chunks = shards.restored.remove(&key).unwrap_or_default();
+        state.restore(&chunks, shards.version)?;
+        let state = Arc::new(Mutex::new(state));
+        shards.states.insert(key, Arc::clone(&state));
+        Ok(state)
+    }
+
+    /// What an epoch changed, over all shards. Ends the epoch for the registry: shards that are
+    /// first used later start at this version.
+    ///
+    /// # Errors
+    /// If a shard has not run the epoch.
+    pub fn deltas(&self, epoch: EpochId) -> Result<Vec<ShardChunk>> {
+        let mut shards = self.shards.lock();
+        shards.version = Some(epoch);
+        let each = shards.states.iter();
+        each.map(|((operator, shard), state)| {
+            Ok((operator.clone(), *shard, state.lock().delta(epoch)?))
+        })
+        .collect()
+    }
+
+    /// Everything, over all shards.
+    ///
+    /// # Errors
+    /// If state rows cannot be gathered.
+    pub fn snapshots(&self) -> Result<Vec<ShardChunk>> {
+        let shards = self.shards.lock();
+        if !shards.restored.is_empty() {
+            return Err(Error::internal(
+                "a snapshot was asked for before all state was restored",
+            ));
+        }
+        let each = shards.states.iter();
+        each.map(|((operator, shard), state)| {
+            Ok((operator.clone(), *shard, state.lock().snapshot()?))
+        })
+        .collect()
+    }
+
+    /// Back to the version before a failed epoch.
+    ///
+    /// # Errors
+    /// If a shard is more than one version ahead.
+    pub fn rollback(&self, to: Option<EpochId>) -> Result<()> {
+        let mut shards = self.shards.lock();
+        shards.version = to;
+        shards
+            .states
+            .values()
+            .try_for_each(|state| state.lock().rollback(to))
+    }
+
+    /// Tells every shard that an epoch is durable.
+    ///
+    /// # Errors
+    /// If compaction fails.
+    pub fn committed(&self, epoch: EpochId) -> Result<()> {
+        let shards = self.shards.lock();
+        shards
+            .states
+            .values()
+            .try_for_each(|state| state.lock().committed(epoch))
+    }
+
+    /// Live rows and bytes held, by operator.
+    pub fn sizes(&self) -> BTreeMap<OperatorId, (usize, usize)> {
+        let shards = self.shards.lock();
+        let mut sizes: BTreeMap<OperatorId, (usize, usize)> = BTreeMap::new();
+        for ((operator, _), state) in &shards.states {
+            let state = state.lock();
+            let size = sizes.entry(operator.clone()).or_default();
+            size.0 += state.rows();
+            size.1 += state.memory_bytes();
+        }
+        sizes
+    }
+}

@@ -1,0 +1,271 @@
+//! Records of a source to rows: payload columns by a decoder, metadata columns beside them, and
+//! the source's policy for bad records.
+//!
+//! ```text
+//!   projection   indices into  payload columns ++ metadata columns
+//!   payloads ──► Decoder ──► good rows ─┐
+//!                   └──► bad ──► policy ├──► batch in the projection's order
+//!   metadata ───────────────────────────┘
+//! ```
+//!
+//! Which rows exist does not depend on the projection as far as the records' syntax goes: with
+//! `fail` and `drop` every record is read even if no payload column is wanted. A wrong value is
+//! found only in columns that are wanted. With `null` every record is a row, so nothing is decoded
+//! when nothing is wanted, and nothing is counted as bad.
+
+use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
+use arrow::compute::{filter, take};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use headwater_core::format::{BadDataPolicy, BadRecord, Decoder, FormatSpec};
+use headwater_core::source::ReadCounters;
+use headwater_core::{Error, Result};
+
+use crate::registry::new_decoder;
+use crate::row_collector::{good_records, record_batch};
+
+/// What rows to make of records.
+#[derive(Debug, Clone)]
+pub struct RowDefinition {
+    /// Declared payload columns, all of them.
+    pub payload: SchemaRef,
+    /// Metadata columns, all of them.
+    pub metadata: Vec<FieldRef>,
+    /// The columns wanted, in the order wanted: indices into payload and then metadata columns.
+    pub projection: Vec<usize>,
+    /// How the payload is encoded.
+    pub format: FormatSpec,
+    /// What to do with bad records.
+    pub bad_data: BadDataPolicy,
+}
+
+/// Makes batches of one definition, chunk after chunk.
+#[derive(Debug)]
+pub struct RowAssembler {
+    owner: String,
+    policy: BadDataPolicy,
+    schema: SchemaRef,
+    columns: Vec<ColumnOrigin>,
+    /// `None` if no payload column is wanted and no record can be left out.
+    decoder: Option<Box<dyn Decoder>>,
+}
+
+/// Where a column of the batch comes from.
+#[derive(Debug, Clone, Copy)]
+enum ColumnOrigin {
+    /// Index into the decoder's schema.
+    Payload(usize),
+    /// Index into the metadata columns.
+    Metadata(usize),
+}
+
+/// Which records of a chunk became rows.
+enum Kept {
+    All,
+    Without(Vec<BadRecord>),
+}
+
+impl RowAssembler {
+    /// An assembler for a source; `owner` is the object's kind and quoted name, for messages.
+    ///
+    /// # Errors
+    /// If the format or a column does not fit, or `null` meets a column that is NOT NULL.
+    pub fn try_new(definition: &RowDefinition, owner: &str) -> Result<Self> {
+        let RowDefinition {
+            payload,
+            metadata,
+            projection,
+            format,
+            bad_data,
+        } = definition;
+        check_nullable(payload, *bad_data, owner)?;
+        let mut wanted: Vec<usize> = Vec::new();
+        let mut columns = Vec::with_capacity(projection.len());
+        let mut fields = Vec::with_capacity(projection.len());
+        for index in projection {
+            let (field, origin) = match payload.fields().get(*index) {
+                Some(field) => (
+                    Some(field),
+                    ColumnOrigin::Payload(place(&mut wanted, *index)),
+                ),
+                None => {
+                    let index = index.saturating_sub(payload.fields().len());
+                    (metadata.get(index), ColumnOrigin::Metadata(index))
+                }
+            };
+            let field = field
+                .ok_or_else(|| Error::internal(format!("projection of {owner} is out of range")))?;
+            fields.push(FieldRef::clone(field));
+            columns.push(origin);
+        }
+        let must_judge = match bad_data {
+            BadDataPolicy::Fail | BadDataPolicy::Drop => true,
+            BadDataPolicy::Null => !wanted.is_empty(),
+        };
+        let decoder = new_decoder(format, owner, payload, &wanted)?;
+        Ok(RowAssembler {
+            owner: owner.to_string(),
+            policy: *bad_data,
+            schema: SchemaRef::new(Schema::new(fields)),
+            columns,
+            decoder: must_judge.then_some(decoder),
+        })
+    }
+
+    /// The columns of the batches.
+    pub fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.schema)
+    }
+
+    /// Makes one batch of a chunk of records, and counts them.
+    ///
+    /// `metadata` gives the metadata column of an index, one value per record, and is asked only
+    /// for columns that are wanted. `locate` says where a record is, for messages: `partition 3 of
+    /// topic "orders" at offset 1042`.
+    ///
+    /// # Errors
+    /// `BadData` for the first bad record if the policy is `fail`; what `metadata` returns.
+    pub fn assemble(
+        &mut self,
+        payloads: &BinaryArray,
+        metadata: &dyn Fn(usize) -> Result<ArrayRef>,
+        locate: &dyn Fn(usize) -> String,
+        counters: &ReadCounters,
+    ) -> Result<RecordBatch> {
+        counters.add_records(count(payloads.len()), payload_bytes(payloads));
+        let (payload_columns, kept) = match &mut self.decoder {
+            None => (Vec::new(), Kept::All),
+            Some(decoder) => {
+                let decoded = decoder.decode(payloads)?;
+                let columns = decoded.rows.columns().to_vec();
+                self.apply_policy(columns, decoded.bad, payloads.len(), locate, counters)?
+            }
+        };
+        let good = match &kept {
+            Kept::All => None,
+            Kept::Without(bad) => Some(good_records(payloads.len(), bad)),
+        };
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for origin in &self.columns {
+            let array = match (*origin, &good) {
+                (ColumnOrigin::Payload(index), _) => payload_columns
+                    .get(index)
+                    .cloned()
+                    .ok_or_else(|| Error::internal("a decoder gave too few columns"))?,
+                (ColumnOrigin::Metadata(index), None) => metadata(index)?,
+                (ColumnOrigin::Metadata(index), Some(good)) => filter(&metadata(index)?, good)
+                    .map_err(|e| {
+                        Error::internal("could not leave out bad records").with_source(e)
+                    })?,
+            };
+            arrays.push(array);
+        }
+        let rows = match &kept {
+            Kept::All => payloads.len(),
+            Kept::Without(bad) => payloads.len() - bad.len(),
+        };
+        record_batch(self.schema(), arrays, rows)
+    }
+
+    /// The payload columns after the policy, and which records they are of.
+    fn apply_policy(
+        &self,
+        columns: Vec<ArrayRef>,
+        bad: Vec<BadRecord>,
+        records: usize,
+        locate: &dyn Fn(usize) -> String,
+        counters: &ReadCounters,
+    ) -> Result<(Vec<ArrayRef>, Kept)> {
+        let Some(first) = bad.first() else {
+            return Ok((columns, Kept::All));
+        };
+        match self.policy {
+            BadDataPolicy::Fail => {
+                counters.add_bad(&first.reason, 1);
+                Err(self.not_decoded(first, locate))
+            }
+            BadDataPolicy::Drop => {
+                count_bad(&bad, counters);
+                Ok((columns, Kept::Without(bad)))
+            }
+            BadDataPolicy::Null => {
+                count_bad(&bad, counters);
+                Ok((spread(&columns, records, &bad)?, Kept::All))
+            }
+        }
+    }
+
+    fn not_decoded(&self, bad: &BadRecord, locate: &dyn Fn(usize) -> String) -> Error {
+        let place = locate(bad.record);
+        let message = format!(
+            "could not decode {place} for {}: {}",
+            self.owner, bad.reason
+        );
+        let error = Error::bad_data(message).with_hint(format!(
+            "Set bad_data = 'drop' on {} to leave such records out, or 'null' to keep them with \
+             NULL in the payload columns.",
+            self.owner
+        ));
+        if bad.detail.is_empty() {
+            error
+        } else {
+            error.with_detail(format!("Found: {}", bad.detail))
+        }
+    }
+}
+
+/// The place of a column among the wanted ones, where it is put if it is new.
+fn place(wanted: &mut Vec<usize>, column: usize) -> usize {
+    if let Some(place) = wanted.iter().position(|earlier| *earlier == column) {
+        return place;
+    }
+    wanted.push(column);
+    wanted.len() - 1
+}
+
+fn check_nullable(payload: &Schema, policy: BadDataPolicy, owner: &str) -> Result<()> {
+    let not_null = payload.fields().iter().find(|f| !f.is_nullable());
+    match (policy, not_null) {
+        (BadDataPolicy::Null, Some(field)) => Err(Error::configuration(format!(
+            "option \"bad_data\" of {owner} is \"null\", but column \"{}\" is NOT NULL",
+            field.name()
+        ))
+        .with_hint("Declare the column without NOT NULL, or set bad_data = 'drop'.")),
+        (BadDataPolicy::Fail | BadDataPolicy::Drop | BadDataPolicy::Null, _) => Ok(()),
+    }
+}
+
+/// Puts NULL in the places of bad records.
+fn spread(columns: &[ArrayRef], records: usize, bad: &[BadRecord]) -> Result<Vec<ArrayRef>> {
+    let good = good_records(records, bad);
+    let mut next_row = 0_u32;
+    let rows = good.values().iter().map(|is_good| {
+        let row = is_good.then_some(next_row);
+        next_row += u32::from(is_good);
+        row
+    });
+    let rows: UInt32Array = rows.collect();
+    columns
+        .iter()
+        .map(|column| take(column, &rows, None))
+        .collect::<Result<_, _>>()
+        .map_err(|e| Error::internal("could not put NULL for bad records").with_source(e))
+}
+
+fn count_bad(bad: &[BadRecord], counters: &ReadCounters) {
+    for record in bad {
+        counters.add_bad(&record.reason, 1);
+    }
+}
+
+fn payload_bytes(payloads: &BinaryArray) -> u64 {
+    let offsets = payloads.value_offsets();
+    let bytes = offsets
+        .last()
+        .zip(offsets.first())
+        .map_or(0, |(end, start)| end - start);
+    u64::try_from(bytes).unwrap_or(0)
+}
+
+fn count(records: usize) -> u64 {
+    u64::try_from(records).unwrap_or(u64::MAX)
+}

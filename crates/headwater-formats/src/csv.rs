@@ -1,0 +1,10 @@
+//! CSV: one line per record, fields by position.
+
+mod decoder;
+mod encoder;
+mod line;
+mod options;
+
+pub(crate) use decoder::CsvDecoder;
+pub(crate) use encoder::CsvEncoder;
+pub(crate) use options::CsvOptions;

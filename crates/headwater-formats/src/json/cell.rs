@@ -1,0 +1,73 @@
+//! A JSON value as found: a piece of the record's text with its kind.
+
+use crate::column_builder::{ColumnBuilder, Mismatch, Value};
+use crate::excerpt::excerpt;
+use crate::json::scanner::unescape;
+use crate::row_collector::Cell;
+
+/// One value; a key that is missing gives `Null` too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JsonCell<'a> {
+    /// `null`, or nothing.
+    Null,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A number as written.
+    Number(&'a str),
+    /// What is between the quotes.
+    String {
+        /// The text as written.
+        text: &'a str,
+        /// Whether it has escapes to undo.
+        has_escapes: bool,
+    },
+    /// An object, with its braces.
+    Object(&'a str),
+    /// An array, with its brackets.
+    List(&'a str),
+}
+
+impl Cell for JsonCell<'_> {
+    fn is_null(&self) -> bool {
+        matches!(self, JsonCell::Null)
+    }
+
+    fn append_to(&self, builder: &mut dyn ColumnBuilder) -> Result<(), Mismatch> {
+        match *self {
+            JsonCell::Null => {
+                builder.append_null();
+                Ok(())
+            }
+            JsonCell::Boolean(value) => builder.append(Value::Boolean(value)),
+            JsonCell::Number(text) => builder.append(Value::Number(text)),
+            JsonCell::String {
+                text,
+                has_escapes: false,
+            } => builder.append(Value::String(text)),
+            JsonCell::String {
+                text,
+                has_escapes: true,
+            } => {
+                if let Some(text) = unescape(text) {
+                    builder.append(Value::String(&text))
+                } else {
+                    builder.append_null();
+                    Err(Mismatch)
+                }
+            }
+            JsonCell::Object(text) => builder.append(Value::Object(text)),
+            JsonCell::List(text) => builder.append(Value::List(text)),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            JsonCell::Null => "no value".to_string(),
+            JsonCell::Boolean(value) => value.to_string(),
+            JsonCell::String { text, .. } => format!("\"{}\"", excerpt(text.as_bytes())),
+            JsonCell::Number(text) | JsonCell::Object(text) | JsonCell::List(text) => {
+                excerpt(text.as_bytes())
+            }
+        }
+    }
+}

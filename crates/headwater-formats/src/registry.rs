@@ -1,0 +1,206 @@
+//! The formats by name, and how a definition becomes a decoder or an encoder.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use headwater_core::format::{Decoder, Encoder, FormatSpec};
+use headwater_core::options::{OptionReader, nearest};
+use headwater_core::{Error, Result};
+
+use crate::column::scalar_column;
+use crate::column_builder::ColumnBuilder;
+use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions};
+use crate::json::{JsonDecoder, JsonEncoder, json_column};
+use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
+use crate::timestamp::TimestampOptions;
+use crate::type_name::a_type_name;
+
+/// Formats that can be read and written.
+const KNOWN: [&str; 4] = ["json", "csv", "raw", "text"];
+/// Formats that the SQL grammar names and nothing implements.
+const PLANNED: [&str; 4] = ["avro", "protobuf", "influx", "debezium"];
+
+/// A format with its options read.
+#[derive(Debug)]
+enum Format {
+    Json(TimestampOptions),
+    Csv(Box<CsvOptions>),
+    Raw,
+    Text,
+}
+
+impl Format {
+    fn from_spec(spec: &FormatSpec, owner: &str) -> Result<Self> {
+        let name = spec.name.to_ascii_lowercase();
+        let whose = format!("format \"{name}\" of {owner}");
+        let mut reader = OptionReader::new(whose, &spec.options);
+        let format = match name.as_str() {
+            "json" => Format::Json(TimestampOptions::take(&mut reader)?),
+            "csv" => Format::Csv(Box::new(CsvOptions::take(&mut reader)?)),
+            "raw" => Format::Raw,
+            "text" => Format::Text,
+            _ => return Err(unknown(&name, owner)),
+        };
+        reader.finish()?;
+        Ok(format)
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Format::Json(_) => "json",
+            Format::Csv(_) => "csv",
+            Format::Raw => "raw",
+            Format::Text => "text",
+        }
+    }
+
+    /// The builder of a column, for the formats that have several.
+    fn column(&self, field: &Field) -> Option<Box<dyn ColumnBuilder>> {
+        match self {
+            Format::Json(timestamps) => json_column(field, timestamps),
+            Format::Csv(options) => scalar_column(field, &options.timestamps),
+            Format::Raw | Format::Text => None,
+        }
+    }
+
+    fn check_columns(&self, owner: &str, declared: &Schema) -> Result<()> {
+        match self {
+            Format::Json(_) | Format::Csv(_) => {
+                for field in declared.fields() {
+                    if self.column(field).is_none() {
+                        return Err(self.cannot_hold(field, owner));
+                    }
+                }
+                Ok(())
+            }
+            Format::Raw | Format::Text => self.only_column(owner, declared).map(|_| ()),
+        }
+    }
+
+    /// The one column of RAW or TEXT.
+    fn only_column<'a>(&self, owner: &str, declared: &'a Schema) -> Result<&'a Field> {
+        let expected = match self {
+            Format::Text => "one STRING column",
+            Format::Json(_) | Format::Csv(_) | Format::Raw => "one BINARY or STRING column",
+        };
+        let [field] = declared.fields().as_ref() else {
+            let columns = declared.fields().len();
+            return Err(Error::plan(format!(
+                "format \"{}\" of {owner} needs {expected}, not {columns} columns",
+                self.name()
+            )));
+        };
+        let takes_bytes = matches!(self, Format::Raw) && is_bytes(field.data_type());
+        if takes_bytes || is_text(field.data_type()) {
+            Ok(field)
+        } else {
+            Err(self.cannot_hold(field, owner))
+        }
+    }
+
+    fn cannot_hold(&self, field: &Field, owner: &str) -> Error {
+        let error = Error::unsupported(format!(
+            "format \"{}\" of {owner} cannot hold column \"{}\", which is {}",
+            self.name(),
+            field.name(),
+            a_type_name(field.data_type())
+        ));
+        match self {
+            Format::Json(_) => error,
+            Format::Csv(_) => error.with_hint("A CSV field holds one value: use format \"json\"."),
+            Format::Raw => error.with_hint("Declare the column as BINARY or STRING."),
+            Format::Text => error.with_hint("Declare the column as STRING."),
+        }
+    }
+}
+
+fn unknown(name: &str, owner: &str) -> Error {
+    if PLANNED.iter().any(|planned| name.starts_with(planned)) {
+        return Error::unsupported(format!("format \"{name}\" of {owner} is not there yet"))
+            .with_hint(format!("The formats are {}.", KNOWN.join(", ")));
+    }
+    let error = Error::configuration(format!("{owner} names an unknown format \"{name}\""));
+    match nearest(name, KNOWN.into_iter()) {
+        Some(near) => error.with_hint(format!(
+            "Did you mean \"{near}\"? The formats are {}.",
+            KNOWN.join(", ")
+        )),
+        None => error.with_hint(format!("The formats are {}.", KNOWN.join(", "))),
+    }
+}
+
+/// Checks a source's format: its name, its options, and whether it can hold the declared columns.
+/// `owner` is the object's kind and quoted name, for messages.
+///
+/// A sink checks its format by making its encoder.
+///
+/// # Errors
+/// What is wrong with the definition.
+pub fn check_format(spec: &FormatSpec, owner: &str, declared: &SchemaRef) -> Result<()> {
+    Format::from_spec(spec, owner)?.check_columns(owner, declared)
+}
+
+/// Whether the first line of every file holds names and is to be skipped by the connector.
+///
+/// # Errors
+/// If the definition is wrong.
+pub fn has_header(spec: &FormatSpec, owner: &str) -> Result<bool> {
+    match Format::from_spec(spec, owner)? {
+        Format::Csv(options) => Ok(options.has_header),
+        Format::Json(_) | Format::Raw | Format::Text => Ok(false),
+    }
+}
+
+/// Makes a decoder for some of the declared columns: `projection` has their indices, in the order
+/// wanted. It may be empty: the decoder then judges the records' syntax alone.
+///
+/// # Errors
+/// If the definition is wrong, as [`check_format`] finds it.
+pub fn new_decoder(
+    spec: &FormatSpec,
+    owner: &str,
+    declared: &SchemaRef,
+    projection: &[usize],
+) -> Result<Box<dyn Decoder>> {
+    let format = Format::from_spec(spec, owner)?;
+    format.check_columns(owner, declared)?;
+    let schema = declared.project(projection).map_err(|e| {
+        Error::internal(format!("projection of {owner} is out of range")).with_source(e)
+    })?;
+    let schema = Arc::new(schema);
+    let fields = schema.fields();
+    let builders = fields.iter().filter_map(|field| format.column(field));
+    let builders: Vec<_> = builders.collect();
+    Ok(match format {
+        Format::Json(_) => Box::new(JsonDecoder::new(schema, builders)),
+        Format::Csv(options) => {
+            let mut places = vec![None; declared.fields().len()];
+            for (place, column) in projection.iter().enumerate() {
+                if let Some(slot) = places.get_mut(*column) {
+                    *slot = Some(place);
+                }
+            }
+            Box::new(CsvDecoder::new(*options, places, schema, builders))
+        }
+        Format::Raw | Format::Text => {
+            let declared = format.only_column(owner, declared)?;
+            Box::new(RawDecoder::new(declared, schema))
+        }
+    })
+}
+
+/// Makes an encoder for rows of a schema.
+///
+/// # Errors
+/// If the definition is wrong, or the format cannot hold a column.
+pub fn new_encoder(spec: &FormatSpec, owner: &str, schema: &SchemaRef) -> Result<Box<dyn Encoder>> {
+    let format = Format::from_spec(spec, owner)?;
+    Ok(match format {
+        Format::Json(timestamps) => Box::new(JsonEncoder::try_new(schema, timestamps, owner)?),
+        Format::Csv(options) => Box::new(CsvEncoder::try_new(schema, *options, owner)?),
+        Format::Raw | Format::Text => {
+            format.only_column(owner, schema)?;
+            Box::new(RawEncoder)
+        }
+    })
+}

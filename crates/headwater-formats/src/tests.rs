@@ -1,0 +1,97 @@
+//! What this crate promises, checked from outside: data in, text out.
+//!
+//! `json`, `csv` and `raw` are tables of good and bad input; `assembler` holds the policies;
+//! `properties` prove the decoders' contract on random input; `round_trip` that what an encoder
+//! writes its decoder reads.
+
+mod assembler;
+mod csv;
+mod json;
+mod properties;
+mod raw;
+mod round_trip;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, BinaryArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use headwater_core::format::{Decoded, FormatSpec};
+
+use crate::new_decoder;
+
+const OWNER: &str = "source \"orders\"";
+
+fn spec(name: &str, options: &[(&str, &str)]) -> FormatSpec {
+    FormatSpec {
+        options: options.iter().copied().collect(),
+        ..FormatSpec::named(name)
+    }
+}
+
+fn micros() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, None)
+}
+
+fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
+    let fields = columns
+        .iter()
+        .map(|(name, data_type)| Field::new(*name, data_type.clone(), true));
+    Arc::new(Schema::new(fields.collect::<Fields>()))
+}
+
+fn records<T: AsRef<[u8]>>(records: &[T]) -> BinaryArray {
+    records.iter().map(|r| Some(r.as_ref())).collect()
+}
+
+fn decode(spec: &FormatSpec, schema: &SchemaRef, payloads: &BinaryArray) -> Decoded {
+    let all: Vec<usize> = (0..schema.fields().len()).collect();
+    let mut decoder = new_decoder(spec, OWNER, schema, &all).unwrap();
+    let decoded = decoder.decode(payloads).unwrap();
+    assert_eq!(decoded.rows.num_rows() + decoded.bad.len(), payloads.len());
+    assert_eq!(&decoded.rows.schema(), schema);
+    decoded
+}
+
+/// Rows as text: values separated by `|`, NULL as `∅`.
+fn rows_as_text(rows: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::new().with_null("∅");
+    let columns: Vec<_> = rows
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
+    (0..rows.num_rows())
+        .map(|row| {
+            let values: Vec<_> = columns.iter().map(|c| c.value(row).to_string()).collect();
+            values.join("|")
+        })
+        .collect()
+}
+
+/// What became of every record: its row, or `bad: ` and the reason.
+fn outcomes(decoded: &Decoded) -> Vec<String> {
+    let mut rows = rows_as_text(&decoded.rows).into_iter();
+    let mut bad = decoded.bad.iter().peekable();
+    (0..decoded.rows.num_rows() + decoded.bad.len())
+        .map(|record| match bad.next_if(|b| b.record == record) {
+            Some(bad) => format!("bad: {}", bad.reason),
+            None => rows.next().unwrap(),
+        })
+        .collect()
+}
+
+/// Decodes every record, alone and all together, and compares with what was expected.
+fn check<T: AsRef<[u8]> + std::fmt::Debug>(
+    spec: &FormatSpec,
+    schema: &SchemaRef,
+    cases: &[(T, &str)],
+) {
+    let payloads: Vec<&[u8]> = cases.iter().map(|(record, _)| record.as_ref()).collect();
+    let together = outcomes(&decode(spec, schema, &records(&payloads)));
+    for ((record, expected), together) in cases.iter().zip(together) {
+        let alone = outcomes(&decode(spec, schema, &records(&[record])));
+        assert_eq!(alone, [*expected], "alone: {record:?}");
+        assert_eq!(together, *expected, "with others: {record:?}");
+    }
+}

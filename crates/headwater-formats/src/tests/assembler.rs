@@ -1,0 +1,153 @@
+//! The policies for bad records, and metadata columns beside the payload.
+
+use arrow::array::{ArrayRef, Int64Array};
+use headwater_core::format::BadDataPolicy;
+use headwater_core::source::ReadCounters;
+use headwater_core::{ErrorKind, Result};
+
+use super::*;
+use crate::{RowAssembler, RowDefinition};
+
+/// Payload columns `a`, `b`; metadata columns `offset`, `partition`.
+fn definition(bad_data: BadDataPolicy, projection: &[usize]) -> RowDefinition {
+    let metadata = ["offset", "partition"];
+    RowDefinition {
+        payload: schema(&[("a", DataType::Int64), ("b", DataType::Utf8View)]),
+        metadata: metadata
+            .map(|name| Arc::new(Field::new(name, DataType::Int64, false)))
+            .to_vec(),
+        projection: projection.to_vec(),
+        format: spec("json", &[]),
+        bad_data,
+    }
+}
+
+fn assemble(
+    bad_data: BadDataPolicy,
+    projection: &[usize],
+    payloads: &BinaryArray,
+    counters: &ReadCounters,
+) -> Result<RecordBatch> {
+    let mut assembler = RowAssembler::try_new(&definition(bad_data, projection), OWNER)?;
+    let metadata = |column: usize| -> Result<ArrayRef> {
+        let start = if column == 0 { 1042 } else { 3 };
+        let step = if column == 0 { 1 } else { 0 };
+        let values = (0..payloads.len()).map(|i| start + step * i64::try_from(i).unwrap());
+        Ok(Arc::new(Int64Array::from_iter_values(values)))
+    };
+    let locate = |record: usize| {
+        format!(
+            "partition 3 of topic \"orders\" at offset {}",
+            1042 + record
+        )
+    };
+    let batch = assembler.assemble(payloads, &metadata, &locate, counters)?;
+    assert_eq!(batch.schema(), assembler.schema());
+    Ok(batch)
+}
+
+fn mixed() -> BinaryArray {
+    records(&[
+        "{\"a\":1,\"b\":\"x\"}",
+        "{\"a\":\"wrong\u{7f}\"}",
+        "{\"a\":",
+        "{\"a\":\"wrong\"}",
+        "{\"a\":5,\"b\":\"y\"}",
+    ])
+}
+
+#[test]
+fn fail_names_the_record_what_was_found_and_the_option() {
+    let payloads = records(&["{\"a\":1}", "{\"a\":\"wrong\"}", "{"]);
+    let counters = ReadCounters::default();
+    let error = assemble(BadDataPolicy::Fail, &[0], &payloads, &counters).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BadData);
+    assert_eq!(
+        error.message(),
+        "could not decode partition 3 of topic \"orders\" at offset 1043 for source \"orders\": \
+         column \"a\" is not a BIGINT"
+    );
+    assert_eq!(error.detail(), Some("Found: \"wrong\""));
+    assert_eq!(
+        error.hint(),
+        Some(
+            "Set bad_data = 'drop' on source \"orders\" to leave such records out, or 'null' to \
+             keep them with NULL in the payload columns."
+        )
+    );
+}
+
+#[test]
+fn drop_leaves_bad_records_out_of_every_column() {
+    let counters = ReadCounters::default();
+    let batch = assemble(BadDataPolicy::Drop, &[2, 1, 0, 3, 2], &mixed(), &counters).unwrap();
+    assert_eq!(rows_as_text(&batch), ["1042|x|1|3|1042", "1046|y|5|3|1046"]);
+    assert_eq!(counters.records(), 5);
+    assert_eq!(
+        counters.bytes(),
+        u64::try_from(mixed().value_data().len()).unwrap()
+    );
+    let bad: Vec<_> = counters.bad().into_iter().collect();
+    let expected = [("column \"a\" is not a BIGINT", 2), ("not JSON", 1)];
+    assert_eq!(
+        bad,
+        expected.map(|(reason, count)| (reason.to_string(), count))
+    );
+}
+
+#[test]
+fn null_keeps_bad_records_without_payload() {
+    let counters = ReadCounters::default();
+    let batch = assemble(BadDataPolicy::Null, &[0, 1, 2], &mixed(), &counters).unwrap();
+    let expected = ["1|x|1042", "∅|∅|1043", "∅|∅|1044", "∅|∅|1045", "5|y|1046"];
+    assert_eq!(rows_as_text(&batch), expected);
+    assert_eq!(counters.bad().values().sum::<u64>(), 3);
+}
+
+#[test]
+fn without_columns_the_rows_are_counted() {
+    let cases = [(BadDataPolicy::Drop, 4, 1), (BadDataPolicy::Null, 5, 0)];
+    for (policy, rows, bad) in cases {
+        let counters = ReadCounters::default();
+        let batch = assemble(policy, &[], &mixed(), &counters).unwrap();
+        assert_eq!(batch.num_rows(), rows, "{policy:?}");
+        assert_eq!(counters.bad().values().sum::<u64>(), bad, "{policy:?}");
+        let batch = assemble(policy, &[2], &mixed(), &counters).unwrap();
+        assert_eq!(batch.num_rows(), rows, "{policy:?}");
+    }
+    let counters = ReadCounters::default();
+    let error = assemble(BadDataPolicy::Fail, &[], &mixed(), &counters).unwrap_err();
+    assert!(error.message().contains("at offset 1044"), "{error}");
+}
+
+#[test]
+fn no_records_give_no_rows() {
+    let none = records::<&str>(&[]);
+    for policy in [
+        BadDataPolicy::Fail,
+        BadDataPolicy::Drop,
+        BadDataPolicy::Null,
+    ] {
+        let batch = assemble(policy, &[0, 2], &none, &ReadCounters::default()).unwrap();
+        assert_eq!(batch.num_rows(), 0);
+    }
+}
+
+#[test]
+fn null_needs_nullable_columns() {
+    let mut definition = definition(BadDataPolicy::Null, &[0]);
+    let field = Field::new("a", DataType::Int64, false);
+    definition.payload = Arc::new(Schema::new(vec![field]));
+    let error = RowAssembler::try_new(&definition, OWNER).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert_eq!(
+        error.message(),
+        "option \"bad_data\" of source \"orders\" is \"null\", but column \"a\" is NOT NULL"
+    );
+}
+
+#[test]
+fn a_projection_out_of_range_is_a_bug() {
+    let error = RowAssembler::try_new(&definition(BadDataPolicy::Fail, &[4]), OWNER).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal);
+}

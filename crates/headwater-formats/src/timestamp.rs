@@ -1,0 +1,244 @@
+//! How TIMESTAMP columns look in the payload: the options `timestamp.format` and
+//! `timestamp.unit`, and what they mean for reading and writing.
+//!
+//! | options | read | written |
+//! | --- | --- | --- |
+//! | none | ISO 8601 text, without a zone UTC | `2026-01-01T00:00:00.123Z` |
+//! | `timestamp.unit` | numbers of that unit, and ISO 8601 text | numbers of that unit |
+//! | `timestamp.format` | text of that `strftime` pattern | text of that pattern |
+//!
+//! A number without a declared unit is refused: seconds read as milliseconds would be wrong
+//! without a sign of it. For the same reason times outside the years 0 to 9999 are refused, which
+//! is where milliseconds read as seconds end up.
+
+use arrow::datatypes::TimeUnit;
+use chrono::DateTime;
+use chrono::format::{Item, Parsed, StrftimeItems};
+use headwater_core::Result;
+use headwater_core::options::OptionReader;
+
+use crate::decimal::parse_scaled;
+use crate::time::{FIRST_SECOND, Instant, LAST_SECOND, parse_timestamp, write_timestamp};
+
+/// How timestamps look in a payload.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TimestampOptions {
+    unit: Option<TimeUnit>,
+    pattern: Option<Vec<Item<'static>>>,
+}
+
+impl TimestampOptions {
+    /// Takes the two options.
+    ///
+    /// # Errors
+    /// If one is not valid, or both are given.
+    pub(crate) fn take(reader: &mut OptionReader) -> Result<Self> {
+        let units = [
+            ("s", TimeUnit::Second),
+            ("ms", TimeUnit::Millisecond),
+            ("us", TimeUnit::Microsecond),
+            ("ns", TimeUnit::Nanosecond),
+        ];
+        let unit = reader.take_choice("timestamp.unit", &["timestampUnit"], &units)?;
+        let format = reader.take("timestamp.format", &["timestampFormat"])?;
+        let Some(format) = format else {
+            return Ok(TimestampOptions {
+                unit,
+                pattern: None,
+            });
+        };
+        if unit.is_some() {
+            let expected = "used together with \"timestamp.unit\"";
+            return Err(reader.bad_value("timestamp.format", &format, expected));
+        }
+        let pattern = StrftimeItems::new(&format).parse_to_owned().map_err(|_| {
+            let expected = "a strftime pattern such as '%Y-%m-%d %H:%M:%S'";
+            reader.bad_value("timestamp.format", &format, expected)
+        })?;
+        Ok(TimestampOptions {
+            unit: None,
+            pattern: Some(pattern),
+        })
+    }
+
+    /// Reads text, in units since the epoch.
+    pub(crate) fn read_text(&self, text: &str, target: TimeUnit) -> Option<i64> {
+        let instant = match &self.pattern {
+            None => parse_timestamp(text)?,
+            Some(pattern) => parse_pattern(text, pattern)?,
+        };
+        to_units(instant, target)
+    }
+
+    /// Reads a number of the declared unit.
+    pub(crate) fn read_number(&self, text: &str, target: TimeUnit) -> Option<i64> {
+        let scale = 9 - fraction_digits(self.unit?);
+        let nanos = parse_scaled(text, i32::try_from(scale).ok()?)?.floor();
+        let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).ok()?;
+        let nanos = u32::try_from(nanos.rem_euclid(1_000_000_000)).ok()?;
+        to_units(Instant { seconds, nanos }, target)
+    }
+
+    /// Whether numbers can be read, and are written.
+    pub(crate) fn has_unit(&self) -> bool {
+        self.unit.is_some()
+    }
+
+    /// Writes a value without quotes.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, value: i64, source: TimeUnit) {
+        let instant = from_units(value, source);
+        if let Some(unit) = self.unit {
+            let digits = fraction_digits(unit);
+            let fraction = instant.nanos / 10_u32.pow(9 - digits);
+            let number = i128::from(instant.seconds) * 10_i128.pow(digits) + i128::from(fraction);
+            out.extend_from_slice(number.to_string().as_bytes());
+            return;
+        }
+        let time = DateTime::from_timestamp(instant.seconds, instant.nanos);
+        match (&self.pattern, time) {
+            (Some(pattern), Some(time)) => {
+                let text = time.format_with_items(pattern.iter()).to_string();
+                out.extend_from_slice(text.as_bytes());
+            }
+            // A time so far away that chrono has no calendar for it.
+            (Some(_), None) | (None, _) => write_timestamp(out, instant),
+        }
+    }
+}
+
+fn parse_pattern(text: &str, pattern: &[Item<'static>]) -> Option<Instant> {
+    let mut parsed = Parsed::new();
+    chrono::format::parse(&mut parsed, text, pattern.iter()).ok()?;
+    let time = parsed
+        .to_datetime()
+        .map(|time| time.to_utc())
+        .or_else(|_| parsed.to_naive_datetime_with_offset(0).map(|t| t.and_utc()))
+        .or_else(|_| {
+            let date = parsed.to_naive_date()?;
+            Ok::<_, chrono::ParseError>(date.and_time(chrono::NaiveTime::MIN).and_utc())
+        })
+        .ok()?;
+    Some(Instant {
+        seconds: time.timestamp(),
+        // A leap second is written as more than 10^9 nanoseconds.
+        nanos: time.timestamp_subsec_nanos().min(999_999_999),
+    })
+}
+
+/// Digits after the decimal point of a second that a unit can hold.
+fn fraction_digits(unit: TimeUnit) -> u32 {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    }
+}
+
+/// Finer parts than the unit holds are cut off; `None` outside the years 0 to 9999 and what the
+/// unit can hold.
+fn to_units(instant: Instant, unit: TimeUnit) -> Option<i64> {
+    if !(FIRST_SECOND..=LAST_SECOND).contains(&instant.seconds) {
+        return None;
+    }
+    let digits = fraction_digits(unit);
+    let fraction = instant.nanos / 10_u32.pow(9 - digits);
+    instant
+        .seconds
+        .checked_mul(10_i64.pow(digits))?
+        .checked_add(i64::from(fraction))
+}
+
+fn from_units(value: i64, unit: TimeUnit) -> Instant {
+    let digits = fraction_digits(unit);
+    let per_second = 10_i64.pow(digits);
+    // The remainder is below 10^digits, so the nanoseconds are below 10^9.
+    let fraction = u32::try_from(value.rem_euclid(per_second)).unwrap_or(0);
+    Instant {
+        seconds: value.div_euclid(per_second),
+        nanos: fraction * 10_u32.pow(9 - digits),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::options::Options;
+
+    use super::*;
+
+    fn options(pairs: &[(&str, &str)]) -> Result<TimestampOptions> {
+        let given: Options = pairs.iter().copied().collect();
+        let mut reader = OptionReader::new("format \"json\"", &given);
+        let options = TimestampOptions::take(&mut reader)?;
+        reader.finish()?;
+        Ok(options)
+    }
+
+    fn written(options: &TimestampOptions, micros: i64) -> String {
+        let mut out = Vec::new();
+        options.write(&mut out, micros, TimeUnit::Microsecond);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_need_a_unit_and_a_year_up_to_9999() {
+        let none = options(&[]).unwrap();
+        assert_eq!(none.read_number("0", TimeUnit::Microsecond), None);
+        let cases = [
+            ("s", "1767225600", Some(1_767_225_600_000_000)),
+            ("s", "1767225600.25", Some(1_767_225_600_250_000)),
+            ("s", "1767225600123", None),
+            ("ms", "1767225600123", Some(1_767_225_600_123_000)),
+            ("ms", "-1", Some(-1_000)),
+            ("us", "-1", Some(-1)),
+            ("ns", "-1", Some(-1)),
+            ("ns", "1999", Some(1)),
+            ("us", "9223372036854775807", None),
+            ("us", "-9223372036854775808", None),
+            ("ms", "x", None),
+        ];
+        for (unit, text, expected) in cases {
+            let options = options(&[("timestamp.unit", unit)]).unwrap();
+            let value = options.read_number(text, TimeUnit::Microsecond);
+            assert_eq!(value, expected, "{unit} {text}");
+        }
+    }
+
+    #[test]
+    fn nanoseconds_end_in_2262() {
+        let none = options(&[]).unwrap();
+        assert!(none.read_text("2262-01-01", TimeUnit::Nanosecond).is_some());
+        assert!(none.read_text("2263-01-01", TimeUnit::Nanosecond).is_none());
+    }
+
+    #[test]
+    fn a_pattern_reads_what_it_writes() {
+        for pattern in ["%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M:%S %z"] {
+            let options = options(&[("timestamp.format", pattern)]).unwrap();
+            let text = written(&options, 1_767_225_601_000_000);
+            let value = options.read_text(&text, TimeUnit::Microsecond);
+            assert_eq!(value, Some(1_767_225_601_000_000), "{text}");
+            assert_eq!(options.read_text("2026", TimeUnit::Microsecond), None);
+        }
+        let days = options(&[("timestamp.format", "%d/%m/%y")]).unwrap();
+        let value = days.read_text("01/01/26", TimeUnit::Second);
+        assert_eq!(value, Some(1_767_225_600));
+    }
+
+    #[test]
+    fn units_are_written_as_numbers() {
+        let seconds = options(&[("timestamp.unit", "s")]).unwrap();
+        assert_eq!(written(&seconds, -1), "-1");
+        assert_eq!(
+            written(&options(&[]).unwrap(), i64::MIN),
+            "-290308-12-21T19:59:05.224192Z"
+        );
+    }
+
+    #[test]
+    fn bad_options_are_refused() {
+        assert!(options(&[("timestamp.unit", "days")]).is_err());
+        assert!(options(&[("timestamp.format", "%Q")]).is_err());
+        assert!(options(&[("timestamp.format", "%Y"), ("timestamp.unit", "s")]).is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! What the buffer promises about offsets with gaps, cuts in the middle of chunks, repeated
+//! slices and memory.
+
+use super::*;
+use crate::chunk::tests::record;
+
+fn buffer(from: i64) -> (Arc<PartitionBuffer>, Arc<Budget>) {
+    let budget = Arc::new(Budget::new(1 << 20));
+    let partition = Partition::new("t", 0);
+    let kept = Kept {
+        key: true,
+        timestamp: false,
+        headers: false,
+    };
+    let buffer = PartitionBuffer::new(partition, from, kept, Arc::clone(&budget));
+    buffer.lock().moved_to(from);
+    (Arc::new(buffer), budget)
+}
+
+fn push(buffer: &PartitionBuffer, offsets: &[i64]) {
+    let mut state = buffer.lock();
+    for offset in offsets {
+        buffer.push(&mut state, &record(*offset, Some(b"abc")));
+    }
+}
+
+fn take(buffer: &PartitionBuffer, end: i64) -> String {
+    let mut seen = Vec::new();
+    loop {
+        match buffer.take(end, 100).unwrap() {
+            Taken::Records(chunk) => seen.extend(chunk.offsets.values().iter().copied()),
+            Taken::End => return format!("{seen:?} end"),
+            Taken::NotYet => return format!("{seen:?} not yet"),
+        }
+    }
+}
+
+#[test]
+fn a_slice_cuts_a_chunk_in_the_middle() {
+    let (buffer, budget) = buffer(0);
+    push(&buffer, &[0, 1, 2, 3, 4]);
+    assert_eq!(take(&buffer, 2), "[0, 1] end");
+    push(&buffer, &[5]);
+    assert_eq!(take(&buffer, 6), "[2, 3, 4, 5] end");
+    assert_eq!(take(&buffer, 7), "[] not yet");
+    assert_eq!((buffer.held_bytes(), budget.held_bytes()), (0, 0));
+}
+
+#[test]
+fn the_end_of_the_partition_closes_a_gap() {
+    let (buffer, _) = buffer(0);
+    push(&buffer, &[0, 1]);
+    assert_eq!(
+        buffer.reach(0).unwrap(),
+        Reach {
+            position: 2,
+            records: 2
+        }
+    );
+    buffer.lock().reached_end(5);
+    assert_eq!(
+        buffer.reach(0).unwrap(),
+        Reach {
+            position: 5,
+            records: 2
+        }
+    );
+    assert_eq!(take(&buffer, 4), "[0, 1] end");
+    assert_eq!(
+        buffer.reach(4).unwrap(),
+        Reach {
+            position: 5,
+            records: 0
+        }
+    );
+}
+
+#[test]
+fn a_number_of_records_ends_after_the_last_of_them() {
+    let (buffer, _) = buffer(0);
+    push(&buffer, &[2, 4, 6, 8]);
+    assert_eq!(buffer.offset_after(0, 2), 5);
+    assert_eq!(buffer.offset_after(3, 2), 7);
+    assert_eq!(buffer.offset_after(0, 9), 9);
+    assert_eq!(take(&buffer, 5), "[2, 4] end");
+    // What was taken can be asked for again: as many offsets as there may be records.
+    assert_eq!(
+        buffer.reach(2).unwrap(),
+        Reach {
+            position: 9,
+            records: 3 + 2
+        }
+    );
+    assert_eq!(buffer.offset_after(2, 2), 4);
+    assert_eq!(buffer.offset_after(2, 4), 7);
+}
+
+#[test]
+fn reading_again_starts_fetching_anew() {
+    let (buffer, budget) = buffer(0);
+    push(&buffer, &[0, 1, 2, 3]);
+    assert_eq!(take(&buffer, 2), "[0, 1] end");
+    assert!(!buffer.prepare(2), "the next slice is here");
+    assert!(!buffer.prepare(3), "so is a later one");
+    assert_eq!(take(&buffer, 4), "[3] end");
+    assert!(buffer.prepare(0), "an earlier one is not");
+    assert_eq!(budget.held_bytes(), 0);
+    push(&buffer, &[4]);
+    assert_eq!(take(&buffer, 4), "[] not yet");
+    assert_eq!(
+        buffer.reach(0).unwrap(),
+        Reach {
+            position: 0,
+            records: 0
+        }
+    );
+    buffer.lock().moved_to(0);
+    push(&buffer, &[0, 1]);
+    assert_eq!(take(&buffer, 2), "[0, 1] end");
+}
+
+#[test]
+fn a_failure_is_told_after_the_records_before_it() {
+    let (buffer, _) = buffer(0);
+    push(&buffer, &[0]);
+    let failure = Failure::out_of_range(buffer.partition(), 1, 5, 9);
+    buffer.lock().fail(failure);
+    assert!(buffer.reach(0).is_err());
+    assert!(matches!(buffer.take(2, 10), Ok(Taken::Records(_))));
+    let error = buffer.take(2, 10).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "partition 0 of topic \"t\" holds offsets 5 to 9, but offset 1 is wanted"
+    );
+}
+
+#[test]
+fn a_partition_has_one_reader() {
+    let (buffer, _) = buffer(0);
+    let claim = buffer.claim().unwrap();
+    assert!(buffer.claim().is_err());
+    drop(claim);
+    assert!(buffer.claim().is_ok());
+}

@@ -1,0 +1,337 @@
+//! Records of one partition as columns of raw bytes, filled message by message and read as Arrow
+//! arrays without another copy.
+//!
+//! ```text
+//! offsets     7      8      9          i64
+//! values      {"a":1}{"a":2}{"a":3}    bytes in a row + i32 ends + null bits (tombstones)
+//! keys        k1k2                     the same, only if a column needs it
+//! timestamps  i64 ms, kind i32         only if a column needs it
+//! headers     list of (name, bytes)    only if a column needs it
+//! ```
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListArray, ListBuilder,
+    NullBufferBuilder, StringBuilder, StructBuilder,
+};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field, Fields};
+
+/// Records in a chunk, at most.
+pub(crate) const CHUNK_RECORDS_MAX: usize = 8192;
+/// Bytes of values after which a chunk is full; one message may go past it.
+const CHUNK_BYTES_FULL: usize = 4 << 20;
+/// What a record costs besides its bytes.
+const RECORD_OVERHEAD_BYTES: usize = 32;
+
+/// Which parts of a message are kept, besides offset and value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Kept {
+    pub(crate) key: bool,
+    pub(crate) timestamp: bool,
+    pub(crate) headers: bool,
+}
+
+/// A header of a message.
+pub(crate) type Header = (String, Option<Vec<u8>>);
+
+/// One message, borrowed from librdkafka.
+#[derive(Debug, Clone)]
+pub(crate) struct RawRecord<'a> {
+    pub(crate) offset: i64,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) key: Option<&'a [u8]>,
+    /// Milliseconds and Kafka's type: 0 by the producer, 1 by the broker, -1 none.
+    pub(crate) timestamp: (i64, i32),
+    pub(crate) headers: Vec<Header>,
+}
+
+#[derive(Debug)]
+struct BytesColumn {
+    bytes: Vec<u8>,
+    ends: Vec<i32>,
+    nulls: NullBufferBuilder,
+}
+
+impl BytesColumn {
+    fn with_capacity(records: usize, bytes: usize) -> Self {
+        let mut ends = Vec::with_capacity(records + 1);
+        ends.push(0);
+        BytesColumn {
+            bytes: Vec::with_capacity(bytes),
+            ends,
+            nulls: NullBufferBuilder::new(records),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, value: Option<&[u8]>) {
+        match value {
+            Some(value) => {
+                self.bytes.extend_from_slice(value);
+                self.nulls.append_non_null();
+            }
+            None => self.nulls.append_null(),
+        }
+        // A chunk is full long before 2 GiB, and librdkafka's largest message is below 1 GB.
+        self.ends.push(self.bytes.len() as i32);
+    }
+
+    fn finish(mut self) -> BinaryArray {
+        let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
+        BinaryArray::new(ends, Buffer::from_vec(self.bytes), self.nulls.finish())
+    }
+}
+
+/// Fields of the struct a header becomes.
+pub(crate) fn header_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("key", DataType::Utf8, true),
+        Field::new("value", DataType::Binary, true),
+    ])
+}
+
+fn header_builder() -> ListBuilder<StructBuilder> {
+    let columns: Vec<Box<dyn arrow::array::ArrayBuilder>> = vec![
+        Box::new(StringBuilder::new()),
+        Box::new(BinaryBuilder::new()),
+    ];
+    ListBuilder::new(StructBuilder::new(header_fields(), columns))
+}
+
+/// A chunk being filled.
+#[derive(Debug)]
+pub(crate) struct ChunkBuilder {
+    offsets: Vec<i64>,
+    values: BytesColumn,
+    keys: Option<BytesColumn>,
+    timestamps: Option<(Vec<i64>, Vec<i32>)>,
+    headers: Option<ListBuilder<StructBuilder>>,
+    header_bytes: usize,
+}
+
+impl ChunkBuilder {
+    /// An empty chunk with room as `like`, the chunk before it, took.
+    pub(crate) fn new(kept: Kept, like: Option<&RecordChunk>) -> Self {
+        let full = like.filter(|chunk| chunk.rows() == CHUNK_RECORDS_MAX);
+        let records = full.map_or(0, RecordChunk::rows);
+        let bytes = |array: Option<&BinaryArray>| array.map_or(0, |a| byte_range(a).len());
+        ChunkBuilder {
+            offsets: Vec::with_capacity(records),
+            values: BytesColumn::with_capacity(records, bytes(full.map(|c| &c.values))),
+            keys: kept.key.then(|| {
+                BytesColumn::with_capacity(records, bytes(full.and_then(|c| c.keys.as_ref())))
+            }),
+            timestamps: kept
+                .timestamp
+                .then(|| (Vec::with_capacity(records), Vec::with_capacity(records))),
+            headers: kept.headers.then(header_builder),
+            header_bytes: 0,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.offsets.len() >= CHUNK_RECORDS_MAX || self.values.bytes.len() >= CHUNK_BYTES_FULL
+    }
+
+    /// Adds a message; returns the memory it takes.
+    #[inline]
+    pub(crate) fn push(&mut self, record: &RawRecord<'_>) -> usize {
+        let mut bytes = RECORD_OVERHEAD_BYTES + record.value.map_or(0, <[u8]>::len);
+        self.offsets.push(record.offset);
+        self.values.push(record.value);
+        if let Some(keys) = &mut self.keys {
+            keys.push(record.key);
+            bytes += record.key.map_or(0, <[u8]>::len);
+        }
+        if let Some((times, kinds)) = &mut self.timestamps {
+            times.push(record.timestamp.0);
+            kinds.push(record.timestamp.1);
+        }
+        if let Some(headers) = &mut self.headers {
+            let size = push_headers(headers, &record.headers);
+            self.header_bytes += size;
+            bytes += size;
+        }
+        bytes
+    }
+
+    pub(crate) fn finish(self) -> RecordChunk {
+        let (timestamps, timestamp_types) = match self.timestamps {
+            Some((times, kinds)) => (Some(times), Some(Int32Array::from(kinds))),
+            None => (None, None),
+        };
+        RecordChunk {
+            offsets: Int64Array::from(self.offsets),
+            values: self.values.finish(),
+            keys: self.keys.map(BytesColumn::finish),
+            timestamps: timestamps.map(Int64Array::from),
+            timestamp_types,
+            headers: self.headers.map(|mut builder| builder.finish()),
+            header_bytes: self.header_bytes,
+        }
+    }
+}
+
+fn push_headers(builder: &mut ListBuilder<StructBuilder>, headers: &[Header]) -> usize {
+    let mut bytes = 0;
+    let entry = builder.values();
+    for (name, value) in headers {
+        if let Some(names) = entry.field_builder::<StringBuilder>(0) {
+            names.append_value(name);
+        }
+        if let Some(values) = entry.field_builder::<BinaryBuilder>(1) {
+            values.append_option(value.as_deref());
+        }
+        entry.append(true);
+        bytes += name.len() + value.as_ref().map_or(0, Vec::len) + RECORD_OVERHEAD_BYTES;
+    }
+    builder.append(true);
+    bytes
+}
+
+/// Records of one partition, in offset order, not empty.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordChunk {
+    pub(crate) offsets: Int64Array,
+    pub(crate) values: BinaryArray,
+    pub(crate) keys: Option<BinaryArray>,
+    pub(crate) timestamps: Option<Int64Array>,
+    pub(crate) timestamp_types: Option<Int32Array>,
+    pub(crate) headers: Option<ListArray>,
+    header_bytes: usize,
+}
+
+impl RecordChunk {
+    pub(crate) fn rows(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Offset of the first record.
+    pub(crate) fn first(&self) -> i64 {
+        self.offsets.values().first().copied().unwrap_or(i64::MAX)
+    }
+
+    /// The offset after the last record.
+    pub(crate) fn end(&self) -> i64 {
+        self.offsets
+            .values()
+            .last()
+            .map_or(i64::MIN, |last| last.saturating_add(1))
+    }
+
+    /// Number of records below an offset.
+    pub(crate) fn rows_below(&self, offset: i64) -> usize {
+        self.offsets.values().partition_point(|o| *o < offset)
+    }
+
+    /// Bytes of the values.
+    pub(crate) fn value_bytes(&self) -> usize {
+        byte_range(&self.values).len()
+    }
+
+    /// The memory the records take, as [`ChunkBuilder::push`] counts it.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let keys = self.keys.as_ref().map_or(0, |keys| byte_range(keys).len());
+        self.rows() * RECORD_OVERHEAD_BYTES + self.value_bytes() + keys + self.header_bytes
+    }
+
+    /// Splits off the first `rows` records; both parts share the bytes.
+    pub(crate) fn split(&self, rows: usize) -> (RecordChunk, RecordChunk) {
+        (self.slice(0, rows), self.slice(rows, self.rows() - rows))
+    }
+
+    fn slice(&self, from: usize, rows: usize) -> RecordChunk {
+        // Bytes of headers are shared out by rows: exact enough for a memory bound, and the
+        // last part gets the rest so that the sum stays right.
+        let share = |upto: usize| self.header_bytes * upto / self.rows().max(1);
+        RecordChunk {
+            offsets: self.offsets.slice(from, rows),
+            values: self.values.slice(from, rows),
+            keys: self.keys.as_ref().map(|a| a.slice(from, rows)),
+            timestamps: self.timestamps.as_ref().map(|a| a.slice(from, rows)),
+            timestamp_types: self.timestamp_types.as_ref().map(|a| a.slice(from, rows)),
+            headers: self.headers.as_ref().map(|a| a.slice(from, rows)),
+            header_bytes: share(from + rows) - share(from),
+        }
+    }
+
+    /// Headers as an array, if they were kept.
+    pub(crate) fn headers(&self) -> Option<ArrayRef> {
+        self.headers
+            .as_ref()
+            .map(|headers| Arc::new(headers.clone()) as ArrayRef)
+    }
+}
+
+fn byte_range(array: &BinaryArray) -> std::ops::Range<usize> {
+    let ends = array.value_offsets();
+    let start = ends.first().copied().unwrap_or(0);
+    let end = ends.last().copied().unwrap_or(0);
+    start as usize..end as usize
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use arrow::array::Array;
+
+    pub(crate) fn record(offset: i64, value: Option<&[u8]>) -> RawRecord<'_> {
+        RawRecord {
+            offset,
+            value,
+            key: Some(b"k"),
+            timestamp: (offset * 10, 0),
+            headers: vec![("h".into(), Some(vec![1, 2])), ("n".into(), None)],
+        }
+    }
+
+    const ALL: Kept = Kept {
+        key: true,
+        timestamp: true,
+        headers: true,
+    };
+
+    #[test]
+    fn records_become_columns() {
+        let mut builder = ChunkBuilder::new(ALL, None);
+        builder.push(&record(3, Some(b"a")));
+        builder.push(&record(5, None));
+        builder.push(&record(9, Some(b"")));
+        let chunk = builder.finish();
+        assert_eq!((chunk.rows(), chunk.first(), chunk.end()), (3, 3, 10));
+        assert_eq!(chunk.values.value(0), b"a");
+        assert!(chunk.values.is_null(1));
+        assert!(chunk.values.is_valid(2));
+        assert_eq!(chunk.timestamps.as_ref().unwrap().value(2), 90);
+        assert_eq!(chunk.headers.as_ref().unwrap().value(0).len(), 2);
+        assert_eq!(chunk.rows_below(5), 1);
+        assert_eq!(chunk.rows_below(6), 2);
+    }
+
+    #[test]
+    fn the_memory_of_the_parts_is_that_of_the_whole() {
+        let mut builder = ChunkBuilder::new(ALL, None);
+        let pushed: usize = (0..7).map(|i| builder.push(&record(i, Some(b"abc")))).sum();
+        let chunk = builder.finish();
+        assert_eq!(chunk.memory_bytes(), pushed);
+        let (head, tail) = chunk.split(3);
+        assert_eq!((head.rows(), tail.rows()), (3, 4));
+        assert_eq!(head.memory_bytes() + tail.memory_bytes(), pushed);
+        let (a, b) = tail.split(1);
+        assert_eq!(a.memory_bytes() + b.memory_bytes(), tail.memory_bytes());
+    }
+
+    #[test]
+    fn parts_that_no_column_needs_are_not_kept() {
+        let mut builder = ChunkBuilder::new(Kept::default(), None);
+        builder.push(&record(0, Some(b"abc")));
+        let chunk = builder.finish();
+        assert!(chunk.keys.is_none() && chunk.timestamps.is_none() && chunk.headers.is_none());
+    }
+}

@@ -1,0 +1,346 @@
+//! How librdkafka's clients are made: the user's properties, the settings that headwater owns,
+//! and one context that turns librdkafka's logs and events into a few tracing lines.
+//!
+//! Every client of the crate is made here, so that no secret of the properties is ever printed
+//! and no client differs from another by accident.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use headwater_core::options::{OptionReader, Options};
+use headwater_core::{Error, Result};
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// Where a Kafka cluster is and how to talk to it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KafkaConnection {
+    servers: String,
+    properties: BTreeMap<String, String>,
+}
+
+/// Names the servers and the properties; the values may hold passwords.
+impl fmt::Debug for KafkaConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&String> = self.properties.keys().collect();
+        f.debug_struct("KafkaConnection")
+            .field("servers", &self.servers)
+            .field("properties", &names)
+            .finish()
+    }
+}
+
+/// Spellings of the servers option, canonical first.
+pub(crate) const SERVERS: [&str; 5] = [
+    "bootstrap.servers",
+    "properties.bootstrap.servers",
+    "kafka.bootstrap.servers",
+    "properties.bootstrap.server",
+    "kafka.bootstrap.server",
+];
+
+const WHERE_OFFSETS_LIVE: &str = "offsets are kept in the query's checkpoint";
+const WHERE_MEMORY_LIVES: &str = "the option \"prefetch.bytes\" bounds memory";
+const NO_WRONG_ROWS: &str = "anything else could give wrong rows";
+const ONE_WAY_TO_SERVERS: &str = "the option \"bootstrap.servers\" names the brokers";
+
+/// librdkafka settings of a reader that headwater sets itself, and why.
+const OWNED_BY_SOURCE: &[(&str, &str)] = &[
+    ("bootstrap.servers", ONE_WAY_TO_SERVERS),
+    ("metadata.broker.list", ONE_WAY_TO_SERVERS),
+    ("enable.auto.commit", WHERE_OFFSETS_LIVE),
+    ("enable.auto.offset.store", WHERE_OFFSETS_LIVE),
+    (
+        "auto.offset.reset",
+        "the option \"start\" says where to begin, and a lost position is never skipped in silence",
+    ),
+    ("check.crcs", NO_WRONG_ROWS),
+    ("isolation.level", NO_WRONG_ROWS),
+    ("enable.partition.eof", "the end of a slice is found by it"),
+    (
+        "allow.auto.create.topics",
+        "reading must not create a topic",
+    ),
+    ("queued.max.messages.kbytes", WHERE_MEMORY_LIVES),
+    ("queued.min.messages", WHERE_MEMORY_LIVES),
+    ("fetch.queue.backoff.ms", WHERE_MEMORY_LIVES),
+];
+
+/// librdkafka settings of a writer that headwater sets itself, and why.
+const OWNED_BY_SINK: &[(&str, &str)] = &[
+    ("bootstrap.servers", ONE_WAY_TO_SERVERS),
+    ("metadata.broker.list", ONE_WAY_TO_SERVERS),
+    (
+        "enable.idempotence",
+        "a retried request must not double rows",
+    ),
+    ("acks", "an epoch is done when its rows are safe"),
+    (
+        "request.required.acks",
+        "an epoch is done when its rows are safe",
+    ),
+    (
+        "transactional.id",
+        "the option \"delivery\" chooses the guarantee",
+    ),
+    (
+        "allow.auto.create.topics",
+        "writing must not create a topic",
+    ),
+];
+
+impl KafkaConnection {
+    /// A connection with librdkafka's defaults; `servers` is `host:port[,host:port]`.
+    pub fn new(servers: impl Into<String>) -> Self {
+        KafkaConnection {
+            servers: servers.into(),
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// Sets a librdkafka property, such as `security.protocol`.
+    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.insert(name.into(), value.into());
+        self
+    }
+
+    /// The servers as given.
+    pub fn servers(&self) -> &str {
+        &self.servers
+    }
+
+    /// A property the user has set.
+    pub(crate) fn property(&self, name: &str) -> Option<&str> {
+        self.properties.get(name).map(String::as_str)
+    }
+
+    /// Reads the connection of a source.
+    pub(crate) fn of_source(options: &mut OptionReader) -> Result<Self> {
+        Self::from_options(options, OWNED_BY_SOURCE)
+    }
+
+    /// Reads the connection of a sink.
+    pub(crate) fn of_sink(options: &mut OptionReader) -> Result<Self> {
+        Self::from_options(options, OWNED_BY_SINK)
+    }
+
+    fn from_options(options: &mut OptionReader, owned: &[(&str, &str)]) -> Result<Self> {
+        let servers = options.require(SERVERS[0], &SERVERS[1..], "localhost:9092")?;
+        let mut connection = KafkaConnection::new(servers.trim());
+        for prefix in ["properties.", "kafka."] {
+            let given: Options = options.take_prefixed(prefix);
+            for (key, value) in given.iter() {
+                let name = property_name(key);
+                if let Some((_, why)) = owned.iter().find(|(owned, _)| *owned == name) {
+                    return Err(Error::configuration(format!(
+                        "option \"{prefix}{key}\" of {} is set by headwater",
+                        options.owner()
+                    ))
+                    .with_detail(format!("It cannot be changed: {why}."))
+                    .with_hint("Leave it out."));
+                }
+                connection.properties.insert(name, value.to_string());
+            }
+        }
+        // A name that librdkafka does not know is found here, when the object is declared.
+        let checked = connection.config().create_native_config();
+        checked.map_err(|error| config_error(options.owner(), &error))?;
+        Ok(connection)
+    }
+
+    /// The settings all clients share.
+    pub(crate) fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.servers)
+            .set("client.id", "headwater")
+            .set("socket.keepalive.enable", "true")
+            .set("topic.metadata.refresh.interval.ms", "30000")
+            .set("allow.auto.create.topics", "false")
+            .set_log_level(RDKafkaLogLevel::Info);
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// The settings of a consumer that reads records or asks for offsets.
+    pub(crate) fn consumer_config(&self) -> ClientConfig {
+        let mut config = self.config();
+        config
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("check.crcs", "true")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true");
+        config
+    }
+}
+
+/// librdkafka's own spelling of a property: lower case with dots.
+fn property_name(key: &str) -> String {
+    key.trim().to_ascii_lowercase().replace(['_', '-'], ".")
+}
+
+/// An error for a property that librdkafka refuses; names the property, never its value.
+pub(crate) fn config_error(owner: &str, error: &KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(_, _, name, _) => {
+            Error::configuration(format!("{owner} cannot set the Kafka property \"{name}\""))
+                .with_detail("librdkafka does not know the property, or refuses its value.")
+                .with_hint(
+                    "Write a property of librdkafka as 'properties.<name>' = '<value>'; those of \
+                     the Java client, such as serializers, do not exist here.",
+                )
+        }
+        KafkaError::ClientCreation(reason) => {
+            Error::configuration(format!("{owner} cannot make a Kafka client: {reason}"))
+        }
+        other => Error::configuration(format!("{owner} cannot make a Kafka client: {other}")),
+    }
+}
+
+/// Receives what librdkafka reports outside of messages.
+///
+/// librdkafka reports every failed attempt to connect; a person needs to hear of it once when the
+/// brokers are gone and once when they are back.
+#[derive(Debug, Default)]
+pub(crate) struct ClientEvents {
+    owner: String,
+    is_down: AtomicBool,
+    last_error: Mutex<Option<String>>,
+    refused: Mutex<Option<String>>,
+}
+
+impl ClientEvents {
+    pub(crate) fn new(owner: impl Into<String>) -> Self {
+        ClientEvents {
+            owner: owner.into(),
+            ..ClientEvents::default()
+        }
+    }
+
+    /// The newest trouble in librdkafka's words.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
+    }
+
+    /// Why the brokers will not have us, if they said so since data last came.
+    pub(crate) fn refused(&self) -> Option<String> {
+        self.refused.lock().clone()
+    }
+
+    /// Tells that data came: the brokers are there.
+    pub(crate) fn mark_alive(&self) {
+        if self.is_down.swap(false, Ordering::Relaxed) {
+            *self.refused.lock() = None;
+            tracing::info!(owner = %self.owner, "kafka brokers reached again");
+        }
+    }
+
+    fn mark_down(&self, code: RDKafkaErrorCode, reason: &str) {
+        if !self.is_down.swap(true, Ordering::Relaxed) {
+            tracing::warn!(owner = %self.owner, %code, reason, "kafka brokers not reachable");
+        }
+    }
+}
+
+impl ClientContext for ClientEvents {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(owner = %self.owner, ?level, facility, message, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = match &error {
+            KafkaError::Global(code) => *code,
+            other => other
+                .rdkafka_error_code()
+                .unwrap_or(RDKafkaErrorCode::Unknown),
+        };
+        tracing::debug!(owner = %self.owner, %code, reason, "librdkafka error");
+        // "All brokers down" says less than the attempt before it.
+        if code != RDKafkaErrorCode::AllBrokersDown {
+            *self.last_error.lock() = Some(reason.to_string());
+        }
+        match code {
+            RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::SSL => {
+                *self.refused.lock() = Some(reason.to_string());
+                self.mark_down(code, reason);
+            }
+            RDKafkaErrorCode::AllBrokersDown => self.mark_down(code, reason),
+            _ => {}
+        }
+    }
+}
+
+impl ConsumerContext for ClientEvents {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_core::ErrorKind;
+
+    fn reader(pairs: &[(&str, &str)]) -> OptionReader {
+        OptionReader::new("source \"s\"", &pairs.iter().copied().collect())
+    }
+
+    #[test]
+    fn every_spelling_of_the_servers_is_read() {
+        for name in SERVERS.iter().chain(&["bootstrap_servers"]) {
+            let mut options = reader(&[(name, "b:1")]);
+            let connection = KafkaConnection::of_source(&mut options).unwrap();
+            assert_eq!(connection.servers(), "b:1", "{name}");
+            options.finish().unwrap();
+        }
+    }
+
+    #[test]
+    fn properties_pass_through_under_both_prefixes() {
+        let mut options = reader(&[
+            ("bootstrap.servers", "b:1"),
+            ("properties.fetch.wait.max.ms", "7"),
+            ("kafka.client_id", "me"),
+        ]);
+        let connection = KafkaConnection::of_source(&mut options).unwrap();
+        let config = connection.consumer_config();
+        assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
+        assert_eq!(config.get("client.id"), Some("me"));
+        options.finish().unwrap();
+    }
+
+    #[test]
+    fn settings_of_our_own_are_refused_with_the_reason() {
+        let mut options = reader(&[
+            ("bootstrap.servers", "b:1"),
+            ("properties.auto.offset.reset", "latest"),
+        ]);
+        let error = KafkaConnection::of_source(&mut options).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "option \"properties.auto.offset.reset\" of source \"s\" is set by headwater"
+        );
+        assert!(error.detail().unwrap().contains("\"start\""));
+    }
+
+    #[test]
+    fn no_value_of_a_property_is_printed() {
+        let secret = "hunter2";
+        let connection = KafkaConnection::new("b:1").with_property("sasl.password", secret);
+        assert!(!format!("{connection:?}").contains(secret));
+        let mut options = reader(&[
+            ("bootstrap.servers", "b:1"),
+            ("properties.sasl.pasword", secret),
+        ]);
+        let error = KafkaConnection::of_source(&mut options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.message().contains("sasl.pasword"), "{error}");
+        assert!(!error.report("a", None).contains(secret));
+    }
+}

@@ -1,0 +1,307 @@
+//! Questions to a cluster: which topics and partitions there are, and which offsets they hold.
+//!
+//! librdkafka says nothing when a partition of an unknown topic is assigned, so everything is
+//! looked up here first, and an unknown topic is an error with its name in a second or two.
+//! All calls block; the async side goes through [`ask`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion_common_runtime::SpawnedTask;
+use headwater_core::offset::{Offsets, Partition};
+use headwater_core::options::nearest;
+use headwater_core::{Error, Result};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::client::{ClientEvents, KafkaConnection, config_error};
+
+/// How long a broker may take to answer a question.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Events looked at for the reason of a failure.
+const EVENTS_MAX: usize = 16;
+
+/// Names listed in a hint before it is cut.
+const LISTED_NAMES_MAX: usize = 10;
+
+/// A client that asks and never reads records.
+pub(crate) struct Cluster {
+    servers: String,
+    client: BaseConsumer<ClientEvents>,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster")
+            .field("servers", &self.servers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place in a partition that the broker can look up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The first offset there is.
+    Start,
+    /// The offset after the last committed record.
+    End,
+    /// The first record with this timestamp or a later one, in milliseconds.
+    Time(i64),
+}
+
+/// The offsets a partition holds: `[start, end)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) start: Offsets,
+    pub(crate) end: Offsets,
+}
+
+/// Runs a blocking question off the async threads.
+pub(crate) async fn ask<T: Send + 'static>(
+    cluster: &Arc<Cluster>,
+    question: impl FnOnce(&Cluster) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let cluster = Arc::clone(cluster);
+    blocking(move || question(&cluster)).await
+}
+
+/// Runs blocking work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match SpawnedTask::spawn_blocking(work).join().await {
+        Ok(result) => result,
+        Err(error) => Err(Error::internal("a kafka call was cut off").with_source(error)),
+    }
+}
+
+impl Cluster {
+    /// Makes the client; nothing is sent yet.
+    pub(crate) fn connect(owner: &str, connection: &KafkaConnection) -> Result<Arc<Cluster>> {
+        let client = connection
+            .consumer_config()
+            .create_with_context(ClientEvents::new(owner))
+            .map_err(|error| config_error(owner, &error))?;
+        Ok(Arc::new(Cluster {
+            servers: connection.servers().to_string(),
+            client,
+        }))
+    }
+
+    /// The partitions of the topics, ordered by topic and number.
+    pub(crate) fn partitions(&self, topics: &[String]) -> Result<Vec<Partition>> {
+        let mut found = Vec::new();
+        for topic in topics {
+            let stream: Arc<str> = topic.as_str().into();
+            for index in 0..self.partition_count(topic)? {
+                found.push(Partition::new(Arc::clone(&stream), index));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn partition_count(&self, topic: &str) -> Result<i32> {
+        let metadata = self
+            .client
+            .fetch_metadata(Some(topic), ANSWER_TIMEOUT)
+            .map_err(|error| self.failed(&format!("ask for topic \"{topic}\""), &error))?;
+        let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else {
+            return Err(self.no_such_topic(topic));
+        };
+        match topic_error(found) {
+            None if found.partitions().is_empty() => Err(self.no_such_topic(topic)),
+            None => Ok(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)),
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::InvalidTopic,
+            ) => Err(self.no_such_topic(topic)),
+            Some(code) => Err(Error::source_failed(format!(
+                "broker {} refused topic \"{topic}\": {code}",
+                self.servers
+            ))),
+        }
+    }
+
+    /// Names of all topics with their numbers of partitions, ordered.
+    pub(crate) fn topics(&self) -> Result<Vec<(String, i32)>> {
+        let metadata = self
+            .client
+            .fetch_metadata(None, ANSWER_TIMEOUT)
+            .map_err(|error| self.failed("list the topics", &error))?;
+        let mut topics: Vec<(String, i32)> = metadata
+            .topics()
+            .iter()
+            .filter(|t| topic_error(t).is_none())
+            .map(|t| {
+                let partitions = i32::try_from(t.partitions().len()).unwrap_or(i32::MAX);
+                (t.name().to_string(), partitions)
+            })
+            .collect();
+        topics.sort();
+        Ok(topics)
+    }
+
+    /// The offset of a place in each of the partitions.
+    ///
+    /// A time after the last record is the partition's end.
+    pub(crate) fn offsets(&self, partitions: &[Partition], place: Place) -> Result<Offsets> {
+        let asked = match place {
+            Place::Start => Offset::Beginning,
+            Place::End => Offset::End,
+            Place::Time(ms) => Offset::Offset(ms.max(0)),
+        };
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition_offset(&partition.stream, partition.index, asked)
+                .map_err(|error| self.failed("ask for offsets", &error))?;
+        }
+        if partitions.is_empty() {
+            return Ok(Offsets::new());
+        }
+        let answer = self
+            .client
+            .offsets_for_times(list, ANSWER_TIMEOUT)
+            .map_err(|error| self.failed("ask for offsets", &error))?;
+        let mut found = Offsets::new();
+        let mut after_the_end = Vec::new();
+        for element in answer.elements() {
+            let partition = Partition::new(element.topic(), element.partition());
+            element.error().map_err(|error| {
+                self.failed(
+                    &format!("ask for the offsets of {}", named(&partition)),
+                    &error,
+                )
+            })?;
+            match element.offset() {
+                Offset::Offset(offset) => found.set(partition, offset),
+                _ => after_the_end.push(partition),
+            }
+        }
+        if !after_the_end.is_empty() {
+            if place == Place::End {
+                return Err(Error::source_failed(format!(
+                    "broker {} did not tell the end of {}",
+                    self.servers,
+                    named(&after_the_end[0])
+                )));
+            }
+            for (partition, end) in self.offsets(&after_the_end, Place::End)?.iter() {
+                found.set(partition.clone(), end);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The offsets the partitions hold.
+    pub(crate) fn held(&self, partitions: &[Partition]) -> Result<Held> {
+        Ok(Held {
+            start: self.offsets(partitions, Place::Start)?,
+            end: self.offsets(partitions, Place::End)?,
+        })
+    }
+
+    fn no_such_topic(&self, topic: &str) -> Error {
+        let error = Error::configuration(format!(
+            "topic \"{topic}\" does not exist on broker {}",
+            self.servers
+        ));
+        match self.topics() {
+            Ok(topics) => error.with_hint(topic_hint(topic, &topics)),
+            Err(_) => error,
+        }
+    }
+
+    fn failed(&self, what: &str, error: &KafkaError) -> Error {
+        // Events such as "connection refused" wait in the queue until it is polled.
+        for _ in 0..EVENTS_MAX {
+            let _ = self.client.poll(Duration::ZERO);
+        }
+        let unreachable = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::OperationTimedOut
+                    | RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::TimedOutQueue
+            )
+        );
+        let reason = self.client.context().last_error();
+        if unreachable {
+            let told = Error::source_failed(format!("could not reach broker {}", self.servers));
+            return match reason {
+                Some(reason) => told.with_detail(format!("librdkafka says: {reason}.")),
+                None => told,
+            }
+            .with_hint("Check that the broker runs and that 'bootstrap.servers' names it.");
+        }
+        Error::source_failed(format!(
+            "could not {what} on broker {}: {error}",
+            self.servers
+        ))
+    }
+}
+
+fn topic_error(topic: &MetadataTopic) -> Option<RDKafkaErrorCode> {
+    topic.error().map(RDKafkaErrorCode::from)
+}
+
+/// A partition as messages name it.
+pub(crate) fn named(partition: &Partition) -> String {
+    format!(
+        "partition {} of topic \"{}\"",
+        partition.index, partition.stream
+    )
+}
+
+fn topic_hint(topic: &str, topics: &[(String, i32)]) -> String {
+    let names: Vec<&str> = topics
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !name.starts_with("__"))
+        .collect();
+    if let Some(name) = nearest(topic, names.iter().copied()) {
+        return format!("Did you mean \"{name}\"?");
+    }
+    if names.is_empty() {
+        return "There are no topics yet.".to_string();
+    }
+    let listed: Vec<String> = names
+        .iter()
+        .take(LISTED_NAMES_MAX)
+        .map(|name| format!("\"{name}\""))
+        .collect();
+    let rest = names.len().saturating_sub(LISTED_NAMES_MAX);
+    if rest > 0 {
+        return format!("There are {} and {rest} more.", listed.join(", "));
+    }
+    format!("There are {}.", listed.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_names_the_nearest_topic_or_lists_them() {
+        let topics = |names: &[&str]| -> Vec<(String, i32)> {
+            names.iter().map(|n| ((*n).to_string(), 1)).collect()
+        };
+        assert_eq!(
+            topic_hint("order", &topics(&["orders", "x"])),
+            "Did you mean \"orders\"?"
+        );
+        assert_eq!(
+            topic_hint("q", &topics(&["__offsets"])),
+            "There are no topics yet."
+        );
+        assert_eq!(
+            topic_hint("q", &topics(&["aa", "bb"])),
+            "There are \"aa\", \"bb\"."
+        );
+    }
+}

@@ -1,0 +1,48 @@
+//! The connector `kafka`: checks definitions and makes declared sources and sinks of them.
+
+use std::sync::Arc;
+
+use headwater_core::Result;
+use headwater_core::connector::{
+    Connector, DeclaredSink, DeclaredSource, SinkDefinition, SourceDefinition,
+};
+use headwater_core::options::OptionReader;
+
+use crate::options::{SinkOptions, SourceOptions};
+use crate::row_maker::SourceColumns;
+use crate::sink::{DeclaredKafkaSink, KafkaSinkSpec};
+use crate::source::{DeclaredKafkaSource, KafkaSourceSpec};
+
+/// Kafka topics as sources and sinks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KafkaConnector;
+
+impl Connector for KafkaConnector {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn declare_source(
+        &self,
+        definition: SourceDefinition,
+        options: &mut OptionReader,
+    ) -> Result<Arc<dyn DeclaredSource>> {
+        let read = SourceOptions::read(options)?;
+        let columns = SourceColumns::declare(options.owner(), &definition)?;
+        Ok(Arc::new(DeclaredKafkaSource(Arc::new(KafkaSourceSpec {
+            name: definition.name,
+            options: read,
+            columns,
+        }))))
+    }
+
+    fn declare_sink(
+        &self,
+        definition: SinkDefinition,
+        options: &mut OptionReader,
+    ) -> Result<Arc<dyn DeclaredSink>> {
+        let read = SinkOptions::read(&definition, options)?;
+        let spec = KafkaSinkSpec::declare(options.owner(), definition, read)?;
+        Ok(Arc::new(DeclaredKafkaSink(Arc::new(spec))))
+    }
+}

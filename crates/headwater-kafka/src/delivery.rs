@@ -1,0 +1,195 @@
+//! Producers, and the count of what became of every row they were given.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use headwater_core::{Error, Result};
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use tokio::sync::Notify;
+
+use crate::client::{ClientEvents, KafkaConnection, config_error};
+use crate::cluster::blocking;
+
+/// Settings of a producer that a user may change, and what they are if not.
+const DEFAULTS: [(&str, &str); 7] = [
+    ("linger.ms", "5"),
+    ("batch.num.messages", "10000"),
+    ("queue.buffering.max.messages", "100000"),
+    ("queue.buffering.max.kbytes", "65536"),
+    // The longest time until a row that cannot be delivered fails its epoch.
+    ("message.timeout.ms", "60000"),
+    // The partition of a key is then the one that Kafka's own clients choose.
+    ("partitioner", "murmur2_random"),
+    ("topic.metadata.propagation.max.ms", "5000"),
+];
+
+/// How long a writer that waits for room serves deliveries before it looks again.
+const ROOM_WAIT: Duration = Duration::from_millis(5);
+
+/// The rows of one epoch, or of one call, on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries {
+    sent: AtomicU64,
+    done: AtomicU64,
+    failed: AtomicU64,
+    first_failure: Mutex<Option<String>>,
+    changed: Notify,
+}
+
+impl Deliveries {
+    /// Waits until every row sent is delivered or has failed, which takes `message.timeout.ms`
+    /// at most.
+    pub(crate) async fn settle(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.done.load(Ordering::Acquire) >= self.sent.load(Ordering::Acquire) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// An error if a row has failed.
+    pub(crate) fn check(&self, topic: &str) -> Result<()> {
+        let failed = self.failed.load(Ordering::Acquire);
+        if failed == 0 {
+            return Ok(());
+        }
+        let sent = self.sent.load(Ordering::Acquire);
+        let reason = self.first_failure.lock().clone().unwrap_or_default();
+        Err(Error::sink_failed(format!(
+            "{failed} of {sent} rows could not be delivered to topic \"{topic}\""
+        ))
+        .with_detail(format!("The first failed with: {reason}.")))
+    }
+
+    fn finished(&self, failure: Option<String>) {
+        if let Some(failure) = failure {
+            self.failed.fetch_add(1, Ordering::AcqRel);
+            self.first_failure.lock().get_or_insert(failure);
+        }
+        let done = self.done.fetch_add(1, Ordering::AcqRel) + 1;
+        if done >= self.sent.load(Ordering::Acquire) {
+            self.changed.notify_waiters();
+        }
+    }
+}
+
+/// What librdkafka tells a producer.
+#[derive(Debug)]
+pub(crate) struct ProducerEvents(ClientEvents);
+
+impl ClientContext for ProducerEvents {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl ProducerContext for ProducerEvents {
+    type DeliveryOpaque = Arc<Deliveries>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, deliveries: Arc<Deliveries>) {
+        let failure = match result {
+            Ok(_) => {
+                self.0.mark_alive();
+                None
+            }
+            Err((error, _)) => Some(match self.0.last_error() {
+                Some(reason) => format!("{error} ({reason})"),
+                None => error.to_string(),
+            }),
+        };
+        deliveries.finished(failure);
+    }
+}
+
+/// An idempotent producer with a thread that serves its deliveries.
+pub(crate) struct RowProducer {
+    producer: ThreadedProducer<ProducerEvents>,
+}
+
+impl std::fmt::Debug for RowProducer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RowProducer").finish_non_exhaustive()
+    }
+}
+
+/// One row as Kafka takes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+impl RowProducer {
+    pub(crate) fn connect(owner: &str, connection: &KafkaConnection) -> Result<RowProducer> {
+        let mut config = connection.config();
+        for (name, value) in DEFAULTS {
+            if connection.property(name).is_none() {
+                config.set(name, value);
+            }
+        }
+        config.set("enable.idempotence", "true").set("acks", "all");
+        let producer = config
+            .create_with_context(ProducerEvents(ClientEvents::new(owner)))
+            .map_err(|error| config_error(owner, &error))?;
+        Ok(RowProducer { producer })
+    }
+
+    /// Hands a row over; waits, without holding an async thread, while librdkafka's queue is full.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        topic: &str,
+        row: Row<'_>,
+        deliveries: &Arc<Deliveries>,
+    ) -> Result<()> {
+        while !self.try_send(topic, row, deliveries)? {
+            let own = Arc::clone(self);
+            blocking(move || {
+                own.wait_for_room();
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until half of what is under way is delivered, so that waits are few and long.
+    fn wait_for_room(&self) {
+        let enough = self.producer.in_flight_count() / 2;
+        while self.producer.in_flight_count() > enough {
+            self.producer.poll(ROOM_WAIT);
+        }
+    }
+
+    /// Hands a row over, unless the queue is full.
+    fn try_send(&self, topic: &str, row: Row<'_>, deliveries: &Arc<Deliveries>) -> Result<bool> {
+        let mut record: BaseRecord<'_, [u8], [u8], Arc<Deliveries>> =
+            BaseRecord::with_opaque_to(topic, Arc::clone(deliveries));
+        record.key = row.key;
+        record.payload = row.value;
+        // Counted first, because the answer may come before `send` returns.
+        deliveries.sent.fetch_add(1, Ordering::AcqRel);
+        let Err((error, _)) = self.producer.send(record) else {
+            return Ok(true);
+        };
+        deliveries.sent.fetch_sub(1, Ordering::AcqRel);
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => Ok(false),
+            _ => Err(Error::sink_failed(format!(
+                "could not send a row to topic \"{topic}\": {error}"
+            ))),
+        }
+    }
+}

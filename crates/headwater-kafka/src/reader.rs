@@ -1,0 +1,286 @@
+//! The async side of the fetching thread: buffers by partition, and waiting for them to change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use headwater_core::clock::Clock;
+use headwater_core::offset::{Offsets, Partition};
+use headwater_core::source::EpochLimits;
+use headwater_core::{Error, Result};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+use crate::batch_queue::{BatchQueue, Waker};
+use crate::budget::{Budget, queue_limits};
+use crate::buffer::{PartitionBuffer, Reach, ReadClaim};
+use crate::chunk::Kept;
+use crate::client::{ClientEvents, KafkaConnection, config_error};
+use crate::poll_loop::PollLoop;
+use crate::share::share_records;
+
+/// What the thread and its users share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) buffers: RwLock<BTreeMap<Partition, Arc<PartitionBuffer>>>,
+    pub(crate) budget: Arc<Budget>,
+    kept: Kept,
+    /// Something arrived, moved or failed.
+    pub(crate) changed: Notify,
+    /// A buffer wants to go elsewhere, or is new.
+    pub(crate) has_requests: AtomicBool,
+    /// A partition waits for memory.
+    pub(crate) has_closed: AtomicBool,
+    pub(crate) should_stop: AtomicBool,
+    /// Why the brokers will not have us.
+    pub(crate) refused: Mutex<Option<String>>,
+    /// What the consumer group should be told.
+    pub(crate) committed: Mutex<Option<Offsets>>,
+}
+
+impl Shared {
+    /// Adds a partition that appeared while its topic was read, from its first record.
+    pub(crate) fn add_appeared(&self, partition: Partition, start: i64) {
+        let buffer = PartitionBuffer::new(
+            partition.clone(),
+            start,
+            self.kept,
+            Arc::clone(&self.budget),
+        );
+        self.buffers
+            .write()
+            .entry(partition)
+            .or_insert_with(|| Arc::new(buffer.appeared(start)));
+        self.has_requests.store(true, Ordering::Release);
+    }
+}
+
+/// How a reader is made.
+#[derive(Debug)]
+pub(crate) struct ReaderSpec<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) connection: &'a KafkaConnection,
+    pub(crate) topics: &'a [String],
+    pub(crate) partitions: usize,
+    pub(crate) kept: Kept,
+    pub(crate) prefetch_bytes: usize,
+}
+
+/// One consumer, its thread and its buffers. The thread ends when this is dropped.
+pub(crate) struct Reader {
+    shared: Arc<Shared>,
+    waker: Waker,
+    servers: String,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// Starts the thread; no partition is fetched before one is asked for.
+    pub(crate) fn start(spec: &ReaderSpec<'_>, clock: Arc<dyn Clock>) -> Result<Reader> {
+        let owner = format!("source \"{}\"", spec.source);
+        let limits = queue_limits(spec.prefetch_bytes, spec.partitions);
+        let mut config = spec.connection.consumer_config();
+        config
+            .set("queued.max.messages.kbytes", limits.kbytes.to_string())
+            .set("queued.min.messages", limits.messages.to_string())
+            .set("fetch.queue.backoff.ms", "5");
+        if spec
+            .connection
+            .property("fetch.message.max.bytes")
+            .is_none()
+            && spec
+                .connection
+                .property("max.partition.fetch.bytes")
+                .is_none()
+        {
+            config.set("fetch.message.max.bytes", limits.fetch_bytes.to_string());
+        }
+        if spec.connection.property("group.id").is_none() {
+            config.set("group.id", format!("headwater-{}", spec.source));
+        }
+        let client = config
+            .create_with_context(ClientEvents::new(owner.as_str()))
+            .map_err(|error| config_error(&owner, &error))?;
+        let queue = BatchQueue::new(&Arc::new(client), spec.kept)?;
+        let shared = Arc::new(Shared {
+            buffers: RwLock::new(BTreeMap::new()),
+            budget: Arc::new(Budget::new(spec.prefetch_bytes)),
+            kept: spec.kept,
+            changed: Notify::new(),
+            has_requests: AtomicBool::new(false),
+            has_closed: AtomicBool::new(false),
+            should_stop: AtomicBool::new(false),
+            refused: Mutex::new(None),
+            committed: Mutex::new(None),
+        });
+        let waker = queue.waker();
+        let poll_loop = PollLoop::new(Arc::clone(&shared), queue, spec.topics.to_vec(), clock);
+        std::thread::Builder::new()
+            .name(format!("kafka-{}", spec.source))
+            .spawn(move || poll_loop.run())
+            .map_err(|e| Error::resource("could not start a thread").with_source(e))?;
+        Ok(Reader {
+            shared,
+            waker,
+            servers: spec.connection.servers().to_string(),
+        })
+    }
+
+    /// Begins to fetch the partitions that are not fetched yet, and leaves out what nobody will
+    /// read of those that are behind.
+    pub(crate) fn fetch(&self, from: &Offsets) {
+        let mut must_move = false;
+        for (partition, offset) in from.iter() {
+            let (buffer, is_new) = self.add(partition, offset);
+            must_move |= is_new || buffer.skip_to(offset);
+        }
+        if must_move {
+            self.request();
+        }
+    }
+
+    /// Begins to fetch a partition that was not there when the query started.
+    pub(crate) fn fetch_appeared(&self, partition: &Partition, start: i64) {
+        self.shared.add_appeared(partition.clone(), start);
+        self.request();
+    }
+
+    fn add(&self, partition: &Partition, from: i64) -> (Arc<PartitionBuffer>, bool) {
+        if let Some(buffer) = self.shared.buffers.read().get(partition) {
+            return (Arc::clone(buffer), false);
+        }
+        let mut buffers = self.shared.buffers.write();
+        let mut is_new = false;
+        let buffer = buffers.entry(partition.clone()).or_insert_with(|| {
+            is_new = true;
+            let budget = Arc::clone(&self.shared.budget);
+            Arc::new(PartitionBuffer::new(
+                partition.clone(),
+                from,
+                self.shared.kept,
+                budget,
+            ))
+        });
+        (Arc::clone(buffer), is_new)
+    }
+
+    /// Claims a partition for one stream, and makes it give `start` next.
+    pub(crate) fn claim(&self, partition: &Partition, start: i64) -> Result<ReadClaim> {
+        let (buffer, is_new) = self.add(partition, start);
+        let claim = buffer.claim()?;
+        if buffer.prepare(start) || is_new {
+            self.request();
+        }
+        Ok(claim)
+    }
+
+    fn request(&self) {
+        self.shared.has_requests.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// How far one can read from `from` without waiting, within the limits.
+    pub(crate) fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
+        self.check_refused()?;
+        let buffers: Vec<Arc<PartitionBuffer>> =
+            self.shared.buffers.read().values().cloned().collect();
+        let mut reaches = Vec::with_capacity(buffers.len());
+        for buffer in &buffers {
+            let start = from.get(buffer.partition()).unwrap_or(0);
+            reaches.push((start, buffer.reach(start)?));
+        }
+        let records: Vec<u64> = reaches.iter().map(|(_, reach)| reach.records).collect();
+        let shares = share_records(&records, limits.max_records.unwrap_or(u64::MAX));
+        let mut end = from.clone();
+        for ((buffer, (start, reach)), share) in buffers.iter().zip(reaches).zip(shares) {
+            end.set(
+                buffer.partition().clone(),
+                end_of_share(buffer, start, reach, share),
+            );
+        }
+        Ok(end)
+    }
+
+    /// Completes when something can be read after `from`.
+    pub(crate) async fn wait_ready(&self, from: &Offsets) -> Result<()> {
+        loop {
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.is_past(from)? {
+                return Ok(());
+            }
+            changed.await;
+        }
+    }
+
+    fn is_past(&self, from: &Offsets) -> Result<bool> {
+        self.check_refused()?;
+        let mut is_past = false;
+        for (partition, buffer) in self.shared.buffers.read().iter() {
+            let start = from.get(partition).unwrap_or(0);
+            is_past |= buffer.reach(start)?.position > start;
+        }
+        Ok(is_past)
+    }
+
+    /// Completes when something has changed since this was called.
+    pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.shared.changed.notified()
+    }
+
+    /// Tells that memory was given back.
+    pub(crate) fn gave_back(&self) {
+        if self.shared.has_closed.load(Ordering::Acquire) {
+            self.waker.wake();
+        }
+    }
+
+    /// Remembers what to tell lag tools.
+    pub(crate) fn committed(&self, up_to: &Offsets) {
+        *self.shared.committed.lock() = Some(up_to.clone());
+    }
+
+    pub(crate) fn check_refused(&self) -> Result<()> {
+        match &*self.shared.refused.lock() {
+            None => Ok(()),
+            Some(reason) => Err(Error::source_failed(format!(
+                "broker {} refused the connection",
+                self.servers
+            ))
+            .with_detail(format!("librdkafka says: {reason}."))
+            .with_hint("Check the 'properties.sasl.*' and 'properties.ssl.*' options.")),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.shared.budget.held_bytes()
+    }
+}
+
+fn end_of_share(buffer: &PartitionBuffer, start: i64, reach: Reach, share: u64) -> i64 {
+    if share >= reach.records {
+        reach.position
+    } else if share == 0 {
+        start
+    } else {
+        buffer.offset_after(start, share)
+    }
+}
+
+impl Drop for Reader {
+    /// The thread is told, not waited for: closing a consumer may take as long as its broker
+    /// takes to answer.
+    fn drop(&mut self) {
+        self.shared.should_stop.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}

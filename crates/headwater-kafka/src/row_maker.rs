@@ -1,0 +1,162 @@
+//! Chunks of messages to record batches: payload columns by a format, message parts beside them.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use headwater_core::connector::SourceDefinition;
+use headwater_core::format::{BadDataPolicy, FormatSpec};
+use headwater_core::offset::Partition;
+use headwater_core::source::ReadCounters;
+use headwater_core::{Error, Result};
+use headwater_formats::{RowAssembler, RowDefinition, check_format};
+
+use crate::chunk::{Kept, RecordChunk};
+use crate::cluster::named;
+use crate::metadata::{PartColumn, kept_for, part_array, part_columns, raw_columns};
+
+/// The columns of a source.
+#[derive(Debug)]
+pub(crate) struct SourceColumns {
+    payload: Option<(SchemaRef, FormatSpec)>,
+    parts: Vec<PartColumn>,
+    bad_data: BadDataPolicy,
+}
+
+impl SourceColumns {
+    /// Checks the columns and the format of a definition.
+    pub(crate) fn declare(owner: &str, definition: &SourceDefinition) -> Result<Self> {
+        let metadata = part_columns(owner, &definition.metadata)?;
+        let bad_data = definition.bad_data;
+        let Some(payload) = &definition.payload else {
+            if let Some(format) = definition.format.as_ref().filter(|f| f.name != "raw") {
+                return Err(Error::configuration(format!(
+                    "{owner} names the format \"{}\" but declares no columns",
+                    format.name
+                ))
+                .with_hint(
+                    "Declare the columns of the payload, or leave the format out to get the \
+                     columns key, value, topic, partition, offset, timestamp and timestamp_type.",
+                ));
+            }
+            let mut parts = raw_columns();
+            parts.extend(metadata);
+            return Ok(SourceColumns {
+                payload: None,
+                parts,
+                bad_data,
+            });
+        };
+        if payload.fields().is_empty() {
+            return Ok(SourceColumns {
+                payload: None,
+                parts: metadata,
+                bad_data,
+            });
+        }
+        let Some(format) = &definition.format else {
+            return Err(Error::configuration(format!(
+                "{owner} declares columns but no format for the payload"
+            ))
+            .with_hint("Add FORMAT JSON, FORMAT CSV, FORMAT TEXT or FORMAT RAW."));
+        };
+        check_format(format, owner, payload)?;
+        Ok(SourceColumns {
+            payload: Some((Arc::clone(payload), format.clone())),
+            parts: metadata,
+            bad_data,
+        })
+    }
+
+    /// Payload columns, then metadata columns.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        let payload = self
+            .payload
+            .iter()
+            .flat_map(|(schema, _)| schema.fields().iter().cloned());
+        let fields: Vec<FieldRef> = payload.chain(self.part_fields()).collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    /// What must be kept of every message.
+    pub(crate) fn kept(&self) -> Kept {
+        kept_for(&self.parts)
+    }
+
+    fn part_fields(&self) -> impl Iterator<Item = FieldRef> {
+        self.parts.iter().map(|column| Arc::clone(&column.field))
+    }
+}
+
+/// Makes the batches of one stream.
+#[derive(Debug)]
+pub(crate) enum RowMaker {
+    /// With payload columns; all metadata columns, of which the assembler picks.
+    Decoded(Box<RowAssembler>, Vec<PartColumn>),
+    /// Of message parts alone: the columns of the batches.
+    Plain(SchemaRef, Vec<PartColumn>),
+}
+
+impl RowMaker {
+    /// For some of the source's columns, by index, in the order wanted.
+    pub(crate) fn try_new(
+        owner: &str,
+        columns: &SourceColumns,
+        projection: &[usize],
+    ) -> Result<RowMaker> {
+        if let Some((payload, format)) = &columns.payload {
+            let definition = RowDefinition {
+                payload: Arc::clone(payload),
+                metadata: columns.part_fields().collect(),
+                projection: projection.to_vec(),
+                format: format.clone(),
+                bad_data: columns.bad_data,
+            };
+            let assembler = RowAssembler::try_new(&definition, owner)?;
+            return Ok(RowMaker::Decoded(
+                Box::new(assembler),
+                columns.parts.clone(),
+            ));
+        }
+        let wanted = projection
+            .iter()
+            .map(|index| columns.parts.get(*index).cloned())
+            .collect::<Option<Vec<PartColumn>>>()
+            .ok_or_else(|| Error::internal(format!("projection of {owner} is out of range")))?;
+        let fields: Vec<FieldRef> = wanted.iter().map(|part| Arc::clone(&part.field)).collect();
+        Ok(RowMaker::Plain(Arc::new(Schema::new(fields)), wanted))
+    }
+
+    /// The rows of a chunk; fewer than records if bad ones are left out.
+    pub(crate) fn rows(
+        &mut self,
+        partition: &Partition,
+        chunk: &RecordChunk,
+        counters: &ReadCounters,
+    ) -> Result<RecordBatch> {
+        match self {
+            RowMaker::Decoded(assembler, parts) => {
+                let metadata = |index: usize| {
+                    let part = parts.get(index);
+                    let part = part.ok_or_else(|| Error::internal("no such metadata column"))?;
+                    part_array(part, partition, chunk)
+                };
+                let locate = |record: usize| {
+                    let offset = chunk.offsets.values().get(record).copied().unwrap_or(-1);
+                    format!("{} at offset {offset}", named(partition))
+                };
+                assembler.assemble(&chunk.values, &metadata, &locate, counters)
+            }
+            RowMaker::Plain(schema, parts) => {
+                counters.add_records(chunk.rows() as u64, chunk.value_bytes() as u64);
+                let arrays: Vec<ArrayRef> = parts
+                    .iter()
+                    .map(|part| part_array(part, partition, chunk))
+                    .collect::<Result<_>>()?;
+                let options = RecordBatchOptions::new().with_row_count(Some(chunk.rows()));
+                let schema = Arc::clone(schema);
+                Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
+            }
+        }
+    }
+}

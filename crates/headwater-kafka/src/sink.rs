@@ -1,0 +1,236 @@
+//! The sink: rows of an epoch are produced as they come and are all safe when `prepare` returns.
+//!
+//! Delivery is at-least-once: rows are visible when they are written, so an epoch that runs again
+//! is written again. A retry inside the producer never doubles a row (`enable.idempotence`).
+//! Input: rows in the query's schema. Output: one message per row, with the key columns as key.
+//! Replay: doubles rows; readers that keep the newest row of a key see each once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::stream::{BoxStream, StreamExt};
+use headwater_core::connector::{DeclaredSink, SinkDefinition};
+use headwater_core::format::{Encoder, FormatSpec};
+use headwater_core::id::EpochId;
+use headwater_core::mode::OutputMode;
+use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::{Error, ErrorKind, Result};
+use headwater_formats::new_encoder;
+use parking_lot::Mutex;
+
+use crate::cluster::{Cluster, ask, blocking};
+use crate::delivery::{Deliveries, Row, RowProducer};
+use crate::message_key::{KeyMaker, bytes_at};
+use crate::options::SinkOptions;
+
+/// A sink as declared.
+#[derive(Debug)]
+pub(crate) struct KafkaSinkSpec {
+    owner: String,
+    options: SinkOptions,
+    format: FormatSpec,
+}
+
+impl KafkaSinkSpec {
+    /// Checks the format and, if the columns are known, that rows can be written.
+    pub(crate) fn declare(
+        owner: &str,
+        definition: SinkDefinition,
+        options: SinkOptions,
+    ) -> Result<Self> {
+        let Some(format) = definition.format else {
+            return Err(
+                Error::configuration(format!("{owner} has no format for the payload"))
+                    .with_hint("Add FORMAT JSON, FORMAT CSV, FORMAT TEXT or FORMAT RAW."),
+            );
+        };
+        let spec = KafkaSinkSpec {
+            owner: owner.to_string(),
+            options,
+            format,
+        };
+        if let Some(schema) = &definition.schema {
+            RowEncoder::try_new(&spec, schema)?;
+        }
+        Ok(spec)
+    }
+}
+
+/// A declared sink; the connector's part of a catalog entry.
+#[derive(Debug)]
+pub(crate) struct DeclaredKafkaSink(pub(crate) Arc<KafkaSinkSpec>);
+
+impl DeclaredSink for DeclaredKafkaSink {
+    fn open(&self) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(KafkaSink::new(Arc::clone(&self.0))))
+    }
+}
+
+/// Keys and values of rows of one schema.
+struct RowEncoder {
+    keys: KeyMaker,
+    values: Box<dyn Encoder>,
+}
+
+impl RowEncoder {
+    fn try_new(spec: &KafkaSinkSpec, schema: &SchemaRef) -> Result<Self> {
+        Ok(RowEncoder {
+            keys: KeyMaker::try_new(&spec.owner, schema, &spec.options.key_columns)?,
+            values: new_encoder(&spec.format, &spec.owner, schema)?,
+        })
+    }
+}
+
+/// A sink of one query.
+#[derive(Debug)]
+pub(crate) struct KafkaSink {
+    spec: Arc<KafkaSinkSpec>,
+    /// Made when it is first needed, and again after a failure: a producer that lost a row may
+    /// be of no more use.
+    producer: Mutex<Option<Arc<RowProducer>>>,
+    epochs: Mutex<BTreeMap<EpochId, Arc<Deliveries>>>,
+}
+
+impl KafkaSink {
+    fn new(spec: Arc<KafkaSinkSpec>) -> Self {
+        KafkaSink {
+            spec,
+            producer: Mutex::new(None),
+            epochs: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    fn producer(&self) -> Result<Arc<RowProducer>> {
+        let mut producer = self.producer.lock();
+        if let Some(producer) = &*producer {
+            return Ok(Arc::clone(producer));
+        }
+        let made = RowProducer::connect(&self.spec.owner, &self.spec.options.connection)?;
+        Ok(Arc::clone(producer.insert(Arc::new(made))))
+    }
+
+    /// Gives the producer up with whatever it has not delivered.
+    async fn drop_producer(&self) -> Result<()> {
+        let producer = self.producer.lock().take();
+        blocking(move || {
+            drop(producer);
+            Ok(())
+        })
+        .await
+    }
+
+    fn deliveries(&self, epoch: EpochId) -> Arc<Deliveries> {
+        Arc::clone(self.epochs.lock().entry(epoch).or_default())
+    }
+
+    async fn write_batch(
+        &self,
+        rows: &RecordBatch,
+        encoder: &mut RowEncoder,
+        deliveries: &Arc<Deliveries>,
+    ) -> Result<()> {
+        let producer = self.producer()?;
+        let keys = encoder.keys.keys(rows)?;
+        let values = encoder.values.encode(rows)?;
+        for row in 0..rows.num_rows() {
+            let message = Row {
+                key: keys.as_ref().and_then(|keys| bytes_at(keys, row)),
+                value: bytes_at(&values, row),
+            };
+            producer
+                .send(&self.spec.options.topic, message, deliveries)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for KafkaSink {
+    fn capabilities(&self) -> SinkCapabilities {
+        let key = self.spec.options.key_columns.clone();
+        let mut modes = vec![OutputMode::Append];
+        if !key.is_empty() {
+            modes.push(OutputMode::Update);
+        }
+        SinkCapabilities {
+            modes,
+            key,
+            is_idempotent: false,
+        }
+    }
+
+    async fn open(&self, context: &SinkContext) -> Result<()> {
+        RowEncoder::try_new(&self.spec, &context.schema)?;
+        let cluster = Cluster::connect(&self.spec.owner, &self.spec.options.connection)?;
+        let topics = vec![self.spec.options.topic.clone()];
+        ask(&cluster, move |cluster| cluster.partitions(&topics))
+            .await
+            .map_err(of_a_sink)?;
+        self.producer()?;
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        epoch: EpochId,
+        _partition: usize,
+        mut rows: BoxStream<'static, Result<RecordBatch>>,
+    ) -> Result<Staged> {
+        let deliveries = self.deliveries(epoch);
+        let mut encoder: Option<RowEncoder> = None;
+        let mut staged = Staged::default();
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            let encoder = match &mut encoder {
+                Some(encoder) => encoder,
+                None => encoder.insert(RowEncoder::try_new(&self.spec, &batch.schema())?),
+            };
+            self.write_batch(&batch, encoder, &deliveries).await?;
+            staged.rows += batch.num_rows() as u64;
+        }
+        Ok(staged)
+    }
+
+    async fn prepare(&self, epoch: EpochId, _staged: Vec<Staged>) -> Result<CommitToken> {
+        let deliveries = self.epochs.lock().remove(&epoch);
+        if let Some(deliveries) = deliveries {
+            deliveries.settle().await;
+            if let Err(error) = deliveries.check(&self.spec.options.topic) {
+                self.drop_producer().await?;
+                return Err(error);
+            }
+        }
+        Ok(CommitToken::default())
+    }
+
+    async fn commit(&self, _epoch: EpochId, _token: CommitToken) -> Result<()> {
+        Ok(())
+    }
+
+    async fn abort(&self, epoch: EpochId) -> Result<()> {
+        let was_written = self.epochs.lock().remove(&epoch).is_some();
+        if was_written {
+            self.drop_producer().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The cluster's answers are worded for sources; a broker out of reach is the sink's trouble.
+fn of_a_sink(error: Error) -> Error {
+    if error.kind() != ErrorKind::Source {
+        return error;
+    }
+    let mut own = Error::sink_failed(error.message());
+    if let Some(detail) = error.detail() {
+        own = own.with_detail(detail);
+    }
+    if let Some(hint) = error.hint() {
+        own = own.with_hint(hint);
+    }
+    own
+}

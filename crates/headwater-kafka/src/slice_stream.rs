@@ -1,0 +1,103 @@
+//! The rows of a slice as a stream: takes chunks from the buffers, decodes one at a time, and
+//! waits where records are still to come.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures::stream::{self, BoxStream, StreamExt};
+use headwater_core::Result;
+use headwater_core::source::{ReadCounters, ReadRequest, SourceBatch};
+
+use crate::buffer::{ReadClaim, Taken};
+use crate::chunk::RecordChunk;
+use crate::reader::Reader;
+use crate::row_maker::RowMaker;
+use crate::source::Inner;
+
+/// The rows of a slice, partition by partition.
+pub(crate) fn stream(
+    source: Arc<Inner>,
+    request: ReadRequest,
+    rows: RowMaker,
+) -> BoxStream<'static, Result<SourceBatch>> {
+    let opened = async move { SliceReader::open(&source, &request, rows).await };
+    stream::once(opened)
+        .map(|opened| match opened {
+            Ok(reader) => stream::try_unfold(reader, step).boxed(),
+            Err(error) => stream::once(async { Err(error) }).boxed(),
+        })
+        .flatten()
+        .boxed()
+}
+
+async fn step(mut reader: SliceReader) -> Result<Option<(SourceBatch, SliceReader)>> {
+    Ok(reader.next().await?.map(|batch| (batch, reader)))
+}
+
+struct SliceReader {
+    reader: Arc<Reader>,
+    left: VecDeque<(ReadClaim, i64)>,
+    rows: RowMaker,
+    batch_rows: usize,
+    counters: Arc<ReadCounters>,
+}
+
+impl SliceReader {
+    /// Claims all partitions and sends those that must be fetched again on their way, so that
+    /// they are fetched side by side.
+    async fn open(source: &Inner, request: &ReadRequest, rows: RowMaker) -> Result<SliceReader> {
+        let reader = source.reader_from(&request.slice.start).await?;
+        let mut left = VecDeque::new();
+        for (partition, start, end) in request.slice.ranges() {
+            let claim = reader.claim(partition, start)?;
+            left.push_back((claim, end));
+        }
+        Ok(SliceReader {
+            reader,
+            left,
+            rows,
+            batch_rows: request.batch_rows,
+            counters: Arc::clone(&request.counters),
+        })
+    }
+
+    /// The next rows that are not empty.
+    async fn next(&mut self) -> Result<Option<SourceBatch>> {
+        loop {
+            let Some(chunk) = self.take().await? else {
+                return Ok(None);
+            };
+            let Some((claim, _)) = self.left.front() else {
+                return Ok(None);
+            };
+            let partition = claim.buffer().partition().clone();
+            let rows = self.rows.rows(&partition, &chunk, &self.counters)?;
+            if rows.num_rows() > 0 {
+                return Ok(Some(SourceBatch { partition, rows }));
+            }
+        }
+    }
+
+    /// The next records of the slice; `None` at its end.
+    async fn take(&mut self) -> Result<Option<RecordChunk>> {
+        while let Some((claim, end)) = self.left.front() {
+            let changed = self.reader.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            match claim.buffer().take(*end, self.batch_rows)? {
+                Taken::Records(chunk) => {
+                    self.reader.gave_back();
+                    return Ok(Some(chunk));
+                }
+                Taken::NotYet => {
+                    self.reader.check_refused()?;
+                    changed.await;
+                }
+                Taken::End => {
+                    self.left.pop_front();
+                }
+            }
+        }
+        Ok(None)
+    }
+}

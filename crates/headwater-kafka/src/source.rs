@@ -1,0 +1,238 @@
+//! The source: what a user declared, and its life in one query.
+//!
+//! Opening looks the topics up and costs one connection; records are fetched from the first
+//! [`Source::available`] or [`Source::read`] on. There, before a record is read, every partition's
+//! position is compared with what the broker holds, so that lost records stop the query.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use headwater_core::clock::Clock;
+use headwater_core::connector::{DeclaredSource, SourceContext, SourceUse};
+use headwater_core::offset::{Offsets, Partition};
+use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
+use headwater_core::{Error, Result};
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use crate::cluster::{Cluster, Place, ask};
+use crate::failure::Failure;
+use crate::options::SourceOptions;
+use crate::reader::{Reader, ReaderSpec};
+use crate::row_maker::{RowMaker, SourceColumns};
+use crate::slice_stream;
+use crate::start::{resolve_end, resolve_start};
+
+/// A source as declared.
+#[derive(Debug)]
+pub(crate) struct KafkaSourceSpec {
+    pub(crate) name: String,
+    pub(crate) options: SourceOptions,
+    pub(crate) columns: SourceColumns,
+}
+
+/// A declared source; the connector's part of a catalog entry.
+#[derive(Debug)]
+pub(crate) struct DeclaredKafkaSource(pub(crate) Arc<KafkaSourceSpec>);
+
+#[async_trait]
+impl DeclaredSource for DeclaredKafkaSource {
+    fn schema(&self) -> SchemaRef {
+        self.0.columns.schema()
+    }
+
+    fn limits(&self) -> EpochLimits {
+        self.0.options.limits
+    }
+
+    async fn open(&self, context: SourceContext) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(
+            KafkaSource::open(Arc::clone(&self.0), &context).await?,
+        ))
+    }
+}
+
+/// A source of one query.
+#[derive(Debug)]
+pub(crate) struct KafkaSource(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    spec: Arc<KafkaSourceSpec>,
+    cluster: Arc<Cluster>,
+    clock: Arc<dyn Clock>,
+    /// The partitions there were when the query started.
+    partitions: Vec<Partition>,
+    /// The start that was told, which needs no check.
+    initial: Mutex<Option<Offsets>>,
+    reader: OnceCell<Arc<Reader>>,
+    /// Whether partitions that a resumed query does not know yet were looked for.
+    completed: OnceCell<()>,
+}
+
+impl KafkaSource {
+    pub(crate) async fn open(
+        spec: Arc<KafkaSourceSpec>,
+        context: &SourceContext,
+    ) -> Result<KafkaSource> {
+        let owner = format!("source \"{}\"", spec.name);
+        if context.use_of == SourceUse::Stream && spec.options.end.is_some() {
+            return Err(Error::configuration(format!(
+                "{owner} has the option \"end\", so it cannot be read as a stream"
+            ))
+            .with_hint("Leave \"end\" out, or read the source with a plain SELECT."));
+        }
+        let cluster = Cluster::connect(&owner, &spec.options.connection)?;
+        let topics = spec.options.topics.clone();
+        let partitions = ask(&cluster, move |cluster| cluster.partitions(&topics)).await?;
+        Ok(KafkaSource(Arc::new(Inner {
+            spec,
+            cluster,
+            clock: Arc::clone(&context.clock),
+            partitions,
+            initial: Mutex::new(None),
+            reader: OnceCell::new(),
+            completed: OnceCell::new(),
+        })))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.0.reader.get().map_or(0, |reader| reader.held_bytes())
+    }
+}
+
+impl Inner {
+    /// The reader, fetching at least these partitions.
+    pub(crate) async fn reader_from(&self, from: &Offsets) -> Result<Arc<Reader>> {
+        let reader = self
+            .reader
+            .get_or_try_init(|| async {
+                self.check_range(from).await?;
+                let options = &self.spec.options;
+                let spec = ReaderSpec {
+                    source: &self.spec.name,
+                    connection: &options.connection,
+                    topics: &options.topics,
+                    partitions: self.partitions.len(),
+                    kept: self.spec.columns.kept(),
+                    prefetch_bytes: options.prefetch_bytes,
+                };
+                Reader::start(&spec, Arc::clone(&self.clock)).map(Arc::new)
+            })
+            .await?;
+        reader.fetch(from);
+        Ok(Arc::clone(reader))
+    }
+
+    /// The reader, fetching every partition there is.
+    async fn whole_reader(&self, from: &Offsets) -> Result<Arc<Reader>> {
+        let reader = self.reader_from(from).await?;
+        self.completed
+            .get_or_try_init(|| self.add_missing(&reader, from))
+            .await?;
+        Ok(reader)
+    }
+
+    /// Partitions that were added to a topic while the query was stopped.
+    async fn add_missing(&self, reader: &Reader, from: &Offsets) -> Result<()> {
+        let missing: Vec<Partition> = self
+            .partitions
+            .iter()
+            .filter(|p| from.get(p).is_none())
+            .cloned()
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let starts = ask(&self.cluster, move |c| c.offsets(&missing, Place::Start)).await?;
+        for (partition, start) in starts.iter() {
+            tracing::info!(%partition, start, "kafka topic has a new partition");
+            reader.fetch_appeared(partition, start);
+        }
+        Ok(())
+    }
+
+    /// Whether the broker still holds what comes next, and does not end before it.
+    async fn check_range(&self, from: &Offsets) -> Result<()> {
+        let is_told = |partition: &Partition, offset: i64| {
+            let initial = self.initial.lock();
+            initial.as_ref().and_then(|initial| initial.get(partition)) == Some(offset)
+        };
+        let resumed: Vec<(Partition, i64)> = from
+            .iter()
+            .filter(|(partition, offset)| !is_told(partition, *offset))
+            .map(|(partition, offset)| (partition.clone(), offset))
+            .collect();
+        if let Some((gone, _)) = resumed.iter().find(|(p, _)| !self.partitions.contains(p)) {
+            let reason = "the topic has fewer partitions than the checkpoint";
+            return Err(Failure::gone(gone, reason).to_error());
+        }
+        if resumed.is_empty() {
+            return Ok(());
+        }
+        let partitions = resumed
+            .iter()
+            .map(|(partition, _)| partition.clone())
+            .collect::<Vec<_>>();
+        let held = ask(&self.cluster, move |cluster| cluster.held(&partitions)).await?;
+        for (partition, wanted) in &resumed {
+            let start = held.start.get(partition).unwrap_or(0);
+            let end = held.end.get(partition).unwrap_or(i64::MAX);
+            if !(start..=end).contains(wanted) {
+                return Err(Failure::out_of_range(partition, *wanted, start, end).to_error());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    fn schema(&self) -> SchemaRef {
+        self.0.spec.columns.schema()
+    }
+
+    async fn initial(&self) -> Result<Offsets> {
+        let spec = Arc::clone(&self.0.spec);
+        let partitions = self.0.partitions.clone();
+        let initial = ask(&self.0.cluster, move |cluster| {
+            resolve_start(&spec.options.start, &partitions, cluster)
+        })
+        .await?;
+        *self.0.initial.lock() = Some(initial.clone());
+        Ok(initial)
+    }
+
+    async fn latest(&self) -> Result<Offsets> {
+        let spec = Arc::clone(&self.0.spec);
+        ask(&self.0.cluster, move |cluster| {
+            let partitions = cluster.partitions(&spec.options.topics)?;
+            resolve_end(spec.options.end.as_ref(), &partitions, cluster)
+        })
+        .await
+    }
+
+    async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
+        self.0.whole_reader(from).await?.available(from, limits)
+    }
+
+    async fn wait_ready(&self, from: &Offsets) -> Result<()> {
+        self.0.whole_reader(from).await?.wait_ready(from).await
+    }
+
+    fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>> {
+        let owner = format!("source \"{}\"", self.0.spec.name);
+        let rows = RowMaker::try_new(&owner, &self.0.spec.columns, &request.projection)?;
+        Ok(slice_stream::stream(Arc::clone(&self.0), request, rows))
+    }
+
+    async fn committed(&self, up_to: &Offsets) -> Result<()> {
+        if let Some(reader) = self.0.reader.get() {
+            reader.committed(up_to);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! Messages of a topic as they are, one by one, for a person to look at.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use headwater_core::clock::Clock;
+use headwater_core::event_time::EventTime;
+use headwater_core::offset::Offsets;
+use headwater_core::{Error, Result};
+
+use crate::buffer::Taken;
+use crate::chunk::{CHUNK_RECORDS_MAX, Kept, RecordChunk};
+use crate::client::KafkaConnection;
+use crate::cluster::{Cluster, Place, ask};
+use crate::message_key::bytes_at;
+use crate::reader::{Reader, ReaderSpec};
+
+const PREFETCH_BYTES: usize = 16 << 20;
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TailStart {
+    /// At the first record there is.
+    Earliest,
+    /// After the last record there is.
+    Latest,
+    /// This many offsets before the end of every partition.
+    Last(u64),
+}
+
+/// Where to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TailEnd {
+    /// At the end of every partition as it is now.
+    Now,
+    /// Never; the callback stops it.
+    Never,
+}
+
+/// A message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TailRecord<'a> {
+    /// Number of its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its time, if it has one.
+    pub timestamp: Option<EventTime>,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Shows the messages of a topic to `show`, until it breaks or the end is reached. Messages of one
+/// partition come in order.
+///
+/// # Errors
+/// If the topic does not exist or cannot be read.
+pub async fn tail(
+    connection: &KafkaConnection,
+    topic: &str,
+    start: TailStart,
+    end: TailEnd,
+    clock: Arc<dyn Clock>,
+    mut show: impl FnMut(&TailRecord<'_>) -> ControlFlow<()> + Send,
+) -> Result<()> {
+    let cluster = Cluster::connect("the command", connection)?;
+    let topics = vec![topic.to_string()];
+    let (from, bound) = {
+        let topics = topics.clone();
+        ask(&cluster, move |cluster| bounds(cluster, &topics, start)).await?
+    };
+    let spec = ReaderSpec {
+        source: "tail",
+        connection,
+        topics: &topics,
+        partitions: from.len(),
+        kept: Kept {
+            key: true,
+            timestamp: true,
+            headers: false,
+        },
+        prefetch_bytes: PREFETCH_BYTES,
+    };
+    let reader = Reader::start(&spec, clock)?;
+    let mut claims = Vec::new();
+    for (partition, offset) in from.iter() {
+        let stop = match end {
+            TailEnd::Now => bound.get(partition).unwrap_or(offset),
+            TailEnd::Never => i64::MAX,
+        };
+        claims.push((reader.claim(partition, offset)?, stop));
+    }
+    loop {
+        let changed = reader.changed();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        reader.check_refused()?;
+        let mut has_waiting = false;
+        for (claim, stop) in &claims {
+            loop {
+                match claim.buffer().take(*stop, CHUNK_RECORDS_MAX)? {
+                    Taken::Records(chunk) => {
+                        reader.gave_back();
+                        let partition = claim.buffer().partition().index;
+                        if show_chunk(partition, &chunk, &mut show)?.is_break() {
+                            return Ok(());
+                        }
+                    }
+                    Taken::NotYet => {
+                        has_waiting = true;
+                        break;
+                    }
+                    Taken::End => break,
+                }
+            }
+        }
+        if !has_waiting {
+            return Ok(());
+        }
+        changed.await;
+    }
+}
+
+fn bounds(cluster: &Cluster, topics: &[String], start: TailStart) -> Result<(Offsets, Offsets)> {
+    let partitions = cluster.partitions(topics)?;
+    let first = cluster.offsets(&partitions, Place::Start)?;
+    let end = cluster.offsets(&partitions, Place::End)?;
+    let from = match start {
+        TailStart::Earliest => first,
+        TailStart::Latest => end.clone(),
+        TailStart::Last(count) => end
+            .iter()
+            .map(|(partition, end)| {
+                let first = first.get(partition).unwrap_or(0);
+                (
+                    partition.clone(),
+                    end.saturating_sub_unsigned(count).max(first),
+                )
+            })
+            .collect(),
+    };
+    Ok((from, end))
+}
+
+fn show_chunk(
+    partition: i32,
+    chunk: &RecordChunk,
+    show: &mut impl FnMut(&TailRecord<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>> {
+    let (Some(keys), Some(times)) = (&chunk.keys, &chunk.timestamps) else {
+        return Err(Error::internal("a part of the messages was not kept"));
+    };
+    for (row, offset) in chunk.offsets.values().iter().enumerate() {
+        let ms = times.value(row);
+        let record = TailRecord {
+            partition,
+            offset: *offset,
+            timestamp: (ms >= 0).then(|| EventTime::from_millis(ms)),
+            key: bytes_at(keys, row),
+            value: bytes_at(&chunk.values, row),
+        };
+        if show(&record).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}

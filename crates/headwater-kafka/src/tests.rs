@@ -1,0 +1,9 @@
+//! Sources and sinks against librdkafka's mock broker, in this process.
+//!
+//! `read` shows that a slice gives the same rows whenever and however it is read, `faults` that
+//! trouble at the broker is either survived or told, `write` that rows arrive once with their keys.
+
+mod faults;
+mod fixture;
+mod read;
+mod write;

@@ -1,0 +1,4 @@
+//! What a plan may not hold, and how that is said.
+
+pub(crate) mod expressions;
+pub(crate) mod refuse;

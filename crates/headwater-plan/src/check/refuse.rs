@@ -1,0 +1,156 @@
+//! The refusals of planning, one function each: what is wrong, where, and what would make it right.
+
+use datafusion::common::Spans;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableScan};
+
+use headwater_core::Error;
+use headwater_core::error::Span;
+use headwater_core::mode::OutputMode;
+
+use crate::event_time_field::WindowField;
+
+/// The place of an expression in the SQL text, if the planner kept it.
+pub(crate) fn span_of(expr: &Expr) -> Option<Span> {
+    let first = |spans: &Spans| spans.first();
+    let span = expr.spans().and_then(first).or_else(|| {
+        let columns = expr.column_refs();
+        columns.iter().find_map(|c| c.spans.first())
+    })?;
+    Some(Span {
+        line: span.start.line,
+        column: span.start.column,
+        end_line: span.end.line,
+        end_column: span.end.column,
+    })
+}
+
+pub(crate) fn static_table(scan: &TableScan) -> Error {
+    Error::unsupported(format!(
+        "table \"{}\" is not a source, and mixing tables into a streaming query is not there yet",
+        scan.table_name
+    ))
+    .with_hint("Run it as a bounded read: SELECT without STREAM.")
+}
+
+pub(crate) fn no_source() -> Error {
+    Error::plan("a streaming query must read at least one source")
+        .with_hint("Declare one with CREATE SOURCE, or run the query as SELECT without STREAM.")
+}
+
+pub(crate) fn shape(plan: &LogicalPlan) -> Error {
+    let what = match plan {
+        LogicalPlan::Join(_) => "a join in a streaming query".to_string(),
+        LogicalPlan::Window(_) => "an OVER window in a streaming query".to_string(),
+        LogicalPlan::Distinct(_) => "DISTINCT ON in a streaming query".to_string(),
+        LogicalPlan::RecursiveQuery(_) => "a recursive query over a source".to_string(),
+        LogicalPlan::Unnest(_) => "unnest in a streaming query".to_string(),
+        LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => {
+            "a part without a source in a streaming query".to_string()
+        }
+        other => format!("{} in a streaming query", kind(other)),
+    };
+    Error::unsupported(format!("{what} is not there yet"))
+        .with_hint("Run it as a bounded read: SELECT without STREAM reads what is there now.")
+}
+
+fn kind(plan: &LogicalPlan) -> String {
+    let text = plan.display().to_string();
+    text.split([':', ' '])
+        .next()
+        .unwrap_or_default()
+        .to_string()
+}
+
+pub(crate) fn filter_over_updates(predicate: &Expr) -> Error {
+    Error::unsupported("HAVING in update mode is not there yet")
+        .with_detail("A group that no longer passes would have to be taken back.")
+        .with_hint("Ask for the whole result with `EMIT COMPLETE`, or for final windows with `EMIT ON WINDOW CLOSE`.")
+        .with_span(span_of(predicate))
+}
+
+pub(crate) fn over_updates(what: &str) -> Error {
+    Error::unsupported(format!(
+        "{what} over a result that changes is not there yet"
+    ))
+    .with_detail("Rows of an aggregation replace each other in this output mode.")
+    .with_hint("Aggregate last, or ask for final windows with `EMIT ON WINDOW CLOSE`.")
+}
+
+pub(crate) fn needs_complete(what: &str, mode: OutputMode, has_state: bool) -> Error {
+    if !has_state {
+        return Error::plan(format!("{what} over a stream that never ends has no result"))
+            .with_detail("There is always a row that has not come yet.")
+            .with_hint("Aggregate first and ask for `EMIT COMPLETE`, or run a bounded read: SELECT without STREAM.");
+    }
+    Error::plan(format!("{what} is not possible in {mode} mode"))
+        .with_detail("It needs the whole result, and this mode emits parts of it.")
+        .with_hint("Ask for the whole result every epoch with `EMIT COMPLETE`.")
+}
+
+pub(crate) fn distinct_append() -> Error {
+    Error::unsupported("DISTINCT in append mode is not there yet")
+        .with_hint("Ask for `EMIT ON UPDATE` or `EMIT COMPLETE`.")
+}
+
+pub(crate) fn aggregate_over_aggregate() -> Error {
+    Error::unsupported("an aggregation over an aggregation is not there yet in a streaming query")
+        .with_hint(
+            "Write the first result to a sink and read it as a source, or run a bounded read.",
+        )
+}
+
+pub(crate) fn grouping_sets() -> Error {
+    Error::unsupported("GROUPING SETS, ROLLUP and CUBE are not there yet in a streaming query")
+        .with_hint("Write one query per grouping, or run a bounded read.")
+}
+
+pub(crate) fn two_windows() -> Error {
+    Error::plan("an aggregation can group by one window, and this one groups by several")
+}
+
+pub(crate) fn no_window_start() -> Error {
+    Error::plan("an aggregation by window_end or window_time needs window_start in its input")
+        .with_hint("Keep window_start in the subquery's columns.")
+}
+
+pub(crate) fn running_append(aggregate: &Aggregate) -> Error {
+    let span = aggregate
+        .group_expr
+        .iter()
+        .chain(&aggregate.aggr_expr)
+        .find_map(span_of);
+    Error::plan("an aggregation without a window cannot append")
+        .with_detail("a result could always change with the next row")
+        .with_hint("Ask for changes with `EMIT ON UPDATE`, for the whole result with `EMIT COMPLETE`, or group by a window.")
+        .with_span(span)
+}
+
+pub(crate) fn window_without_watermark(field: &WindowField, expr: &Expr) -> Error {
+    let error = if field.source.is_empty() {
+        Error::plan("a window in append mode needs an event time with a watermark")
+    } else {
+        Error::plan(format!(
+            "the query groups by a window but source \"{}\" has no watermark",
+            field.source
+        ))
+    };
+    error
+        .with_detail("rows of a window could arrive for ever, so append mode can never emit")
+        .with_hint("Add `WATERMARK FOR ts AS ts - INTERVAL '10 seconds'` to the source, or ask for updates with `EMIT ON UPDATE`.")
+        .with_span(span_of(expr))
+}
+
+pub(crate) fn sink_mode(sink: &str, mode: OutputMode, accepted: &[OutputMode]) -> Error {
+    let names: Vec<_> = accepted.iter().map(|m| m.as_str()).collect();
+    let error = Error::plan(format!("sink \"{sink}\" cannot take {mode} mode"))
+        .with_detail(format!("It takes {}.", names.join(" and ")));
+    match mode {
+        OutputMode::Update => error.with_hint(
+            "Give the sink a PRIMARY KEY, or group by a window of a source with a WATERMARK, which can append.",
+        ),
+        OutputMode::Complete => error.with_hint(
+            "Write to the console or to memory, or ask for changes with `EMIT ON UPDATE`.",
+        ),
+        OutputMode::Append => error.with_hint("Ask for another mode with EMIT."),
+    }
+}

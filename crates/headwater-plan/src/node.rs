@@ -1,0 +1,7 @@
+//! Our own logical nodes: what DataFusion's optimizer must not take apart.
+
+pub mod aggregate_node;
+pub mod window_node;
+
+pub use aggregate_node::StreamAggregateNode;
+pub use window_node::WindowNode;

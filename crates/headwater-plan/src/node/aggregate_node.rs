@@ -1,0 +1,188 @@
+//! `StreamAggregateNode`: GROUP BY over an endless input.
+//!
+//! Output columns are those of the DataFusion `Aggregate` it stands for, so that everything above
+//! it stays as it is: group columns (window columns among them), then aggregates.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::common::{DFSchemaRef, Result, internal_err};
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+
+use headwater_core::id::SourceIndex;
+use headwater_exec::window::WindowSpec;
+
+use crate::event_time_field::WindowRole;
+
+/// A group expression as the node keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupColumn {
+    /// A column of the window.
+    Window(WindowRole),
+    /// A key, by position among [`StreamAggregateNode::keys`].
+    Key(usize),
+}
+
+/// Windows of an aggregation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
+pub struct WindowGroup {
+    /// The windows.
+    pub window: WindowSpec,
+    /// The column that holds the start of a row's pane.
+    pub pane: Expr,
+}
+
+/// An incremental aggregation. See the module's page.
+#[derive(Debug, Clone)]
+pub struct StreamAggregateNode {
+    /// Rows.
+    pub input: Arc<LogicalPlan>,
+    /// Identity in the checkpoint.
+    pub operator: String,
+    /// Windows, if it has any.
+    pub window: Option<WindowGroup>,
+    /// Keys.
+    pub keys: Vec<Expr>,
+    /// Aggregates.
+    pub aggregates: Vec<Expr>,
+    /// Group columns of the output.
+    pub groups: Vec<GroupColumn>,
+    /// Sources whose watermarks count.
+    pub sources: Vec<SourceIndex>,
+    /// Columns of the output.
+    pub schema: DFSchemaRef,
+}
+
+type Identity<'a> = (
+    &'a LogicalPlan,
+    &'a str,
+    &'a Option<WindowGroup>,
+    &'a [Expr],
+    &'a [Expr],
+    &'a [GroupColumn],
+    &'a [SourceIndex],
+);
+
+impl StreamAggregateNode {
+    fn identity(&self) -> Identity<'_> {
+        (
+            &self.input,
+            &self.operator,
+            &self.window,
+            &self.keys,
+            &self.aggregates,
+            &self.groups,
+            &self.sources,
+        )
+    }
+}
+
+impl PartialEq for StreamAggregateNode {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for StreamAggregateNode {}
+
+impl Hash for StreamAggregateNode {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
+impl PartialOrd for StreamAggregateNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.identity().partial_cmp(&other.identity())
+    }
+}
+
+impl UserDefinedLogicalNodeCore for StreamAggregateNode {
+    fn name(&self) -> &'static str {
+        "StreamAggregate"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        let pane = self.window.iter().map(|w| &w.pane);
+        pane.chain(&self.keys)
+            .chain(&self.aggregates)
+            .cloned()
+            .collect()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |exprs: &[Expr]| {
+            exprs
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        write!(f, "StreamAggregate: operator={}", self.operator)?;
+        if let Some(window) = &self.window {
+            write!(f, ", window={} by {}", window.window, window.pane)?;
+        }
+        write!(
+            f,
+            ", keys=[{}], aggregates=[{}]",
+            list(&self.keys),
+            list(&self.aggregates)
+        )
+    }
+
+    fn with_exprs_and_inputs(
+        &self,
+        exprs: Vec<Expr>,
+        mut inputs: Vec<LogicalPlan>,
+    ) -> Result<Self> {
+        let Some(input) = inputs.pop() else {
+            return internal_err!("an aggregation needs an input");
+        };
+        let mut exprs = exprs.into_iter();
+        let window = match &self.window {
+            None => None,
+            Some(group) => match exprs.next() {
+                Some(pane) => Some(WindowGroup {
+                    pane,
+                    ..group.clone()
+                }),
+                None => return internal_err!("the pane of an aggregation is missing"),
+            },
+        };
+        let keys: Vec<Expr> = exprs.by_ref().take(self.keys.len()).collect();
+        let aggregates: Vec<Expr> = exprs.collect();
+        if keys.len() != self.keys.len() || aggregates.len() != self.aggregates.len() {
+            return internal_err!("an aggregation was given other expressions");
+        }
+        Ok(StreamAggregateNode {
+            input: Arc::new(input),
+            window,
+            keys,
+            aggregates,
+            ..self.clone()
+        })
+    }
+
+    fn necessary_children_exprs(&self, _output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let input = self.input.schema();
+        let mut needed: Vec<usize> = self
+            .expressions()
+            .iter()
+            .flat_map(|e| e.column_refs().into_iter().cloned().collect::<Vec<_>>())
+            .filter_map(|c| input.maybe_index_of_column(&c))
+            .collect();
+        needed.sort_unstable();
+        needed.dedup();
+        Some(vec![needed])
+    }
+}

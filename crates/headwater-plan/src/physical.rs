@@ -1,0 +1,261 @@
+//! Logical nodes of our own to physical operators.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::catalog::Session;
+use datafusion::common::{DFSchema, Result, internal_datafusion_err};
+use datafusion::execution::context::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
+
+use headwater_core::id::OperatorId;
+use headwater_exec::aggregate::{Output, Phase, StreamAggregate, StreamAggregateExec};
+use headwater_exec::aggregate_spec::AggregateSpec;
+use headwater_exec::late_rows::LateRowsExec;
+use headwater_exec::window::WindowSpec;
+use headwater_exec::window_assign::WindowAssignExec;
+
+use crate::event_time_field::WindowRole;
+use crate::node::aggregate_node::GroupColumn;
+use crate::node::{StreamAggregateNode, WindowNode};
+
+/// Plans our nodes.
+#[derive(Debug)]
+pub(crate) struct StreamExtensionPlanner;
+
+#[async_trait]
+impl ExtensionPlanner for StreamExtensionPlanner {
+    async fn plan_extension(
+        &self,
+        planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        session: &dyn Session,
+        context: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let input = || {
+            let input = physical_inputs.first().map(Arc::clone);
+            input.ok_or_else(|| internal_datafusion_err!("{} has no input", node.name()))
+        };
+        let lower = Lower {
+            planner,
+            session,
+            context,
+        };
+        if let Some(node) = node.as_any().downcast_ref::<WindowNode>() {
+            return lower.window(node, input()?).map(Some);
+        }
+        if let Some(node) = node.as_any().downcast_ref::<StreamAggregateNode>() {
+            return lower.aggregate(node, input()?).map(Some);
+        }
+        Ok(None)
+    }
+}
+
+struct Lower<'a> {
+    planner: &'a dyn PhysicalPlanner,
+    session: &'a dyn Session,
+    context: &'a PhysicalPlanningContext,
+}
+
+/// A pane, keys and aggregates over an input, named.
+struct Pieces {
+    pane: Option<(WindowSpec, Arc<dyn PhysicalExpr>)>,
+    keys: Vec<(Arc<dyn PhysicalExpr>, String)>,
+    aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+}
+
+impl Lower<'_> {
+    fn expr(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+        self.planner
+            .create_physical_expr(expr, schema, self.session, self.context)
+    }
+
+    fn window(
+        &self,
+        node: &WindowNode,
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let time = self.expr(&node.time, node.input.schema())?;
+        let schema = datafusion::logical_expr::UserDefinedLogicalNodeCore::schema(node);
+        let schema = Arc::clone(schema.inner());
+        Ok(Arc::new(WindowAssignExec::new(
+            input,
+            time,
+            node.window,
+            node.assign,
+            schema,
+        )))
+    }
+
+    fn aggregate(
+        &self,
+        node: &StreamAggregateNode,
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let pieces = self.pieces(node, &input)?;
+        let (input, pieces) = guard_late_rows(node, input, pieces)?;
+        let single = self.is_single_phase(&pieces);
+        let key_fields = |input: &Schema| {
+            pieces
+                .keys
+                .iter()
+                .map(|(expr, name)| {
+                    let data_type = expr.data_type(input)?;
+                    Ok(Arc::new(Field::new(name, data_type, expr.nullable(input)?)))
+                })
+                .collect::<Result<Vec<_>>>()
+        };
+        let fields = key_fields(&input.schema())?;
+        let (input, phase, pane, keys, aggregates) = if single {
+            let keys = pieces
+                .keys
+                .iter()
+                .map(|(expr, _)| Arc::clone(expr))
+                .collect();
+            let phase = Phase::Single {
+                filters: pieces.filters,
+            };
+            (input, phase, pieces.pane, keys, pieces.aggregates)
+        } else {
+            two_phase(input, pieces)?
+        };
+        let spec = AggregateSpec::try_new(fields, aggregates)?;
+        let aggregate = StreamAggregate {
+            operator: OperatorId::new(node.operator.as_str()),
+            window: pane,
+            keys,
+            spec: Arc::new(spec),
+            phase,
+            outputs: node.groups.iter().map(output).collect(),
+            schema: Arc::clone(node.schema.inner()),
+            sources: node.sources.clone(),
+        };
+        Ok(Arc::new(StreamAggregateExec::new(input, aggregate)))
+    }
+
+    fn pieces(&self, node: &StreamAggregateNode, input: &Arc<dyn ExecutionPlan>) -> Result<Pieces> {
+        let schema = node.input.schema();
+        let pane = match &node.window {
+            Some(group) => Some((group.window, self.expr(&group.pane, schema)?)),
+            None => None,
+        };
+        let keys = node
+            .keys
+            .iter()
+            .enumerate()
+            .map(|(i, key)| Ok((self.expr(key, schema)?, format!("key_{i}"))))
+            .collect::<Result<Vec<_>>>()?;
+        let physical_schema = input.schema();
+        let props: &ExecutionProps = self.session.execution_props();
+        let (mut aggregates, mut filters) = (Vec::new(), Vec::new());
+        for aggregate in &node.aggregates {
+            let lowered = LoweredAggregateBuilder::new(
+                aggregate,
+                schema,
+                &physical_schema,
+                props,
+                self.context,
+            )
+            .build()?;
+            aggregates.push(lowered.aggregate);
+            filters.push(lowered.filter);
+        }
+        Ok(Pieces {
+            pane,
+            keys,
+            aggregates,
+            filters,
+        })
+    }
+
+    /// One pass is enough with one reader, unless an aggregate wants its input sorted, which the
+    /// partial aggregation asks of the planner. A global aggregate has one group and one shard: a
+    /// partial aggregation would touch it in every epoch, with or without rows.
+    fn is_single_phase(&self, pieces: &Pieces) -> bool {
+        let wants_order = pieces.aggregates.iter().any(|a| {
+            a.order_sensitivity() == AggregateOrderSensitivity::HardRequirement
+                && !a.order_bys().is_empty()
+        });
+        let is_global = pieces.keys.is_empty() && pieces.pane.is_none();
+        let one_reader = self.session.config().target_partitions() == 1;
+        !wants_order && (is_global || one_reader)
+    }
+}
+
+fn output(group: &GroupColumn) -> Output {
+    match group {
+        GroupColumn::Window(WindowRole::Start) => Output::WindowStart,
+        GroupColumn::Window(WindowRole::End) => Output::WindowEnd,
+        GroupColumn::Window(WindowRole::Time) => Output::WindowTime,
+        GroupColumn::Key(index) => Output::Key(*index),
+    }
+}
+
+/// Puts the late-rows filter below a windowed aggregation, on the column that holds the pane.
+fn guard_late_rows(
+    node: &StreamAggregateNode,
+    input: Arc<dyn ExecutionPlan>,
+    pieces: Pieces,
+) -> Result<(Arc<dyn ExecutionPlan>, Pieces)> {
+    let Some((window, pane)) = &pieces.pane else {
+        return Ok((input, pieces));
+    };
+    let column = pane.downcast_ref::<Column>().map(Column::index);
+    let column = column.ok_or_else(|| internal_datafusion_err!("pane {pane} is not a column"))?;
+    let operator = OperatorId::new(node.operator.as_str());
+    let guarded = LateRowsExec::new(input, column, *window, operator, node.sources.clone());
+    Ok((Arc::new(guarded), pieces))
+}
+
+type TwoPhase = (
+    Arc<dyn ExecutionPlan>,
+    Phase,
+    Option<(WindowSpec, Arc<dyn PhysicalExpr>)>,
+    Vec<Arc<dyn PhysicalExpr>>,
+    Vec<Arc<AggregateFunctionExpr>>,
+);
+
+/// A DataFusion partial aggregation by (pane, keys) per reader; its state rows go to the shards.
+fn two_phase(input: Arc<dyn ExecutionPlan>, pieces: Pieces) -> Result<TwoPhase> {
+    let schema = input.schema();
+    let mut groups = Vec::with_capacity(pieces.keys.len() + 1);
+    if let Some((_, pane)) = &pieces.pane {
+        groups.push((Arc::clone(pane), "pane".to_string()));
+    }
+    groups.extend(pieces.keys.iter().cloned());
+    let partial = AggregateExec::try_new(
+        AggregateMode::Partial,
+        PhysicalGroupBy::new_single(groups),
+        pieces.aggregates,
+        pieces.filters,
+        input,
+        schema,
+    )?;
+    let aggregates = partial.aggr_expr().to_vec();
+    let first_key = usize::from(pieces.pane.is_some());
+    let keys = pieces
+        .keys
+        .iter()
+        .enumerate()
+        .map(|(i, (_, name))| Arc::new(Column::new(name, first_key + i)) as Arc<dyn PhysicalExpr>)
+        .collect();
+    let pane = pieces.pane.map(|(window, _)| {
+        (
+            window,
+            Arc::new(Column::new("pane", 0)) as Arc<dyn PhysicalExpr>,
+        )
+    });
+    Ok((Arc::new(partial), Phase::Final, pane, keys, aggregates))
+}

@@ -1,0 +1,11 @@
+//! The rewrites of planning, in the order they run.
+//!
+//! 1. `window_calls`: first, because a call of `window()` in GROUP BY cannot be typed or run.
+//! 2. `number_sources`: gives every scan its position; before anything copies scans.
+//! 3. `incremental`: after DataFusion's analyzer, so that expressions are typed, and before its
+//!    optimizer, so that no batch rule sees a stateful part.
+
+pub(crate) mod incremental;
+pub(crate) mod number_sources;
+pub(crate) mod panes;
+pub(crate) mod window_calls;

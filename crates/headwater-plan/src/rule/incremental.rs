@@ -1,0 +1,385 @@
+//! Stateful parts of a plan to nodes that keep state between epochs.
+//!
+//! ```text
+//! Aggregate: [window_start, symbol], [sum(x)]  →  StreamAggregate: operator=0-window-aggregate, …
+//! Distinct                                     →  StreamAggregate without aggregates
+//! Sort, Limit over an aggregation              →  as they are, over the whole result (complete)
+//! everything row by row                        →  as it is
+//! ```
+//!
+//! What cannot be right, or is not there yet, is refused here, before anything runs.
+
+use std::sync::Arc;
+
+use datafusion::common::{Column, Result};
+use datafusion::logical_expr::{
+    Aggregate, Distinct, Expr, ExprSchemable, Extension, LogicalPlan, Union,
+};
+
+use headwater_core::Error;
+use headwater_core::id::SourceIndex;
+use headwater_core::mode::OutputMode;
+
+use crate::check::refuse;
+use crate::event_time_field::{WindowField, WindowRole, window_of};
+use crate::node::aggregate_node::{GroupColumn, WindowGroup};
+use crate::node::{StreamAggregateNode, WindowNode};
+use crate::rule::number_sources::stream_table;
+use crate::rule::panes::{to_panes, uses_window};
+
+/// How the output of a plan node changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Rows are added and stay.
+    AppendOnly,
+    /// Rows with the same key replace each other; the key's columns, if all are still there.
+    Updating { key: Option<Vec<Column>> },
+}
+
+/// A plan with state, and what is known about its output.
+#[derive(Debug)]
+pub(crate) struct Incremental {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) change: Change,
+    pub(crate) sources: Vec<SourceIndex>,
+    pub(crate) has_state: bool,
+}
+
+/// Converts plans of one query.
+#[derive(Debug)]
+pub(crate) struct Converter {
+    pub(crate) mode: OutputMode,
+    pub(crate) operators: usize,
+}
+
+impl Converter {
+    /// Converts a plan that reads at least one declared source.
+    pub(crate) fn convert(&mut self, plan: &LogicalPlan) -> Result<Incremental> {
+        match plan {
+            LogicalPlan::TableScan(scan) => {
+                let source = stream_table(scan).and_then(|t| t.index);
+                let source = source.ok_or_else(|| refuse::static_table(scan))?;
+                Ok(Incremental {
+                    plan: plan.clone(),
+                    change: Change::AppendOnly,
+                    sources: vec![source],
+                    has_state: false,
+                })
+            }
+            LogicalPlan::Projection(projection) => {
+                let input = self.convert(&projection.input)?;
+                let change = projected(&input.change, plan);
+                rebuilt(plan, projection.expr.clone(), input, change)
+            }
+            LogicalPlan::SubqueryAlias(alias) => {
+                let input = self.convert(&alias.input)?;
+                let change = aliased(&input.change, plan);
+                rebuilt(plan, vec![], input, change)
+            }
+            LogicalPlan::Filter(filter) => {
+                let input = self.convert(&filter.input)?;
+                if self.mode == OutputMode::Update && input.change != Change::AppendOnly {
+                    return Err(refuse::filter_over_updates(&filter.predicate).into());
+                }
+                let change = input.change.clone();
+                rebuilt(plan, vec![filter.predicate.clone()], input, change)
+            }
+            LogicalPlan::Extension(extension) if extension.node.as_any().is::<WindowNode>() => {
+                let inputs = extension.node.inputs();
+                let Some(input) = inputs.first() else {
+                    return Err(refuse::shape(plan).into());
+                };
+                let input = self.convert(input)?;
+                if input.change != Change::AppendOnly {
+                    return Err(refuse::over_updates("a window function").into());
+                }
+                rebuilt(
+                    plan,
+                    extension.node.expressions(),
+                    input,
+                    Change::AppendOnly,
+                )
+            }
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
+            LogicalPlan::Sort(sort) => self.over_whole_result(plan, &sort.input, "ORDER BY"),
+            LogicalPlan::Limit(limit) => self.over_whole_result(plan, &limit.input, "LIMIT"),
+            other => Err(refuse::shape(other).into()),
+        }
+    }
+
+    fn union(&mut self, union: &Union) -> Result<Incremental> {
+        let mut inputs = Vec::with_capacity(union.inputs.len());
+        let (mut sources, mut has_state) = (Vec::new(), false);
+        for input in &union.inputs {
+            let input = self.convert(input)?;
+            if input.change != Change::AppendOnly {
+                return Err(refuse::over_updates("UNION ALL").into());
+            }
+            sources.extend(input.sources);
+            has_state |= input.has_state;
+            inputs.push(Arc::new(input.plan));
+        }
+        let plan = LogicalPlan::Union(Union {
+            inputs,
+            schema: Arc::clone(&union.schema),
+        });
+        Ok(Incremental {
+            plan,
+            change: Change::AppendOnly,
+            sources,
+            has_state,
+        })
+    }
+
+    /// Sort and limit see the whole result when the mode is complete, and nothing else.
+    fn over_whole_result(
+        &mut self,
+        plan: &LogicalPlan,
+        input: &LogicalPlan,
+        what: &str,
+    ) -> Result<Incremental> {
+        let input = self.convert(input)?;
+        if self.mode != OutputMode::Complete || !input.has_state {
+            return Err(refuse::needs_complete(what, self.mode, input.has_state).into());
+        }
+        let change = input.change.clone();
+        rebuilt(plan, plan.expressions(), input, change)
+    }
+
+    /// DISTINCT is an aggregation by all columns without aggregates.
+    fn distinct(&mut self, input: &Arc<LogicalPlan>) -> Result<Incremental> {
+        if self.mode == OutputMode::Append {
+            return Err(refuse::distinct_append().into());
+        }
+        let columns = input
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
+        self.aggregate(&Aggregate::try_new(Arc::clone(input), columns, vec![])?)
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Incremental> {
+        let input = self.convert(&aggregate.input)?;
+        if input.has_state {
+            return Err(refuse::aggregate_over_aggregate().into());
+        }
+        if aggregate
+            .group_expr
+            .iter()
+            .any(|e| matches!(e, Expr::GroupingSet(_)))
+        {
+            return Err(refuse::grouping_sets().into());
+        }
+        let schema = aggregate.input.schema();
+        let (keys, groups, window) = split_groups(aggregate)?;
+        self.check_mode(window.as_ref(), aggregate)?;
+        let (plan, window) = match &window {
+            None => (input.plan, None),
+            Some((field, _)) => {
+                let uses = |e: &Expr| uses_window(e, schema);
+                let only_grouped = !keys.iter().chain(&aggregate.aggr_expr).any(uses);
+                let (plan, group) = window_group(input.plan, field, only_grouped)?;
+                (plan, Some(group))
+            }
+        };
+        let kind = if window.is_some() {
+            "window-aggregate"
+        } else {
+            "running-aggregate"
+        };
+        let operator = format!("{}-{kind}", self.operators);
+        self.operators += 1;
+        let group_columns = aggregate
+            .schema
+            .columns()
+            .into_iter()
+            .take(groups.len())
+            .collect();
+        let change = match self.mode {
+            OutputMode::Append => Change::AppendOnly,
+            OutputMode::Update | OutputMode::Complete => Change::Updating {
+                key: Some(group_columns),
+            },
+        };
+        let node = StreamAggregateNode {
+            input: Arc::new(plan),
+            operator,
+            window,
+            keys,
+            aggregates: aggregate.aggr_expr.clone(),
+            groups,
+            sources: input.sources.clone(),
+            schema: Arc::clone(&aggregate.schema),
+        };
+        let plan = LogicalPlan::Extension(Extension {
+            node: Arc::new(node),
+        });
+        Ok(Incremental {
+            plan,
+            change,
+            sources: input.sources,
+            has_state: true,
+        })
+    }
+
+    fn check_mode(
+        &self,
+        window: Option<&(WindowField, Expr)>,
+        aggregate: &Aggregate,
+    ) -> Result<(), Error> {
+        if self.mode != OutputMode::Append {
+            return Ok(());
+        }
+        match window {
+            None => Err(refuse::running_append(aggregate)),
+            Some((field, expr)) if !field.has_watermark => {
+                Err(refuse::window_without_watermark(field, expr))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// Group expressions as the node keeps them.
+type Groups = (Vec<Expr>, Vec<GroupColumn>, Option<(WindowField, Expr)>);
+
+/// Parts the group expressions into keys and columns of the window.
+fn split_groups(aggregate: &Aggregate) -> Result<Groups> {
+    let schema = aggregate.input.schema();
+    let (mut keys, mut groups, mut window) = (Vec::new(), Vec::new(), None);
+    for expr in &aggregate.group_expr {
+        let (_, field) = expr.to_field(schema.as_ref())?;
+        match window_of(&field).filter(|_| matches!(expr, Expr::Column(_))) {
+            Some(found) => {
+                groups.push(GroupColumn::Window(found.role));
+                window = Some(same_window(window, found, expr)?);
+            }
+            None => {
+                groups.push(GroupColumn::Key(keys.len()));
+                keys.push(expr.clone());
+            }
+        }
+    }
+    Ok((keys, groups, window))
+}
+
+fn same_window(
+    known: Option<(WindowField, Expr)>,
+    found: WindowField,
+    expr: &Expr,
+) -> Result<(WindowField, Expr), Error> {
+    match known {
+        Some((known, first)) if known.window == found.window => Ok((known, first)),
+        Some(_) => Err(refuse::two_windows()),
+        None => Ok((found, expr.clone())),
+    }
+}
+
+/// The column that holds the pane of a row, with the input turned to panes if that is possible.
+fn window_group(
+    plan: LogicalPlan,
+    field: &WindowField,
+    only_grouped: bool,
+) -> Result<(LogicalPlan, WindowGroup)> {
+    let start = plan.schema().iter().find_map(|(qualifier, f)| {
+        let mark = window_of(f)?;
+        let is_start = mark.role == WindowRole::Start && mark.window == field.window;
+        is_start.then(|| Expr::Column(Column::new(qualifier.cloned(), f.name())))
+    });
+    let pane = start.ok_or_else(refuse::no_window_start)?;
+    if field.window.is_tumbling() {
+        return Ok((
+            plan,
+            WindowGroup {
+                window: field.window,
+                pane,
+            },
+        ));
+    }
+    if only_grouped && let Some(paned) = to_panes(&plan)? {
+        return Ok((
+            paned,
+            WindowGroup {
+                window: field.window,
+                pane,
+            },
+        ));
+    }
+    Ok((
+        plan,
+        WindowGroup {
+            window: field.window.unpaned(),
+            pane,
+        },
+    ))
+}
+
+fn rebuilt(
+    plan: &LogicalPlan,
+    exprs: Vec<Expr>,
+    input: Incremental,
+    change: Change,
+) -> Result<Incremental> {
+    let Incremental {
+        plan: child,
+        sources,
+        has_state,
+        ..
+    } = input;
+    let plan = plan.with_new_exprs(exprs, vec![child])?;
+    Ok(Incremental {
+        plan,
+        change,
+        sources,
+        has_state,
+    })
+}
+
+/// The key columns under the names a projection gives them; none if one is left out.
+fn projected(change: &Change, plan: &LogicalPlan) -> Change {
+    let LogicalPlan::Projection(projection) = plan else {
+        return change.clone();
+    };
+    renamed(change, |key| {
+        let position = projection
+            .expr
+            .iter()
+            .position(|expr| plain_column(expr) == Some(key))?;
+        let (qualifier, field) = projection.schema.qualified_field(position);
+        Some(Column::new(qualifier.cloned(), field.name()))
+    })
+}
+
+fn aliased(change: &Change, plan: &LogicalPlan) -> Change {
+    let LogicalPlan::SubqueryAlias(alias) = plan else {
+        return change.clone();
+    };
+    renamed(change, |key| {
+        let position = alias.input.schema().maybe_index_of_column(key)?;
+        let (qualifier, field) = alias.schema.qualified_field(position);
+        Some(Column::new(qualifier.cloned(), field.name()))
+    })
+}
+
+fn renamed(change: &Change, rename: impl Fn(&Column) -> Option<Column>) -> Change {
+    match change {
+        Change::AppendOnly => Change::AppendOnly,
+        Change::Updating { key } => Change::Updating {
+            key: key
+                .as_ref()
+                .and_then(|key| key.iter().map(rename).collect()),
+        },
+    }
+}
+
+fn plain_column(expr: &Expr) -> Option<&Column> {
+    match expr {
+        Expr::Column(column) => Some(column),
+        Expr::Alias(alias) => plain_column(&alias.expr),
+        _ => None,
+    }
+}

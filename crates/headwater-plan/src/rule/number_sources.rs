@@ -1,0 +1,49 @@
+//! Gives every scan of a declared source its position among the sources of the query.
+//!
+//! A source that is scanned twice is two sources: each scan has its own offsets.
+//!
+//! ```text
+//! TableScan: orders            →  TableScan: orders (source 0)
+//! ```
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::Transformed;
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::logical_expr::{LogicalPlan, TableScan};
+
+use headwater_core::id::SourceIndex;
+
+use crate::stream_table::{StreamDefinition, StreamTable};
+
+/// The numbered plan and the sources in their order.
+pub(crate) fn number_sources(
+    plan: LogicalPlan,
+) -> Result<(LogicalPlan, Vec<Arc<StreamDefinition>>)> {
+    let mut sources = Vec::new();
+    let numbered = plan.transform_down_with_subqueries(|node| {
+        let LogicalPlan::TableScan(scan) = &node else {
+            return Ok(Transformed::no(node));
+        };
+        let Some(table) = stream_table(scan) else {
+            return Ok(Transformed::no(node));
+        };
+        let index = Some(SourceIndex(sources.len()));
+        let definition = Arc::clone(&table.definition);
+        sources.push(Arc::clone(&definition));
+        let source = provider_as_source(Arc::new(StreamTable { definition, index }));
+        Ok(Transformed::yes(LogicalPlan::TableScan(TableScan {
+            source,
+            ..scan.clone()
+        })))
+    })?;
+    Ok((numbered.data, sources))
+}
+
+/// The stream table that a scan reads, if it is one.
+pub(crate) fn stream_table(scan: &TableScan) -> Option<StreamTable> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    let any: &dyn std::any::Any = provider.as_ref();
+    any.downcast_ref::<StreamTable>().cloned()
+}

@@ -1,0 +1,61 @@
+//! The DataFusion session that headwater plans in.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::Result;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::physical::StreamExtensionPlanner;
+use crate::window_udf::window_udf;
+
+/// A session whose optimizer leaves alone what may not differ between two epochs.
+///
+/// Switched off, and why: dynamic filters and top-k aggregation keep facts of one execution in
+/// the plan; statistics would let a plan depend on the first epoch; round-robin repartitioning
+/// adds thread hops to small epochs, and the scan already has one partition per reader.
+pub fn session(target_partitions: usize) -> SessionContext {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(target_partitions.max(1))
+        .with_information_schema(true)
+        .with_round_robin_repartition(false)
+        .with_collect_statistics(false);
+    let options = config.options_mut();
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_aggregation = false;
+    options.optimizer.enable_distinct_aggregation_soft_limit = false;
+    options.sql_parser.map_string_types_to_utf8view = true;
+    options.sql_parser.collect_spans = true;
+    options.execution.time_zone = None;
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_query_planner(Arc::new(StreamQueryPlanner))
+        .build();
+    let context = SessionContext::new_with_state(state);
+    context.register_udf(window_udf().as_ref().clone());
+    context
+}
+
+#[derive(Debug)]
+struct StreamQueryPlanner;
+
+#[async_trait]
+impl QueryPlanner for StreamQueryPlanner {
+    async fn create_physical_plan(
+        &self,
+        logical_plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let extensions: Vec<Arc<dyn datafusion::physical_planner::ExtensionPlanner + Send + Sync>> =
+            vec![Arc::new(StreamExtensionPlanner)];
+        let planner = DefaultPhysicalPlanner::with_extension_planners(extensions);
+        planner.create_physical_plan(logical_plan, session).await
+    }
+}

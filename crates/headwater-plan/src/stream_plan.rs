@@ -1,0 +1,300 @@
+//! The result of planning, and the two ways there: a bounded read and a streaming query.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, displayable};
+
+use headwater_core::id::OperatorId;
+use headwater_core::mode::OutputMode;
+use headwater_core::{Error, Result};
+use headwater_exec::aggregate::StreamAggregateExec;
+
+use crate::check::expressions::check_expressions;
+use crate::check::refuse;
+use crate::event_time_field::{WindowRole, window_of};
+use crate::rule::incremental::{Change, Converter};
+use crate::rule::number_sources::number_sources;
+use crate::rule::window_calls::{refuse_other_window_calls, rewrite_window_calls};
+use crate::stream_table::StreamDefinition;
+
+/// What was asked about output, and what the sink can do.
+#[derive(Debug, Clone)]
+pub struct ModeRequest {
+    /// What the statement asked for.
+    pub emit: Emit,
+    /// The user's name of the sink.
+    pub sink: String,
+    /// Modes the sink accepts.
+    pub accepted: Vec<OutputMode>,
+    /// Whether the sink knows the key of a row.
+    pub has_key: bool,
+}
+
+/// The EMIT clause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Emit {
+    /// None: headwater chooses.
+    #[default]
+    Default,
+    /// A mode by name.
+    Mode(OutputMode),
+    /// Each epoch by itself: nothing is carried over.
+    PerEpoch,
+}
+
+/// A bounded read, ready to run once.
+#[derive(Debug, Clone)]
+pub struct BatchPlan {
+    /// The operators.
+    pub physical: Arc<dyn ExecutionPlan>,
+    /// The sources, in the order of their numbers.
+    pub sources: Vec<Arc<StreamDefinition>>,
+    /// Columns of the result.
+    pub schema: SchemaRef,
+    /// The plans of each step, for EXPLAIN.
+    pub explain: Vec<(String, String)>,
+}
+
+/// A streaming query, ready to run epoch by epoch.
+#[derive(Debug, Clone)]
+pub struct StreamPlan {
+    /// The operators, made once and executed in every epoch.
+    pub physical: Arc<dyn ExecutionPlan>,
+    /// The sources, in the order of their numbers.
+    pub sources: Vec<Arc<StreamDefinition>>,
+    /// Columns of the result.
+    pub schema: SchemaRef,
+    /// Which rows an epoch emits.
+    pub mode: OutputMode,
+    /// Columns that identify a row of an updating result; empty if there are none.
+    pub key: Vec<String>,
+    /// Operators that keep state.
+    pub operators: Vec<OperatorInfo>,
+    /// Identity of the incremental logical plan, for resuming.
+    pub fingerprint: String,
+    /// What the user should know, in sentences.
+    pub warnings: Vec<String>,
+    /// The plans of each step, for EXPLAIN.
+    pub explain: Vec<(String, String)>,
+}
+
+/// An operator that keeps state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorInfo {
+    /// Identity in the checkpoint.
+    pub id: OperatorId,
+    /// Its state schema as a text, compared when a query is resumed.
+    pub state_schema: String,
+    /// Number of shards.
+    pub shards: usize,
+}
+
+/// Plans a bounded read: DataFusion's own operators over this moment's slice.
+///
+/// # Errors
+/// What DataFusion says about the query.
+pub async fn compile_batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
+    let bound = plan.display_indent().to_string();
+    let plan = rewrite_window_calls(plan)?;
+    refuse_other_window_calls(&plan)?;
+    let (plan, sources) = number_sources(plan)?;
+    let optimized = session.optimize(&plan)?;
+    let physical = session
+        .query_planner()
+        .create_physical_plan(&optimized, session)
+        .await?;
+    let explain = vec![
+        ("bound plan".to_string(), bound),
+        (
+            "optimized plan".to_string(),
+            optimized.display_indent().to_string(),
+        ),
+        ("physical plan".to_string(), show(&physical)),
+    ];
+    Ok(BatchPlan {
+        schema: physical.schema(),
+        physical,
+        sources,
+        explain,
+    })
+}
+
+/// Plans a streaming query.
+///
+/// # Errors
+/// Everything that semantics refuses, with the place in the SQL and the way out.
+pub async fn compile_stream(
+    session: &SessionState,
+    plan: LogicalPlan,
+    request: &ModeRequest,
+) -> Result<StreamPlan> {
+    let bound = plan.display_indent().to_string();
+    let plan = rewrite_window_calls(plan)?;
+    refuse_other_window_calls(&plan)?;
+    let (plan, sources) = number_sources(plan)?;
+    if sources.is_empty() {
+        return Err(refuse::no_source());
+    }
+    check_expressions(&plan)?;
+    let options = session.config_options();
+    let plan = session
+        .analyzer()
+        .execute_and_check(plan, options, |_, _| {})?;
+
+    let mode = choose_mode(&plan, request);
+    if !request.accepted.contains(&mode) {
+        return Err(refuse::sink_mode(&request.sink, mode, &request.accepted));
+    }
+    let (incremental, change) = match request.emit {
+        Emit::PerEpoch => (plan, Change::AppendOnly),
+        Emit::Default | Emit::Mode(_) => {
+            let mut converter = Converter { mode, operators: 0 };
+            let converted = converter.convert(&plan)?;
+            if mode == OutputMode::Complete && !converted.has_state {
+                return Err(nothing_to_complete());
+            }
+            (converted.plan, converted.change)
+        }
+    };
+    let optimized = session.optimize(&incremental)?;
+    let physical = session
+        .query_planner()
+        .create_physical_plan(&optimized, session)
+        .await?;
+    let key = match change {
+        Change::Updating { key: Some(key) } => key.into_iter().map(|c| c.name).collect(),
+        Change::Updating { key: None } | Change::AppendOnly => vec![],
+    };
+    let operators = operators(&physical)?;
+    let incremental_text = incremental.display_indent().to_string();
+    let explain = vec![
+        ("bound plan".to_string(), bound),
+        ("incremental plan".to_string(), incremental_text.clone()),
+        (
+            "optimized plan".to_string(),
+            optimized.display_indent().to_string(),
+        ),
+        ("physical plan".to_string(), show(&physical)),
+    ];
+    Ok(StreamPlan {
+        schema: physical.schema(),
+        physical,
+        mode,
+        key,
+        fingerprint: fingerprint(&format!("{mode}\n{incremental_text}")),
+        warnings: warnings(&operators, &sources),
+        sources,
+        operators,
+        explain,
+    })
+}
+
+fn nothing_to_complete() -> Error {
+    Error::plan("complete mode has nothing to complete")
+        .with_detail("The query keeps no result: it only hands rows on.")
+        .with_hint("Leave EMIT COMPLETE out, or aggregate.")
+}
+
+/// The mode asked for, or the one that fits: append if every result becomes final, else what the
+/// sink can take.
+fn choose_mode(plan: &LogicalPlan, request: &ModeRequest) -> OutputMode {
+    match request.emit {
+        Emit::Mode(mode) => return mode,
+        Emit::PerEpoch => return OutputMode::Append,
+        Emit::Default => {}
+    }
+    let (mut needs_whole, mut never_final) = (false, false);
+    // The closure never fails, so neither does the walk.
+    let _ = plan.apply(|node| {
+        match node {
+            LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => needs_whole = true,
+            LogicalPlan::Distinct(_) => never_final = true,
+            LogicalPlan::Aggregate(aggregate) => {
+                let is_final = |i: usize| {
+                    let field = aggregate.schema.field(i);
+                    window_of(field).is_some_and(|w| w.has_watermark && w.role != WindowRole::Time)
+                };
+                never_final |= !(0..aggregate.group_expr.len()).any(is_final);
+            }
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    let accepts = |mode| request.accepted.contains(&mode);
+    if needs_whole && (never_final || has_aggregate(plan)) {
+        return OutputMode::Complete;
+    }
+    if !never_final {
+        return OutputMode::Append;
+    }
+    if accepts(OutputMode::Update) && (request.has_key || !accepts(OutputMode::Complete)) {
+        return OutputMode::Update;
+    }
+    OutputMode::Complete
+}
+
+fn has_aggregate(plan: &LogicalPlan) -> bool {
+    plan.exists(|node| Ok(matches!(node, LogicalPlan::Aggregate(_))))
+        .unwrap_or(false)
+}
+
+fn operators(physical: &Arc<dyn ExecutionPlan>) -> Result<Vec<OperatorInfo>> {
+    let mut found = Vec::new();
+    physical.apply(|node| {
+        if let Some(exec) = node.downcast_ref::<StreamAggregateExec>() {
+            let aggregate = exec.aggregate();
+            found.push(OperatorInfo {
+                id: aggregate.operator.clone(),
+                state_schema: aggregate.spec.state_schema().to_string(),
+                shards: datafusion::physical_plan::ExecutionPlanProperties::output_partitioning(
+                    node,
+                )
+                .partition_count(),
+            });
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    found.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(found)
+}
+
+fn warnings(operators: &[OperatorInfo], sources: &[Arc<StreamDefinition>]) -> Vec<String> {
+    let running = operators
+        .iter()
+        .filter(|o| o.id.as_str().ends_with("running-aggregate"));
+    let mut warnings: Vec<String> = running
+        .map(|o| {
+            format!(
+                "operator {} keeps every group it has ever seen: its state grows with the number \
+                 of distinct keys",
+                o.id
+            )
+        })
+        .collect();
+    let windowed = operators
+        .iter()
+        .any(|o| o.id.as_str().ends_with("window-aggregate"));
+    if windowed && sources.iter().all(|s| s.watermark.is_none()) {
+        warnings.push(
+            "no source has a watermark: windows are never finished and their state is kept"
+                .to_string(),
+        );
+    }
+    warnings
+}
+
+fn show(plan: &Arc<dyn ExecutionPlan>) -> String {
+    displayable(plan.as_ref()).indent(false).to_string()
+}
+
+/// FNV-1a: the same on every machine and in every version, which std's hasher is not.
+fn fingerprint(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}

@@ -1,0 +1,58 @@
+//! Spark's `window(ts, size[, slide[, offset]])` in GROUP BY.
+//!
+//! The function has a result type and no evaluation of its own: the planner replaces every call
+//! in a GROUP BY by a [`crate::node::WindowNode`]. A call elsewhere is refused there.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Fields};
+use datafusion::common::{Result, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use headwater_exec::window_assign::window_time_type;
+
+/// Name of the function.
+pub const WINDOW: &str = "window";
+
+/// The function.
+pub fn window_udf() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(WindowUdf {
+        signature: Signature::variadic_any(Volatility::Immutable),
+    }))
+}
+
+/// Type of the result: `STRUCT<start TIMESTAMP, end TIMESTAMP>`.
+pub fn window_struct() -> DataType {
+    let field = |name: &str| Field::new(name, window_time_type(), true);
+    DataType::Struct(Fields::from(vec![field("start"), field("end")]))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct WindowUdf {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for WindowUdf {
+    fn name(&self) -> &str {
+        WINDOW
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        if !(2..=4).contains(&arguments.len()) {
+            return plan_err!(
+                "window() takes a time column, a size, and optionally a slide and an offset"
+            );
+        }
+        Ok(window_struct())
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        plan_err!("window() can only stand in GROUP BY")
+    }
+}
