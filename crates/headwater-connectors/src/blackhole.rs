@@ -16,6 +16,8 @@ use headwater_core::mode::OutputMode;
 use headwater_core::options::OptionReader;
 use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
 
+use crate::options::refuse_format;
+
 /// The connector `blackhole`.
 #[derive(Debug, Default)]
 pub struct BlackholeConnector;
@@ -28,8 +30,9 @@ impl Connector for BlackholeConnector {
     fn declare_sink(
         &self,
         definition: SinkDefinition,
-        _options: &mut OptionReader,
+        options: &mut OptionReader,
     ) -> Result<Arc<dyn DeclaredSink>> {
+        refuse_format(definition.format.as_ref(), options.owner())?;
         Ok(BlackholeSink::with_key(definition.primary_key).declared())
     }
 }

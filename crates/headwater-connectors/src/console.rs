@@ -2,8 +2,8 @@
 //!
 //! | format | what is printed |
 //! | --- | --- |
-//! | `table` | a titled table per epoch, as Spark's console sink draws it ([`table`]) |
-//! | `json` | one object a row ([`json`]) |
+//! | `table` | a titled table per epoch, as Spark's console sink draws it |
+//! | `json` | one object a row: `{"epoch":3,"op":"+I","row":{…}}` |
 //!
 //! Replay: an epoch is printed while it is prepared; a re-run epoch is printed again under the
 //! same number. An epoch without rows is not printed unless `print.empty` asks for it.
@@ -50,6 +50,13 @@ enum Form {
 }
 
 /// The connector `console`.
+///
+/// | option | meaning | default |
+/// | --- | --- | --- |
+/// | `format` | `table` or `json` | `table` |
+/// | `num.rows` (`numRows`) | rows a table shows | 20 |
+/// | `truncate` | `true`, `false` or the characters of a cell | 20 characters |
+/// | `print.empty` | whether a table without rows is printed | `false` |
 pub struct ConsoleConnector {
     writer: SharedWriter,
 }

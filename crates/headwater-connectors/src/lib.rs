@@ -20,21 +20,36 @@ use std::sync::Arc;
 use headwater_core::connector::Connector;
 
 pub mod blackhole;
+mod blocking;
 mod budget;
 pub mod console;
+pub mod datagen;
+pub mod event_shape;
+pub mod filesystem;
 pub mod foreach_batch;
+mod line_stream;
+mod lines;
 pub mod memory;
 mod options;
+pub mod orders;
+mod record_rows;
+mod seeded;
+pub mod socket;
 mod staging;
+pub mod stdin;
 #[cfg(test)]
 mod test_support;
 
 pub use blackhole::{BlackholeConnector, BlackholeSink};
 pub use console::{ConsoleConnector, ConsoleSink, SharedWriter, stdout_writer};
+pub use datagen::DatagenConnector;
+pub use event_shape::EventShape;
+pub use filesystem::{FilesystemConnector, FilesystemSink};
 pub use foreach_batch::ForeachBatchSink;
-pub use memory::{
-    EpochRows, MemoryConnector, MemoryRegistry, MemorySink, MemoryStream, Retention,
-};
+pub use memory::{EpochRows, MemoryConnector, MemoryRegistry, MemorySink, MemoryStream, Retention};
+pub use orders::{Order, OrdersGenerator, OrdersShape};
+pub use socket::SocketConnector;
+pub use stdin::StdinConnector;
 
 /// Every connector of this crate; `memory` keeps its streams and sinks in `registry`, `console`
 /// prints to `console`.
@@ -44,6 +59,10 @@ pub fn all_connectors(
 ) -> Vec<Arc<dyn Connector>> {
     vec![
         Arc::new(MemoryConnector::new(registry)),
+        Arc::new(FilesystemConnector),
+        Arc::new(DatagenConnector),
+        Arc::new(StdinConnector::default()),
+        Arc::new(SocketConnector),
         Arc::new(ConsoleConnector::new(console)),
         Arc::new(BlackholeConnector),
     ]

@@ -111,7 +111,11 @@ impl State {
     }
 
     fn is_full(&self) -> bool {
-        let most_lines = if self.is_bounded_read { usize::MAX } else { BUFFER_LINES };
+        let most_lines = if self.is_bounded_read {
+            usize::MAX
+        } else {
+            BUFFER_LINES
+        };
         self.lines.len() >= most_lines || self.bytes >= BUFFER_BYTES
     }
 }
@@ -142,13 +146,14 @@ impl LineStream {
         Offsets::from_iter([(self.partition(), offset)])
     }
 
-    /// The state, with the thread at work; the first caller says where counting starts.
+    /// The state, with the thread at work; the first caller that knows where the query is says
+    /// where counting starts.
     ///
     /// # Errors
     /// Why reading stopped; the next call tries to open again.
-    fn started(&self, from: i64) -> Result<MutexGuard<'_, State>> {
+    fn started(&self, from: Option<i64>) -> Result<MutexGuard<'_, State>> {
         let mut state = self.shared.state.lock();
-        state.start.get_or_insert(from);
+        state.start = state.start.or(from);
         match std::mem::take(&mut state.phase) {
             Phase::Failed(error) => {
                 let message = format!("could not read lines from {}", self.name);
@@ -189,7 +194,7 @@ impl Shared {
 
     fn fetch_lines(&self, reader: &mut dyn BufRead) -> io::Result<()> {
         let mut is_first = true;
-        loop {
+        while !self.state.lock().is_abandoned {
             let mut line = Vec::new();
             if !append_line(reader, &mut line)? {
                 return Ok(());
@@ -208,6 +213,7 @@ impl Shared {
             drop(state);
             self.changed.notify_waiters();
         }
+        Ok(())
     }
 }
 
@@ -249,7 +255,7 @@ impl LineSource {
         loop {
             let changed = self.stream.shared.changed.notified();
             {
-                let mut state = self.stream.started(0)?;
+                let mut state = self.stream.started(None)?;
                 state.is_bounded_read = true;
                 self.stream.shared.room.notify_all();
                 if state.has_ended() {
@@ -270,7 +276,7 @@ impl LineSource {
 
     /// The batches of a range of lines, which must be held.
     fn chunks(&self, start: i64, end: i64, batch_rows: usize) -> Result<Vec<LineChunk>> {
-        let state = self.stream.started(start)?;
+        let state = self.stream.started(Some(start))?;
         if start < state.start() || end > state.end() {
             return Err(Error::data_loss(format!(
                 "lines {start} to {end} of {} cannot be read again",
@@ -318,14 +324,14 @@ impl Source for LineSource {
     async fn latest(&self) -> Result<Offsets> {
         let end = match self.use_of {
             SourceUse::BoundedRead => self.end_of_input().await?,
-            SourceUse::Stream => self.stream.started(0)?.end(),
+            SourceUse::Stream => self.stream.started(None)?.end(),
         };
         Ok(self.stream.position(end))
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
         let from = self.stream.offset_of(from);
-        let end = self.stream.started(from)?.end();
+        let end = self.stream.started(Some(from))?.end();
         let most = limits.max_records.and_then(|max| i64::try_from(max).ok());
         let end = most.map_or(end, |most| end.min(from.saturating_add(most)));
         Ok(self.stream.position(end.max(from)))
@@ -336,7 +342,7 @@ impl Source for LineSource {
         loop {
             let changed = self.stream.shared.changed.notified();
             {
-                let state = self.stream.started(from)?;
+                let state = self.stream.started(Some(from))?;
                 if state.has_ended() || state.end() > from {
                     return Ok(());
                 }

@@ -42,7 +42,10 @@ pub(crate) fn append_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> io::R
 
 /// Removes a byte order mark that stands at `start`.
 pub(crate) fn remove_byte_order_mark(bytes: &mut Vec<u8>, start: usize) {
-    if bytes.get(start..).is_some_and(|b| b.starts_with(BYTE_ORDER_MARK)) {
+    if bytes
+        .get(start..)
+        .is_some_and(|b| b.starts_with(BYTE_ORDER_MARK))
+    {
         bytes.drain(start..start + BYTE_ORDER_MARK.len());
     }
 }
@@ -141,16 +144,14 @@ mod tests {
     fn ends_marks_and_blanks() {
         let line = |number, text: &str| (number, text.to_string());
         assert_eq!(lines(b"", false), []);
-        assert_eq!(lines(b"a\r\nb\n\nc", false), [
-            line(0, "a"),
-            line(1, "b"),
-            line(2, ""),
-            line(3, "c")
-        ]);
-        assert_eq!(lines(b"\xEF\xBB\xBFa\n \r\nc\n", true), [
-            line(0, "a"),
-            line(2, "c")
-        ]);
+        assert_eq!(
+            lines(b"a\r\nb\n\nc", false),
+            [line(0, "a"), line(1, "b"), line(2, ""), line(3, "c")]
+        );
+        assert_eq!(
+            lines(b"\xEF\xBB\xBFa\n \r\nc\n", true),
+            [line(0, "a"), line(2, "c")]
+        );
         assert_eq!(lines(b"a\r\r\n\xEF\xBB\xBF", false)[0], line(0, "a\r"));
     }
 

@@ -17,13 +17,15 @@ use headwater_core::options::OptionReader;
 use headwater_core::source::EpochLimits;
 use headwater_core::{Error, Result};
 
+use crate::options::{refuse_format, take_max_records};
+
 mod sink;
 mod stream;
 
 pub use sink::{EpochRows, MemorySink};
 pub use stream::{MemoryStream, Retention};
 
-/// The named streams and sinks of one process or session.
+/// The named streams and sinks of one process.
 #[derive(Debug, Default)]
 pub struct MemoryRegistry {
     streams: Mutex<BTreeMap<String, MemoryStream>>,
@@ -81,6 +83,7 @@ impl Connector for MemoryConnector {
         definition: SourceDefinition,
         options: &mut OptionReader,
     ) -> Result<Arc<dyn DeclaredSource>> {
+        refuse_format(definition.format.as_ref(), options.owner())?;
         let schema = definition.payload.ok_or_else(|| {
             Error::plan(format!("{} declares no columns", options.owner()))
                 .with_hint("A memory source has the columns it is declared with: list them.")
@@ -101,14 +104,13 @@ impl Connector for MemoryConnector {
             return Err(options.bad_value("partitions", &text, "a number from 1 to 1000"));
         }
         let limits = EpochLimits {
-            max_records: crate::options::take_max_records(options)?,
+            max_records: take_max_records(options)?,
         };
         let known = self.registry.stream(&definition.name).filter(|known| {
             known.schema() == schema && known.partitions() == usize::from(partitions)
         });
         let stream = known.unwrap_or_else(|| {
-            let stream =
-                MemoryStream::named(&definition.name, schema, usize::from(partitions));
+            let stream = MemoryStream::named(&definition.name, schema, usize::from(partitions));
             self.registry.add_stream(definition.name, stream.clone());
             stream
         });
@@ -119,8 +121,9 @@ impl Connector for MemoryConnector {
     fn declare_sink(
         &self,
         definition: SinkDefinition,
-        _options: &mut OptionReader,
+        options: &mut OptionReader,
     ) -> Result<Arc<dyn DeclaredSink>> {
+        refuse_format(definition.format.as_ref(), options.owner())?;
         let known = self
             .registry
             .sink(&definition.name)

@@ -47,6 +47,18 @@ pub(crate) fn take_format(
     Ok(format)
 }
 
+/// Refuses a format where rows are not encoded.
+pub(crate) fn refuse_format(clause: Option<&FormatSpec>, owner: &str) -> Result<()> {
+    match clause {
+        None => Ok(()),
+        Some(format) => Err(Error::configuration(format!(
+            "{owner} has format {}, but its connector encodes nothing",
+            format.name.to_ascii_uppercase()
+        ))
+        .with_hint("Leave out the format.")),
+    }
+}
+
 /// The columns of a payload: those declared, or the one column `value` of formats without
 /// structure.
 pub(crate) fn payload_schema(
@@ -68,5 +80,7 @@ pub(crate) fn payload_schema(
             .with_hint("List the columns, or use FORMAT TEXT for one column \"value\"."));
         }
     };
-    Ok(Arc::new(Schema::new(vec![Field::new("value", value, true)])))
+    Ok(Arc::new(Schema::new(vec![Field::new(
+        "value", value, true,
+    )])))
 }

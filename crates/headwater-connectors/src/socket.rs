@@ -141,7 +141,9 @@ mod tests {
             bad_data: BadDataPolicy::Fail,
         };
         let port = port.to_string();
-        let written: Options = [("host", "127.0.0.1"), ("port", &port)].into_iter().collect();
+        let written: Options = [("host", "127.0.0.1"), ("port", &port)]
+            .into_iter()
+            .collect();
         let mut options = OptionReader::new("source \"s\"", &written);
         SocketConnector
             .declare_source(definition, &mut options)

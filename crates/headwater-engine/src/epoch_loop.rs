@@ -78,8 +78,8 @@ pub struct EpochLoop {
     chain: StateChain,
     next: EpochId,
     pending: Option<EpochRecord>,
-    /// Where a bounded query stops, per source.
-    bounds: Option<Vec<Offsets>>,
+    /// Where a bounded query stops, per source; a source without a bound is read to its end.
+    bounds: Option<Vec<Option<Offsets>>>,
     flushed: bool,
     clock: Arc<dyn Clock>,
     config: SessionConfig,
@@ -113,8 +113,8 @@ impl EpochLoop {
     pub async fn open(spec: QuerySpec) -> Result<EpochLoop> {
         let start = starting_point(&spec).await?;
         let bounds = if spec.trigger.is_bounded() {
-            let ends = future::try_join_all(start.sources.iter().map(|s| s.latest())).await?;
-            Some(ends)
+            let ends = start.sources.iter().map(|source| bound_of(source));
+            Some(future::try_join_all(ends).await?)
         } else {
             None
         };
@@ -258,7 +258,12 @@ impl EpochLoop {
         let mut facts = Vec::with_capacity(self.sources.len());
         for (index, source) in self.sources.iter().enumerate() {
             let position = self.positions.get(index).cloned().unwrap_or_default();
-            let bound = self.bounds.as_ref().and_then(|b| b.get(index)).cloned();
+            let bound = self
+                .bounds
+                .as_ref()
+                .and_then(|b| b.get(index))
+                .cloned()
+                .flatten();
             let available = match (&self.spec.trigger, &bound) {
                 // One epoch over everything, whatever the limits say.
                 (Trigger::Once, Some(bound)) => bound.clone(),
@@ -573,6 +578,16 @@ impl EpochLoop {
                 }
             })
             .collect()
+    }
+}
+
+/// Where a bounded run stops: the end of now, or the end for good for a source that is only
+/// heard live.
+async fn bound_of(source: &Arc<dyn Source>) -> Result<Option<Offsets>> {
+    if source.is_replayable() {
+        source.latest().await.map(Some)
+    } else {
+        Ok(None)
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! A running aggregation (no window) is one table that is never dropped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{DataFusionError, Result, internal_datafusion_err, internal_err};
@@ -14,13 +15,24 @@ use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
 use headwater_core::state::{ChunkKind, OperatorState, StateChunk};
 
-use crate::aggregate_spec::{AggregateSpec, Interner};
-use crate::changelog::{WatermarkStep, WindowEmission, window_policy};
+use crate::aggregate_spec::AggregateSpec;
+use crate::changelog::{WatermarkStep, window_policy};
 use crate::group_table::{GroupTable, Rows, TableUndo};
 use crate::window::WindowSpec;
 
+mod emission;
+
+#[cfg(test)]
+mod tests;
+
 /// The pane of a running aggregation.
 const RUNNING: i64 = 0;
+
+/// State rows by pane, in order.
+type PaneRows = Vec<(i64, RecordBatch)>;
+
+/// What it takes to undo an epoch, by pane.
+type PaneUndo = Vec<(i64, TableUndo)>;
 
 /// Results of one window, or of the running aggregation.
 #[derive(Debug)]
@@ -50,7 +62,7 @@ pub struct AggregateState {
 #[derive(Debug)]
 struct Newest {
     delta: StateChunk,
-    undo: Vec<(i64, TableUndo)>,
+    undo: PaneUndo,
     dropped: Vec<(i64, GroupTable)>,
 }
 
@@ -86,7 +98,38 @@ impl AggregateState {
         Ok(())
     }
 
-    /// Adds rows of one pane; `None` for a running aggregation.
+    /// Adds rows of one pane; `pane_us` is its start, `None` for a running aggregation.
+    /// `arguments` holds the argument columns of every aggregate, those of its ORDER BY behind
+    /// them, and `filters` its FILTER; both in the order of the specification.
+    ///
+    /// # Errors
+    /// If an accumulator does; the epoch can then only be rolled back.
+    pub fn update(
+        &mut self,
+        pane_us: Option<i64>,
+        keys: &[ArrayRef],
+        rows: usize,
+        arguments: &[Vec<ArrayRef>],
+        filters: &[Option<BooleanArray>],
+    ) -> Result<()> {
+        self.add(pane_us, keys, rows, &Rows::Raw { arguments, filters })
+    }
+
+    /// Adds state rows of one pane, as a partial aggregation makes them: `states` holds the state
+    /// columns of all aggregates, in the order of [`AggregateSpec::state_schema`].
+    ///
+    /// # Errors
+    /// If an accumulator does; the epoch can then only be rolled back.
+    pub fn merge(
+        &mut self,
+        pane_us: Option<i64>,
+        keys: &[ArrayRef],
+        rows: usize,
+        states: &[ArrayRef],
+    ) -> Result<()> {
+        self.add(pane_us, keys, rows, &Rows::States(states))
+    }
+
     pub(crate) fn add(
         &mut self,
         pane_us: Option<i64>,
@@ -101,14 +144,17 @@ impl AggregateState {
 
     fn table(&mut self, pane: i64) -> Result<&mut GroupTable> {
         match self.panes.entry(pane) {
-            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::btree_map::Entry::Vacant(entry) => {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
                 Ok(entry.insert(GroupTable::try_new(&self.spec)?))
             }
         }
     }
 
     /// Ends the epoch: makes the new version and gives what the mode emits.
+    ///
+    /// # Errors
+    /// If state cannot be gathered or evaluated; the state then is what it was before the epoch.
     pub fn finish(
         &mut self,
         epoch: EpochId,
@@ -116,29 +162,21 @@ impl AggregateState {
         step: WatermarkStep,
     ) -> Result<Vec<WindowResult>> {
         let policy = window_policy(mode);
-        let mut changed: Vec<(i64, RecordBatch)> = Vec::new();
-        let mut undo = Vec::new();
-        for (pane, table) in &mut self.panes {
-            if let Some((rows, table_undo)) = table.finish(&self.spec)? {
-                changed.push((*pane, rows));
-                undo.push((*pane, table_undo));
+        let (changed, undo) = self.seal()?;
+        let outcome = self
+            .emit(policy.emission, step, &changed)
+            .and_then(|results| Ok((results, self.delta_of(changed, policy.evicts, step)?)));
+        let (results, delta) = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.undo(undo);
+                return Err(error);
             }
-        }
-        let results = match self.window {
-            None => self.emit_running(policy.emission, &changed)?,
-            Some(window) => self.emit_windows(window, policy.emission, step, &changed)?,
         };
-        let dropped = match self.window {
-            Some(window) if policy.evicts => self.evict(window, step),
-            _ => vec![],
-        };
-        // Rows of a pane that is gone again need not be written.
-        changed.retain(|(pane, _)| !dropped.iter().any(|(gone, _)| gone == pane));
-        let delta = StateChunk {
-            kind: ChunkKind::Delta,
-            rows: self.stored(&changed)?,
-            dropped_panes: dropped.iter().map(|(pane, _)| *pane).collect(),
-        };
+        let dropped = delta.dropped_panes.iter();
+        let dropped = dropped
+            .filter_map(|pane| self.panes.remove_entry(pane))
+            .collect();
         self.newest = Some(Newest {
             delta,
             undo,
@@ -148,166 +186,66 @@ impl AggregateState {
         Ok(results)
     }
 
+    /// Appends what the epoch added to its tables; all of them or, after an error, none.
+    fn seal(&mut self) -> Result<(PaneRows, PaneUndo)> {
+        let (mut changed, mut undo) = (PaneRows::new(), PaneUndo::new());
+        for (pane, table) in &mut self.panes {
+            match table.finish(&self.spec) {
+                Ok(None) => {}
+                Ok(Some((rows, table_undo))) => {
+                    changed.push((*pane, rows));
+                    undo.push((*pane, table_undo));
+                }
+                Err(error) => {
+                    self.undo(undo);
+                    return Err(error);
+                }
+            }
+        }
+        Ok((changed, undo))
+    }
+
+    fn undo(&mut self, undo: PaneUndo) {
+        for (pane, undo) in undo {
+            if let Some(table) = self.panes.get_mut(&pane) {
+                table.undo(undo);
+            }
+        }
+    }
+
+    /// What a checkpoint needs of this epoch. Rows of a pane that is dropped are not written.
+    fn delta_of(
+        &self,
+        mut changed: PaneRows,
+        evicts: bool,
+        step: WatermarkStep,
+    ) -> Result<StateChunk> {
+        let dropped_panes = match self.window {
+            Some(window) if evicts => self.finished_panes(window, step),
+            _ => vec![],
+        };
+        changed.retain(|(pane, _)| dropped_panes.binary_search(pane).is_err());
+        Ok(StateChunk {
+            kind: ChunkKind::Delta,
+            rows: self.stored(&changed)?,
+            dropped_panes,
+        })
+    }
+
     /// Makes the group of a global running aggregation exist even if no row ever came.
     pub(crate) fn ensure_global_group(&mut self) -> Result<()> {
         let spec = Arc::clone(&self.spec);
         self.table(RUNNING)?.ensure_global_group(&spec)
     }
 
-    fn emit_running(
-        &self,
-        emission: WindowEmission,
-        changed: &[(i64, RecordBatch)],
-    ) -> Result<Vec<WindowResult>> {
-        match emission {
-            // The plan check refuses append mode for a running aggregation: nothing ever closes.
-            WindowEmission::Closed => internal_err!("a running aggregation cannot append"),
-            WindowEmission::Changed => changed
-                .iter()
-                .map(|(_, rows)| self.evaluate_rows(None, rows.columns(), rows.num_rows()))
-                .collect(),
-            WindowEmission::All => {
-                let Some(table) = self.panes.get(&RUNNING) else {
-                    return Ok(vec![]);
-                };
-                let columns = table.live_rows(&self.spec)?;
-                Ok(vec![self.evaluate_rows(
-                    None,
-                    &columns,
-                    table.live_groups(),
-                )?])
-            }
-        }
-    }
-
-    fn emit_windows(
-        &mut self,
-        window: WindowSpec,
-        emission: WindowEmission,
-        step: WatermarkStep,
-        changed: &[(i64, RecordBatch)],
-    ) -> Result<Vec<WindowResult>> {
-        let windows_of = |panes: &mut dyn Iterator<Item = i64>| -> BTreeSet<i64> {
-            panes
-                .flat_map(|pane| window.windows_of_pane(pane))
-                .collect()
-        };
-        match emission {
-            WindowEmission::Closed => windows_of(&mut self.panes.keys().copied())
-                .into_iter()
-                .filter(|start| step.closes(window.end_of_window(*start)))
-                .filter_map(|start| self.whole_window(window, start).transpose())
-                .collect(),
-            WindowEmission::All => windows_of(&mut self.panes.keys().copied())
-                .into_iter()
-                .filter_map(|start| self.whole_window(window, start).transpose())
-                .collect(),
-            WindowEmission::Changed => windows_of(&mut changed.iter().map(|(pane, _)| *pane))
-                .into_iter()
-                .filter(|start| !step.had_closed(window.end_of_window(*start)))
-                .map(|start| self.changed_window(window, start, changed))
-                .collect(),
-        }
-    }
-
-    /// All keys of a window; `None` if no pane of it has a group.
-    fn whole_window(&self, window: WindowSpec, start: i64) -> Result<Option<WindowResult>> {
-        let mut tables = window
-            .panes_of_window(start)
-            .filter_map(|pane| self.panes.get(&pane))
-            .filter(|table| table.live_groups() > 0);
-        let Some(first) = tables.next() else {
-            return Ok(None);
-        };
-        let Some(second) = tables.next() else {
-            let columns = first.live_rows(&self.spec)?;
-            return Ok(Some(self.evaluate_rows(
-                Some(start),
-                &columns,
-                first.live_groups(),
-            )?));
-        };
-        let mut merge = WindowMerge::try_new(&self.spec)?;
-        for table in [first, second].into_iter().chain(tables) {
-            merge.add(
-                &self.spec,
-                &table.live_rows(&self.spec)?,
-                table.live_groups(),
-            )?;
-        }
-        merge.result(&self.spec, start).map(Some)
-    }
-
-    /// Those keys of a window that this epoch changed in one of its panes.
-    fn changed_window(
-        &mut self,
-        window: WindowSpec,
-        start: i64,
-        changed: &[(i64, RecordBatch)],
-    ) -> Result<WindowResult> {
-        let end = window.end_of_window(start);
-        let inside: Vec<_> = changed
-            .iter()
-            .filter(|(pane, _)| *pane >= start && *pane < end)
-            .collect();
-        if window.is_single_pane()
-            && let [(_, rows)] = inside.as_slice()
-        {
-            return self.evaluate_rows(Some(start), rows.columns(), rows.num_rows());
-        }
-        let mut merge = WindowMerge::try_new(&self.spec)?;
-        for (_, rows) in &inside {
-            merge.name_keys(&rows.columns()[..self.spec.key_count()], rows.num_rows())?;
-        }
-        let keys = merge.named_keys()?;
-        for pane in window.panes_of_window(start) {
-            if let Some(table) = self.panes.get_mut(&pane) {
-                let rows = merge.groups;
-                let (states, groups) = table.states_of(&self.spec, &keys, rows)?;
-                merge.merge_states(&self.spec, &states, &groups)?;
-            }
-        }
-        let rows = merge.groups;
-        let values = self.spec.evaluate(merge.accumulators)?;
-        Ok(WindowResult {
-            window_start_us: Some(start),
-            keys,
-            values,
-            rows,
-        })
-    }
-
-    /// Evaluates state rows, one group each.
-    fn evaluate_rows(
-        &self,
-        window_start_us: Option<i64>,
-        columns: &[ArrayRef],
-        rows: usize,
-    ) -> Result<WindowResult> {
-        let (keys, states) = columns.split_at(self.spec.key_count());
-        let mut accumulators = self.spec.accumulators()?;
-        let groups: Vec<usize> = (0..rows).collect();
-        self.spec.merge(&mut accumulators, states, &groups, rows)?;
-        let values = self.spec.evaluate(accumulators)?;
-        Ok(WindowResult {
-            window_start_us,
-            keys: keys.to_vec(),
-            values,
-            rows,
-        })
-    }
-
-    fn evict(&mut self, window: WindowSpec, step: WatermarkStep) -> Vec<(i64, GroupTable)> {
+    /// Panes whose last window is finished, in order.
+    fn finished_panes(&self, window: WindowSpec, step: WatermarkStep) -> Vec<i64> {
         let after = step.after.micros();
-        let gone: Vec<i64> = self
-            .panes
+        self.panes
             .keys()
             .copied()
             .take_while(|pane| *pane < after)
             .filter(|pane| window.last_end_of_pane(*pane) <= after)
-            .collect();
-        gone.into_iter()
-            .filter_map(|pane| self.panes.remove_entry(&pane))
             .collect()
     }
 
@@ -367,65 +305,6 @@ fn misfit(found: &Schema, wanted: &Schema) -> DataFusionError {
         .into()
 }
 
-/// Several panes of a window on their way to one result.
-struct WindowMerge {
-    interner: Interner,
-    accumulators: crate::aggregate_spec::Accumulators,
-    groups: usize,
-    scratch: Vec<usize>,
-}
-
-impl WindowMerge {
-    fn try_new(spec: &AggregateSpec) -> Result<Self> {
-        Ok(WindowMerge {
-            interner: Interner::try_new(spec.key_schema())?,
-            accumulators: spec.accumulators()?,
-            groups: 0,
-            scratch: Vec::new(),
-        })
-    }
-
-    /// Adds whole state rows.
-    fn add(&mut self, spec: &AggregateSpec, columns: &[ArrayRef], rows: usize) -> Result<()> {
-        let (keys, states) = columns.split_at(spec.key_count());
-        self.name_keys(keys, rows)?;
-        spec.merge(&mut self.accumulators, states, &self.scratch, self.groups)
-    }
-
-    /// Gives keys a group; their ids are in `scratch`.
-    fn name_keys(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
-        self.interner.intern(keys, rows, &mut self.scratch)?;
-        self.groups = self.interner.len();
-        Ok(())
-    }
-
-    /// Takes the keys named so far out; group `i` keeps its number.
-    fn named_keys(&mut self) -> Result<Vec<ArrayRef>> {
-        std::mem::replace(&mut self.interner, Interner::Global { seen: false }).take_keys()
-    }
-
-    fn merge_states(
-        &mut self,
-        spec: &AggregateSpec,
-        states: &[ArrayRef],
-        groups: &[usize],
-    ) -> Result<()> {
-        if groups.is_empty() {
-            return Ok(());
-        }
-        spec.merge(&mut self.accumulators, states, groups, self.groups)
-    }
-
-    fn result(self, spec: &AggregateSpec, start: i64) -> Result<WindowResult> {
-        Ok(WindowResult {
-            window_start_us: Some(start),
-            keys: self.interner.take_keys()?,
-            values: spec.evaluate(self.accumulators)?,
-            rows: self.groups,
-        })
-    }
-}
-
 impl OperatorState for AggregateState {
     fn restore(
         &mut self,
@@ -481,11 +360,7 @@ impl OperatorState for AggregateState {
             .take()
             .ok_or_else(|| no_version(wanted, self.version))?;
         self.panes.extend(newest.dropped);
-        for (pane, undo) in newest.undo {
-            if let Some(table) = self.panes.get_mut(&pane) {
-                table.undo(undo);
-            }
-        }
+        self.undo(newest.undo);
         self.panes.retain(|_, table| table.live_groups() > 0);
         self.version = to;
         Ok(())

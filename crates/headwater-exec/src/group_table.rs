@@ -27,6 +27,10 @@ use arrow::compute::{concat, interleave, take};
 use datafusion_common::{Result, internal_datafusion_err};
 
 use crate::aggregate_spec::{Accumulators, AggregateSpec, Interner};
+use crate::view_buffers::owning;
+
+#[cfg(test)]
+mod tests;
 
 const NOWHERE: u32 = u32::MAX;
 
@@ -219,8 +223,8 @@ impl GroupTable {
         let new_rows = UInt32Array::from(new_rows);
         let pieces = keys
             .iter()
-            .map(|k| take(k, &new_rows, None))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|k| owning(take(k, &new_rows, None)?))
+            .collect::<Result<Vec<_>>>()?;
         touch.key_pieces.push(pieces);
 
         let mut old: Vec<(usize, usize)> = Vec::new();
@@ -249,8 +253,14 @@ impl GroupTable {
         let Some(mut touch) = self.touch.take() else {
             return Ok(None);
         };
+        // The slots are free again whatever happens below.
+        for group in &touch.groups {
+            self.slots[*group as usize] = NOWHERE;
+        }
         let mut columns = concat_pieces(&touch.key_pieces, spec.key_count())?;
-        columns.extend(spec.take_states(&mut touch.accumulators)?);
+        for states in spec.take_states(&mut touch.accumulators)? {
+            columns.push(owning(states)?);
+        }
         let rows = spec.state_batch(columns, touch.groups.len())?;
         let places_before = touch
             .groups
@@ -261,9 +271,6 @@ impl GroupTable {
             chunks_before: self.chunks.len(),
             places_before,
         };
-        for group in &touch.groups {
-            self.slots[*group as usize] = NOWHERE;
-        }
         self.append(rows.clone(), touch.groups);
         Ok(Some((rows, undo)))
     }
@@ -332,6 +339,7 @@ impl GroupTable {
                 }
             }
             let columns = gather(&self.chunks, 0, &live)?;
+            let columns = columns.into_iter().map(owning).collect::<Result<_>>()?;
             let rows = spec.state_batch(columns, live.len())?;
             self.chunks.truncate(first);
             for group in &groups {

@@ -15,6 +15,9 @@ pub mod late_rows;
 pub mod metrics;
 mod plan_properties;
 pub mod state_registry;
+#[cfg(test)]
+mod testing;
+mod view_buffers;
 pub mod watermark;
 pub mod window;
 pub mod window_assign;

@@ -53,7 +53,7 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) enum Taken {
     /// Records, at least one.
-    Records(RecordChunk),
+    Records(Box<RecordChunk>),
     /// The end of the slice is reached.
     End,
     /// Records of the slice are still to come.
@@ -229,7 +229,7 @@ impl PartitionBuffer {
             state.base = taken.end();
             state.records = state.records.saturating_sub(taken.rows() as u64);
             self.release(taken.memory_bytes());
-            return Ok(Taken::Records(taken));
+            return Ok(Taken::Records(Box::new(taken)));
         }
         if state.wanted.is_none() && state.position >= end {
             state.base = state.base.max(end);

@@ -45,6 +45,8 @@ struct Lane {
     buffer: Arc<PartitionBuffer>,
     is_assigned: bool,
     is_open: bool,
+    /// Its forwarding may be lost: unassigning ends it, at some time of librdkafka's choice.
+    must_forward: bool,
     /// librdkafka has given the partition up: a seek would not revive it.
     is_stopped: bool,
     move_tries: u32,
@@ -144,6 +146,7 @@ impl PollLoop {
                     buffer,
                     is_assigned: false,
                     is_open: true,
+                    must_forward: false,
                     is_stopped: false,
                     move_tries: 0,
                     false_alarms: 0,
@@ -202,6 +205,7 @@ impl PollLoop {
             .incremental_unassign(&list)
             .map_err(|error| client_error("unassign", partition, &error))?;
         self.lanes[index].is_assigned = false;
+        self.lanes[index].must_forward = true;
         self.assign(index, partition, offset)
     }
 
@@ -214,7 +218,7 @@ impl PollLoop {
                 .shared
                 .budget
                 .has_room(lane.buffer.held_bytes(), partitions);
-            if is_open != lane.is_open {
+            if is_open != lane.is_open || lane.must_forward {
                 self.queue.set_open(index, is_open);
                 lane.is_open = is_open;
             }
@@ -280,6 +284,9 @@ impl PollLoop {
         drop(current);
         if count == 0 {
             return 0;
+        }
+        for lane in &seen {
+            self.lanes[*lane].must_forward = false;
         }
         if troubles.is_empty() {
             self.queue.client().context().mark_alive();

@@ -15,8 +15,8 @@ pub(crate) fn share_records(records: &[u64], max: u64) -> Vec<u64> {
     }
     let waiting = records.iter().filter(|r| **r > 0).count() as u64;
     if max < waiting {
-        let firsts = records.iter().map(|r| u128::from(*r)).collect();
-        return one_each(firsts, max);
+        let weights: Vec<u128> = records.iter().map(|r| u128::from(*r)).collect();
+        return one_each(&weights, max);
     }
     let rest: Vec<u64> = records.iter().map(|r| r.saturating_sub(1)).collect();
     let rest = in_proportion(&rest, max - waiting);
@@ -28,7 +28,7 @@ pub(crate) fn share_records(records: &[u64], max: u64) -> Vec<u64> {
 }
 
 /// `max` shares of one, to the largest weights, first partitions first.
-fn one_each(weights: Vec<u128>, max: u64) -> Vec<u64> {
+fn one_each(weights: &[u128], max: u64) -> Vec<u64> {
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by_key(|i| (Reverse(weights[*i]), *i));
     let mut shares = vec![0; weights.len()];
@@ -50,7 +50,8 @@ fn in_proportion(records: &[u64], max: u64) -> Vec<u64> {
         .map(|r| u64::try_from(exact(r) / total).unwrap_or(*r))
         .collect();
     let left = max - whole.iter().sum::<u64>();
-    let extra = one_each(records.iter().map(|r| exact(r) % total).collect(), left);
+    let remainders: Vec<u128> = records.iter().map(|r| exact(r) % total).collect();
+    let extra = one_each(&remainders, left);
     whole
         .iter()
         .zip(extra)

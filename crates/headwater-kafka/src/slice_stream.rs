@@ -79,7 +79,7 @@ impl SliceReader {
     }
 
     /// The next records of the slice; `None` at its end.
-    async fn take(&mut self) -> Result<Option<RecordChunk>> {
+    async fn take(&mut self) -> Result<Option<Box<RecordChunk>>> {
         while let Some((claim, end)) = self.left.front() {
             let changed = self.reader.changed();
             tokio::pin!(changed);

@@ -7,3 +7,4 @@ mod faults;
 mod fixture;
 mod read;
 mod write;
+mod timing;

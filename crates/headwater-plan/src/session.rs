@@ -8,6 +8,7 @@ use datafusion::common::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -20,7 +21,7 @@ use crate::window_udf::window_udf;
 /// Switched off, and why: dynamic filters and top-k aggregation keep facts of one execution in
 /// the plan; statistics would let a plan depend on the first epoch; round-robin repartitioning
 /// adds thread hops to small epochs, and the scan already has one partition per reader.
-pub fn session(target_partitions: usize) -> SessionContext {
+pub fn session(target_partitions: usize, types: Arc<dyn TypePlanner>) -> SessionContext {
     let mut config = SessionConfig::new()
         .with_target_partitions(target_partitions.max(1))
         .with_information_schema(true)
@@ -37,6 +38,7 @@ pub fn session(target_partitions: usize) -> SessionContext {
         .with_config(config)
         .with_default_features()
         .with_query_planner(Arc::new(StreamQueryPlanner))
+        .with_type_planner(types)
         .build();
     let context = SessionContext::new_with_state(state);
     context.register_udf(window_udf().as_ref().clone());

@@ -164,7 +164,7 @@ pub enum ColumnKind {
     /// `AS expr`: from other columns of the row.
     Generated {
         /// The expression.
-        expr: Expr,
+        expr: Box<Expr>,
     },
 }
 

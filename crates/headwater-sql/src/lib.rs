@@ -1,6 +1,11 @@
-//! SQL text to statements: the dialect, the statements headwater adds to DataFusion's, and the
-//! parser that stands in front of DataFusion's own.
+//! SQL text to bound statements: the dialect, the statements headwater adds to DataFusion's, the
+//! parser that stands in front of DataFusion's own, and the binder that gives them meaning.
 
 pub mod ast;
+pub mod binder;
+pub mod catalog;
+mod declare;
 pub mod dialect;
 pub mod parser;
+pub mod relation_planner;
+pub mod type_planner;

@@ -1,2 +1,73 @@
-//! Tasks.
-fn main() {}
+//! Tasks that need more than cargo: `cargo xtask test`, `cargo xtask bench`, `cargo xtask broker`.
+//!
+//! This crate knows the other crates only by their names on cargo's command line, so that it
+//! builds in seconds. Data goes to stdout, notices and errors go to stderr.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::bench::BenchArguments;
+use crate::broker::BrokerCommand;
+use crate::failure::Result;
+use crate::test::TestArguments;
+
+mod bench;
+mod broker;
+mod command;
+mod environment;
+mod failure;
+mod files;
+mod say;
+mod step;
+mod stopwatch;
+mod test;
+
+/// Tasks of this workspace.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build and run the tests, with a real broker beside them
+    Test(TestArguments),
+    /// Measure the four queries of sql/bench from end to end
+    Bench(BenchArguments),
+    /// Start or stop a broker to develop against
+    #[command(subcommand)]
+    Broker(BrokerCommand),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say::warn(format_args!("error: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Bench(arguments) => bench::run(&arguments),
+        Task::Broker(command) => broker::run(command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -70,8 +70,12 @@ fn timestamp(array: &dyn Array, unit: TimeUnit, row: usize) -> Result<String> {
     };
     let time = match unit {
         TimeUnit::Second => timestamp_s_to_datetime(array.as_primitive::<Seconds>().value(row)),
-        TimeUnit::Millisecond => timestamp_ms_to_datetime(array.as_primitive::<Millis>().value(row)),
-        TimeUnit::Microsecond => timestamp_us_to_datetime(array.as_primitive::<Micros>().value(row)),
+        TimeUnit::Millisecond => {
+            timestamp_ms_to_datetime(array.as_primitive::<Millis>().value(row))
+        }
+        TimeUnit::Microsecond => {
+            timestamp_us_to_datetime(array.as_primitive::<Micros>().value(row))
+        }
         TimeUnit::Nanosecond => timestamp_ns_to_datetime(array.as_primitive::<Nanos>().value(row)),
     };
     let Some(time) = time else {

@@ -82,12 +82,7 @@ impl TablePart {
 }
 
 /// The text of an epoch.
-pub(super) fn draw(
-    epoch: EpochId,
-    schema: &Schema,
-    part: &TablePart,
-    style: TableStyle,
-) -> String {
+pub(super) fn draw(epoch: EpochId, schema: &Schema, part: &TablePart, style: TableStyle) -> String {
     let header: Vec<String> = schema
         .fields()
         .iter()

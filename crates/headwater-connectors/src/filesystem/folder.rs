@@ -68,14 +68,16 @@ impl Input {
         let found = fs::metadata(path).map_err(|error| {
             let text = format!("could not find \"{}\" of {owner}", path.display());
             let hint = "Make the folder before the query starts, or correct the option \"path\".";
-            Error::source_failed(text).with_source(error).with_hint(hint)
+            Error::source_failed(text)
+                .with_source(error)
+                .with_hint(hint)
         })?;
         if found.is_dir() {
             return Ok(Input::Folder(path.to_path_buf(), pattern.clone()));
         }
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| not_utf8(path))?;
-        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         Ok(Input::File(folder, name.to_string()))
     }
 

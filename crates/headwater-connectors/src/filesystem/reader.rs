@@ -166,7 +166,12 @@ impl OpenFile {
 
     fn metadata(&self, from: &str, numbers: &[i64]) -> ArrayRef {
         match from {
-            "line" => Arc::new(numbers.iter().map(|number| number + 1).collect::<Int64Array>()),
+            "line" => Arc::new(
+                numbers
+                    .iter()
+                    .map(|number| number + 1)
+                    .collect::<Int64Array>(),
+            ),
             "modified" => Arc::new(TimestampMicrosecondArray::from_value(
                 self.entry.mtime.0,
                 numbers.len(),

@@ -137,7 +137,9 @@ impl FilesystemSink {
                 self.store.describe(),
                 self.owner
             ))
-            .with_detail(format!("File \"{name}\" is not from this query's checkpoint."))
+            .with_detail(format!(
+                "File \"{name}\" is not from this query's checkpoint."
+            ))
             .with_hint(
                 "Start the query with the checkpoint it had, empty the folder, or write to \
                  another.",
@@ -175,7 +177,8 @@ struct PartFile {
 impl PartFile {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let records = self.encoder.encode(batch)?;
-        self.lines.reserve(records.value_data().len() + records.len());
+        self.lines
+            .reserve(records.value_data().len() + records.len());
         self.append(records.iter())
     }
 
@@ -279,7 +282,9 @@ impl Sink for FilesystemSink {
         let files = match file {
             Some(file) => {
                 let writer = file.writer;
-                blocking(move || writer.finish()).await.map_err(sink_error)?;
+                blocking(move || writer.finish())
+                    .await
+                    .map_err(sink_error)?;
                 vec![name]
             }
             None => {

@@ -130,7 +130,9 @@ impl Source for FilesSource {
 
     async fn available(&self, from: &Offsets, _limits: &EpochLimits) -> Result<Offsets> {
         let start = files_of(from);
-        let most = self.max_files.map_or(u64::MAX, |max| start.saturating_add(max));
+        let most = self
+            .max_files
+            .map_or(u64::MAX, |max| start.saturating_add(max));
         let known = self.number_up_to(most).await?;
         Ok(position(known.min(most).max(start)))
     }

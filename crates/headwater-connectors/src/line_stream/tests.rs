@@ -40,7 +40,12 @@ fn at(offset: i64) -> Offsets {
 
 /// Waits until everything has been fetched.
 async fn fetched(source: &LineSource, from: i64, end: i64) {
-    while source.available(&at(from), &EpochLimits::default()).await.unwrap() != at(end) {
+    while source
+        .available(&at(from), &EpochLimits::default())
+        .await
+        .unwrap()
+        != at(end)
+    {
         tokio::task::yield_now().await;
     }
 }

@@ -302,7 +302,9 @@ impl Sink for MemorySink {
         };
         let query = self.run.query.lock().clone();
         let query = query.ok_or_else(|| {
-            Error::internal(format!("epoch {epoch} of a memory sink that was not opened"))
+            Error::internal(format!(
+                "epoch {epoch} of a memory sink that was not opened"
+            ))
         })?;
         self.publish(query, epoch, staged.concat())
     }

@@ -47,6 +47,13 @@ enum Fields<'a> {
     Formatted(ArrayFormatter<'a>),
 }
 
+/// Where a value is written before it is known whether it needs quotes.
+#[derive(Debug, Default)]
+struct Scratch {
+    bytes: Vec<u8>,
+    text: String,
+}
+
 impl Encoder for CsvEncoder {
     fn encode(&mut self, rows: &RecordBatch) -> Result<BinaryArray> {
         let format = FormatOptions::new().with_display_error(false);
@@ -56,18 +63,17 @@ impl Encoder for CsvEncoder {
         }
         let expected_bytes = rows.num_rows() * rows.num_columns() * 8;
         let mut payloads = PayloadBuffer::with_capacity(rows.num_rows(), expected_bytes);
-        let mut text = String::new();
+        let mut scratch = Scratch::default();
         for row in 0..rows.num_rows() {
             for (at, (array, fields)) in columns.iter().enumerate() {
                 if at > 0 {
                     payloads.bytes.push(self.options.dialect.delimiter);
                 }
-                text.clear();
                 if array.is_null(row) {
                     let null = self.options.null_value.as_deref().unwrap_or_default();
                     payloads.bytes.extend_from_slice(null.as_bytes());
                 } else {
-                    self.write_field(&mut payloads.bytes, fields, row, &mut text)?;
+                    self.write_field(&mut payloads.bytes, fields, row, &mut scratch)?;
                 }
             }
             payloads.end_payload()?;
@@ -77,13 +83,13 @@ impl Encoder for CsvEncoder {
 }
 
 impl CsvEncoder {
-    /// Writes a field that is not NULL; `text` is empty and only there to be used again.
+    /// Writes a field that is not NULL.
     fn write_field(
         &self,
         out: &mut Vec<u8>,
         fields: &Fields<'_>,
         row: usize,
-        text: &mut String,
+        scratch: &mut Scratch,
     ) -> Result<()> {
         match fields {
             Fields::Strings(values) => {
@@ -91,18 +97,20 @@ impl CsvEncoder {
                 self.write_text(out, value.as_bytes());
             }
             Fields::Timestamps(values, unit) => {
-                let mut written = Vec::new();
+                scratch.bytes.clear();
                 if let Some(value) = values.get(row) {
-                    self.options.timestamps.write(&mut written, *value, *unit);
+                    let timestamps = &self.options.timestamps;
+                    timestamps.write(&mut scratch.bytes, *value, *unit);
                 }
-                self.write_text(out, &written);
+                self.write_text(out, &scratch.bytes);
             }
             Fields::Formatted(formatter) => {
-                let shown = formatter.value(row).write(text);
+                scratch.text.clear();
+                let shown = formatter.value(row).write(&mut scratch.text);
                 shown.map_err(|e| {
                     Error::unsupported("could not write a value as CSV").with_source(e)
                 })?;
-                self.write_text(out, text.as_bytes());
+                self.write_text(out, scratch.text.as_bytes());
             }
         }
         Ok(())

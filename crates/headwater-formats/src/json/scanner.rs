@@ -36,11 +36,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// The byte at the position.
+    #[inline]
     pub(crate) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
     /// The byte at the position, which moves on.
+    #[inline]
     pub(crate) fn next_byte(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
@@ -48,6 +50,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Moves past white space.
+    #[inline]
     pub(crate) fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
@@ -55,6 +58,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Moves past `expected` if it is what comes next.
+    #[inline]
     pub(crate) fn take(&mut self, expected: &str) -> bool {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         let is_next = rest.starts_with(expected.as_bytes());
@@ -124,6 +128,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn number(&mut self) -> Result<&'a str, NotJson> {
         let start = self.at;
         self.take("-");
@@ -155,10 +160,10 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn skip_digits(&mut self) {
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        self.at += rest.iter().take_while(|b| b.is_ascii_digit()).count();
     }
 
     /// Moves past an object's key and the colon after it, white space around both included.
@@ -169,6 +174,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Moves past a colon and the white space around it.
+    #[inline]
     pub(crate) fn colon(&mut self) -> Result<(), NotJson> {
         self.skip_space();
         if self.next_byte() != Some(b':') {

@@ -21,6 +21,9 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::options::SourceOptions;
+use crate::row_maker::SourceColumns;
+use crate::source::{KafkaSource, KafkaSourceSpec};
 use crate::{DevBroker, KafkaConnector};
 
 pub(crate) const NO_LIMITS: EpochLimits = EpochLimits { max_records: None };
@@ -166,16 +169,32 @@ impl Declared {
     }
 
     pub(crate) async fn try_open(self, use_of: SourceUse) -> Result<Arc<dyn Source>> {
-        let context = SourceContext {
-            clock: Arc::new(SystemClock::new()),
-            journal: Arc::new(NoJournal),
-            use_of,
-        };
-        within(20, self.declare()?.open(context)).await
+        within(20, self.declare()?.open(context(use_of))).await
     }
 
     pub(crate) async fn open(self) -> Arc<dyn Source> {
         self.try_open(SourceUse::Stream).await.unwrap()
+    }
+}
+
+/// A source with its own type, for what the contract does not show.
+pub(crate) async fn open_own(declared: Declared) -> KafkaSource {
+    let owner = "source \"s\"";
+    let mut options = OptionReader::new(owner, &declared.options.into_iter().collect());
+    let spec = KafkaSourceSpec {
+        name: declared.definition.name.clone(),
+        options: SourceOptions::read(&mut options).unwrap(),
+        columns: SourceColumns::declare(owner, &declared.definition).unwrap(),
+    };
+    let context = context(SourceUse::Stream);
+    KafkaSource::open(Arc::new(spec), &context).await.unwrap()
+}
+
+fn context(use_of: SourceUse) -> SourceContext {
+    SourceContext {
+        clock: Arc::new(SystemClock::new()),
+        journal: Arc::new(NoJournal),
+        use_of,
     }
 }
 

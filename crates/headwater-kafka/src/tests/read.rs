@@ -5,7 +5,7 @@ use headwater_core::ErrorKind;
 use headwater_core::clock::{Clock, SystemClock};
 use headwater_core::connector::SourceUse;
 use headwater_core::format::BadDataPolicy;
-use headwater_core::source::EpochLimits;
+use headwater_core::source::{EpochLimits, Source};
 
 use super::fixture::*;
 
@@ -263,14 +263,30 @@ async fn more_than_fits_into_memory_streams_through() {
         put(&servers, "t", &messages);
     }
     // Seven times what may be kept.
-    let source = raw(&servers, "t")
-        .option("prefetch.bytes", "1048576")
-        .open()
-        .await;
+    let source = open_own(raw(&servers, "t").option("prefetch.bytes", "1048576")).await;
     let start = source.initial().await.unwrap();
     let end = source.latest().await.unwrap();
-    within(10, source.wait_ready(&start)).await.unwrap();
-    let read = read(&*source, &start, &end).await;
+    let mut reached = start.clone();
+    within(10, async {
+        // What is available stops growing when memory is full.
+        while source.held_bytes() < 400_000 {
+            source.wait_ready(&reached).await.unwrap();
+            reached = source.available(&reached, &NO_LIMITS).await.unwrap();
+        }
+    })
+    .await;
+    SystemClock::new()
+        .sleep(std::time::Duration::from_millis(300))
+        .await;
+    // One batch of a producer for each partition may come on top.
+    let bound = (1 << 20) + 2_000_000;
+    assert!(
+        source.held_bytes() <= bound,
+        "holds {}",
+        source.held_bytes()
+    );
+    let read = read(&source, &start, &end).await;
+    assert_eq!(source.held_bytes(), 0);
     assert_eq!(read.rows(), 360);
     assert_eq!(read.counters.bytes(), 360 * 20_000);
 }

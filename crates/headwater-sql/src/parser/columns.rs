@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_core::error::Span;
 use headwater_core::{Error, Result};
 
-use crate::ast::{ColumnDefinition, ColumnKind, Name, WatermarkClause};
+use crate::ast::{ColumnDefinition, ColumnKind, Name, WatermarkClause, span_from_tokens};
 
 use super::cursor::Cursor;
 
@@ -137,7 +137,7 @@ fn parse_kind(cursor: &mut Cursor<'_>, column: &Name) -> Result<Option<ColumnKin
         return Ok(Some(ColumnKind::Metadata { from }));
     }
     if cursor.take(&["AS"]) || cursor.take(&["GENERATED", "ALWAYS", "AS"]) {
-        let expr = cursor.parse(|p| p.parse_expr())?;
+        let expr = Box::new(cursor.parse(|p| p.parse_expr())?);
         if !cursor.take(&["STORED"]) {
             cursor.take(&["VIRTUAL"]);
         }
@@ -181,7 +181,7 @@ fn refuse_constraints(cursor: &Cursor<'_>) -> Result<()> {
         return Ok(());
     }
     let message = format!("a stream cannot keep the constraint {}", words.join(" "));
-    let span = crate::ast::span_from_tokens(cursor.peek().span);
+    let span = span_from_tokens(cursor.peek().span);
     Err(Error::unsupported(message)
         .with_span(Some(span))
         .with_hint("Leave it out; PRIMARY KEY and NOT NULL are understood."))

@@ -1,6 +1,6 @@
 //! `CREATE …`: sources, sinks, tables with a connector and streaming queries.
 
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 use headwater_core::{Error, Result};
 
 use crate::ast::{CreateStreamingQuery, Name, Statement, TableDeclaration, span_from_tokens};
@@ -145,11 +145,7 @@ pub(super) fn declare(heading: Heading, columns: ColumnList) -> TableDeclaration
     }
 }
 
-fn twice(
-    clause: &str,
-    cursor: &Cursor<'_>,
-    start: datafusion::sql::sqlparser::tokenizer::Location,
-) -> Error {
+fn twice(clause: &str, cursor: &Cursor<'_>, start: Location) -> Error {
     Error::syntax(format!("{clause} is there twice"))
         .with_span(Some(cursor.span_from(start)))
         .with_hint("Keep one of the two.")
@@ -185,25 +181,21 @@ fn has_connector(tokens: &[TokenWithSpan]) -> bool {
     for pair in solid.windows(2) {
         let [token, next] = pair else { continue };
         let word = plain_word(&token.token);
-        match &token.token {
-            Token::LParen => depth += 1,
-            Token::RParen => {
+        match (&token.token, word.as_deref(), depth) {
+            (Token::LParen, ..) => depth += 1,
+            (Token::RParen, ..) => {
                 depth = depth.saturating_sub(1);
                 in_with = in_with && depth > 0;
             }
-            _ if depth == 0 && word.as_deref() == Some("AS") => return false,
-            _ if depth == 0 && word.as_deref() == Some("WITH") => {
-                in_with = next.token == Token::LParen;
+            (_, Some("AS"), 0) => return false,
+            (_, Some("WITH"), 0) => in_with = next.token == Token::LParen,
+            (key, _, 1) if in_with && next.token == Token::Eq && is_connector_key(key) => {
+                return true;
             }
-            key if depth == 1 && in_with && next.token == Token::Eq => {
-                if is_connector_key(key) {
-                    return true;
-                }
-            }
-            _ if depth == 1 && !in_with && word.as_deref() == Some("WATERMARK") => {
-                if plain_word(&next.token).as_deref() == Some("FOR") {
-                    return true;
-                }
+            (_, Some("WATERMARK"), 1)
+                if !in_with && plain_word(&next.token).as_deref() == Some("FOR") =>
+            {
+                return true;
             }
             _ => {}
         }

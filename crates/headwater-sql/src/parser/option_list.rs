@@ -127,7 +127,7 @@ fn parse_joined_words(cursor: &mut Cursor<'_>, expected: &str) -> Result<String>
     }
 }
 
-/// Reads what follows `FORMAT`: `JSON`, `CSV (header = true)`, `DEBEZIUM JSON`, and RisingWave's
+/// Reads what follows `FORMAT`: `JSON`, `CSV (header = true)`, `DEBEZIUM JSON`, and
 /// `PLAIN ENCODE JSON`. Two words are one name with a hyphen, unless the first is `PLAIN`.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::{
     Insert, ObjectName, Query, SetExpr, Statement as SqlStatement, TableObject,
 };
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 use headwater_core::{Error, Result};
 
 use crate::ast::{InsertQuery, Name, SelectQuery, Statement};
@@ -38,8 +38,8 @@ pub(super) fn parse_select(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }))
 }
 
-/// Reads a statement that begins with `INSERT`. What only other databases have, such as
-/// `ON CONFLICT`, is DataFusion's.
+/// Reads a statement that begins with `INSERT`. Without `INTO`, as in `INSERT OVERWRITE`, it is
+/// DataFusion's.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -75,10 +75,7 @@ pub(super) fn parse_insert_query(cursor: &mut Cursor<'_>) -> Result<InsertQuery>
     })
 }
 
-fn refuse_insert(
-    cursor: &Cursor<'_>,
-    start: datafusion::sql::sqlparser::tokenizer::Location,
-) -> Error {
+fn refuse_insert(cursor: &Cursor<'_>, start: Location) -> Error {
     Error::unsupported("this form of INSERT is not there yet")
         .with_span(Some(cursor.span_from(start)))
         .with_hint("Write INSERT INTO sink SELECT ….")

@@ -30,7 +30,8 @@ pub(super) fn from_parser(error: &ParserError, statement: &StatementTokens<'_>) 
     let (text, location) = split_location(text);
     let Some((expected, found)) = split_expectation(text) else {
         let place = location.map(|at| place_of(at, statement));
-        return Error::syntax(lower_first(text)).with_span(place.or(Some(statement.span())));
+        return Error::syntax(lower_first(text))
+            .with_span(place.or_else(|| Some(statement.span())));
     };
     let token = location.and_then(|at| token_at(at, statement));
     match (token, location) {
@@ -39,7 +40,7 @@ pub(super) fn from_parser(error: &ParserError, statement: &StatementTokens<'_>) 
         (None, location) => {
             let message = format!("expected {}, found \"{found}\"", in_words(expected));
             let place = location.map(one_character);
-            Error::syntax(message).with_span(place.or(Some(statement.span())))
+            Error::syntax(message).with_span(place.or_else(|| Some(statement.span())))
         }
     }
 }
@@ -93,6 +94,7 @@ fn in_words(expected: &str) -> String {
         "identifier" => "an identifier".to_string(),
         "literal string" => "a quoted string".to_string(),
         "end of statement" | "end of statement or ;" => "the end of the statement".to_string(),
+        quoted if quoted.starts_with('"') => quoted.to_string(),
         sign if !sign.chars().any(char::is_alphanumeric) => format!("\"{sign}\""),
         words => lower_first(words),
     }

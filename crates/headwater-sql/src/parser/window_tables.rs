@@ -141,7 +141,7 @@ pub fn window_table_function(factor: &TableFactor) -> Result<Option<WindowTableF
     let missing = |parameter: &Parameter| {
         refusal(
             kind,
-            format!("needs the argument \"{}\"", parameter.name),
+            &format!("needs the argument \"{}\"", parameter.name),
             span,
         )
     };
@@ -258,7 +258,7 @@ fn bind(
                 let found = parameters.iter().find(|p| is_named(p, name));
                 let unknown = || {
                     let what = format!("has no argument \"{}\"", name.value);
-                    refusal(kind, what, span_from_tokens(name.span))
+                    refusal(kind, &what, span_from_tokens(name.span))
                 };
                 (found.ok_or_else(unknown)?, arg)
             }
@@ -266,20 +266,20 @@ fn bind(
                 let next = by_place.next();
                 let too_many = || {
                     let what = format!("takes at most {} arguments", parameters.len());
-                    refusal(kind, what, span)
+                    refusal(kind, &what, span)
                 };
                 (next.ok_or_else(too_many)?, arg)
             }
             FunctionArg::ExprNamed { .. } => {
-                return Err(refusal(kind, "takes plain names of arguments".into(), span));
+                return Err(refusal(kind, "takes plain names of arguments", span));
             }
         };
         let FunctionArgExpr::Expr(value) = value else {
-            return Err(refusal(kind, "does not take \"*\"".into(), span));
+            return Err(refusal(kind, "does not take \"*\"", span));
         };
         if bound.iter().any(|(name, _)| *name == parameter.name) {
             let what = format!("is given the argument \"{}\" twice", parameter.name);
-            return Err(refusal(kind, what, span));
+            return Err(refusal(kind, &what, span));
         }
         bound.push((parameter.name, value.clone()));
     }
@@ -288,7 +288,7 @@ fn bind(
         None => Ok(bound),
         Some(parameter) => {
             let what = format!("needs the argument \"{}\"", parameter.name);
-            Err(refusal(kind, what, span))
+            Err(refusal(kind, &what, span))
         }
     }
 }
@@ -305,7 +305,7 @@ fn input_of(kind: WindowKind, data: Expr, span: Span) -> Result<(TableFactor, Ve
         }
         other => {
             let what = format!("needs a table or a subquery first, not \"{other}\"");
-            return Err(refusal(kind, what, place_of(&other).unwrap_or(span)));
+            return Err(refusal(kind, &what, place_of(&other).unwrap_or(span)));
         }
     };
     let Some((table, partition_by)) = whole_table(&subquery) else {
@@ -319,7 +319,7 @@ fn input_of(kind: WindowKind, data: Expr, span: Span) -> Result<(TableFactor, Ve
     };
     if !partition_by.is_empty() && kind != WindowKind::Session {
         let what = "takes no PARTITION BY: only session windows depend on it";
-        return Err(refusal(kind, what.into(), span));
+        return Err(refusal(kind, what, span));
     }
     Ok((table.clone(), partition_by.to_vec()))
 }
@@ -343,7 +343,7 @@ fn whole_table(query: &Query) -> Option<(&TableFactor, &[Expr])> {
 fn time_column_of(kind: WindowKind, expr: &Expr) -> Result<Ident> {
     let refuse = || {
         let what = format!("needs the name of the event-time column, not \"{expr}\"");
-        refusal(kind, what, span_from_tokens(expr.span()))
+        refusal(kind, &what, span_from_tokens(expr.span()))
     };
     match expr {
         Expr::Identifier(ident) => Ok(ident.clone()),
@@ -370,7 +370,7 @@ fn place_of(expr: &Expr) -> Option<Span> {
     Some(span_from_tokens(expr.span())).filter(|span| span.line > 0)
 }
 
-fn refusal(kind: WindowKind, what: String, span: Span) -> Error {
+fn refusal(kind: WindowKind, what: &str, span: Span) -> Error {
     Error::plan(format!("window function \"{}\" {what}", kind.name()))
         .with_span((span.line > 0).then_some(span))
         .with_hint(kind.usage())

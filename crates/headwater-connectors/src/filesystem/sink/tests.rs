@@ -90,7 +90,11 @@ fn words(values: &[&str]) -> RecordBatch {
 async fn prepare_text(sink: &FilesystemSink, epoch: u64, partitions: &[&str]) -> CommitToken {
     let mut staged = Vec::new();
     for (number, word) in partitions.iter().enumerate() {
-        let batch = if word.is_empty() { words(&[]) } else { words(&[word]) };
+        let batch = if word.is_empty() {
+            words(&[])
+        } else {
+            words(&[word])
+        };
         let one = sink.write(EpochId(epoch), number, rows_of([batch])).await;
         staged.push(one.unwrap());
     }
@@ -160,5 +164,8 @@ fn names_tell_their_epoch() {
     for (name, epoch) in cases {
         assert_eq!(visible_epoch(name), epoch.map(EpochId), "{name}");
     }
-    assert_eq!(staged_epoch(".part-00000042-000.jsonl.staged"), Some(EpochId(42)));
+    assert_eq!(
+        staged_epoch(".part-00000042-000.jsonl.staged"),
+        Some(EpochId(42))
+    );
 }

@@ -13,6 +13,7 @@ use headwater_core::clock::ManualClock;
 use headwater_core::connector::{Connector, MetadataColumn, SourceDefinition, SourceUse};
 use headwater_core::format::BadDataPolicy;
 use headwater_core::options::{OptionReader, Options};
+use headwater_core::source::SourceJournal;
 
 use super::*;
 use crate::filesystem::FilesystemConnector;
@@ -83,7 +84,9 @@ impl Fixture {
 /// The rows of `[start, end)` as `path:line value`, the path without its folder.
 async fn rows(source: &dyn Source, start: u64, end: u64) -> Vec<String> {
     use arrow::array::AsArray;
-    let batches = read_all(source, &position(start), &position(end)).await.unwrap();
+    let batches = read_all(source, &position(start), &position(end))
+        .await
+        .unwrap();
     let mut rows = Vec::new();
     for batch in &batches {
         let value = batch.column(0).as_string_view();
@@ -254,14 +257,20 @@ async fn long_files_come_in_chunks_and_bad_lines_are_named() {
     let columns = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
     let source = fixture.open(&[("format", "json")], Some(columns)).await;
     assert_eq!(available(source.as_ref(), 0).await, 2);
-    let batches = read_all(source.as_ref(), &position(0), &position(1)).await.unwrap();
+    let batches = read_all(source.as_ref(), &position(0), &position(1))
+        .await
+        .unwrap();
     let sizes: Vec<_> = batches.iter().map(|b| b.num_rows()).collect();
     assert_eq!(sizes, [8192, 8192, 3616]);
     let error = read_all(source.as_ref(), &position(1), &position(2))
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BadData);
-    assert!(error.message().contains("line 20001 of file"), "{}", error.message());
+    assert!(
+        error.message().contains("line 20001 of file"),
+        "{}",
+        error.message()
+    );
 }
 
 #[test]

@@ -14,7 +14,12 @@ fn pairs(rows: &[(i64, i64)]) -> RecordBatch {
     RecordBatch::try_from_iter([("k", column(|r| r.0)), ("v", column(|r| r.1))]).unwrap()
 }
 
-async fn open(sink: &MemorySink, schema: SchemaRef, mode: OutputMode, last: Option<u64>) -> Arc<dyn Sink> {
+async fn open(
+    sink: &MemorySink,
+    schema: SchemaRef,
+    mode: OutputMode,
+    last: Option<u64>,
+) -> Arc<dyn Sink> {
     let opened = sink.declared().open().unwrap();
     opened
         .open(&sink_context(schema, mode, last))
@@ -24,7 +29,9 @@ async fn open(sink: &MemorySink, schema: SchemaRef, mode: OutputMode, last: Opti
 }
 
 async fn write(sink: &Arc<dyn Sink>, epoch: u64, batch: RecordBatch) {
-    sink.write(EpochId(epoch), 0, rows_of([batch])).await.unwrap();
+    sink.write(EpochId(epoch), 0, rows_of([batch]))
+        .await
+        .unwrap();
 }
 
 async fn commit(sink: &Arc<dyn Sink>, epoch: u64) {
@@ -72,11 +79,16 @@ async fn update_keeps_the_newest_row_of_every_key_and_folds_old_epochs() {
     let sink = MemorySink::with_key(vec!["k".to_string()]).with_history(2);
     let opened = open(&sink, pairs(&[]).schema(), OutputMode::Update, None).await;
     for epoch in 0..9 {
-        write(&opened, epoch, pairs(&[(epoch as i64 % 3, epoch as i64), (9, 0)])).await;
+        write(
+            &opened,
+            epoch,
+            pairs(&[(epoch as i64 % 3, epoch as i64), (9, 0)]),
+        )
+        .await;
         commit(&opened, epoch).await;
     }
     let expected = pairs(&[(0, 6), (9, 0), (1, 7), (2, 8)]);
-    assert_eq!(table(&sink.rows()), table(&[expected.clone()]));
+    assert_eq!(table(&sink.rows()), table(std::slice::from_ref(&expected)));
     assert!(sink.epochs().len() <= 4);
     write(&opened, 0, pairs(&[(0, 77)])).await;
     commit(&opened, 0).await;

@@ -14,7 +14,9 @@ pub(super) fn key_columns(schema: &Schema, key: &[String]) -> Result<Vec<usize>>
     key.iter()
         .map(|name| {
             schema.index_of(name).map_err(|_| {
-                Error::plan(format!("key column \"{name}\" is not among the sink's columns"))
+                Error::plan(format!(
+                    "key column \"{name}\" is not among the sink's columns"
+                ))
             })
         })
         .collect()

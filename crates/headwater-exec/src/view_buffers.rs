@@ -1,0 +1,79 @@
+//! Strings that own their bytes.
+//!
+//! A row of a view array (Utf8View, BinaryView) points into buffers that it shares with the batch
+//! it was taken from, and `take`, `concat` and `interleave` keep these buffers whole. State
+//! outlives batches: one key of a batch would hold the text of all its rows, for ever. So what is
+//! kept is copied into buffers of its own.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
+use arrow::datatypes::DataType;
+use datafusion_common::Result;
+
+/// The same values, with no buffer shared with another array. Arrays without views, which are
+/// copied by every kernel anyway, are handed through.
+pub(crate) fn owning(array: ArrayRef) -> Result<ArrayRef> {
+    Ok(match array.data_type() {
+        DataType::Utf8View => Arc::new(array.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(array.as_binary_view().gc()),
+        DataType::List(item) if has_views(item.data_type()) => {
+            let list = array.as_list::<i32>();
+            let (first, last) = (list.value_offsets()[0], list.value_offsets()[list.len()]);
+            let (first, length) = (first as usize, (last - first) as usize);
+            let values = owning(list.values().slice(first, length))?;
+            let lengths = list.offsets().lengths();
+            Arc::new(ListArray::try_new(
+                Arc::clone(item),
+                arrow::buffer::OffsetBuffer::from_lengths(lengths),
+                values,
+                list.nulls().cloned(),
+            )?)
+        }
+        DataType::Struct(fields) if fields.iter().any(|f| has_views(f.data_type())) => {
+            let parts = array.as_struct();
+            let columns = parts.columns().iter().map(|c| owning(Arc::clone(c)));
+            Arc::new(StructArray::try_new(
+                fields.clone(),
+                columns.collect::<Result<_>>()?,
+                parts.nulls().cloned(),
+            )?)
+        }
+        _ => array,
+    })
+}
+
+fn has_views(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8View | DataType::BinaryView => true,
+        DataType::List(item) => has_views(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|f| has_views(f.data_type())),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ListBuilder, StringViewArray, StringViewBuilder};
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_does_not_hold_the_batch_it_came_from() {
+        let text = |i: usize| format!("a text of more than twelve bytes, number {i}");
+        let batch: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..1000).map(text)));
+        let kept = owning(batch.slice(500, 2)).unwrap();
+        assert_eq!(kept.as_ref(), batch.slice(500, 2).as_ref());
+        assert!(kept.get_array_memory_size() < 500);
+
+        let mut lists = ListBuilder::new(StringViewBuilder::new());
+        for i in 0..1000 {
+            lists.append_value([Some(text(i)), None]);
+        }
+        lists.append_null();
+        let batch: ArrayRef = Arc::new(lists.finish());
+        let kept = owning(batch.slice(999, 2)).unwrap();
+        assert_eq!(kept.as_ref(), batch.slice(999, 2).as_ref());
+        assert!(kept.get_array_memory_size() < 1000);
+    }
+}

@@ -1,0 +1,330 @@
+//! Statements to what they mean: declarations to catalog entries, queries to logical plans.
+
+use std::sync::Arc;
+
+use datafusion::common::{Column, TableReference};
+use datafusion::datasource::TableProvider;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement as DFStatement;
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement as SqlStatement};
+
+use headwater_core::mode::OutputMode;
+use headwater_core::{Error, Result};
+use headwater_plan::StreamTable;
+use headwater_plan::stream_plan::Emit;
+
+use crate::ast::{EmitClause, EmitMode, InsertQuery, Name, TableDeclaration};
+use crate::catalog::{Catalog, SinkEntry};
+use crate::declare::{declare_sink, declare_source};
+use crate::parser::{rewrite_statement_windows, rewrite_windows};
+use crate::relation_planner::WindowRelationPlanner;
+
+/// Binds statements in one session.
+#[derive(Clone)]
+pub struct Binder {
+    session: SessionContext,
+    catalog: Catalog,
+}
+
+/// An INSERT whose query is planned and fits its sink.
+#[derive(Debug, Clone)]
+pub struct BoundInsert {
+    /// Where the rows go.
+    pub sink: SinkEntry,
+    /// The query, with the sink's column names and types if it declares them.
+    pub plan: LogicalPlan,
+    /// The EMIT clause.
+    pub emit: Emit,
+}
+
+impl std::fmt::Debug for Binder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Binder").field("catalog", &self.catalog).finish_non_exhaustive()
+    }
+}
+
+impl Binder {
+    /// A binder; teaches the session headwater's window functions.
+    ///
+    /// # Errors
+    /// If the session refuses the planner.
+    pub fn try_new(session: SessionContext, catalog: Catalog) -> Result<Self> {
+        session.register_relation_planner(Arc::new(WindowRelationPlanner))?;
+        Ok(Binder { session, catalog })
+    }
+
+    /// The catalog.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The session as it is now.
+    pub fn state(&self) -> SessionState {
+        self.session.state()
+    }
+
+    /// Declares a source; it becomes a table that queries can name.
+    ///
+    /// # Errors
+    /// What is wrong with the declaration, or that the name is taken.
+    pub fn create_source(&self, declaration: &TableDeclaration, text: &str) -> Result<()> {
+        if !self.may_create("source", declaration)? {
+            return Ok(());
+        }
+        let entry = declare_source(declaration, &self.catalog, &self.state(), text)?;
+        let name = TableReference::bare(entry.definition.name.as_str());
+        let table: Arc<dyn TableProvider> =
+            Arc::new(StreamTable::new(Arc::clone(&entry.definition)));
+        self.session.deregister_table(name.clone())?;
+        self.session.register_table(name, table)?;
+        self.catalog.add_source(entry);
+        Ok(())
+    }
+
+    /// Declares a sink.
+    ///
+    /// # Errors
+    /// What is wrong with the declaration, or that the name is taken.
+    pub fn create_sink(&self, declaration: &TableDeclaration, text: &str) -> Result<()> {
+        if !self.may_create("sink", declaration)? {
+            return Ok(());
+        }
+        let entry = declare_sink(declaration, &self.catalog, &self.state(), text)?;
+        self.catalog.add_sink(entry);
+        Ok(())
+    }
+
+    /// Declares a table that may be read or written: as a source, a sink, or both, by what its
+    /// connector can be. The option `type` decides it.
+    ///
+    /// # Errors
+    /// As [`Binder::create_source`] and [`Binder::create_sink`].
+    pub fn create_connector_table(&self, declaration: &TableDeclaration, text: &str) -> Result<()> {
+        let mut declaration = declaration.clone();
+        let is_type = |(key, _): &(String, String)| key.eq_ignore_ascii_case("type");
+        let position = declaration.options.iter().position(is_type);
+        match position
+            .map(|p| declaration.options.remove(p).1.to_ascii_lowercase())
+            .as_deref()
+        {
+            Some("source") => self.create_source(&declaration, text),
+            Some("sink") => self.create_sink(&declaration, text),
+            Some(other) => Err(Error::configuration(format!(
+                "option \"type\" of table \"{}\" is \"{other}\", not 'source' or 'sink'",
+                declaration.name.value
+            ))),
+            None => self.create_either(&declaration, text),
+        }
+    }
+
+    fn create_either(&self, declaration: &TableDeclaration, text: &str) -> Result<()> {
+        if !self.may_create("table", declaration)? {
+            return Ok(());
+        }
+        let state = self.state();
+        let source = declare_source(declaration, &self.catalog, &state, text);
+        let sink = declare_sink(declaration, &self.catalog, &state, text);
+        if source.is_err() && sink.is_err() {
+            // The declaration is wrong as both; what is wrong with it as a source says more.
+            return source.map(|_| ());
+        }
+        if sink.is_ok() {
+            self.create_sink(
+                &TableDeclaration {
+                    or_replace: true,
+                    ..declaration.clone()
+                },
+                text,
+            )?;
+        }
+        if source.is_ok() {
+            self.create_source(
+                &TableDeclaration {
+                    or_replace: true,
+                    ..declaration.clone()
+                },
+                text,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn may_create(&self, kind: &str, declaration: &TableDeclaration) -> Result<bool> {
+        let name = &declaration.name;
+        let is_table = self
+            .session
+            .table_exist(TableReference::bare(name.value.as_str()))?;
+        let is_ours = self.catalog.contains(&name.value);
+        if declaration.or_replace && (is_ours || !is_table) {
+            return Ok(true);
+        }
+        if !is_table && !is_ours {
+            return Ok(true);
+        }
+        if declaration.if_not_exists {
+            return Ok(false);
+        }
+        Err(
+            Error::plan(format!("{kind} \"{}\" exists already", name.value))
+                .with_hint("Choose another name, or write CREATE OR REPLACE.")
+                .with_span(Some(name.span)),
+        )
+    }
+
+    /// Drops a source; whether there was one.
+    ///
+    /// # Errors
+    /// If the session refuses.
+    pub fn drop_source(&self, name: &str) -> Result<bool> {
+        if !self.catalog.remove_source(name) {
+            return Ok(false);
+        }
+        self.session.deregister_table(TableReference::bare(name))?;
+        Ok(true)
+    }
+
+    /// Plans a query.
+    ///
+    /// # Errors
+    /// What DataFusion's planner or a window function says.
+    pub async fn bind_query(&self, query: &Query) -> Result<LogicalPlan> {
+        let mut query = query.clone();
+        rewrite_windows(&mut query)?;
+        let statement = SqlStatement::Query(Box::new(query));
+        let statement = DFStatement::Statement(Box::new(statement));
+        Ok(self.state().statement_to_plan(statement).await?)
+    }
+
+    /// Plans a statement of DataFusion's.
+    ///
+    /// # Errors
+    /// What DataFusion's planner says.
+    pub async fn bind_statement(&self, statement: &DFStatement) -> Result<LogicalPlan> {
+        let mut statement = statement.clone();
+        rewrite_statement_windows(&mut statement)?;
+        Ok(self.state().statement_to_plan(statement).await?)
+    }
+
+    /// Plans an INSERT into a sink.
+    ///
+    /// # Errors
+    /// If the sink is unknown, or the query's columns do not fit it.
+    pub async fn bind_insert(&self, insert: &InsertQuery) -> Result<BoundInsert> {
+        if let Some(late) = &insert.late_rows_into {
+            return Err(late_rows(late));
+        }
+        let name = bare_name(&insert.sink)?;
+        let sink = self.catalog.sink(&name)?;
+        let plan = self.bind_query(&insert.query).await?;
+        let plan = fit(plan, &sink, &insert.columns)?;
+        Ok(BoundInsert {
+            sink,
+            plan,
+            emit: emit_of(insert.emit.as_ref())?,
+        })
+    }
+}
+
+/// LATE ROWS INTO is not there yet.
+pub fn late_rows(into: &Name) -> Error {
+    Error::unsupported("LATE ROWS INTO is not there yet")
+        .with_hint("Leave it out: late rows are counted in the query's progress.")
+        .with_span(Some(into.span))
+}
+
+/// The EMIT clause as the planner knows it.
+///
+/// # Errors
+/// If it asks for a changelog, which is not there yet.
+pub fn emit_of(clause: Option<&EmitClause>) -> Result<Emit> {
+    let Some(clause) = clause else {
+        return Ok(Emit::Default);
+    };
+    Ok(match clause.mode {
+        EmitMode::OnWindowClose | EmitMode::Final => Emit::Mode(OutputMode::Append),
+        EmitMode::OnUpdate => Emit::Mode(OutputMode::Update),
+        EmitMode::Complete => Emit::Mode(OutputMode::Complete),
+        EmitMode::PerEpoch => Emit::PerEpoch,
+        EmitMode::Changes => {
+            return Err(Error::unsupported("EMIT CHANGES is not there yet")
+                .with_hint("Use EMIT ON UPDATE: the new rows without the old ones.")
+                .with_span(Some(clause.span)));
+        }
+    })
+}
+
+/// A name without catalog and schema.
+///
+/// # Errors
+/// If it has one: sources and sinks live in one space of names.
+pub fn bare_name(name: &ObjectName) -> Result<String> {
+    match name.0.as_slice() {
+        [part] => match part.as_ident() {
+            Some(ident) => Ok(Name::from_ident(ident).value),
+            None => Err(Error::plan(format!("\"{name}\" is not a name"))),
+        },
+        _ => Err(Error::plan(format!(
+            "\"{name}\" has a schema, and sources and sinks have none"
+        ))),
+    }
+}
+
+/// The query's columns under the sink's names and types.
+fn fit(plan: LogicalPlan, sink: &SinkEntry, named: &[Name]) -> Result<LogicalPlan> {
+    let Some(schema) = &sink.schema else {
+        if let Some(first) = named.first() {
+            return Err(Error::plan(format!(
+                "sink \"{}\" declares no columns to name",
+                sink.name
+            ))
+            .with_span(Some(first.span)));
+        }
+        return Ok(plan);
+    };
+    let targets: Vec<usize> = if named.is_empty() {
+        (0..schema.fields().len()).collect()
+    } else {
+        let index = |name: &Name| {
+            schema.index_of(&name.value).map_err(|_| {
+                Error::plan(format!(
+                    "sink \"{}\" has no column \"{}\"",
+                    sink.name, name.value
+                ))
+                .with_span(Some(name.span))
+            })
+        };
+        named.iter().map(index).collect::<Result<_>>()?
+    };
+    let found = plan.schema().fields().len();
+    if targets.len() != found || found != schema.fields().len() {
+        return Err(Error::plan(format!(
+            "sink \"{}\" has {} columns and the query gives {found}",
+            sink.name,
+            schema.fields().len()
+        ))
+        .with_hint("Name as many columns in SELECT, in the order of the sink."));
+    }
+    let mut columns: Vec<(usize, Expr)> = Vec::with_capacity(found);
+    for (target, (qualifier, field)) in targets.iter().zip(plan.schema().iter()) {
+        let wanted = schema.field(*target);
+        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        let cast = column
+            .cast_to(wanted.data_type(), plan.schema().as_ref())
+            .map_err(|_| {
+                Error::plan(format!(
+                    "column \"{}\" of sink \"{}\" is {}, and the query gives {}",
+                    wanted.name(),
+                    sink.name,
+                    wanted.data_type(),
+                    field.data_type()
+                ))
+                .with_hint("CAST it in the query, or declare the sink's column so.")
+            })?;
+        columns.push((*target, cast.alias(wanted.name())));
+    }
+    columns.sort_by_key(|(target, _)| *target);
+    let columns = columns.into_iter().map(|(_, expr)| expr);
+    Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
+}

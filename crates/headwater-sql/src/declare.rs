@@ -1,0 +1,427 @@
+//! A declaration becomes a catalog entry: types are resolved, options read, the connector asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr as LogicalExpr, ExprSchemable};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr};
+use datafusion::sql::sqlparser::parser::Parser;
+
+use headwater_core::connector::{MetadataColumn, SinkDefinition, SourceDefinition};
+use headwater_core::duration::parse_duration;
+use headwater_core::format::{BadDataPolicy, FormatSpec};
+use headwater_core::options::{OptionReader, Options};
+use headwater_core::watermark::{WatermarkCombine, WatermarkSpec};
+use headwater_core::{Error, Result};
+use headwater_plan::event_time_field::mark_event_time;
+use headwater_plan::{StreamDefinition, TableColumn};
+
+use crate::ast::{ColumnDefinition, ColumnKind, Name, TableDeclaration};
+use crate::catalog::{Catalog, SinkEntry, SourceEntry};
+use crate::dialect::HeadwaterDialect;
+use crate::parser::signed_micros_of;
+use crate::type_planner::arrow_type;
+
+/// Makes a source out of its declaration.
+///
+/// # Errors
+/// What is wrong with it, before anything outside is touched.
+pub(crate) fn declare_source(
+    declaration: &TableDeclaration,
+    catalog: &Catalog,
+    session: &SessionState,
+    text: &str,
+) -> Result<SourceEntry> {
+    let name = declaration.name.value.clone();
+    let mut reader = reader("source", declaration);
+    let connector = catalog.connector(&reader.require("connector", &[], "kafka")?)?;
+    if declaration.key_format.is_some() {
+        return Err(Error::unsupported("KEY FORMAT is not there yet")
+            .with_hint("Declare the key as a column: `k VARCHAR METADATA FROM 'key'`."));
+    }
+    if let Some(key) = declaration.primary_key.first() {
+        return Err(
+            Error::unsupported(format!("source \"{name}\" cannot have a PRIMARY KEY yet"))
+                .with_hint("Leave it out: rows of a source are appended.")
+                .with_span(Some(key.span)),
+        );
+    }
+    let format = format_of(declaration, &mut reader)?;
+    let bad_data = bad_data(&mut reader)?;
+    let watermark = watermark(declaration, &mut reader)?;
+    let payload = payload(declaration, session)?;
+    let definition = SourceDefinition {
+        name: name.clone(),
+        payload,
+        metadata: metadata(declaration, session)?,
+        format,
+        bad_data,
+    };
+    let declared = connector.declare_source(definition, &mut reader)?;
+    reader.finish()?;
+    let source_schema = declared.schema();
+    let (schema, columns) = table_columns(declaration, &source_schema, session)?;
+    let schema = mark_watermark(&name, schema, watermark.as_ref(), declaration)?;
+    let definition = StreamDefinition {
+        name,
+        declared,
+        schema,
+        columns,
+        watermark,
+        bad_data,
+    };
+    Ok(SourceEntry {
+        definition: Arc::new(definition),
+        connector: connector.name().to_string(),
+        text: text.to_string(),
+    })
+}
+
+/// Makes a sink out of its declaration.
+///
+/// # Errors
+/// What is wrong with it, before anything outside is touched.
+pub(crate) fn declare_sink(
+    declaration: &TableDeclaration,
+    catalog: &Catalog,
+    session: &SessionState,
+    text: &str,
+) -> Result<SinkEntry> {
+    let name = declaration.name.value.clone();
+    let mut reader = reader("sink", declaration);
+    let connector = catalog.connector(&reader.require("connector", &[], "kafka")?)?;
+    if let Some(watermark) = &declaration.watermark {
+        return Err(
+            Error::plan(format!("sink \"{name}\" cannot have a WATERMARK"))
+                .with_span(Some(watermark.span)),
+        );
+    }
+    let mut fields = Vec::with_capacity(declaration.columns.len());
+    for column in &declaration.columns {
+        let ColumnKind::Payload { not_null } = &column.kind else {
+            return Err(Error::plan(format!(
+                "column \"{}\" of sink \"{name}\" cannot be metadata or generated",
+                column.name.value
+            ))
+            .with_span(Some(column.span)));
+        };
+        let data_type =
+            arrow_type(session, &column.data_type).map_err(|e| e.with_span(Some(column.span)))?;
+        fields.push(Field::new(&column.name.value, data_type, !not_null));
+    }
+    let schema = (!fields.is_empty()).then(|| Arc::new(Schema::new(fields)));
+    check_key(&name, &declaration.primary_key, schema.as_ref())?;
+    let definition = SinkDefinition {
+        name: name.clone(),
+        schema: schema.clone(),
+        primary_key: declaration
+            .primary_key
+            .iter()
+            .map(|k| k.value.clone())
+            .collect(),
+        format: format_of(declaration, &mut reader)?,
+    };
+    let declared = connector.declare_sink(definition, &mut reader)?;
+    reader.finish()?;
+    let connector = connector.name().to_string();
+    Ok(SinkEntry {
+        name,
+        declared,
+        schema,
+        connector,
+        text: text.to_string(),
+    })
+}
+
+fn reader(kind: &str, declaration: &TableDeclaration) -> OptionReader {
+    let options: Options = declaration.options.iter().cloned().collect();
+    OptionReader::new(format!("{kind} \"{}\"", declaration.name.value), &options)
+}
+
+fn check_key(sink: &str, key: &[Name], schema: Option<&SchemaRef>) -> Result<()> {
+    let Some(schema) = schema else { return Ok(()) };
+    for column in key {
+        if schema.column_with_name(&column.value).is_none() {
+            return Err(Error::plan(format!(
+                "PRIMARY KEY of sink \"{sink}\" names \"{}\", which is not a column",
+                column.value
+            ))
+            .with_span(Some(column.span)));
+        }
+    }
+    Ok(())
+}
+
+/// `FORMAT x (…)`, or the option `format` with options that start with `x.`.
+fn format_of(
+    declaration: &TableDeclaration,
+    reader: &mut OptionReader,
+) -> Result<Option<FormatSpec>> {
+    let named = reader.take("format", &["value.format"])?;
+    let mut format = match (&declaration.format, named) {
+        (Some(_), Some(_)) => {
+            return Err(Error::configuration(format!(
+                "{} has a FORMAT clause and an option \"format\"",
+                reader.owner()
+            ))
+            .with_hint("Keep one of the two."));
+        }
+        (Some(clause), None) => clause.clone(),
+        (None, Some(name)) => FormatSpec::named(name),
+        (None, None) => return Ok(None),
+    };
+    for (key, value) in reader.take_prefixed(&format!("{}.", format.name)).iter() {
+        format.options.set(key, value);
+    }
+    Ok(Some(format))
+}
+
+fn bad_data(reader: &mut OptionReader) -> Result<BadDataPolicy> {
+    let choices = [
+        ("fail", Some(BadDataPolicy::Fail)),
+        ("drop", Some(BadDataPolicy::Drop)),
+        ("null", Some(BadDataPolicy::Null)),
+        ("dead_letter", None),
+    ];
+    match reader.take_choice("bad_data", &[], &choices)? {
+        None => Ok(BadDataPolicy::default()),
+        Some(Some(policy)) => Ok(policy),
+        Some(None) => Err(
+            Error::unsupported("bad_data = 'dead_letter' is not there yet")
+                .with_hint("Use 'fail', 'drop' or 'null'."),
+        ),
+    }
+}
+
+fn watermark(
+    declaration: &TableDeclaration,
+    reader: &mut OptionReader,
+) -> Result<Option<WatermarkSpec>> {
+    let text = reader.take("watermark", &[])?;
+    let idle_timeout = reader.take_duration("idle-timeout", &[])?;
+    let max_ahead = reader.take("watermark.max-ahead", &[])?;
+    let combines = [
+        ("min", WatermarkCombine::Min),
+        ("max", WatermarkCombine::Max),
+    ];
+    let combine = reader.take_choice("watermark.combine", &[], &combines)?;
+    let (column, delay) = match (&declaration.watermark, text) {
+        (Some(_), Some(_)) => {
+            return Err(Error::configuration(format!(
+                "{} has a WATERMARK clause and an option \"watermark\"",
+                reader.owner()
+            ))
+            .with_hint("Keep one of the two."));
+        }
+        (Some(clause), None) => {
+            let delay = delay_of(&clause.expr, &clause.column.value);
+            let delay = delay.map_err(|e| e.with_span(Some(clause.span)))?;
+            (clause.column.value.clone(), delay)
+        }
+        (None, Some(text)) => watermark_text(&text)?,
+        (None, None) => {
+            if idle_timeout.is_some() || max_ahead.is_some() || combine.is_some() {
+                return Err(Error::configuration(format!(
+                    "{} has watermark options and no WATERMARK",
+                    reader.owner()
+                ))
+                .with_hint("Add `WATERMARK FOR ts AS ts - INTERVAL '10 seconds'`."));
+            }
+            return Ok(None);
+        }
+    };
+    let max_ahead = match max_ahead.as_deref() {
+        None => Some(WatermarkSpec::DEFAULT_MAX_AHEAD),
+        Some("off") => None,
+        Some(text) => Some(parse_duration(text)?),
+    };
+    Ok(Some(WatermarkSpec {
+        column,
+        delay,
+        combine: combine.unwrap_or_default(),
+        idle_timeout: idle_timeout.unwrap_or(WatermarkSpec::DEFAULT_IDLE_TIMEOUT),
+        max_ahead,
+    }))
+}
+
+/// `ts - INTERVAL '10 seconds'` as an option.
+fn watermark_text(text: &str) -> Result<(String, Duration)> {
+    let refuse = |_| {
+        Error::configuration(format!(
+            "option \"watermark\" is \"{text}\", not a watermark"
+        ))
+        .with_hint("Write it as in `WATERMARK FOR`: 'ts - INTERVAL ''10 seconds'''.")
+    };
+    let dialect = HeadwaterDialect;
+    let mut parser = Parser::new(&dialect).try_with_sql(text).map_err(refuse)?;
+    let expr = parser.parse_expr().map_err(refuse)?;
+    let column = match &expr {
+        Expr::Identifier(ident) => Name::from_ident(ident).value,
+        Expr::BinaryOp { left, .. } => match left.as_ref() {
+            Expr::Identifier(ident) => Name::from_ident(ident).value,
+            _ => return Err(refuse(not_a_watermark())),
+        },
+        _ => return Err(refuse(not_a_watermark())),
+    };
+    let delay = delay_of(&expr, &column)?;
+    Ok((column, delay))
+}
+
+fn not_a_watermark() -> datafusion::sql::sqlparser::parser::ParserError {
+    datafusion::sql::sqlparser::parser::ParserError::ParserError("not a watermark".to_string())
+}
+
+/// The delay in `column - INTERVAL …`, or zero for `column`.
+fn delay_of(expr: &Expr, column: &str) -> Result<Duration> {
+    let is_column =
+        |e: &Expr| matches!(e, Expr::Identifier(ident) if Name::from_ident(ident).value == column);
+    let refuse = || {
+        Error::plan(format!(
+            "the watermark of column \"{column}\" must be that column less a delay"
+        ))
+        .with_hint(format!(
+            "Write `WATERMARK FOR {column} AS {column} - INTERVAL '10 seconds'`."
+        ))
+    };
+    match expr {
+        column if is_column(column) => Ok(Duration::ZERO),
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Minus,
+            right,
+        } if is_column(left) => {
+            let micros = u64::try_from(signed_micros_of(right)?).map_err(|_| refuse())?;
+            Ok(Duration::from_micros(micros))
+        }
+        _ => Err(refuse()),
+    }
+}
+
+fn payload(declaration: &TableDeclaration, session: &SessionState) -> Result<Option<SchemaRef>> {
+    let mut fields = Vec::new();
+    for column in &declaration.columns {
+        if let ColumnKind::Payload { not_null } = &column.kind {
+            let data_type = arrow_type(session, &column.data_type)
+                .map_err(|e| e.with_span(Some(column.span)))?;
+            fields.push(Field::new(&column.name.value, data_type, !not_null));
+        }
+    }
+    Ok((!declaration.columns.is_empty()).then(|| Arc::new(Schema::new(fields))))
+}
+
+fn metadata(declaration: &TableDeclaration, session: &SessionState) -> Result<Vec<MetadataColumn>> {
+    let mut columns = Vec::new();
+    for column in &declaration.columns {
+        if let ColumnKind::Metadata { from } = &column.kind {
+            let data_type = arrow_type(session, &column.data_type)
+                .map_err(|e| e.with_span(Some(column.span)))?;
+            let field = Arc::new(Field::new(&column.name.value, data_type, true));
+            columns.push(MetadataColumn {
+                field,
+                from: from.clone(),
+            });
+        }
+    }
+    Ok(columns)
+}
+
+/// The columns users see, in the order they were declared.
+fn table_columns(
+    declaration: &TableDeclaration,
+    source: &SchemaRef,
+    session: &SessionState,
+) -> Result<(Vec<Field>, Vec<TableColumn>)> {
+    if declaration.columns.is_empty() {
+        let fields = source.fields().iter().map(|f| f.as_ref().clone()).collect();
+        return Ok((
+            fields,
+            (0..source.fields().len())
+                .map(TableColumn::Source)
+                .collect(),
+        ));
+    }
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for column in &declaration.columns {
+        let name = &column.name.value;
+        match &column.kind {
+            ColumnKind::Generated { expr } => {
+                let (field, expr) = generated(column, expr, source, session)
+                    .map_err(|e| e.with_span(Some(column.span)))?;
+                fields.push(field);
+                columns.push(TableColumn::Generated(expr));
+            }
+            ColumnKind::Payload { .. } | ColumnKind::Metadata { .. } => {
+                let index = source.index_of(name)?;
+                fields.push(source.field(index).clone());
+                columns.push(TableColumn::Source(index));
+            }
+        }
+    }
+    Ok((fields, columns))
+}
+
+fn generated(
+    column: &ColumnDefinition,
+    expr: &Expr,
+    source: &SchemaRef,
+    session: &SessionState,
+) -> Result<(Field, LogicalExpr)> {
+    let schema = DFSchema::try_from(Arc::clone(source))?;
+    let expr = session.create_logical_expr_from_sql_expr(
+        datafusion::sql::sqlparser::ast::ExprWithAlias {
+            expr: expr.clone(),
+            alias: None,
+        },
+        &schema,
+    )?;
+    let expr = match &column.data_type {
+        DataType::Unspecified => expr,
+        declared => expr.cast_to(&arrow_type(session, declared)?, &schema)?,
+    };
+    let data_type: ArrowType = expr.get_type(&schema)?;
+    Ok((Field::new(&column.name.value, data_type, true), expr))
+}
+
+/// Marks the event-time column.
+fn mark_watermark(
+    source: &str,
+    fields: Vec<Field>,
+    watermark: Option<&WatermarkSpec>,
+    declaration: &TableDeclaration,
+) -> Result<SchemaRef> {
+    let Some(watermark) = watermark else {
+        return Ok(Arc::new(Schema::new(fields)));
+    };
+    let span = declaration.watermark.as_ref().map(|w| w.column.span);
+    let column = fields
+        .iter()
+        .find(|f| f.name() == &watermark.column)
+        .ok_or_else(|| {
+            Error::plan(format!(
+                "WATERMARK of source \"{source}\" names \"{}\", which is not a column",
+                watermark.column
+            ))
+            .with_span(span)
+        })?;
+    if !headwater_plan::stream_table::is_event_time_type(column.data_type()) {
+        return Err(Error::plan(format!(
+            "column \"{}\" of source \"{source}\" cannot have a WATERMARK: it is no TIMESTAMP",
+            watermark.column
+        ))
+        .with_hint(
+            "Declare it as TIMESTAMP, or generate one: `ts TIMESTAMP AS to_timestamp_millis(ms)`.",
+        )
+        .with_span(span));
+    }
+    let marked = fields.into_iter().map(|field| {
+        if field.name() == &watermark.column {
+            mark_event_time(field, source)
+        } else {
+            field
+        }
+    });
+    Ok(Arc::new(Schema::new(marked.collect::<Vec<_>>())))
+}

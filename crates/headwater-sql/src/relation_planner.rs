@@ -1,0 +1,92 @@
+//! Window table functions in FROM: `tumble(t, ts, …)`, `HOP(TABLE t, DESCRIPTOR(ts), …)`.
+
+use datafusion::common::{Column, Result};
+use datafusion::logical_expr::planner::{
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
+use datafusion::sql::sqlparser::ast::TableFactor;
+
+use headwater_core::Error;
+use headwater_exec::window::WindowSpec;
+use headwater_exec::window_assign::Assign;
+use headwater_plan::node::WindowNode;
+
+use crate::ast::Name;
+use crate::parser::{
+    WindowKind, WindowTableFunction, duration_of, signed_micros_of, window_table_function,
+};
+
+/// Plans window table functions; leaves every other relation to DataFusion.
+#[derive(Debug)]
+pub struct WindowRelationPlanner;
+
+impl RelationPlanner for WindowRelationPlanner {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let Some(function) = window_table_function(&relation)? else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        let span = function.span;
+        let window = window_of(&function).map_err(|e| e.with_span(Some(span)))?;
+        let input = context.plan(function.input)?;
+        let name = Name::from_ident(&function.time_column);
+        let (qualifier, field) = input
+            .schema()
+            .qualified_field_with_unqualified_name(&name.value)
+            .map_err(|_| no_time_column(&name, &input))?;
+        let time = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        let node = WindowNode::try_new(input.clone(), time, window, Assign::Windows)
+            .map_err(|e| Error::from(e).with_span(Some(name.span)))?;
+        let plan = LogicalPlan::Extension(Extension {
+            node: std::sync::Arc::new(node),
+        });
+        let planned = PlannedRelation::new(plan, function.alias);
+        Ok(RelationPlanning::Planned(Box::new(planned)))
+    }
+}
+
+fn window_of(function: &WindowTableFunction) -> headwater_core::Result<WindowSpec> {
+    let size = duration_of(&function.size)?;
+    let offset = function
+        .offset
+        .as_ref()
+        .map(signed_micros_of)
+        .transpose()?
+        .unwrap_or(0);
+    match function.kind {
+        WindowKind::Tumble => WindowSpec::tumble(size, offset),
+        WindowKind::Hop => {
+            let slide = function
+                .slide
+                .as_ref()
+                .map(duration_of)
+                .transpose()?
+                .unwrap_or(size);
+            WindowSpec::hop(slide, size, offset)
+        }
+        WindowKind::Session => Err(Error::unsupported("session windows are not there yet")),
+        WindowKind::Cumulate => Err(Error::unsupported("cumulating windows are not there yet")),
+    }
+}
+
+fn no_time_column(name: &Name, input: &LogicalPlan) -> Error {
+    let columns: Vec<_> = input
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.name().as_str())
+        .collect();
+    let error = Error::plan(format!(
+        "the window's input has no column \"{}\"",
+        name.value
+    ))
+    .with_span(Some(name.span));
+    match headwater_core::options::nearest(&name.value, columns.iter().copied()) {
+        Some(near) => error.with_hint(format!("Did you mean \"{near}\"?")),
+        None => error.with_hint(format!("Its columns are {}.", columns.join(", "))),
+    }
+}

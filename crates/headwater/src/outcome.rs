@@ -1,0 +1,124 @@
+//! What a statement gives.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, TryStreamExt};
+
+use headwater_core::source::ReadCounters;
+use headwater_core::{Error, Result};
+use headwater_engine::StreamingQuery;
+
+/// What a statement gives.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was done; a sentence fragment says what.
+    Done(String),
+    /// Rows, read as they are asked for.
+    Rows(Rows),
+    /// A streaming query was started.
+    Query(StreamingQuery),
+}
+
+impl Outcome {
+    /// All rows.
+    ///
+    /// # Errors
+    /// If reading fails, or the statement gives no rows.
+    pub async fn collect(self) -> Result<Vec<RecordBatch>> {
+        self.into_rows()?.collect().await
+    }
+
+    /// The rows.
+    ///
+    /// # Errors
+    /// If the statement gives none.
+    pub fn into_rows(self) -> Result<Rows> {
+        match self {
+            Outcome::Rows(rows) => Ok(rows),
+            Outcome::Done(_) | Outcome::Query(_) => Err(Error::plan("the statement gives no rows")),
+        }
+    }
+
+    /// The query that was started.
+    ///
+    /// # Errors
+    /// If none was.
+    pub fn into_query(self) -> Result<StreamingQuery> {
+        match self {
+            Outcome::Query(query) => Ok(query),
+            Outcome::Done(_) | Outcome::Rows(_) => {
+                Err(Error::plan("the statement starts no query"))
+            }
+        }
+    }
+}
+
+/// Rows of a bounded read.
+pub struct Rows {
+    stream: SendableRecordBatchStream,
+    counters: Vec<(String, Arc<ReadCounters>)>,
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows")
+            .field("schema", &self.stream.schema())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Rows {
+    pub(crate) fn new(
+        stream: SendableRecordBatchStream,
+        counters: Vec<(String, Arc<ReadCounters>)>,
+    ) -> Self {
+        Rows { stream, counters }
+    }
+
+    pub(crate) fn of(batch: RecordBatch) -> Self {
+        let schema = batch.schema();
+        let stream = futures::stream::iter([Ok(batch)]);
+        Rows::new(
+            Box::pin(RecordBatchStreamAdapter::new(schema, stream)),
+            vec![],
+        )
+    }
+
+    /// Columns.
+    pub fn schema(&self) -> SchemaRef {
+        self.stream.schema()
+    }
+
+    /// The next batch; `None` at the end.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        Ok(self.stream.next().await.transpose()?)
+    }
+
+    /// All batches.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub async fn collect(self) -> Result<Vec<RecordBatch>> {
+        Ok(self.stream.try_collect().await?)
+    }
+
+    /// Bad records that were left out or made NULL until now, as (source, reason, records).
+    pub fn bad_records(&self) -> Vec<(String, String, u64)> {
+        let each = self.counters.iter();
+        each.flat_map(|(source, counters)| {
+            counters
+                .bad()
+                .into_iter()
+                .map(|(reason, n)| (source.clone(), reason, n))
+        })
+        .collect()
+    }
+}

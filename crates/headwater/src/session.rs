@@ -1,0 +1,211 @@
+//! The session: the one object users hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::prelude::SessionContext;
+use parking_lot::Mutex;
+
+use headwater_connectors::{MemoryRegistry, MemorySink, MemoryStream};
+use headwater_core::{Error, Result};
+use headwater_engine::{QueryEnvironment, QueryManager};
+use headwater_plan::compile_batch;
+use headwater_sql::ast::{CreateStreamingQuery, Statement};
+use headwater_sql::binder::Binder;
+use headwater_sql::parser::parse_script;
+
+use crate::builder::HeadwaterBuilder;
+use crate::frame::{Frame, StreamFrame};
+use crate::outcome::{Outcome, Rows};
+use crate::reader::{Reader, StreamReader};
+use crate::settings::Settings;
+
+/// A session: sources, sinks, settings and running queries. Clones are the same session.
+#[derive(Clone)]
+pub struct Headwater {
+    pub(crate) context: SessionContext,
+    pub(crate) binder: Binder,
+    pub(crate) environment: QueryEnvironment,
+    pub(crate) memory: Arc<MemoryRegistry>,
+    pub(crate) queries: QueryManager,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What clones of a session share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) settings: Mutex<Settings>,
+    /// Streaming queries by name, to be started again.
+    pub(crate) definitions: Mutex<BTreeMap<String, CreateStreamingQuery>>,
+    names: AtomicU64,
+}
+
+impl std::fmt::Debug for Headwater {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Headwater")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Headwater {
+    /// Starts to build a session.
+    pub fn builder() -> HeadwaterBuilder {
+        HeadwaterBuilder::default()
+    }
+
+    pub(crate) fn new(
+        context: SessionContext,
+        binder: Binder,
+        environment: QueryEnvironment,
+        memory: Arc<MemoryRegistry>,
+        queries: QueryManager,
+    ) -> Self {
+        let shared = Arc::new(Shared::default());
+        Headwater {
+            context,
+            binder,
+            environment,
+            memory,
+            queries,
+            shared,
+        }
+    }
+
+    /// Runs the statements of a text in order and gives what the last one gives. Queries that
+    /// earlier ones start go on running; rows that earlier ones give are not read.
+    ///
+    /// # Errors
+    /// The first statement that fails, with its place in the text.
+    pub async fn sql(&self, text: &str) -> Result<Outcome> {
+        let mut last = Outcome::Done("nothing to do".to_string());
+        for statement in parse_script(text)? {
+            last = self.run_statement(&statement).await?;
+        }
+        Ok(last)
+    }
+
+    /// Runs the statements of a text in order, handing each result to `each` before the next
+    /// statement runs.
+    ///
+    /// # Errors
+    /// The first statement, or call of `each`, that fails.
+    pub async fn run_script<F, Fut>(&self, text: &str, mut each: F) -> Result<()>
+    where
+        F: FnMut(Outcome) -> Fut,
+        Fut: Future<Output = Result<()>>,
+    {
+        for statement in parse_script(text)? {
+            each(self.run_statement(&statement).await?).await?;
+        }
+        Ok(())
+    }
+
+    /// A bounded query: what is there at the moment it is read.
+    ///
+    /// # Errors
+    /// If the text is not one query.
+    pub async fn query(&self, text: &str) -> Result<Frame> {
+        Ok(Frame::new(self.clone(), self.plan_of(text).await?.0))
+    }
+
+    /// A streaming query, to be started by [`StreamFrame::write_stream`].
+    ///
+    /// # Errors
+    /// If the text is not one query.
+    pub async fn stream(&self, text: &str) -> Result<StreamFrame> {
+        let (plan, emit) = self.plan_of(text).await?;
+        Ok(StreamFrame::new(self.clone(), plan, emit, text.to_string()))
+    }
+
+    async fn plan_of(
+        &self,
+        text: &str,
+    ) -> Result<(
+        datafusion::logical_expr::LogicalPlan,
+        headwater_plan::stream_plan::Emit,
+    )> {
+        let mut statements = parse_script(text)?;
+        let only = if statements.len() == 1 {
+            statements.pop()
+        } else {
+            None
+        };
+        match only.map(|s| s.statement) {
+            Some(Statement::Select(select)) => {
+                let emit = headwater_sql::binder::emit_of(select.emit.as_ref())?;
+                Ok((self.binder.bind_query(&select.query).await?, emit))
+            }
+            _ => Err(Error::plan("one SELECT was expected")),
+        }
+    }
+
+    /// Reads a source as it is now, by format and options.
+    pub fn read(&self) -> Reader {
+        Reader::new(self.clone())
+    }
+
+    /// Reads a source as a stream, by format and options.
+    pub fn read_stream(&self) -> StreamReader {
+        StreamReader::new(self.clone())
+    }
+
+    /// The queries of this session.
+    pub fn queries(&self) -> &QueryManager {
+        &self.queries
+    }
+
+    /// The settings as they are now.
+    pub fn settings(&self) -> Settings {
+        self.shared.settings.lock().clone()
+    }
+
+    /// `SET key = value`: the default of the queries started after it.
+    ///
+    /// # Errors
+    /// If the key is unknown or the value is bad.
+    pub fn set(&self, key: &str, value: &str) -> Result<()> {
+        self.shared.settings.lock().set(key, value)
+    }
+
+    /// The sink of connector `memory` with this name, or of the query that was written to memory
+    /// under this name.
+    pub fn memory_sink(&self, name: &str) -> Option<MemorySink> {
+        self.memory.sink(name)
+    }
+
+    /// The source of connector `memory` with this name, to push rows into.
+    pub fn memory_stream(&self, name: &str) -> Option<MemoryStream> {
+        self.memory.stream(name)
+    }
+
+    /// Makes a scalar function known to SQL.
+    pub fn register_udf(&self, function: ScalarUDF) {
+        self.context.register_udf(function);
+    }
+
+    /// Makes an aggregate function known to SQL.
+    pub fn register_udaf(&self, function: AggregateUDF) {
+        self.context.register_udaf(function);
+    }
+
+    /// Runs a plan as a bounded read.
+    pub(crate) async fn read_plan(
+        &self,
+        plan: datafusion::logical_expr::LogicalPlan,
+    ) -> Result<Rows> {
+        let compiled = compile_batch(&self.binder.state(), plan).await?;
+        let run = headwater_engine::run_batch(&compiled, &self.environment).await?;
+        Ok(Rows::new(run.rows, run.counters))
+    }
+
+    /// A name nobody has used in this session.
+    pub(crate) fn fresh_name(&self, prefix: &str) -> String {
+        format!(
+            "{prefix}-{}",
+            self.shared.names.fetch_add(1, Ordering::Relaxed)
+        )
+    }
+}

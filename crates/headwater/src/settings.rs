@@ -1,0 +1,105 @@
+//! Settings of a session: the defaults of the queries that are started after a `SET`.
+
+use std::sync::Arc;
+
+use headwater_checkpoint::FileStore;
+use headwater_core::mode::OutputMode;
+use headwater_core::options::{OptionReader, Options};
+use headwater_core::trigger::Trigger;
+use headwater_core::{Error, Result};
+use headwater_engine::EndOfInput;
+
+/// What `SET 'key' = value` sets, and what `WITH (…)` of a query may set for that query.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// When epochs start; default as soon as there is data.
+    pub trigger: Trigger,
+    /// Which rows are emitted; default what fits the query and the sink.
+    pub output_mode: Option<OutputMode>,
+    /// Folder under which queries keep their checkpoints; default none: a restart starts anew.
+    pub checkpoint: Option<String>,
+    /// What happens to open windows when the input ends; default: they are finished if the source
+    /// has ended by itself, and held if a bounded run ends before the source.
+    pub end_of_input: Option<EndOfInput>,
+}
+
+/// Keys that are known and not there yet, so that nobody takes silence for success.
+const NOT_YET: [&str; 4] = ["shards", "memory-limit", "time-zone", "dialect.functions"];
+
+impl Settings {
+    /// Sets one key.
+    ///
+    /// # Errors
+    /// If the key is unknown (names the nearest), not there yet, or the value is bad.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        if NOT_YET.iter().any(|k| k.eq_ignore_ascii_case(key)) {
+            return Err(Error::unsupported(format!(
+                "setting \"{key}\" is not there yet"
+            )));
+        }
+        let mut options = Options::new();
+        options.set(key, value);
+        let mut reader = OptionReader::new("the session", &options);
+        let changed = self.overridden(&mut reader)?;
+        // Known to the façade, which handles it before it comes here.
+        reader.take("target-partitions", &[])?;
+        reader.finish().map_err(|e| {
+            let error = Error::configuration(format!("there is no setting \"{key}\""));
+            match e.hint() {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+        })?;
+        *self = changed;
+        Ok(())
+    }
+
+    /// These settings with the options of one query.
+    ///
+    /// # Errors
+    /// If a value is bad.
+    pub(crate) fn overridden(&self, reader: &mut OptionReader) -> Result<Settings> {
+        let mut settings = self.clone();
+        if let Some(trigger) = reader.take("trigger", &[])? {
+            settings.trigger = trigger.parse()?;
+        }
+        if let Some(mode) = reader.take("output-mode", &["outputMode"])? {
+            settings.output_mode = Some(mode.parse()?);
+        }
+        if let Some(checkpoint) = reader.take("checkpoint", &["checkpointLocation"])? {
+            settings.checkpoint = (checkpoint != "none").then_some(checkpoint);
+        }
+        let ends = [("hold", EndOfInput::Hold), ("flush", EndOfInput::Flush)];
+        if let Some(end) = reader.take_choice("end-of-input", &[], &ends)? {
+            settings.end_of_input = Some(end);
+        }
+        if reader.take_bool("watermark.flush-at-end", &[])? == Some(true) {
+            settings.end_of_input = Some(EndOfInput::Flush);
+        }
+        Ok(settings)
+    }
+}
+
+/// The files of a query: its own folder, or memory if it keeps no checkpoint.
+pub(crate) fn files_of(checkpoint: Option<&str>) -> Result<Arc<dyn FileStore>> {
+    match checkpoint {
+        Some(url) => headwater_checkpoint::open_store(url),
+        None => Ok(Arc::new(headwater_checkpoint::MemoryFiles::new())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_name_the_nearest() {
+        let mut settings = Settings::default();
+        let error = settings.set("triger", "once").unwrap_err();
+        assert_eq!(error.message(), "there is no setting \"triger\"");
+        assert_eq!(error.hint(), Some("Did you mean \"trigger\"?"));
+        settings.set("trigger", "5 seconds").unwrap();
+        assert_eq!(settings.trigger.to_string(), "5 seconds");
+        assert!(settings.set("shards", "4").is_err());
+    }
+}

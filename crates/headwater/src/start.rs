@@ -1,0 +1,107 @@
+//! Plans a streaming query for a sink and starts it.
+
+use std::sync::Arc;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+
+use headwater_checkpoint::{FileStore, query_metadata};
+use headwater_core::sink::Sink;
+use headwater_core::{Error, Result};
+use headwater_engine::{QueryEnvironment, QuerySpec, StreamingQuery};
+use headwater_plan::stream_plan::Emit;
+use headwater_plan::{ModeRequest, StreamPlan, compile_stream};
+
+use crate::session::Headwater;
+use crate::settings::{Settings, files_of};
+
+/// A streaming query that was asked for.
+pub(crate) struct StartRequest {
+    pub(crate) name: String,
+    pub(crate) sink_name: String,
+    pub(crate) text: String,
+    pub(crate) plan: LogicalPlan,
+    pub(crate) emit: Emit,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) settings: Settings,
+    pub(crate) checkpoint: Option<String>,
+}
+
+impl Headwater {
+    /// Plans and starts.
+    pub(crate) async fn start_query(&self, request: StartRequest) -> Result<StreamingQuery> {
+        if self.queries.is_running(&request.name) {
+            return Err(
+                Error::plan(format!("query \"{}\" is running already", request.name))
+                    .with_hint("Stop it first, or choose another name."),
+            );
+        }
+        let store = files_of(request.checkpoint.as_deref())?;
+        let environment = self.environment_for(&*store)?;
+        let state = state_with(self.binder.state(), environment.target_partitions());
+        let plan = compile(
+            &state,
+            request.plan,
+            request.emit,
+            &request.settings,
+            &request.sink_name,
+            &*request.sink,
+        )
+        .await?;
+        let query = StreamingQuery::start(QuerySpec {
+            name: request.name,
+            sql: request.text,
+            plan,
+            sink: request.sink,
+            store,
+            trigger: request.settings.trigger,
+            end_of_input: request.settings.end_of_input,
+            environment,
+        })
+        .await?;
+        self.queries.add(query.clone())?;
+        Ok(query)
+    }
+
+    /// A query keeps the number of shards that it was first started with: its state is dealt to
+    /// them by key.
+    fn environment_for(&self, store: &dyn FileStore) -> Result<QueryEnvironment> {
+        let mut environment = self.environment.clone();
+        environment.config = self.context.copied_config();
+        if let Some(stored) = query_metadata::load(store)? {
+            environment.config = environment
+                .config
+                .with_target_partitions(stored.shard_count as usize);
+        }
+        Ok(environment)
+    }
+}
+
+/// Plans for the modes that a sink takes.
+pub(crate) async fn compile(
+    state: &SessionState,
+    plan: LogicalPlan,
+    emit: Emit,
+    settings: &Settings,
+    sink_name: &str,
+    sink: &dyn Sink,
+) -> Result<StreamPlan> {
+    let capabilities = sink.capabilities();
+    let emit = match (emit, settings.output_mode) {
+        (Emit::Default, Some(mode)) => Emit::Mode(mode),
+        (emit, _) => emit,
+    };
+    let request = ModeRequest {
+        emit,
+        sink: sink_name.to_string(),
+        accepted: capabilities.modes,
+        has_key: !capabilities.key.is_empty(),
+    };
+    compile_stream(state, plan, &request).await
+}
+
+/// The session's state with another number of partitions.
+pub(crate) fn state_with(mut state: SessionState, target_partitions: usize) -> SessionState {
+    state.config_mut().options_mut().execution.target_partitions = target_partitions;
+    state
+}

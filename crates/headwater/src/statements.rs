@@ -1,0 +1,287 @@
+//! Statement by statement: what each one does in the session.
+
+use datafusion::sql::parser::Statement as DFStatement;
+
+use headwater_core::options::{OptionReader, Options};
+use headwater_core::{Error, Result};
+use headwater_sql::ast::{
+    CreateStreamingQuery, InsertQuery, Name, ObjectKind, ParsedStatement, SelectQuery, SetOption,
+    Statement,
+};
+use headwater_sql::binder::{emit_of, late_rows};
+
+use crate::outcome::{Outcome, Rows};
+use crate::session::Headwater;
+use crate::settings::Settings;
+use crate::start::StartRequest;
+
+impl Headwater {
+    pub(crate) async fn run_statement(&self, parsed: &ParsedStatement) -> Result<Outcome> {
+        let text = parsed.text.as_str();
+        match &parsed.statement {
+            Statement::CreateSource(declaration) => {
+                self.binder.create_source(declaration, text)?;
+                Ok(done("source", &declaration.name, "created"))
+            }
+            Statement::CreateSink(declaration) => {
+                self.binder.create_sink(declaration, text)?;
+                Ok(done("sink", &declaration.name, "created"))
+            }
+            Statement::CreateConnectorTable(declaration) => {
+                self.binder.create_connector_table(declaration, text)?;
+                Ok(done("table", &declaration.name, "created"))
+            }
+            Statement::CreateStreamingQuery(create) => self.create_query(create).await,
+            Statement::Insert(insert) => self.insert(insert).await,
+            Statement::Select(select) => self.select(select).await,
+            Statement::Explain(explain) => self.explain(explain).await,
+            Statement::Show(kind) => self.show(*kind),
+            Statement::ShowCreate { kind, name } => self.show_create(*kind, name),
+            Statement::Describe(name) => self.describe(name).await,
+            Statement::Set(set) => self.set_statement(set),
+            Statement::StartStreamingQuery(name) => {
+                let create = self.definition(name)?;
+                self.start_defined(&create).await.map(Outcome::Query)
+            }
+            Statement::StopStreamingQuery(name) => {
+                self.definition(name)?;
+                if let Some(query) = self.queries.by_name(&name.value) {
+                    query.stop().await?;
+                }
+                Ok(done("streaming query", name, "stopped"))
+            }
+            Statement::Drop {
+                kind,
+                name,
+                if_exists,
+            } => self.drop_object(*kind, name, *if_exists).await,
+            Statement::DataFusion(statement) => self.datafusion(statement).await,
+        }
+    }
+
+    async fn create_query(&self, create: &CreateStreamingQuery) -> Result<Outcome> {
+        let name = &create.name.value;
+        let exists = self.shared.definitions.lock().contains_key(name);
+        if exists && create.if_not_exists {
+            return Ok(done("streaming query", &create.name, "exists already"));
+        }
+        if exists && !create.or_replace {
+            return Err(
+                Error::plan(format!("streaming query \"{name}\" exists already"))
+                    .with_hint("Write CREATE OR REPLACE, or drop it first.")
+                    .with_span(Some(create.name.span)),
+            );
+        }
+        if exists && let Some(running) = self.queries.by_name(name) {
+            running.stop().await?;
+        }
+        let query = self.start_defined(create).await?;
+        self.shared
+            .definitions
+            .lock()
+            .insert(name.clone(), create.clone());
+        Ok(Outcome::Query(query))
+    }
+
+    async fn start_defined(
+        &self,
+        create: &CreateStreamingQuery,
+    ) -> Result<headwater_engine::StreamingQuery> {
+        let name = create.name.value.clone();
+        let options: Options = create.options.iter().cloned().collect();
+        let mut reader = OptionReader::new(format!("streaming query \"{name}\""), &options);
+        // A folder in WITH is this query's own; one from SET holds a folder per query.
+        let own = options
+            .get("checkpoint")
+            .or_else(|| options.get("checkpointLocation"));
+        let own = own.map(ToString::to_string);
+        let settings = self.settings().overridden(&mut reader)?;
+        reader.finish()?;
+        let checkpoint = match own {
+            Some(folder) => (folder != "none").then_some(folder),
+            None => settings
+                .checkpoint
+                .as_ref()
+                .map(|base| format!("{base}/{name}")),
+        };
+        self.start_insert(&create.query, name, settings, checkpoint)
+            .await
+    }
+
+    async fn insert(&self, insert: &InsertQuery) -> Result<Outcome> {
+        let sink = headwater_sql::binder::bare_name(&insert.sink)?;
+        let base = format!("insert-into-{sink}");
+        let taken = self.queries.by_name(&base).is_some();
+        let name = if taken { self.fresh_name(&base) } else { base };
+        let settings = self.settings();
+        let checkpoint = settings
+            .checkpoint
+            .as_ref()
+            .map(|base| format!("{base}/{name}"));
+        let query = self
+            .start_insert(insert, name, settings, checkpoint)
+            .await?;
+        Ok(Outcome::Query(query))
+    }
+
+    async fn start_insert(
+        &self,
+        insert: &InsertQuery,
+        name: String,
+        settings: Settings,
+        checkpoint: Option<String>,
+    ) -> Result<headwater_engine::StreamingQuery> {
+        let bound = self.binder.bind_insert(insert).await?;
+        let request = StartRequest {
+            name,
+            sink_name: bound.sink.name.clone(),
+            text: insert.text.clone(),
+            plan: bound.plan,
+            emit: bound.emit,
+            sink: bound.sink.declared.open()?,
+            settings,
+            checkpoint,
+        };
+        self.start_query(request).await
+    }
+
+    async fn select(&self, select: &SelectQuery) -> Result<Outcome> {
+        if let Some(late) = &select.late_rows_into {
+            return Err(late_rows(late));
+        }
+        let plan = self.binder.bind_query(&select.query).await?;
+        if !select.stream {
+            if let Some(emit) = &select.emit {
+                return Err(Error::plan("EMIT belongs to a streaming query")
+                    .with_hint("Write SELECT STREAM, or leave EMIT out.")
+                    .with_span(Some(emit.span)));
+            }
+            return self.read_plan(plan).await.map(Outcome::Rows);
+        }
+        let name = self.fresh_name("select");
+        let request = StartRequest {
+            sink_name: "console".to_string(),
+            text: select.text.clone(),
+            plan,
+            emit: emit_of(select.emit.as_ref())?,
+            sink: self.console_sink()?,
+            settings: self.settings(),
+            // Looking at a stream leaves nothing behind.
+            checkpoint: None,
+            name,
+        };
+        self.start_query(request).await.map(Outcome::Query)
+    }
+
+    /// A console sink as `CREATE SINK … WITH (connector = 'console')` would make it.
+    pub(crate) fn console_sink(&self) -> Result<std::sync::Arc<dyn headwater_core::sink::Sink>> {
+        let definition = headwater_core::connector::SinkDefinition {
+            name: "console".to_string(),
+            schema: None,
+            primary_key: vec![],
+            format: None,
+        };
+        let mut reader = OptionReader::new("sink \"console\"", &Options::new());
+        let connector = self.binder.catalog().connector("console")?;
+        connector.declare_sink(definition, &mut reader)?.open()
+    }
+
+    fn set_statement(&self, set: &SetOption) -> Result<Outcome> {
+        let key = set.key.to_ascii_lowercase();
+        let message = Outcome::Done(format!("{} = {}", set.key, set.value));
+        if key.starts_with("datafusion.") {
+            let state = self.context.state_ref();
+            let mut state = state.write();
+            state.config_mut().options_mut().set(&set.key, &set.value)?;
+            return Ok(message);
+        }
+        if key == "target-partitions" {
+            let partitions = set
+                .value
+                .parse::<usize>()
+                .ok()
+                .filter(|n| (1..=1024).contains(n));
+            let partitions = partitions.ok_or_else(|| {
+                Error::configuration(format!(
+                    "setting \"target-partitions\" is \"{}\", not a number from 1 to 1024",
+                    set.value
+                ))
+                .with_span(Some(set.span))
+            })?;
+            let state = self.context.state_ref();
+            state
+                .write()
+                .config_mut()
+                .options_mut()
+                .execution
+                .target_partitions = partitions;
+            return Ok(message);
+        }
+        self.set(&set.key, &set.value)
+            .map_err(|e| e.with_span(Some(set.span)))?;
+        Ok(message)
+    }
+
+    fn definition(&self, name: &Name) -> Result<CreateStreamingQuery> {
+        let definitions = self.shared.definitions.lock();
+        definitions.get(&name.value).cloned().ok_or_else(|| {
+            let known = definitions.keys().map(String::as_str);
+            let error = Error::plan(format!("streaming query \"{}\" does not exist", name.value))
+                .with_span(Some(name.span));
+            match headwater_core::options::nearest(&name.value, known) {
+                Some(near) => error.with_hint(format!("Did you mean \"{near}\"?")),
+                None => error,
+            }
+        })
+    }
+
+    async fn drop_object(&self, kind: ObjectKind, name: &Name, if_exists: bool) -> Result<Outcome> {
+        let (word, existed) = match kind {
+            ObjectKind::Source => ("source", self.binder.drop_source(&name.value)?),
+            ObjectKind::Sink => ("sink", self.binder.catalog().remove_sink(&name.value)),
+            ObjectKind::Table => {
+                let source = self.binder.drop_source(&name.value)?;
+                (
+                    "table",
+                    self.binder.catalog().remove_sink(&name.value) || source,
+                )
+            }
+            ObjectKind::StreamingQuery => {
+                if let Some(query) = self.queries.by_name(&name.value).filter(|q| q.is_active()) {
+                    query.stop().await?;
+                }
+                let removed = self.shared.definitions.lock().remove(&name.value);
+                ("streaming query", removed.is_some())
+            }
+        };
+        if !existed && !if_exists {
+            return Err(
+                Error::plan(format!("{word} \"{}\" does not exist", name.value))
+                    .with_span(Some(name.span)),
+            );
+        }
+        Ok(done(word, name, "dropped"))
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the façade is the one place that hands DataFusion's own statements to DataFusion"
+    )]
+    async fn datafusion(&self, statement: &DFStatement) -> Result<Outcome> {
+        let plan = self.binder.bind_statement(statement).await?;
+        let frame = self.context.execute_logical_plan(plan).await?;
+        let plan = frame.logical_plan().clone();
+        if plan.schema().fields().is_empty() {
+            frame.collect().await?;
+            return Ok(Outcome::Done("done".to_string()));
+        }
+        Ok(Outcome::Rows(Rows::new(
+            frame.execute_stream().await?,
+            vec![],
+        )))
+    }
+}
+
+fn done(kind: &str, name: &Name, what: &str) -> Outcome {
+    Outcome::Done(format!("{kind} \"{}\" {what}", name.value))
+}

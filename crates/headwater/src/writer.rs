@@ -1,0 +1,198 @@
+//! Where the rows of a streaming query go, without SQL text.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use futures::future::BoxFuture;
+
+use headwater_connectors::{ForeachBatchSink, MemorySink};
+use headwater_core::id::EpochId;
+use headwater_core::mode::OutputMode;
+use headwater_core::sink::Sink;
+use headwater_core::trigger::Trigger;
+use headwater_core::{Error, Result};
+use headwater_engine::{EndOfInput, StreamingQuery};
+use headwater_plan::stream_plan::Emit;
+use headwater_sql::ast::Statement;
+use headwater_sql::parser::parse_script;
+
+use crate::frame::StreamFrame;
+use crate::quote::{identifier, with_clause};
+use crate::start::StartRequest;
+
+/// Says where the rows go, and starts the query.
+#[derive(Debug)]
+pub struct StreamWriter {
+    frame: StreamFrame,
+    format: Option<String>,
+    options: Vec<(String, String)>,
+    key: Vec<String>,
+    value_format: Option<String>,
+    sink: Option<Arc<dyn Sink>>,
+    mode: Option<OutputMode>,
+    trigger: Option<Trigger>,
+    name: Option<String>,
+    checkpoint: Option<String>,
+    end_of_input: Option<EndOfInput>,
+}
+
+impl StreamWriter {
+    pub(crate) fn new(frame: StreamFrame) -> Self {
+        StreamWriter {
+            frame,
+            format: None,
+            options: vec![],
+            key: vec![],
+            value_format: None,
+            sink: None,
+            mode: None,
+            trigger: None,
+            name: None,
+            checkpoint: None,
+            end_of_input: None,
+        }
+    }
+
+    /// The connector: `console`, `memory`, `kafka`, `filesystem`, `blackhole`.
+    pub fn format(mut self, connector: &str) -> Self {
+        self.format = Some(connector.to_string());
+        self
+    }
+
+    /// One option, as in `WITH (…)` of `CREATE SINK`.
+    pub fn option(mut self, key: &str, value: &str) -> Self {
+        self.options.push((key.to_string(), value.to_string()));
+        self
+    }
+
+    /// How values are encoded, as after `FORMAT`.
+    pub fn value_format(mut self, format: &str) -> Self {
+        self.value_format = Some(format.to_string());
+        self
+    }
+
+    /// The columns that identify a row, for updates.
+    pub fn key(mut self, columns: &[&str]) -> Self {
+        self.key = columns.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Hands the rows of every epoch to a function, with the epoch's number: an epoch that is run
+    /// again after a crash comes again under the same number.
+    pub fn foreach_batch<F>(mut self, each: F) -> Self
+    where
+        F: Fn(EpochId, Vec<RecordBatch>) -> BoxFuture<'static, Result<()>> + Send + Sync + 'static,
+    {
+        self.sink = Some(Arc::new(ForeachBatchSink::new(each)));
+        self
+    }
+
+    /// Writes to a sink of one's own.
+    pub fn sink(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.sink = Some(sink);
+        self
+    }
+
+    /// Which rows are emitted; default what fits the query and the sink.
+    pub fn output_mode(mut self, mode: OutputMode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// When epochs start; default the session's.
+    pub fn trigger(mut self, trigger: Trigger) -> Self {
+        self.trigger = Some(trigger);
+        self
+    }
+
+    /// Name of the query, and of the table in memory for format `memory`.
+    pub fn query_name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_string());
+        self
+    }
+
+    /// Where the query is kept across restarts: a folder, or a `file://` URL.
+    pub fn checkpoint(mut self, url: &str) -> Self {
+        self.checkpoint = Some(url.to_string());
+        self
+    }
+
+    /// What happens to open windows when the input ends.
+    pub fn end_of_input(mut self, end: EndOfInput) -> Self {
+        self.end_of_input = Some(end);
+        self
+    }
+
+    /// Starts the query on the current Tokio runtime.
+    ///
+    /// # Errors
+    /// What is wrong with the query or the options, or what keeps it from starting.
+    pub async fn start(mut self) -> Result<StreamingQuery> {
+        let session = self.frame.session.clone();
+        let name = self
+            .name
+            .take()
+            .unwrap_or_else(|| session.fresh_name("query"));
+        let sink = match self.sink.take() {
+            Some(sink) => sink,
+            None => self.declared_sink(&name)?,
+        };
+        let emit = match self.mode {
+            Some(mode) => Emit::Mode(mode),
+            None => self.frame.emit,
+        };
+        let mut settings = session.settings();
+        settings.trigger = self.trigger.unwrap_or(settings.trigger);
+        settings.end_of_input = self.end_of_input.or(settings.end_of_input);
+        let checkpoint = match self.checkpoint {
+            Some(url) => Some(url),
+            None => settings
+                .checkpoint
+                .as_ref()
+                .map(|base| format!("{base}/{name}")),
+        };
+        let request = StartRequest {
+            name: name.clone(),
+            sink_name: name,
+            text: self.frame.text,
+            plan: self.frame.plan,
+            emit,
+            sink,
+            settings,
+            checkpoint,
+        };
+        session.start_query(request).await
+    }
+
+    fn declared_sink(&self, name: &str) -> Result<Arc<dyn Sink>> {
+        let session = &self.frame.session;
+        let Some(format) = &self.format else {
+            return Err(Error::configuration("the query has nowhere to write")
+                .with_hint("Call format(\"console\"), foreach_batch(…) or sink(…)."));
+        };
+        if format == "memory" && self.options.is_empty() {
+            let sink = MemorySink::with_key(self.key.clone());
+            session.memory.add_sink(name, sink.clone());
+            return sink.declared().open();
+        }
+        let mut options = vec![("connector".to_string(), format.clone())];
+        options.extend(self.options.iter().cloned());
+        let mut text = format!("CREATE OR REPLACE SINK {}", identifier(name));
+        if !self.key.is_empty() {
+            let key: Vec<_> = self.key.iter().map(|k| identifier(k)).collect();
+            text.push_str(&format!(" (PRIMARY KEY ({}))", key.join(", ")));
+        }
+        text.push(' ');
+        text.push_str(&with_clause(&options));
+        if let Some(format) = &self.value_format {
+            text.push_str(&format!(" FORMAT {format}"));
+        }
+        match parse_script(&text)?.pop().map(|s| s.statement) {
+            Some(Statement::CreateSink(declaration)) => {
+                session.binder.create_sink(&declaration, &text)?;
+                session.binder.catalog().sink(name)?.declared.open()
+            }
+            _ => Err(Error::internal("a sink was not declared as one")),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The executable that is measured, and what it is asked to do.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::orders::PARTITIONS;
+use crate::command::{capture, cargo, run};
+use crate::failure::{Context as _, Failure, Result};
+
+/// The executable `headwater`.
+#[derive(Debug)]
+pub(super) struct Headwater(PathBuf);
+
+/// Whether the topic is created first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CreateTopic {
+    Yes,
+    No,
+}
+
+/// A file of lines that become the records of a partition.
+#[derive(Debug)]
+pub(super) struct Produce<'a> {
+    pub(super) bootstrap: &'a str,
+    pub(super) topic: &'a str,
+    pub(super) partition: u64,
+    pub(super) file: &'a Path,
+    pub(super) create: CreateTopic,
+}
+
+impl Headwater {
+    /// Builds it as users get it.
+    ///
+    /// # Errors
+    /// If it does not build.
+    pub(super) fn build() -> Result<Self> {
+        let build = ["build", "--release", "--package", "headwater-cli"];
+        let messages = capture(cargo(build).arg("--message-format=json-render-diagnostics"))?;
+        let executable = messages.lines().find_map(executable_in);
+        let executable = executable.ok_or_else(|| Failure::new("cargo built no executable"))?;
+        Ok(Headwater(executable))
+    }
+
+    /// One that was built before.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub(super) fn at(path: &Path) -> Result<Self> {
+        let path = path.canonicalize();
+        path.map(Headwater)
+            .context(|| "could not find the executable".to_string())
+    }
+
+    /// Sends a file.
+    ///
+    /// # Errors
+    /// If not all of it was acknowledged.
+    pub(super) fn produce(&self, produce: &Produce<'_>) -> Result<()> {
+        let mut command = Command::new(&self.0);
+        command
+            .args(["kafka", "produce", "--bootstrap", produce.bootstrap])
+            .args(["--topic", produce.topic])
+            .args(["--partition", &produce.partition.to_string()])
+            .arg("--file")
+            .arg(produce.file);
+        if produce.create == CreateTopic::Yes {
+            command.args(["--create", "--partitions", &PARTITIONS.to_string()]);
+        }
+        run(&mut command)
+    }
+
+    /// The command that runs a script of SQL.
+    pub(super) fn run(&self, script: &Path) -> Command {
+        let mut command = Command::new(&self.0);
+        command.arg("run").arg(script);
+        command
+    }
+}
+
+/// The path in a line of cargo's messages, if it tells of an executable.
+fn executable_in(line: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    message.get("executable")?.as_str().map(PathBuf::from)
+}

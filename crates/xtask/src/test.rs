@@ -1,0 +1,99 @@
+//! `cargo xtask test`: build, start a real broker, run every test, stop the broker.
+//!
+//! Every step runs even if one before it failed, and the failed ones are named at the end, so
+//! that one run shows all there is to mend. Without a name, all suites run; names choose tests.
+
+use clap::Args;
+
+use crate::command::{cargo, run as run_command, succeeds};
+use crate::environment::is_ci;
+use crate::failure::{Failure, Result};
+use crate::say::say;
+use crate::step::step;
+use crate::stopwatch::Stopwatch;
+
+mod cluster;
+mod plan;
+
+use cluster::{BOOTSTRAP_VARIABLE, Cluster};
+use plan::{NeedsCluster, Profile, Runner, TestStep, plan};
+
+/// Tells tests to take their time: more seeds, more crashes, more rows.
+const LONG_VARIABLE: &str = "HEADWATER_TEST_LONG";
+
+/// `cargo xtask test …`
+#[derive(Debug, Args)]
+pub(crate) struct TestArguments {
+    /// Run the random tests for longer
+    #[arg(long)]
+    long: bool,
+    /// Run the tests whose names contain one of these; `slt NAME…` and `it NAME…` choose a suite
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl TestArguments {
+    fn profile(&self) -> Profile {
+        match (self.long, is_ci()) {
+            (true, _) => Profile::Long,
+            (false, true) => Profile::Ci,
+            (false, false) => Profile::Default,
+        }
+    }
+}
+
+/// Runs the tests.
+///
+/// # Errors
+/// If something does not build, a test fails, or the broker is missing on a build machine.
+pub(crate) fn run(arguments: &TestArguments) -> Result<()> {
+    let stopwatch = Stopwatch::start();
+    let profile = arguments.profile();
+    let runner = if succeeds(&mut cargo(["nextest", "--version"])) {
+        Runner::Nextest
+    } else {
+        Runner::Cargo
+    };
+    let steps = plan(&arguments.names, runner, profile);
+    step("build tests", || {
+        let targets = ["--bins", "--tests", "--examples"];
+        run_command(cargo(["build", "--workspace"]).args(targets))
+    })?;
+    let mut failed: Vec<&str> = Vec::new();
+    for test_step in &steps {
+        if let Err(failure) = run_step(test_step, profile) {
+            say(format_args!("{failure}"));
+            failed.push(test_step.name);
+        }
+    }
+    let elapsed_s = stopwatch.elapsed().as_secs_f64();
+    if failed.is_empty() {
+        say(format_args!("all tests passed in {elapsed_s:.1} s"));
+        return Ok(());
+    }
+    let failed = failed.join(", ");
+    Err(Failure::new(format!(
+        "failed after {elapsed_s:.1} s: {failed}"
+    )))
+}
+
+/// Runs one step, with a cluster beside it if it needs one; the cluster ends with the step.
+fn run_step(test_step: &TestStep, profile: Profile) -> Result<()> {
+    let mut command = cargo(&test_step.arguments);
+    if profile == Profile::Long {
+        command.env(LONG_VARIABLE, "1");
+    }
+    match test_step.needs_cluster {
+        NeedsCluster::No => step(test_step.name, || run_command(&mut command)),
+        NeedsCluster::Yes => {
+            let cluster = step("start broker", Cluster::find_or_start)?;
+            command.env(BOOTSTRAP_VARIABLE, cluster.bootstrap());
+            let result = step(test_step.name, || run_command(&mut command));
+            step("stop broker", || {
+                drop(cluster);
+                Ok(())
+            })?;
+            result
+        }
+    }
+}
