@@ -52,6 +52,8 @@ pub struct FailingFiles<F> {
 struct State {
     operations: u64,
     cut: Option<Cut>,
+    /// The process dies before a file under this folder comes into being.
+    fatal_folder: Option<String>,
     is_crashed: bool,
 }
 
@@ -74,6 +76,12 @@ impl<F: FileStore> FailingFiles<F> {
     /// Changes where the store will be cut. The count goes on.
     pub fn set_cut(&self, cut: Option<Cut>) {
         self.state.lock().cut = cut;
+    }
+
+    /// Lets the process die before the next file is created in `folder`, wherever in the run that
+    /// is: `commits` is the moment at which an epoch has run and has not happened.
+    pub fn crash_before(&self, folder: &str) {
+        self.state.lock().fatal_folder = Some(folder.to_string());
     }
 
     /// How many mutating operations were begun.
@@ -107,7 +115,14 @@ fn mutate<T>(state: &Mutex<State>, what: &str, run: impl FnOnce() -> Result<T>) 
         let mut state = state.lock();
         state.operations += 1;
         let number = state.operations;
-        let cut = state.cut.filter(|cut| cut.at == number);
+        let fatal = state.fatal_folder.as_ref();
+        let is_fatal = fatal.is_some_and(|folder| what.starts_with(&format!("create_new \"{folder}/")));
+        let death = is_fatal.then_some(Cut {
+            at: number,
+            moment: CutMoment::BeforeEffect,
+            kind: CutKind::Crash,
+        });
+        let cut = death.or(state.cut.filter(|cut| cut.at == number));
         state.is_crashed |= cut.is_some_and(|cut| cut.kind == CutKind::Crash);
         (number, cut)
     };

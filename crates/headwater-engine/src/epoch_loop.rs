@@ -113,7 +113,7 @@ impl EpochLoop {
     pub async fn open(spec: QuerySpec) -> Result<EpochLoop> {
         let start = starting_point(&spec).await?;
         let bounds = if spec.trigger.is_bounded() {
-            let ends = start.sources.iter().map(|source| bound_of(source));
+            let ends = start.sources.iter().map(bound_of);
             Some(future::try_join_all(ends).await?)
         } else {
             None

@@ -2,11 +2,10 @@
 //!
 //! The decoder is our own and not arrow-json's, for three reasons. It is strict: arrow-json takes
 //! `{"a":1 "b":2}` and `[1,,2]`, makes 1 of 1.5 in an integer column, and formats a misplaced
-//! value recursively, so that a deep one overflows the stack. It is exact about what is wrong:
+//! value recursively, so that a deep one can overflow the stack. It is exact about what is wrong:
 //! one record and one column, without decoding anything twice. And it is about 1.7 times as
 //! fast (`benches/decode.rs` measures both), because it converts the wanted columns only, straight
-//! into their builders. The encoder is
-//! arrow-json's.
+//! into their builders. The encoder is arrow-json's.
 
 mod cell;
 mod decoder;

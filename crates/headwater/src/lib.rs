@@ -78,7 +78,9 @@ pub use headwater_core::source::Source;
 pub use headwater_core::trigger::Trigger;
 pub use headwater_core::{Error, ErrorKind, Result};
 pub use headwater_engine::progress::{EpochProgress, SourceProgress, StateSize, Totals};
-pub use headwater_engine::{EndOfInput, QueryManager, QueryState, QueryStatus, StreamingQuery};
+pub use headwater_engine::{
+    EndOfInput, QueryManager, QuerySpec, QueryState, QueryStatus, StreamingQuery,
+};
 pub use headwater_sql::parser::is_complete;
 
 /// Arrow, in the version headwater is built with.

@@ -11,6 +11,8 @@ use headwater_core::{Error, Result};
 use headwater_engine::{QueryEnvironment, QuerySpec, StreamingQuery};
 use headwater_plan::stream_plan::Emit;
 use headwater_plan::{ModeRequest, StreamPlan, compile_stream};
+use headwater_sql::ast::Statement;
+use headwater_sql::parser::parse_script;
 
 use crate::session::Headwater;
 use crate::settings::{Settings, files_of};
@@ -36,7 +38,45 @@ impl Headwater {
                     .with_hint("Stop it first, or choose another name."),
             );
         }
-        let store = files_of(request.checkpoint.as_deref())?;
+        let query = StreamingQuery::start(self.plan_query(request, None).await?).await?;
+        self.queries.add(query.clone())?;
+        Ok(query)
+    }
+
+    /// Plans a streaming query without starting it: what [`StreamingQuery::start`] would run, for
+    /// those who drive its epochs themselves, as tests do. `store` is where it is kept; without
+    /// one, what its options say.
+    ///
+    /// # Errors
+    /// If the text is not one `CREATE STREAMING QUERY` or `INSERT INTO`, or what is wrong with it.
+    pub async fn prepare(
+        &self,
+        text: &str,
+        store: Option<Arc<dyn FileStore>>,
+    ) -> Result<QuerySpec> {
+        let mut statements = parse_script(text)?;
+        let only = statements.pop().filter(|_| statements.is_empty());
+        let request = match only.map(|s| s.statement) {
+            Some(Statement::CreateStreamingQuery(create)) => self.defined(&create).await?,
+            Some(Statement::Insert(insert)) => self.inserted(&insert).await?,
+            _ => {
+                return Err(Error::plan(
+                    "one CREATE STREAMING QUERY or INSERT INTO was expected",
+                ));
+            }
+        };
+        self.plan_query(request, store).await
+    }
+
+    async fn plan_query(
+        &self,
+        request: StartRequest,
+        store: Option<Arc<dyn FileStore>>,
+    ) -> Result<QuerySpec> {
+        let store = match store {
+            Some(store) => store,
+            None => files_of(request.checkpoint.as_deref())?,
+        };
         let environment = self.environment_for(&*store)?;
         let state = state_with(self.binder.state(), environment.target_partitions());
         let plan = compile(
@@ -48,7 +88,7 @@ impl Headwater {
             &*request.sink,
         )
         .await?;
-        let query = StreamingQuery::start(QuerySpec {
+        Ok(QuerySpec {
             name: request.name,
             sql: request.text,
             plan,
@@ -58,9 +98,6 @@ impl Headwater {
             end_of_input: request.settings.end_of_input,
             environment,
         })
-        .await?;
-        self.queries.add(query.clone())?;
-        Ok(query)
     }
 
     /// A query keeps the number of shards that it was first started with: its state is dealt to

@@ -41,7 +41,8 @@ impl Headwater {
             Statement::Set(set) => self.set_statement(set),
             Statement::StartStreamingQuery(name) => {
                 let create = self.definition(name)?;
-                self.start_defined(&create).await.map(Outcome::Query)
+                let request = self.defined(&create).await?;
+                self.start_query(request).await.map(Outcome::Query)
             }
             Statement::StopStreamingQuery(name) => {
                 self.definition(name)?;
@@ -75,7 +76,7 @@ impl Headwater {
         if exists && let Some(running) = self.queries.by_name(name) {
             running.stop().await?;
         }
-        let query = self.start_defined(create).await?;
+        let query = self.start_query(self.defined(create).await?).await?;
         self.shared
             .definitions
             .lock()
@@ -83,10 +84,8 @@ impl Headwater {
         Ok(Outcome::Query(query))
     }
 
-    async fn start_defined(
-        &self,
-        create: &CreateStreamingQuery,
-    ) -> Result<headwater_engine::StreamingQuery> {
+    /// What `CREATE STREAMING QUERY` asks for.
+    pub(crate) async fn defined(&self, create: &CreateStreamingQuery) -> Result<StartRequest> {
         let name = create.name.value.clone();
         let options: Options = create.options.iter().cloned().collect();
         let mut reader = OptionReader::new(format!("streaming query \"{name}\""), &options);
@@ -104,11 +103,17 @@ impl Headwater {
                 .as_ref()
                 .map(|base| format!("{base}/{name}")),
         };
-        self.start_insert(&create.query, name, settings, checkpoint)
+        self.insert_request(&create.query, name, settings, checkpoint)
             .await
     }
 
     async fn insert(&self, insert: &InsertQuery) -> Result<Outcome> {
+        let request = self.inserted(insert).await?;
+        self.start_query(request).await.map(Outcome::Query)
+    }
+
+    /// What `INSERT INTO` asks for.
+    pub(crate) async fn inserted(&self, insert: &InsertQuery) -> Result<StartRequest> {
         let sink = headwater_sql::binder::bare_name(&insert.sink)?;
         let base = format!("insert-into-{sink}");
         let taken = self.queries.by_name(&base).is_some();
@@ -118,21 +123,19 @@ impl Headwater {
             .checkpoint
             .as_ref()
             .map(|base| format!("{base}/{name}"));
-        let query = self
-            .start_insert(insert, name, settings, checkpoint)
-            .await?;
-        Ok(Outcome::Query(query))
+        self.insert_request(insert, name, settings, checkpoint)
+            .await
     }
 
-    async fn start_insert(
+    async fn insert_request(
         &self,
         insert: &InsertQuery,
         name: String,
         settings: Settings,
         checkpoint: Option<String>,
-    ) -> Result<headwater_engine::StreamingQuery> {
+    ) -> Result<StartRequest> {
         let bound = self.binder.bind_insert(insert).await?;
-        let request = StartRequest {
+        Ok(StartRequest {
             name,
             sink_name: bound.sink.name.clone(),
             text: insert.text.clone(),
@@ -141,8 +144,7 @@ impl Headwater {
             sink: bound.sink.declared.open()?,
             settings,
             checkpoint,
-        };
-        self.start_query(request).await
+        })
     }
 
     async fn select(&self, select: &SelectQuery) -> Result<Outcome> {

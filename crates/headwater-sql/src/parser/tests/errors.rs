@@ -156,7 +156,59 @@ fn declarations() {
             "CREATE SOURCE s (a INT NOT NULL METADATA)",
             "CREATE SOURCE s (a INT METADATA FROM key)",
         ],
-        &expect![[r#""#]],
+        &expect![[r#"
+            Syntax error: expected a column name, found ";"
+              --> job.sql:1:18
+              |
+            1 | CREATE SOURCE s (;
+              |                  ^
+
+            Syntax error: expected the type of column "a", found ")"
+              --> job.sql:1:19
+              |
+            1 | CREATE SOURCE s (a);
+              |                   ^
+
+            Syntax error: expected "," or ")" after a column, found "b"
+              --> job.sql:1:24
+              |
+            1 | CREATE SOURCE s (a INT b INT)
+              |                        ^
+
+            Syntax error: the watermark is declared twice
+              --> job.sql:2:25
+              |
+            2 |   WATERMARK FOR a AS a, WATERMARK FOR a AS a)
+              |                         ^^^^^^^^^^^^^^^^^^^^
+
+            Unsupported error: a stream cannot keep the constraint UNIQUE
+              --> job.sql:1:24
+              |
+            1 | CREATE SOURCE s (a INT UNIQUE)
+              |                        ^^^^^^
+            hint: Leave it out; PRIMARY KEY and NOT NULL are understood.
+
+            Unsupported error: a stream cannot keep the constraint DEFAULT
+              --> job.sql:1:24
+              |
+            1 | CREATE SOURCE s (a INT DEFAULT 5)
+              |                        ^^^^^^^
+            hint: Leave it out; PRIMARY KEY and NOT NULL are understood.
+
+            Unsupported error: column "a" cannot be NOT NULL
+              --> job.sql:1:24
+              |
+            1 | CREATE SOURCE s (a INT NOT NULL METADATA)
+              |                        ^^^^^^^^
+            hint: NOT NULL belongs to columns of the record's value.
+
+            Syntax error: expected the quoted name of the metadata, found "key"
+              --> job.sql:1:38
+              |
+            1 | CREATE SOURCE s (a INT METADATA FROM key)
+              |                                      ^^^
+
+        "#]],
     );
 }
 
@@ -171,7 +223,47 @@ fn clauses_of_declarations() {
             "CREATE SOURCE s WITH (a = 1) WITH (b = 2)",
             "CREATE SOURCE s FORMAT JSON FORMAT CSV",
         ],
-        &expect![[r#""#]],
+        &expect![[r#"
+            Syntax error: expected the name of the source, found "WITH"
+              --> job.sql:1:15
+              |
+            1 | CREATE SOURCE WITH (connector = 'x')
+              |               ^^^^
+
+            Syntax error: expected "=" after the name of an option, found "'x'"
+              --> job.sql:1:41
+              |
+            1 | CREATE SOURCE s (a INT) WITH (connector 'x')
+              |                                         ^^^
+
+            Syntax error: expected a value: a quoted string, a number or a word, found ")"
+              --> job.sql:1:35
+              |
+            1 | CREATE SOURCE s WITH (connector = )
+              |                                   ^
+
+            Configuration error: option "Topic" is given twice
+              --> job.sql:1:36
+              |
+            1 | CREATE SOURCE s WITH (topic = 'a', Topic = 'b')
+              |                                    ^^^^^
+            hint: Keep one of the two.
+
+            Syntax error: WITH is there twice
+              --> job.sql:1:30
+              |
+            1 | CREATE SOURCE s WITH (a = 1) WITH (b = 2)
+              |                              ^^^^^^^^^^^^
+            hint: Keep one of the two.
+
+            Syntax error: FORMAT is there twice
+              --> job.sql:1:29
+              |
+            1 | CREATE SOURCE s FORMAT JSON FORMAT CSV
+              |                             ^^^^^^^^^^
+            hint: Keep one of the two.
+
+        "#]],
     );
 }
 
@@ -186,7 +278,48 @@ fn declarations_of_other_engines() {
             "CREATE EXTERNAL TABLE t STORED AS KAFKA LOCATION 'host:9092/x'",
             "CREATE EXTERNAL TABLE t STORED AS KAFKA OPTIONS ('watermark' 'a - b')",
         ],
-        &expect![[r#""#]],
+        &expect![[r#"
+            Syntax error: expected WITH, FORMAT, KEY FORMAT or the end of the statement, found "here"
+              --> job.sql:1:38
+              |
+            1 | CREATE SOURCE s FORMAT JSON nonsense here
+              |                                      ^^^^
+
+            Syntax error: OR REPLACE and IF NOT EXISTS exclude each other
+              --> job.sql:1:26
+              |
+            1 | CREATE OR REPLACE SOURCE IF NOT EXISTS s
+              |                          ^^^^^^^^^^^^^
+            hint: Keep one of the two.
+
+            Unsupported error: creating a table and its query in one statement is not there yet
+              --> job.sql:1:38
+              |
+            1 | CREATE SINK s WITH (connector = 'x') AS SELECT 1
+              |                                      ^^
+            hint: Name the columns, and fill the table with INSERT INTO … SELECT ….
+
+            Unsupported error: the clause PARTITIONED BY is not there yet
+              --> job.sql:1:24
+              |
+            1 | CREATE TABLE t (a INT) PARTITIONED BY (a) WITH ('connector' = 'x')
+              |                        ^^^^^^^^^^^
+
+            Configuration error: "host:9092/x" is not the location of a topic
+              --> job.sql:1:50
+              |
+            1 | CREATE EXTERNAL TABLE t STORED AS KAFKA LOCATION 'host:9092/x'
+              |                                                  ^^^^^^^^^^^^^
+            hint: Write 'kafka://host:9092/topic'.
+
+            Configuration error: "a - b" is not a watermark
+              --> job.sql:1:1
+              |
+            1 | CREATE EXTERNAL TABLE t STORED AS KAFKA OPTIONS ('watermark' 'a - b')
+              | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ It must name one column.
+            hint: Write 'ts - INTERVAL ''10 seconds''', with the name of your column.
+
+        "#]],
     );
 }
 
@@ -203,7 +336,59 @@ fn queries() {
             "INSERT INTO s VALUES (1) ON CONFLICT DO NOTHING",
             "WITH x AS (SELECT 1) INSERT INTO s SELECT * FROM x",
         ],
-        &expect![[r#""#]],
+        &expect![[r#"
+            Syntax error: expected ON WINDOW CLOSE, FINAL, ON UPDATE, CHANGES, COMPLETE or PER EPOCH, found "SOMETIMES"
+              --> job.sql:1:22
+              |
+            1 | SELECT a FROM t EMIT SOMETIMES
+              |                      ^^^^^^^^^
+
+            Syntax error: expected ON WINDOW CLOSE, FINAL, ON UPDATE, CHANGES, COMPLETE or PER EPOCH, found "ON"
+              --> job.sql:1:34
+              |
+            1 | SELECT a FROM t WHERE a > 1 EMIT ON WINDOW
+              |                                  ^^
+
+            Syntax error: expected ROWS INTO, found the end of the text
+              --> job.sql:1:39
+              |
+            1 | SELECT a FROM t EMIT CHANGES LATE ROWS
+              |                                       ^
+
+            Syntax error: expected the end of the statement, found "WHERE"
+              --> job.sql:1:30
+              |
+            1 | SELECT a FROM t EMIT CHANGES WHERE a > 1
+              |                              ^^^^^
+
+            Syntax error: expected INSERT INTO, found "SELECT"
+              --> job.sql:1:29
+              |
+            1 | CREATE STREAMING QUERY q AS SELECT 1
+              |                             ^^^^^^
+            hint: A streaming query writes to a sink: … AS INSERT INTO sink SELECT …. SELECT STREAM … prints to the console.
+
+            Syntax error: expected AS, found "INSERT"
+              --> job.sql:1:26
+              |
+            1 | CREATE STREAMING QUERY q INSERT INTO s SELECT 1
+              |                          ^^^^^^
+
+            Unsupported error: this form of INSERT is not there yet
+              --> job.sql:1:1
+              |
+            1 | INSERT INTO s VALUES (1) ON CONFLICT DO NOTHING
+              | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            hint: Write INSERT INTO sink SELECT ….
+
+            Unsupported error: WITH in front of INSERT is not there yet
+              --> job.sql:1:1
+              |
+            1 | WITH x AS (SELECT 1) INSERT INTO s SELECT * FROM x
+              | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            hint: Write INSERT INTO … WITH … SELECT ….
+
+        "#]],
     );
 }
 
@@ -219,7 +404,50 @@ fn objects_and_settings() {
             "SHOW SOURCES FROM x",
             "STOP STREAMING QUERY",
         ],
-        &expect![[r#""#]],
+        &expect![[r#"
+            Unsupported error: EXPLAIN takes a query
+              --> job.sql:1:9
+              |
+            1 | EXPLAIN SHOW SOURCES
+              |         ^^^^^^^^^^^^
+
+            Syntax error: expected a query, found "EXPLAIN"
+              --> job.sql:1:9
+              |
+            1 | EXPLAIN EXPLAIN SELECT 1
+              |         ^^^^^^^
+
+            Syntax error: expected "=", found the end of the text
+              --> job.sql:1:14
+              |
+            1 | SET 'trigger'
+              |              ^
+
+            Syntax error: expected a value: a quoted string, a number or a word, found the end of the text
+              --> job.sql:1:15
+              |
+            1 | SET trigger = 
+              |               ^
+
+            Syntax error: expected an identifier, found the end of the text
+              --> job.sql:1:19
+              |
+            1 | SHOW CREATE SOURCE
+              |                   ^
+
+            Syntax error: expected the end of the statement, found "FROM"
+              --> job.sql:1:14
+              |
+            1 | SHOW SOURCES FROM x
+              |              ^^^^
+
+            Syntax error: expected the name of the query, found the end of the text
+              --> job.sql:1:21
+              |
+            1 | STOP STREAMING QUERY
+              |                     ^
+
+        "#]],
     );
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-const ROWS: u64 = 200_000;
+const ROWS: u64 = 60_000;
 
 fn window_starts(query: Query, time_ms: i64) -> Vec<i64> {
     let (size_ms, slide_ms) = match query {

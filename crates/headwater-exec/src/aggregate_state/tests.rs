@@ -1,0 +1,86 @@
+//! Tests of the aggregation state.
+//!
+//! - `oracle_*`: random queries over random epochs, with rollbacks, abandoned epochs and restarts,
+//!   against a recomputation from all rows so far, epoch by epoch ([`oracle`]).
+//! - `differential_*`: panes against one row per window, which must agree in every epoch.
+//! - the rest: versions, failures and bounds, one each.
+//!
+//! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` change how many cases run, and which.
+
+mod case;
+mod contract;
+mod oracle;
+mod run;
+
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+
+use case::{Case, cases};
+use run::run;
+
+/// Checks a property of random cases; a failure shows the seed and the smallest case found.
+fn check(cases: impl Strategy<Value = Case>, property: impl Fn(Case) -> Result<(), String>) {
+    let mut config = Config {
+        failure_persistence: None,
+        ..Config::default()
+    };
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(42);
+    }
+    let seed = config.rng_seed;
+    let mut runner = TestRunner::new(config);
+    let outcome = runner.run(&cases, |case| property(case).map_err(TestCaseError::fail));
+    if let Err(error) = outcome {
+        panic!("seed {seed}: {error}");
+    }
+}
+
+#[test]
+fn oracle_every_epoch_emits_what_all_rows_so_far_come_to() {
+    check(cases(), |case| {
+        let found = run(&case, case.unpaned)?;
+        let expected = oracle::run(&case);
+        for (epoch, (found, expected)) in found.epochs.iter().zip(&expected.epochs).enumerate() {
+            if found != expected {
+                return Err(format!(
+                    "epoch {epoch} emitted\n{found:#?}\nand should have emitted\n{expected:#?}"
+                ));
+            }
+        }
+        let folded = oracle::fold(&case, &found.epochs)?;
+        if folded != expected.result {
+            return Err(format!(
+                "all epochs come to\n{folded:#?}\nand should come to\n{:#?}",
+                expected.result
+            ));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn oracle_state_is_as_large_as_the_open_panes() {
+    check(cases(), |case| {
+        let found = run(&case, false)?.live_rows;
+        let expected = oracle::run(&case).live_rows;
+        if found != expected {
+            return Err(format!("{found:?} live rows and not {expected:?}"));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn differential_panes_and_a_row_per_window_agree() {
+    let hopping = cases().prop_filter("a window", |case| case.window.is_some());
+    check(hopping, |case| {
+        let (panes, windows) = (run(&case, false)?, run(&case, true)?);
+        if panes.epochs != windows.epochs {
+            return Err(format!(
+                "panes emit\n{:#?}\nwindows emit\n{:#?}",
+                panes.epochs, windows.epochs
+            ));
+        }
+        Ok(())
+    });
+}
