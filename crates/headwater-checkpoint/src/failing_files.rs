@@ -116,7 +116,8 @@ fn mutate<T>(state: &Mutex<State>, what: &str, run: impl FnOnce() -> Result<T>) 
         state.operations += 1;
         let number = state.operations;
         let fatal = state.fatal_folder.as_ref();
-        let is_fatal = fatal.is_some_and(|folder| what.starts_with(&format!("create_new \"{folder}/")));
+        let is_fatal =
+            fatal.is_some_and(|folder| what.starts_with(&format!("create_new \"{folder}/")));
         let death = is_fatal.then_some(Cut {
             at: number,
             moment: CutMoment::BeforeEffect,

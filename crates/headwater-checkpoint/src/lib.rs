@@ -50,7 +50,7 @@ pub use commit_log::{CommitLog, CommitRecord};
 pub use epoch_log::{EpochLog, EpochRecord};
 pub use failing_files::{Cut, CutKind, CutMoment, FailingFiles};
 pub use file_store::{FileStore, FileWriter, open_store};
-pub use local_files::LocalFiles;
+pub use local_files::{LocalFiles, Readers};
 pub use lock::{LockGuard, LockOwner};
 pub use memory_files::MemoryFiles;
 pub use query_metadata::{OperatorMetadata, QueryMetadata, compatibility};

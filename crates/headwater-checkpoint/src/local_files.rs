@@ -21,22 +21,55 @@ use crate::file_store::{
 };
 use crate::lock::{LOCK_FILE, LockGuard, LockOwner, held_by};
 
-/// A [`FileStore`] in a folder. Only the user who made it can read it: folders have the mode
-/// 0700 and files 0600.
+/// A [`FileStore`] in a folder.
 #[derive(Debug, Clone)]
 pub struct LocalFiles {
     root: PathBuf,
+    readers: Readers,
+}
+
+/// Who may read what a [`LocalFiles`] makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// The user who made it: folders have the mode 0700 and files 0600. For checkpoints.
+    Owner,
+    /// Whom the process's umask lets. For results.
+    ByUmask,
+}
+
+impl Readers {
+    fn folder_mode(self) -> u32 {
+        match self {
+            Readers::Owner => 0o700,
+            Readers::ByUmask => 0o777,
+        }
+    }
+
+    fn file_mode(self) -> u32 {
+        match self {
+            Readers::Owner => 0o600,
+            Readers::ByUmask => 0o666,
+        }
+    }
 }
 
 impl LocalFiles {
-    /// Opens a folder, making it if need be.
+    /// Opens a folder for its owner alone, making it if need be.
     ///
     /// # Errors
     /// Checkpoint or Resource, with the operating system's reason.
     pub fn try_new(root: &Path) -> Result<Self> {
+        Self::readable_by(Readers::Owner, root)
+    }
+
+    /// Opens a folder, making it if need be.
+    ///
+    /// # Errors
+    /// Checkpoint or Resource, with the operating system's reason.
+    pub fn readable_by(readers: Readers, root: &Path) -> Result<Self> {
         let root = std::path::absolute(root).map_err(|e| io_error("use", "folder", root, &e))?;
-        create_folder(&root)?;
-        Ok(LocalFiles { root })
+        create_folder(&root, readers)?;
+        Ok(LocalFiles { root, readers })
     }
 
     fn at(&self, path: &str) -> Result<PathBuf> {
@@ -51,7 +84,7 @@ impl LocalFiles {
         let name = path.rsplit('/').next().unwrap_or(path);
         let temp = folder.join(temp_name(name));
         remove(&temp)?;
-        let file = private_file()
+        let file = new_file(self.readers)
             .write(true)
             .create_new(true)
             .open(&temp)
@@ -74,7 +107,7 @@ impl LocalFiles {
             let gone = io::Error::from(io::ErrorKind::NotFound);
             return Err(io_error("find", "folder", &self.root, &gone));
         }
-        create_folder(folder)
+        create_folder(folder, self.readers)
     }
 }
 
@@ -175,7 +208,7 @@ impl FileStore for LocalFiles {
     fn lock(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
         let path = self.root.join(LOCK_FILE);
         let failed = |e: &io::Error| io_error("lock", "file", &path, e);
-        let mut file = private_file()
+        let mut file = new_file(self.readers)
             .read(true)
             .write(true)
             .create(true)
@@ -296,26 +329,30 @@ fn rewrite(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn private_file() -> OpenOptions {
+#[cfg_attr(
+    not(unix),
+    expect(unused_variables, reason = "modes are set on unix only")
+)]
+fn new_file(readers: Readers) -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, readers.file_mode());
     options
 }
 
 /// Makes a folder and those above it, each durable in its parent.
-fn create_folder(path: &Path) -> Result<()> {
+fn create_folder(path: &Path, readers: Readers) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     let parent = path.parent();
     if let Some(parent) = parent {
-        create_folder(parent)?;
+        create_folder(parent, readers)?;
     }
     #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are set on unix only"))]
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, readers.folder_mode());
     match builder.create(path) {
         Ok(()) => parent.map_or(Ok(()), sync_folder),
         // Another thread was faster.

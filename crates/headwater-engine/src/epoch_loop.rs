@@ -35,10 +35,11 @@ use headwater_exec::metrics::EpochMetrics;
 use headwater_exec::state_registry::StateRegistry;
 use headwater_exec::watermark::WatermarkObserver;
 
+use crate::epoch_report::{Counted, Reporter};
 use crate::execute::{blocking, run_epoch, task_context};
 use crate::next_epoch::{Decision, SourceFacts, plan_slices};
-use crate::progress::{EpochProgress, SourceProgress, StateSize};
-use crate::query::{EndOfInput, QuerySpec};
+use crate::progress::EpochProgress;
+use crate::query::{Durability, EndOfInput, QuerySpec};
 use crate::recover::starting_point;
 use crate::state_chain::StateChain;
 use crate::trigger::delay_before_next;
@@ -50,8 +51,6 @@ use crate::watermark_tracker::{
 const MAX_RETRIES: u32 = 3;
 /// Wait before the first retry; doubles with each.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(200);
-/// How often the newest end of the log is looked up for the lag.
-const LATEST_EVERY: Duration = Duration::from_secs(10);
 /// Old files are deleted every so many epochs: deleting costs more than a small epoch.
 const CLEAN_UP_EVERY: u64 = 16;
 
@@ -84,17 +83,8 @@ pub struct EpochLoop {
     clock: Arc<dyn Clock>,
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
-    timing: Timing,
-    latest: Vec<Option<Offsets>>,
-}
-
-/// Monotonic times, for the progress report and the trigger.
-#[derive(Debug, Default)]
-struct Timing {
+    reporter: Reporter,
     first_start: Option<Duration>,
-    ready: Duration,
-    last_end: Duration,
-    latest_at: Option<Duration>,
 }
 
 /// An epoch that ran and is not committed.
@@ -119,12 +109,8 @@ impl EpochLoop {
             None
         };
         let clock = Arc::clone(&spec.environment.clock);
-        let timing = Timing {
-            last_end: clock.elapsed(),
-            ..Timing::default()
-        };
+        let reporter = Reporter::new(Arc::clone(&clock), &spec, &start);
         Ok(EpochLoop {
-            latest: vec![None; start.sources.len()],
             config: spec.environment.config.clone(),
             runtime: Arc::clone(&spec.environment.runtime),
             checkpoint: start.checkpoint,
@@ -138,7 +124,8 @@ impl EpochLoop {
             bounds,
             flushed: false,
             clock,
-            timing,
+            reporter,
+            first_start: None,
             spec,
         })
     }
@@ -153,7 +140,7 @@ impl EpochLoop {
     /// # Errors
     /// What failed, after the retries; the state is that before the epoch.
     pub async fn step(&mut self) -> Result<Step> {
-        self.timing.ready = self.clock.elapsed();
+        self.reporter.ready();
         let record = match self.pending.take() {
             Some(record) => record,
             None => match self.plan_epoch().await? {
@@ -167,7 +154,7 @@ impl EpochLoop {
             },
         };
         let started = self.clock.elapsed();
-        self.timing.first_start.get_or_insert(started);
+        self.first_start.get_or_insert(started);
         let executed = self.execute_with_retries(&record).await?;
         let progress = self.commit_epoch(&record, executed, started).await?;
         Ok(Step::Ran(Box::new(progress)))
@@ -205,7 +192,7 @@ impl EpochLoop {
     /// Completes when the trigger lets the next epoch start.
     pub async fn wait_for_trigger(&self) {
         let now = self.clock.elapsed();
-        let delay = delay_before_next(self.spec.trigger, self.timing.first_start, now);
+        let delay = delay_before_next(self.spec.trigger, self.first_start, now);
         if delay > Duration::ZERO {
             self.clock.sleep(delay).await;
         }
@@ -249,6 +236,9 @@ impl EpochLoop {
             version: HEADWATER_VERSION.to_string(),
         };
         if !has_rows && !end_of_input && !self.advances_without_rows(&record) {
+            // Without an epoch there is no record; but since when a partition is silent, and
+            // which ones are known to be idle, counts on.
+            self.watermarks = record.watermarks;
             return Ok(Planned::Nothing);
         }
         Ok(Planned::Epoch(record))
@@ -449,18 +439,24 @@ impl EpochLoop {
             let checkpoint = Arc::clone(&self.checkpoint);
             blocking(move || checkpoint.clean_up()).await?;
         }
-        self.look_up_latest().await;
+        self.reporter.look_up_latest(&self.sources).await;
         let counted = Counted {
             observer: executed.observer,
             counters: executed.counters,
             metrics: executed.metrics,
+            state: self.state.sizes(),
             rows_out,
         };
-        Ok(self.report(record, &counted, started))
+        Ok(self.reporter.report(record, &counted, started))
     }
 
     /// Writes what the epoch changed, or everything if that is due.
     async fn save_state(&self, epoch: EpochId) -> Result<StateChain> {
+        self.state.advance(epoch);
+        // Nothing outlives a query that keeps no checkpoint: its state stays where it is.
+        if self.spec.durability == Durability::InMemory {
+            return Ok(self.chain.clone());
+        }
         let deltas = self.state.deltas(epoch)?;
         if deltas.is_empty() {
             return Ok(self.chain.clone());
@@ -474,111 +470,6 @@ impl EpochLoop {
         let file = blocking(move || checkpoint.write_state(epoch, kind, &chunks)).await?;
         Ok(self.chain.with(file))
     }
-
-    /// The newest end of every source, now and then. The lag is information: a source that cannot
-    /// say does not stop the query.
-    async fn look_up_latest(&mut self) {
-        let now = self.clock.elapsed();
-        if self
-            .timing
-            .latest_at
-            .is_some_and(|at| now < at + LATEST_EVERY)
-        {
-            return;
-        }
-        self.timing.latest_at = Some(now);
-        for (source, known) in self.sources.iter().zip(&mut self.latest) {
-            match source.latest().await {
-                Ok(latest) => *known = Some(latest),
-                Err(error) => tracing::debug!(%error, "the end of a source is unknown"),
-            }
-        }
-    }
-
-    fn report(
-        &mut self,
-        record: &EpochRecord,
-        counted: &Counted,
-        started: Duration,
-    ) -> EpochProgress {
-        let ended = self.clock.elapsed();
-        let processing = ended.saturating_sub(started).as_secs_f64();
-        let scheduling = started.saturating_sub(self.timing.ready).as_secs_f64();
-        let since_last = ended.saturating_sub(self.timing.last_end).as_secs_f64();
-        self.timing.last_end = ended;
-        let rows_in: u64 = counted.counters.iter().map(|c| c.records()).sum();
-        let per_second = |seconds: f64| {
-            if seconds > 0.0 {
-                rows_in as f64 / seconds
-            } else {
-                0.0
-            }
-        };
-        let mut rows_bad = std::collections::BTreeMap::new();
-        for (reason, rows) in counted.counters.iter().flat_map(|c| c.bad()) {
-            *rows_bad.entry(reason).or_default() += rows;
-        }
-        let sources = self.source_progress(record, counted);
-        let sizes = self.state.sizes().into_iter();
-        EpochProgress {
-            query: self.query_id().clone(),
-            name: self.spec.name.clone(),
-            epoch: record.epoch,
-            processing_time: record.processing_time,
-            rows_in,
-            bytes_in: counted.counters.iter().map(|c| c.bytes()).sum(),
-            rows_out: counted.rows_out,
-            rows_late: counted.metrics.late(),
-            rows_bad,
-            rows_ahead: (0..self.sources.len())
-                .map(|i| counted.observer.rows_ahead(SourceIndex(i)))
-                .sum(),
-            input_rows_per_second: per_second(since_last),
-            processed_rows_per_second: per_second(processing),
-            scheduling_delay_ms: scheduling * 1e3,
-            processing_time_ms: processing * 1e3,
-            total_delay_ms: (scheduling + processing) * 1e3,
-            watermark: sources
-                .iter()
-                .map(|s| s.watermark)
-                .min()
-                .unwrap_or_default(),
-            state: sizes
-                .map(|(id, (rows, bytes))| (id, StateSize { rows, bytes }))
-                .collect(),
-            sources,
-        }
-    }
-
-    fn source_progress(&self, record: &EpochRecord, counted: &Counted) -> Vec<SourceProgress> {
-        let definitions = self
-            .spec
-            .plan
-            .sources
-            .iter()
-            .zip(&record.slices)
-            .zip(&counted.counters);
-        definitions
-            .enumerate()
-            .map(|(index, ((definition, slice), counters))| {
-                let latest = self.latest.get(index).cloned().flatten();
-                let lag = latest.as_ref().map(|latest| {
-                    let behind = latest
-                        .iter()
-                        .map(|(p, end)| end - slice.end.get(p).unwrap_or(0));
-                    behind.map(|n| n.max(0)).sum()
-                });
-                SourceProgress {
-                    name: definition.name.clone(),
-                    slice: slice.clone(),
-                    rows_in: counters.records(),
-                    watermark: counted.observer.after(SourceIndex(index)),
-                    latest,
-                    lag,
-                }
-            })
-            .collect()
-    }
 }
 
 /// Where a bounded run stops: the end of now, or the end for good for a source that is only
@@ -589,14 +480,6 @@ async fn bound_of(source: &Arc<dyn Source>) -> Result<Option<Offsets>> {
     } else {
         Ok(None)
     }
-}
-
-/// What was counted in an epoch.
-struct Counted {
-    observer: Arc<WatermarkObserver>,
-    counters: Vec<Arc<ReadCounters>>,
-    metrics: Arc<EpochMetrics>,
-    rows_out: u64,
 }
 
 enum Planned {

@@ -5,6 +5,7 @@
 
 pub mod batch;
 mod epoch_loop;
+mod epoch_report;
 mod execute;
 mod next_epoch;
 pub mod progress;
@@ -18,5 +19,7 @@ mod watermark_tracker;
 pub use batch::{BatchRun, run_batch};
 pub use epoch_loop::{EpochLoop, Step};
 pub use progress::EpochProgress;
-pub use query::{EndOfInput, QueryEnvironment, QuerySpec, QueryState, QueryStatus, StreamingQuery};
+pub use query::{
+    Durability, EndOfInput, QueryEnvironment, QuerySpec, QueryState, QueryStatus, StreamingQuery,
+};
 pub use query_manager::QueryManager;

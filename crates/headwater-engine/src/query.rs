@@ -51,6 +51,15 @@ pub enum EndOfInput {
     Flush,
 }
 
+/// Whether a query can be started from its store again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The store is a checkpoint: state is written to it with every epoch.
+    Checkpoint,
+    /// The store ends with the query: only the logs are kept, for the protocol's sake.
+    InMemory,
+}
+
 /// A query, ready to start.
 #[derive(Debug, Clone)]
 pub struct QuerySpec {
@@ -64,6 +73,8 @@ pub struct QuerySpec {
     pub sink: Arc<dyn Sink>,
     /// Where it is kept.
     pub store: Arc<dyn FileStore>,
+    /// Whether the store is there to be started from again.
+    pub durability: Durability,
     /// When epochs start.
     pub trigger: Trigger,
     /// What happens at the end; `None` flushes if the sources have ended by themselves.

@@ -44,6 +44,9 @@ use crate::watermark::as_micros;
 use crate::window::WindowSpec;
 use crate::window_assign::window_columns;
 
+#[cfg(test)]
+mod tests;
+
 /// What comes in.
 #[derive(Debug, Clone)]
 pub enum Phase {

@@ -61,7 +61,7 @@ pub struct AggregateState {
 /// What the newest version changed, kept until it is durable.
 #[derive(Debug)]
 struct Newest {
-    delta: StateChunk,
+    changed: PaneRows,
     undo: PaneUndo,
     dropped: Vec<(i64, GroupTable)>,
 }
@@ -163,22 +163,23 @@ impl AggregateState {
     ) -> Result<Vec<WindowResult>> {
         let policy = window_policy(mode);
         let (changed, undo) = self.seal()?;
-        let outcome = self
-            .emit(policy.emission, step, &changed)
-            .and_then(|results| Ok((results, self.delta_of(changed, policy.evicts, step)?)));
-        let (results, delta) = match outcome {
-            Ok(outcome) => outcome,
+        let results = match self.emit(policy.emission, step, &changed) {
+            Ok(results) => results,
             Err(error) => {
                 self.undo(undo);
                 return Err(error);
             }
         };
-        let dropped = delta.dropped_panes.iter();
+        let finished = match self.window {
+            Some(window) if policy.evicts => self.finished_panes(window, step),
+            _ => vec![],
+        };
+        let dropped = finished.iter();
         let dropped = dropped
             .filter_map(|pane| self.panes.remove_entry(pane))
             .collect();
         self.newest = Some(Newest {
-            delta,
+            changed,
             undo,
             dropped,
         });
@@ -213,21 +214,17 @@ impl AggregateState {
         }
     }
 
-    /// What a checkpoint needs of this epoch. Rows of a pane that is dropped are not written.
-    fn delta_of(
-        &self,
-        mut changed: PaneRows,
-        evicts: bool,
-        step: WatermarkStep,
-    ) -> Result<StateChunk> {
-        let dropped_panes = match self.window {
-            Some(window) if evicts => self.finished_panes(window, step),
-            _ => vec![],
-        };
-        changed.retain(|(pane, _)| dropped_panes.binary_search(pane).is_err());
+    /// What a checkpoint needs of the newest epoch. Rows of a pane that it dropped are not written.
+    fn delta_of(&self, newest: &Newest) -> Result<StateChunk> {
+        let dropped_panes: Vec<i64> = newest.dropped.iter().map(|(pane, _)| *pane).collect();
+        let kept = newest.changed.iter();
+        let kept: Vec<_> = kept
+            .filter(|(pane, _)| dropped_panes.binary_search(pane).is_err())
+            .cloned()
+            .collect();
         Ok(StateChunk {
             kind: ChunkKind::Delta,
-            rows: self.stored(&changed)?,
+            rows: self.stored(&kept)?,
             dropped_panes,
         })
     }
@@ -325,7 +322,7 @@ impl OperatorState for AggregateState {
 
     fn delta(&mut self, epoch: EpochId) -> headwater_core::Result<StateChunk> {
         match &self.newest {
-            Some(newest) if self.version == Some(epoch) => Ok(newest.delta.clone()),
+            Some(newest) if self.version == Some(epoch) => Ok(self.delta_of(newest)?),
             _ => Err(no_version(epoch, self.version)),
         }
     }

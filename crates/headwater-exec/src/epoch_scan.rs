@@ -35,6 +35,9 @@ use headwater_core::source::{ReadCounters, ReadRequest, SourceBatch};
 use crate::epoch_context::EpochContext;
 use crate::plan_properties::{exact_children, same_partitions};
 
+#[cfg(test)]
+mod tests;
+
 /// What a scan reads and computes.
 #[derive(Debug, Clone)]
 pub struct ScanSpec {

@@ -32,6 +32,9 @@ use crate::plan_properties::{exact_children, same_partitions};
 use crate::watermark::as_micros;
 use crate::window::WindowSpec;
 
+#[cfg(test)]
+mod tests;
+
 /// Drops and counts late rows. See the module's page.
 #[derive(Debug)]
 pub struct LateRowsExec {

@@ -70,14 +70,17 @@ impl StateRegistry {
         Ok(state)
     }
 
-    /// What an epoch changed, over all shards. Ends the epoch for the registry: shards that are
-    /// first used later start at this version.
+    /// Ends an epoch for the registry: shards that are first used later start at this version.
+    pub fn advance(&self, epoch: EpochId) {
+        self.shards.lock().version = Some(epoch);
+    }
+
+    /// What an epoch changed, over all shards.
     ///
     /// # Errors
     /// If a shard has not run the epoch.
     pub fn deltas(&self, epoch: EpochId) -> Result<Vec<ShardChunk>> {
-        let mut shards = self.shards.lock();
-        shards.version = Some(epoch);
+        let shards = self.shards.lock();
         let each = shards.states.iter();
         each.map(|((operator, shard), state)| {
             Ok((operator.clone(), *shard, state.lock().delta(epoch)?))

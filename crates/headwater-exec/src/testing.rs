@@ -3,4 +3,5 @@
 
 pub(crate) mod aggregates;
 pub(crate) mod epoch;
+pub(crate) mod plans;
 pub(crate) mod scripted_source;

@@ -92,6 +92,9 @@ impl WatermarkObserver {
         };
         let times = as_micros(event_times)?;
         let rows = times.len() as u64;
+        if rows == 0 {
+            return Ok(());
+        }
         let mut greatest = max(&times);
         let mut ahead = 0;
         let limit = observer.before.spec.as_ref().and_then(|s| s.max_ahead);

@@ -29,6 +29,9 @@ use crate::plan_properties::{exact_children, same_partitions};
 use crate::watermark::as_micros;
 use crate::window::WindowSpec;
 
+#[cfg(test)]
+mod tests;
+
 /// `window_time` is this much before the window's end.
 pub const WINDOW_TIME_GAP_US: i64 = 1_000;
 

@@ -177,6 +177,17 @@ impl PartitionBuffer {
         true
     }
 
+    /// Frees records below `offset` that nobody will read: those of a committed slice whose stream
+    /// was dropped before its end.
+    pub(crate) fn forget_below(&self, offset: i64) {
+        let mut state = self.state.lock();
+        let is_free = !self.is_being_read.load(Ordering::Acquire);
+        if is_free && state.wanted.is_none() && state.base < offset {
+            let upto = offset.min(state.position);
+            self.drop_below(&mut state, upto);
+        }
+    }
+
     /// Makes `start` the next record to take. Returns whether fetching must begin there anew.
     pub(crate) fn prepare(&self, start: i64) -> bool {
         let mut state = self.state.lock();

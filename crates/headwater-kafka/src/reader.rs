@@ -243,8 +243,14 @@ impl Reader {
         }
     }
 
-    /// Remembers what to tell lag tools.
+    /// Frees what was committed unread, and remembers what to tell lag tools.
     pub(crate) fn committed(&self, up_to: &Offsets) {
+        for (partition, offset) in up_to.iter() {
+            if let Some(buffer) = self.shared.buffers.read().get(partition) {
+                buffer.forget_below(offset);
+            }
+        }
+        self.gave_back();
         *self.shared.committed.lock() = Some(up_to.clone());
     }
 

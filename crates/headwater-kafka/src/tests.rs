@@ -7,4 +7,3 @@ mod faults;
 mod fixture;
 mod read;
 mod write;
-mod timing;

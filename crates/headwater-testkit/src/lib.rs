@@ -1,1 +1,30 @@
-//! headwater-testkit
+//! The test language of headwater: streams fed by hand, epochs run one at a time, clocks that
+//! stand still, processes that die at a chosen moment.
+//!
+//! ```text
+//! TestSession      a session whose streaming queries do not run by themselves      session.rs
+//!   TestQuery      one of them: its files, its ledger, its process                 query.rs
+//!     RecordingSink  what was emitted, epoch by epoch, across deaths               recording_sink.rs
+//! TestStatement    FEED, EPOCH, CLOCK, RESTART, PROGRESS, REFUSED                  statement.rs
+//! SltSession       all of it behind sqllogictest                                   slt.rs
+//! check_oracle     folded output = bounded read                                    oracle.rs
+//! ```
+//!
+//! Everything goes through the façade's own planning and the engine's own epoch loop; the kit only
+//! decides when an epoch runs and when a process ends.
+
+pub mod feed;
+pub mod oracle;
+pub mod query;
+pub mod recording_sink;
+pub mod session;
+pub mod slt;
+pub mod statement;
+pub mod text_rows;
+
+pub use oracle::check_oracle;
+pub use query::TestQuery;
+pub use recording_sink::{Ledger, RecordingSink};
+pub use session::{RunMode, TestSession};
+pub use slt::{FileReport, SltSession, complete_file, run_file};
+pub use statement::TestStatement;

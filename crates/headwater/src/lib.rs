@@ -61,6 +61,7 @@ pub use session::Headwater;
 pub use settings::Settings;
 pub use writer::StreamWriter;
 
+pub use headwater_checkpoint::FileStore;
 pub use headwater_connectors::{
     EpochRows, MemorySink, MemoryStream, Order, OrdersGenerator, OrdersShape, Retention,
     SharedWriter,

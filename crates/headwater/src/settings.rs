@@ -1,8 +1,5 @@
 //! Settings of a session: the defaults of the queries that are started after a `SET`.
 
-use std::sync::Arc;
-
-use headwater_checkpoint::FileStore;
 use headwater_core::mode::OutputMode;
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::trigger::Trigger;
@@ -77,14 +74,6 @@ impl Settings {
             settings.end_of_input = Some(EndOfInput::Flush);
         }
         Ok(settings)
-    }
-}
-
-/// The files of a query: its own folder, or memory if it keeps no checkpoint.
-pub(crate) fn files_of(checkpoint: Option<&str>) -> Result<Arc<dyn FileStore>> {
-    match checkpoint {
-        Some(url) => headwater_checkpoint::open_store(url),
-        None => Ok(Arc::new(headwater_checkpoint::MemoryFiles::new())),
     }
 }
 

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
-use headwater_checkpoint::{FileStore, query_metadata};
+use headwater_checkpoint::{FileStore, MemoryFiles, query_metadata};
 use headwater_core::sink::Sink;
 use headwater_core::{Error, Result};
-use headwater_engine::{QueryEnvironment, QuerySpec, StreamingQuery};
+use headwater_engine::{Durability, QueryEnvironment, QuerySpec, StreamingQuery};
 use headwater_plan::stream_plan::Emit;
 use headwater_plan::{ModeRequest, StreamPlan, compile_stream};
 use headwater_sql::ast::Statement;
 use headwater_sql::parser::parse_script;
 
 use crate::session::Headwater;
-use crate::settings::{Settings, files_of};
+use crate::settings::Settings;
 
 /// A streaming query that was asked for.
 pub(crate) struct StartRequest {
@@ -73,9 +73,16 @@ impl Headwater {
         request: StartRequest,
         store: Option<Arc<dyn FileStore>>,
     ) -> Result<QuerySpec> {
-        let store = match store {
-            Some(store) => store,
-            None => files_of(request.checkpoint.as_deref())?,
+        let (store, durability) = match (store, request.checkpoint.as_deref()) {
+            (Some(store), _) => (store, Durability::Checkpoint),
+            (None, Some(url)) => (
+                headwater_checkpoint::open_store(url)?,
+                Durability::Checkpoint,
+            ),
+            (None, None) => {
+                let memory: Arc<dyn FileStore> = Arc::new(MemoryFiles::new());
+                (memory, Durability::InMemory)
+            }
         };
         let environment = self.environment_for(&*store)?;
         let state = state_with(self.binder.state(), environment.target_partitions());
@@ -94,6 +101,7 @@ impl Headwater {
             plan,
             sink: request.sink,
             store,
+            durability,
             trigger: request.settings.trigger,
             end_of_input: request.settings.end_of_input,
             environment,

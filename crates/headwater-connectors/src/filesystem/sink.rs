@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use futures::stream::{BoxStream, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use headwater_checkpoint::{FileStore, FileWriter, LocalFiles};
+use headwater_checkpoint::{FileStore, FileWriter, LocalFiles, Readers};
 use headwater_core::connector::DeclaredSink;
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::id::EpochId;
@@ -73,7 +73,7 @@ struct DeclaredFolder {
 
 impl DeclaredSink for DeclaredFolder {
     fn open(&self) -> Result<Arc<dyn Sink>> {
-        let store = LocalFiles::try_new(&self.path).map_err(sink_error)?;
+        let store = LocalFiles::readable_by(Readers::ByUmask, &self.path).map_err(sink_error)?;
         let sink = FilesystemSink::try_new(Arc::new(store), self.format.clone(), &self.owner)?;
         Ok(Arc::new(sink))
     }

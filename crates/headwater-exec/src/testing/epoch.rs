@@ -23,7 +23,7 @@ use headwater_core::watermark::{Watermark, WatermarkCombine, WatermarkSpec};
 use super::scripted_source::{ScriptedSource, partition};
 use crate::epoch_context::{EpochContext, EpochInput};
 use crate::metrics::EpochMetrics;
-use crate::state_registry::StateRegistry;
+use crate::state_registry::{ShardChunk, StateRegistry};
 use crate::watermark::{SourceEventTime, WatermarkObserver};
 
 /// A query that runs epoch by epoch.
@@ -55,6 +55,15 @@ impl Query {
             state: Arc::new(StateRegistry::default()),
             watermark: Watermark::MIN,
             next: EpochId(0),
+        }
+    }
+
+    /// The same query in a new process that has its state from chunks.
+    pub(crate) fn restarted(self, plan: Arc<dyn ExecutionPlan>, chunks: Vec<ShardChunk>) -> Self {
+        Query {
+            plan,
+            state: Arc::new(StateRegistry::restored(chunks, self.next.previous())),
+            ..self
         }
     }
 

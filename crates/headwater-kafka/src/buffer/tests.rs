@@ -120,6 +120,25 @@ fn reading_again_starts_fetching_anew() {
 }
 
 #[test]
+fn committed_records_that_were_not_read_are_freed() {
+    let (buffer, budget) = buffer(0);
+    push(&buffer, &[0, 1, 2, 3]);
+    let one = budget.held_bytes() / 4;
+    buffer.forget_below(3);
+    assert_eq!((budget.held_bytes(), buffer.held_bytes()), (one, one));
+    buffer.forget_below(9);
+    assert_eq!(budget.held_bytes(), 0);
+    push(&buffer, &[4]);
+    assert!(!buffer.prepare(4));
+    assert_eq!(take(&buffer, 5), "[4] end");
+    push(&buffer, &[5]);
+    let claim = buffer.claim().unwrap();
+    buffer.forget_below(6);
+    assert_eq!(budget.held_bytes(), one, "not under a reader");
+    drop(claim);
+}
+
+#[test]
 fn a_failure_is_told_after_the_records_before_it() {
     let (buffer, _) = buffer(0);
     push(&buffer, &[0]);

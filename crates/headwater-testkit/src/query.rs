@@ -1,0 +1,157 @@
+//! A streaming query whose epochs are run by hand, and whose process may die.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use headwater::{EpochProgress, Headwater, QuerySpec};
+use headwater_checkpoint::{Cut, CutKind, CutMoment, FailingFiles, MemoryFiles};
+use headwater_core::mode::OutputMode;
+use headwater_core::{Error, Result};
+use headwater_engine::{EpochLoop, Step};
+
+use crate::recording_sink::{Ledger, RecordingSink};
+
+/// A streaming query of a [`TestSession`](crate::TestSession).
+#[derive(Debug)]
+pub struct TestQuery {
+    text: String,
+    select: String,
+    ledger: Ledger,
+    disk: MemoryFiles,
+    process: Option<Process>,
+    last_progress: Option<EpochProgress>,
+}
+
+/// What ends with the process: the loop, and its hold on the files.
+#[derive(Debug)]
+struct Process {
+    epochs: EpochLoop,
+    files: Arc<FailingFiles<MemoryFiles>>,
+    mode: OutputMode,
+    key: Vec<String>,
+}
+
+/// What an epoch did.
+#[derive(Debug)]
+pub enum Ran {
+    /// It emitted these rows.
+    Epoch(Vec<RecordBatch>),
+    /// There was nothing to read.
+    Nothing,
+    /// There will never be anything to read.
+    Finished,
+}
+
+impl TestQuery {
+    /// A query that is not open yet: the whole statement, and its SELECT alone.
+    pub(crate) fn new(text: String, select: String, disk: MemoryFiles) -> Self {
+        TestQuery {
+            text,
+            select,
+            ledger: Ledger::default(),
+            disk,
+            process: None,
+            last_progress: None,
+        }
+    }
+
+    /// The query's SELECT, which can also be run as a bounded read.
+    pub fn select(&self) -> &str {
+        &self.select
+    }
+
+    /// What was emitted.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The numbers of the last epoch.
+    pub fn last_progress(&self) -> Option<&EpochProgress> {
+        self.last_progress.as_ref()
+    }
+
+    /// The files, for another query to be started from.
+    pub(crate) fn disk(&self) -> MemoryFiles {
+        self.disk.clone()
+    }
+
+    /// The output mode and the key columns of an open query.
+    pub fn mode_and_key(&self) -> Option<(OutputMode, &[String])> {
+        self.process.as_ref().map(|p| (p.mode, p.key.as_slice()))
+    }
+
+    /// Starts the process if there is none.
+    ///
+    /// # Errors
+    /// What keeps the query from starting.
+    pub async fn open(&mut self, session: &Headwater) -> Result<()> {
+        if self.process.is_none() {
+            let files = Arc::new(FailingFiles::new(self.disk.clone()));
+            let store = Arc::clone(&files);
+            let spec = session.prepare(&self.text, Some(store)).await?;
+            let sink = Arc::new(RecordingSink::new(spec.sink, self.ledger.clone()));
+            let (mode, key) = (spec.plan.mode, spec.plan.key.clone());
+            let epochs = Box::pin(EpochLoop::open(QuerySpec { sink, ..spec })).await?;
+            self.process = Some(Process {
+                epochs,
+                files,
+                mode,
+                key,
+            });
+        }
+        Ok(())
+    }
+
+    /// Ends the process, between two epochs.
+    pub fn close(&mut self) {
+        self.process = None;
+    }
+
+    /// Lets the process die in its next epoch, after everything is prepared and before the commit
+    /// record is written.
+    pub fn crash_before_commit(&self) {
+        if let Some(process) = &self.process {
+            process.files.crash_before("commits");
+        }
+    }
+
+    /// Lets the process die at the `nth` change of a file from now, counted from 1.
+    pub fn crash_at(&self, nth: u64, moment: CutMoment) {
+        if let Some(process) = &self.process {
+            process.files.set_cut(Some(Cut {
+                at: process.files.operations() + nth,
+                moment,
+                kind: CutKind::Crash,
+            }));
+        }
+    }
+
+    /// Whether the process has died.
+    pub fn has_crashed(&self) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|p| p.files.is_crashed())
+    }
+
+    /// Runs one epoch in the open process. A process whose epoch failed must be closed.
+    ///
+    /// # Errors
+    /// Why the epoch failed.
+    pub async fn step(&mut self) -> Result<Ran> {
+        let Some(process) = &mut self.process else {
+            return Err(Error::internal("the query is not open"));
+        };
+        match Box::pin(process.epochs.step()).await? {
+            Step::Ran(progress) => {
+                let rows = self.ledger.epoch(progress.epoch);
+                let epoch = progress.epoch;
+                self.last_progress = Some(*progress);
+                let rows = rows
+                    .ok_or_else(|| Error::internal(format!("epoch {epoch} is not visible")))?;
+                Ok(Ran::Epoch(rows))
+            }
+            Step::Nothing => Ok(Ran::Nothing),
+            Step::Finished => Ok(Ran::Finished),
+        }
+    }
+}

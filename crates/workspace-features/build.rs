@@ -1,0 +1,3 @@
+//! A build script makes Cargo consider the build dependencies.
+
+fn main() {}
