@@ -1,4 +1,8 @@
 //! Black-box tests, in one binary: linking DataFusion is the dearest step of a test run.
 
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
+mod kafka;
+#[cfg(test)]
 mod tidy;

@@ -1,2 +1,65 @@
-//! The `headwater` command.
-fn main() {}
+//! The `headwater` command: streaming SQL from a terminal.
+//!
+//! The binary is thin. Arguments are read as typed ([`args`]); one file per command makes library
+//! calls of them; [`print`] and [`screen`] write the answers: data to standard output, everything
+//! else to standard error. [`exit_code`] says how the process ends, [`signals`] what Ctrl-C does.
+
+mod args;
+mod context;
+mod demo;
+mod dev_broker;
+mod exit_code;
+mod kafka;
+mod line_reader;
+mod logging;
+mod print;
+mod progress;
+mod repl;
+mod run;
+mod screen;
+mod script;
+mod signals;
+mod sql;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use context::Context;
+use exit_code::Exit;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let context = Context::new(&args.messages);
+    if let Err(error) = logging::start(&args.messages, &context.screen) {
+        return context.fail("", None, &error).into();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(cause) => {
+            let error = headwater::Error::resource("could not start the threads of the process");
+            return context
+                .fail("", None, &error.with_source(cause))
+                .into();
+        }
+    };
+    let exit = runtime.block_on(dispatch(args.command, &context));
+    // A thread that waits for a line of standard input cannot be asked to end.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+async fn dispatch(command: Command, context: &Context) -> Exit {
+    let done = match command {
+        Command::Run(args) => Box::pin(run::run(args, context)).await,
+        Command::Sql(args) => Box::pin(sql::sql(args, context)).await,
+        Command::DevBroker(args) => dev_broker::dev_broker(args, context).await,
+        Command::Kafka(args) => kafka::kafka(args, context).await,
+        Command::Demo(args) => Box::pin(demo::demo(args, context)).await,
+    };
+    done.unwrap_or_else(|error| context.fail("", None, &error))
+}

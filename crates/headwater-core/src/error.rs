@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use datafusion_common::DataFusionError;
 
+use crate::reword::{is_wrong_argument, reword};
+
 /// `Result` with headwater's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -272,7 +274,9 @@ fn classify(error: &DataFusionError) -> Error {
         end_line: s.end.line,
         end_column: s.end.column,
     });
+    let text = error.strip_backtrace();
     let kind = match error.find_root() {
+        _ if is_wrong_argument(&text) => ErrorKind::Plan,
         DataFusionError::SQL(..) => ErrorKind::Syntax,
         DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => ErrorKind::Plan,
         DataFusionError::NotImplemented(_) => ErrorKind::Unsupported,
@@ -282,27 +286,11 @@ fn classify(error: &DataFusionError) -> Error {
         DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => ErrorKind::Plan,
         _ => ErrorKind::Internal,
     };
-    let text = error.strip_backtrace();
-    let text = text.lines().next().unwrap_or_default();
-    let text = [
-        "Error during planning: ",
-        "Schema error: ",
-        "SQL error: ",
-        "Arrow error: ",
-    ]
-    .iter()
-    .fold(text, |t, prefix| t.strip_prefix(prefix).unwrap_or(t));
-    Error::new(kind, lower_first(text)).with_span(span)
-}
-
-/// Lowers the first letter of a foreign message unless the first word is an abbreviation.
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        (Some(a), Some(b)) if a.is_uppercase() && b.is_lowercase() => {
-            a.to_lowercase().collect::<String>() + text.get(a.len_utf8()..).unwrap_or_default()
-        }
-        _ => text.to_string(),
+    let reworded = reword(&text);
+    let error = Error::new(kind, reworded.message).with_span(span);
+    match reworded.hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
     }
 }
 

@@ -121,6 +121,7 @@ struct Shared {
 pub struct StreamingQuery {
     id: QueryId,
     name: String,
+    checkpoint: Option<String>,
     shared: Arc<Mutex<Shared>>,
     stop: Arc<watch::Sender<bool>>,
     /// Counts the epochs, and the moments at which nothing was left to read.
@@ -142,6 +143,10 @@ impl StreamingQuery {
     /// What keeps it from starting; nothing has run then.
     pub async fn start(spec: QuerySpec) -> Result<StreamingQuery> {
         let name = spec.name.clone();
+        let checkpoint = match spec.durability {
+            Durability::Checkpoint => Some(spec.store.describe()),
+            Durability::InMemory => None,
+        };
         for warning in &spec.plan.warnings {
             tracing::warn!(query = %name, "{warning}");
         }
@@ -167,6 +172,7 @@ impl StreamingQuery {
         Ok(StreamingQuery {
             id,
             name,
+            checkpoint,
             shared,
             stop,
             turns,
@@ -182,6 +188,11 @@ impl StreamingQuery {
     /// The user's name of it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where it is kept, in words for a person; `None` if it leaves nothing behind.
+    pub fn checkpoint(&self) -> Option<&str> {
+        self.checkpoint.as_deref()
     }
 
     /// Whether it is still running.

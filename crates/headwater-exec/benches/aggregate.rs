@@ -171,7 +171,11 @@ fn windows(query: &mut Query, first: &mut i64, epochs: &[Vec<Batch>]) -> Result<
     let last = epochs.len() - 1;
     let mut emitted = 0;
     for (epoch, batches) in epochs.iter().enumerate() {
-        let after = if epoch == last { pane + WINDOW_US } else { pane };
+        let after = if epoch == last {
+            pane + WINDOW_US
+        } else {
+            pane
+        };
         emitted += query.epoch(pane, batches, after)?;
     }
     *first += 1;

@@ -15,7 +15,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::{take, take_arrays};
 use arrow::datatypes::SchemaRef;
 use datafusion_common::cast::as_boolean_array;
@@ -237,11 +237,12 @@ async fn run(
             aggregate.add(&mut state.lock(), &batch)?;
         }
     }
+    let nothing = RecordBatch::new_empty(input.schema());
     drop(input);
     let step = epoch.watermarks.step(&aggregate.sources);
     let mut state = state.lock();
-    if aggregate.window.is_none() && aggregate.keys.is_empty() && partition == 0 {
-        state.ensure_global_group()?;
+    if aggregate.is_global() && partition == 0 {
+        state.ensure_global_group(&aggregate.null_arguments(&nothing)?)?;
     }
     let results = state.finish(epoch.epoch, epoch.mode, step)?;
     drop(state);
@@ -286,19 +287,7 @@ impl StreamAggregate {
                 Evaluated::States(batch.columns()[first..].to_vec())
             }
             Phase::Single { filters } => Evaluated::Raw {
-                arguments: self
-                    .spec
-                    .aggregates()
-                    .iter()
-                    .map(|a| {
-                        let all = a.all_expressions();
-                        all.args
-                            .iter()
-                            .chain(&all.order_by_exprs)
-                            .map(evaluate)
-                            .collect()
-                    })
-                    .collect::<Result<_>>()?,
+                arguments: self.arguments(batch)?,
                 filters: filters
                     .iter()
                     .map(|f| match f {
@@ -323,6 +312,35 @@ impl StreamAggregate {
             }
         }
         Ok(())
+    }
+
+    /// Argument columns of every aggregate, those of its ORDER BY behind them.
+    fn arguments(&self, batch: &RecordBatch) -> Result<Vec<Vec<ArrayRef>>> {
+        let aggregates = self.spec.aggregates().iter();
+        aggregates
+            .map(|a| {
+                let all = a.all_expressions();
+                let all = all.args.iter().chain(&all.order_by_exprs);
+                all.map(|e| e.evaluate(batch)?.into_array(batch.num_rows()))
+                    .collect()
+            })
+            .collect()
+    }
+
+    /// One row of NULL arguments, over the empty batch of the input.
+    fn null_arguments(&self, nothing: &RecordBatch) -> Result<Vec<Vec<ArrayRef>>> {
+        let mut arguments = self.arguments(nothing)?;
+        for column in arguments.iter_mut().flatten() {
+            *column = new_null_array(column.data_type(), 1);
+        }
+        Ok(arguments)
+    }
+
+    /// Whether there is one group, made of rows, with a result even over none. (A partial
+    /// aggregation sends a state row over no rows, too.)
+    fn is_global(&self) -> bool {
+        let from_rows = matches!(self.phase, Phase::Single { .. });
+        from_rows && self.window.is_none() && self.keys.is_empty()
     }
 
     fn output(&self, result: WindowResult) -> Result<RecordBatch> {

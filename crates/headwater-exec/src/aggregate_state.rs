@@ -145,9 +145,7 @@ impl AggregateState {
     fn table(&mut self, pane: i64) -> Result<&mut GroupTable> {
         match self.panes.entry(pane) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => {
-                Ok(entry.insert(GroupTable::try_new(&self.spec)?))
-            }
+            Entry::Vacant(entry) => Ok(entry.insert(GroupTable::try_new(&self.spec)?)),
         }
     }
 
@@ -229,10 +227,11 @@ impl AggregateState {
         })
     }
 
-    /// Makes the group of a global running aggregation exist even if no row ever came.
-    pub(crate) fn ensure_global_group(&mut self) -> Result<()> {
+    /// Makes the group of a global running aggregation exist even if no row ever came;
+    /// `arguments` are those of any one row.
+    pub(crate) fn ensure_global_group(&mut self, arguments: &[Vec<ArrayRef>]) -> Result<()> {
         let spec = Arc::clone(&self.spec);
-        self.table(RUNNING)?.ensure_global_group(&spec)
+        self.table(RUNNING)?.ensure_global_group(&spec, arguments)
     }
 
     /// Panes whose last window is finished, in order.

@@ -157,28 +157,20 @@ impl GroupTable {
     }
 
     /// Makes sure the one group of a global aggregate exists, so that it has a result over no
-    /// rows.
-    pub(crate) fn ensure_global_group(&mut self, spec: &AggregateSpec) -> Result<()> {
+    /// rows. `arguments` are those of any one row; the row itself is filtered out.
+    pub(crate) fn ensure_global_group(
+        &mut self,
+        spec: &AggregateSpec,
+        arguments: &[Vec<ArrayRef>],
+    ) -> Result<()> {
         if spec.key_count() > 0 || self.live > 0 || self.touch.is_some() {
             return Ok(());
         }
-        self.intern(&[], 1)?;
-        let mut groups = std::mem::take(&mut self.group_scratch);
-        let done = self.touch_groups(spec, &[], &mut groups);
-        self.group_scratch = groups;
-        done?;
-        // An accumulator learns of a group from a batch: merge the state of having seen nothing.
-        if let Some(touch) = &mut self.touch {
-            for (accumulator, aggregate) in touch.accumulators.iter_mut().zip(spec.aggregates()) {
-                let states = aggregate.create_accumulator()?.state()?;
-                let columns: Vec<ArrayRef> = states
-                    .iter()
-                    .map(|s| s.to_array_of_size(1))
-                    .collect::<Result<_>>()?;
-                accumulator.merge_batch(&columns, &[0], 1)?;
-            }
-        }
-        Ok(())
+        // Merging the state of an accumulator that has seen nothing would not do: `avg` of it is
+        // 0 by 0 and not NULL.
+        let filters = vec![Some(BooleanArray::from(vec![false])); arguments.len()];
+        let filters = filters.as_slice();
+        self.add(spec, &[], 1, &Rows::Raw { arguments, filters })
     }
 
     fn intern(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
@@ -208,12 +200,34 @@ impl GroupTable {
         let touch = self.touch.as_mut().ok_or_else(untouched)?;
         let first_new = touch.groups.len();
         let mut new_rows: Vec<u32> = Vec::new();
+        let mut old: Vec<(usize, usize)> = Vec::new();
+        let mut stateless: Vec<u32> = Vec::new();
         for (row, group) in groups.iter_mut().enumerate() {
+            let slot = &mut self.slots[*group];
+            if *slot == NOWHERE {
+                let place = self.places[*group];
+                if place.is_none() {
+                    stateless.push(row as u32);
+                    continue;
+                }
+                *slot = touch.groups.len() as u32;
+                touch.groups.push(*group as u32);
+                new_rows.push(row as u32);
+                old.push(place.indices());
+            }
+            *group = *slot as usize;
+        }
+        // Accumulators take it that a group below the total has had a row, and would give `sum`
+        // of a group whose values are all NULL the value 0. So groups that bring old state are
+        // numbered first and merged before the others count.
+        let with_state = touch.groups.len();
+        for row in stateless {
+            let group = &mut groups[row as usize];
             let slot = &mut self.slots[*group];
             if *slot == NOWHERE {
                 *slot = touch.groups.len() as u32;
                 touch.groups.push(*group as u32);
-                new_rows.push(row as u32);
+                new_rows.push(row);
             }
             *group = *slot as usize;
         }
@@ -226,22 +240,12 @@ impl GroupTable {
             .map(|k| owning(take(k, &new_rows, None)?))
             .collect::<Result<Vec<_>>>()?;
         touch.key_pieces.push(pieces);
-
-        let mut old: Vec<(usize, usize)> = Vec::new();
-        let mut old_slots: Vec<usize> = Vec::new();
-        for (slot, group) in touch.groups.iter().enumerate().skip(first_new) {
-            let place = self.places[*group as usize];
-            if !place.is_none() {
-                old.push(place.indices());
-                old_slots.push(slot);
-            }
-        }
         if old.is_empty() {
             return Ok(());
         }
-        let total = touch.groups.len();
+        let old_slots: Vec<usize> = (first_new..with_state).collect();
         let states = gather(&self.chunks, spec.key_count(), &old)?;
-        spec.merge(&mut touch.accumulators, &states, &old_slots, total)
+        spec.merge(&mut touch.accumulators, &states, &old_slots, with_state)
     }
 
     /// Ends the epoch: appends the new state rows of the touched groups and returns them with

@@ -118,21 +118,32 @@ pub async fn create_topic(
     }
 }
 
-/// Writes messages, given as optional key and value, and waits until all are safe; `rate` bounds
-/// the messages per second. Returns how many there were.
+/// Writes messages, given as optional key and value, and waits until all are safe. They go to
+/// `partition`, or to the one their keys choose; `rate` bounds the messages per second. Returns
+/// how many there were.
 ///
 /// # Errors
 /// If the topic does not exist, or a message could not be delivered.
 pub async fn produce_lines(
     connection: &KafkaConnection,
     topic: &str,
+    partition: Option<i32>,
     messages: impl Iterator<Item = (Option<Vec<u8>>, Vec<u8>)> + Send,
     rate: Option<f64>,
     clock: &dyn Clock,
 ) -> Result<u64> {
     let cluster = Cluster::connect(OWNER, connection)?;
     let topics = vec![topic.to_string()];
-    ask(&cluster, move |cluster| cluster.partitions(&topics)).await?;
+    let known = ask(&cluster, move |cluster| cluster.partitions(&topics)).await?;
+    if let Some(wanted) = partition
+        && !known.iter().any(|p| p.index == wanted)
+    {
+        let count = known.len();
+        return Err(Error::configuration(format!(
+            "topic \"{topic}\" has no partition {wanted}"
+        ))
+        .with_detail(format!("It has {count}, numbered from 0.")));
+    }
     let producer = Arc::new(RowProducer::connect(OWNER, connection)?);
     let deliveries = Arc::new(Deliveries::default());
     let started = clock.elapsed();
@@ -146,6 +157,7 @@ pub async fn produce_lines(
             }
         }
         let row = Row {
+            partition,
             key: key.as_deref(),
             value: Some(&value),
         };

@@ -128,6 +128,8 @@ impl std::fmt::Debug for RowProducer {
 /// One row as Kafka takes it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row<'a> {
+    /// The partition; `None` lets the key choose.
+    pub(crate) partition: Option<i32>,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
 }
@@ -177,6 +179,7 @@ impl RowProducer {
     fn try_send(&self, topic: &str, row: Row<'_>, deliveries: &Arc<Deliveries>) -> Result<bool> {
         let mut record: BaseRecord<'_, [u8], [u8], Arc<Deliveries>> =
             BaseRecord::with_opaque_to(topic, Arc::clone(deliveries));
+        record.partition = row.partition;
         record.key = row.key;
         record.payload = row.value;
         // Counted first, because the answer may come before `send` returns.

@@ -137,6 +137,7 @@ impl KafkaSink {
         let values = encoder.values.encode(rows)?;
         for row in 0..rows.num_rows() {
             let message = Row {
+                partition: None,
                 key: keys.as_ref().and_then(|keys| bytes_at(keys, row)),
                 value: bytes_at(&values, row),
             };

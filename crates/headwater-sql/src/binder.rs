@@ -8,7 +8,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DFStatement;
-use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Query, Statement as SqlStatement};
 
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
@@ -41,7 +41,9 @@ pub struct BoundInsert {
 
 impl std::fmt::Debug for Binder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Binder").field("catalog", &self.catalog).finish_non_exhaustive()
+        f.debug_struct("Binder")
+            .field("catalog", &self.catalog)
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,6 +226,25 @@ impl Binder {
             plan,
             emit: emit_of(insert.emit.as_ref())?,
         })
+    }
+}
+
+/// The one bare name that a `DROP TABLE` statement names.
+pub fn dropped_table(statement: &DFStatement) -> Option<String> {
+    let DFStatement::Statement(statement) = statement else {
+        return None;
+    };
+    let SqlStatement::Drop {
+        object_type: ObjectType::Table,
+        names,
+        ..
+    } = statement.as_ref()
+    else {
+        return None;
+    };
+    match names.as_slice() {
+        [name] => bare_name(name).ok(),
+        _ => None,
     }
 }
 

@@ -46,6 +46,11 @@ impl HeadwaterBuilder {
         self
     }
 
+    /// Lets the console sink print to a writer of one's own.
+    pub fn console_to(self, writer: impl std::io::Write + Send + 'static) -> Self {
+        self.console(Arc::new(parking_lot::Mutex::new(writer)))
+    }
+
     /// Number of readers and of shards of a query; default the number of cores.
     pub fn target_partitions(mut self, partitions: usize) -> Self {
         self.target_partitions = Some(partitions.max(1));

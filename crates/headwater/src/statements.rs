@@ -8,7 +8,7 @@ use headwater_sql::ast::{
     CreateStreamingQuery, InsertQuery, Name, ObjectKind, ParsedStatement, SelectQuery, SetOption,
     Statement,
 };
-use headwater_sql::binder::{emit_of, late_rows};
+use headwater_sql::binder::{dropped_table, emit_of, late_rows};
 
 use crate::outcome::{Outcome, Rows};
 use crate::session::Headwater;
@@ -270,6 +270,13 @@ impl Headwater {
         reason = "the façade is the one place that hands DataFusion's own statements to DataFusion"
     )]
     async fn datafusion(&self, statement: &DFStatement) -> Result<Outcome> {
+        if let Some(name) = dropped_table(statement)
+            && self.binder.catalog().contains(&name)
+        {
+            self.binder.drop_source(&name)?;
+            self.binder.catalog().remove_sink(&name);
+            return Ok(Outcome::Done(format!("table \"{name}\" dropped")));
+        }
         let plan = self.binder.bind_statement(statement).await?;
         let frame = self.context.execute_logical_plan(plan).await?;
         let plan = frame.logical_plan().clone();

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::take_arrays;
 use datafusion_common::{Result, internal_err};
 
 use super::{AggregateState, RUNNING, WindowResult};
@@ -98,7 +99,7 @@ impl AggregateState {
                 first.live_groups(),
             )?));
         };
-        let mut merge = WindowMerge::try_new(&self.spec)?;
+        let mut merge = PaneMerge::try_new(&self.spec)?;
         for table in [first, second].into_iter().chain(tables) {
             merge.add(
                 &self.spec,
@@ -117,35 +118,29 @@ impl AggregateState {
         changed: &[(i64, RecordBatch)],
     ) -> Result<WindowResult> {
         let end = window.end_of_window(start);
-        let inside: Vec<_> = changed
-            .iter()
-            .filter(|(pane, _)| *pane >= start && *pane < end)
-            .collect();
+        // Panes that are windows may overlap: those that begin in this one are not its parts.
+        let is_part = |pane: i64| match window.is_single_pane() {
+            true => pane == start,
+            false => pane >= start && pane < end,
+        };
+        let inside: Vec<_> = changed.iter().filter(|(pane, _)| is_part(*pane)).collect();
         if window.is_single_pane()
             && let [(_, rows)] = inside.as_slice()
         {
             return self.evaluate_rows(Some(start), rows.columns(), rows.num_rows());
         }
-        let mut merge = WindowMerge::try_new(&self.spec)?;
+        let mut keys = KeySet::try_new(&self.spec)?;
         for (_, rows) in &inside {
-            merge.name_keys(&rows.columns()[..self.spec.key_count()], rows.num_rows())?;
+            keys.add(&rows.columns()[..self.spec.key_count()], rows.num_rows())?;
         }
-        let keys = merge.named_keys()?;
+        let mut merge = KeyMerge::try_new(&self.spec, keys)?;
         for pane in window.panes_of_window(start) {
             if let Some(table) = self.panes.get_mut(&pane) {
-                let rows = merge.groups;
-                let (states, groups) = table.states_of(&self.spec, &keys, rows)?;
-                merge.merge_states(&self.spec, &states, &groups)?;
+                let (states, which) = table.states_of(&self.spec, &merge.keys, merge.key_count)?;
+                merge.add(&self.spec, &states, &which)?;
             }
         }
-        let rows = merge.groups;
-        let values = self.spec.evaluate(merge.accumulators)?;
-        Ok(WindowResult {
-            window_start_us: Some(start),
-            keys,
-            values,
-            rows,
-        })
+        merge.result(&self.spec, start)
     }
 
     /// Evaluates state rows, one group each.
@@ -169,61 +164,108 @@ impl AggregateState {
     }
 }
 
-/// Several panes of a window on their way to one result.
-struct WindowMerge {
+/// Distinct keys, numbered from 0 in the order of their first row.
+struct KeySet {
     interner: Interner,
-    accumulators: Accumulators,
-    groups: usize,
     scratch: Vec<usize>,
 }
 
-impl WindowMerge {
+impl KeySet {
     fn try_new(spec: &AggregateSpec) -> Result<Self> {
-        Ok(WindowMerge {
+        Ok(KeySet {
             interner: Interner::try_new(spec.key_schema())?,
-            accumulators: spec.accumulators()?,
-            groups: 0,
             scratch: Vec::new(),
         })
     }
 
-    /// Adds whole state rows.
+    /// Adds the keys of some rows; their numbers are in `scratch`.
+    fn add(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
+        self.interner.intern(keys, rows, &mut self.scratch)
+    }
+}
+
+/// Whole panes of a window on their way to one result.
+struct PaneMerge {
+    keys: KeySet,
+    accumulators: Accumulators,
+}
+
+impl PaneMerge {
+    fn try_new(spec: &AggregateSpec) -> Result<Self> {
+        Ok(PaneMerge {
+            keys: KeySet::try_new(spec)?,
+            accumulators: spec.accumulators()?,
+        })
+    }
+
     fn add(&mut self, spec: &AggregateSpec, columns: &[ArrayRef], rows: usize) -> Result<()> {
         let (keys, states) = columns.split_at(spec.key_count());
-        self.name_keys(keys, rows)?;
-        spec.merge(&mut self.accumulators, states, &self.scratch, self.groups)
-    }
-
-    /// Gives keys a group; their ids are in `scratch`.
-    fn name_keys(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
-        self.interner.intern(keys, rows, &mut self.scratch)?;
-        self.groups = self.interner.len();
-        Ok(())
-    }
-
-    /// Takes the keys named so far out; group `i` keeps its number.
-    fn named_keys(&mut self) -> Result<Vec<ArrayRef>> {
-        std::mem::replace(&mut self.interner, Interner::Global { seen: false }).take_keys()
-    }
-
-    fn merge_states(
-        &mut self,
-        spec: &AggregateSpec,
-        states: &[ArrayRef],
-        groups: &[usize],
-    ) -> Result<()> {
-        if groups.is_empty() {
-            return Ok(());
-        }
-        spec.merge(&mut self.accumulators, states, groups, self.groups)
+        self.keys.add(keys, rows)?;
+        let total = self.keys.interner.len();
+        spec.merge(&mut self.accumulators, states, &self.keys.scratch, total)
     }
 
     fn result(self, spec: &AggregateSpec, start: i64) -> Result<WindowResult> {
+        let rows = self.keys.interner.len();
         Ok(WindowResult {
             window_start_us: Some(start),
-            keys: self.interner.take_keys()?,
+            keys: self.keys.interner.take_keys()?,
             values: spec.evaluate(self.accumulators)?,
-            rows: self.groups,
+            rows,
+        })
+    }
+}
+
+/// Some keys of the panes of a window on their way to one result.
+///
+/// A pane need not have all of them. Accumulators take it that a group below the total has had a
+/// row, so a key gets its group from the first pane that has it.
+struct KeyMerge {
+    keys: Vec<ArrayRef>,
+    key_count: usize,
+    /// Group of every key that was found.
+    groups: Vec<Option<usize>>,
+    /// Key of every group.
+    found: Vec<u32>,
+    accumulators: Accumulators,
+}
+
+impl KeyMerge {
+    fn try_new(spec: &AggregateSpec, keys: KeySet) -> Result<Self> {
+        let key_count = keys.interner.len();
+        Ok(KeyMerge {
+            keys: keys.interner.take_keys()?,
+            key_count,
+            groups: vec![None; key_count],
+            found: Vec::with_capacity(key_count),
+            accumulators: spec.accumulators()?,
+        })
+    }
+
+    /// Adds state rows, row `i` of the key with number `which[i]`.
+    fn add(&mut self, spec: &AggregateSpec, states: &[ArrayRef], which: &[usize]) -> Result<()> {
+        if which.is_empty() {
+            return Ok(());
+        }
+        let mut groups = Vec::with_capacity(which.len());
+        for key in which {
+            let group = self.groups[*key].unwrap_or(self.found.len());
+            if group == self.found.len() {
+                self.groups[*key] = Some(group);
+                self.found.push(*key as u32);
+            }
+            groups.push(group);
+        }
+        spec.merge(&mut self.accumulators, states, &groups, self.found.len())
+    }
+
+    fn result(self, spec: &AggregateSpec, start: i64) -> Result<WindowResult> {
+        let rows = self.found.len();
+        Ok(WindowResult {
+            window_start_us: Some(start),
+            keys: take_arrays(&self.keys, &UInt32Array::from(self.found), None)?,
+            values: spec.evaluate(self.accumulators)?,
+            rows,
         })
     }
 }

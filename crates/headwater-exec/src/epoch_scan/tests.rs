@@ -55,9 +55,16 @@ async fn a_scan_of_no_columns_still_has_rows() {
         event_time: None,
     };
     let mut query = query(Arc::new(EpochScanExec::new(spec, 1)));
-    let epoch = query.run(source(&[&[at(1, "a"), at(2, "b"), at(3, "c")]])).await.unwrap();
+    let epoch = query
+        .run(source(&[&[at(1, "a"), at(2, "b"), at(3, "c")]]))
+        .await
+        .unwrap();
     assert_eq!(epoch.rows_by_partition, [3]);
-    assert_eq!(query.watermark, Watermark::MIN, "no event time, no watermark");
+    assert_eq!(
+        query.watermark,
+        Watermark::MIN,
+        "no event time, no watermark"
+    );
 }
 
 #[tokio::test]
@@ -69,24 +76,37 @@ async fn observes_the_greatest_event_time_of_every_partition() {
     assert_eq!(maxima.get(&partition(0)), Some(5));
     assert_eq!(maxima.get(&partition(1)), None);
     assert_eq!(maxima.get(&partition(2)), Some(-4));
-    assert_eq!(epoch.observer.active(SourceIndex(0)), [partition(0), partition(2)]);
+    assert_eq!(
+        epoch.observer.active(SourceIndex(0)),
+        [partition(0), partition(2)]
+    );
 }
 
 #[tokio::test]
 async fn a_row_without_an_event_time_stops_the_query_or_is_dropped_and_counted() {
     let rows = [at(5, "a"), (None, Some("b"), None), at(6, "c")];
-    let error = query(scan(1, BadDataPolicy::Fail)).run(source(&[&rows])).await.unwrap_err();
+    let error = query(scan(1, BadDataPolicy::Fail))
+        .run(source(&[&rows]))
+        .await
+        .unwrap_err();
     let text = error.find_root().to_string();
     for part in ["scripted/0", "\"scripted\"", "column \"t\""] {
         assert!(text.contains(part), "no {part} in {text}");
     }
 
     let mut dropping = query(scan(1, BadDataPolicy::Drop));
-    let epoch = dropping.run(source(&[&rows, &[(None, None, None)]])).await.unwrap();
+    let epoch = dropping
+        .run(source(&[&rows, &[(None, None, None)]]))
+        .await
+        .unwrap();
     assert_eq!(epoch.rows, ["5 a 1", "6 c 1"]);
     assert_eq!(epoch.bad["no event time"], 2);
     let active = epoch.observer.active(SourceIndex(0));
-    assert_eq!(active, [partition(0)], "a partition of bad rows brought no event time");
+    assert_eq!(
+        active,
+        [partition(0)],
+        "a partition of bad rows brought no event time"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +114,10 @@ async fn partitions_are_dealt_to_readers_by_position() {
     let rows = [at(1, "a"), at(2, "a"), at(3, "a")];
     for (readers, expected) in [(1, vec![6]), (2, vec![4, 2]), (5, vec![3, 2, 1, 0, 0])] {
         let mut query = query(scan(readers, BadDataPolicy::Fail));
-        let epoch = query.run(source(&[&rows, &rows[..2], &rows[..1]])).await.unwrap();
+        let epoch = query
+            .run(source(&[&rows, &rows[..2], &rows[..1]]))
+            .await
+            .unwrap();
         assert_eq!(epoch.rows_by_partition, expected, "{readers} readers");
         assert_eq!(epoch.rows.len(), 6);
     }

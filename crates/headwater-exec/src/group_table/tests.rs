@@ -1,8 +1,8 @@
 //! The table's chunks: how many there are, how many rows of them are dead, what undoing leaves.
 
+use arrow::array::AsArray;
 use arrow::array::{Int64Array, StringViewArray};
 use arrow::datatypes::Int64Type;
-use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::*;
@@ -24,14 +24,20 @@ fn add(table: &mut GroupTable, spec: &AggregateSpec, keys: impl Iterator<Item = 
         arguments: &[vec![ones]],
         filters: &[None],
     };
-    table.add(spec, &[Arc::clone(&keys)], keys.len(), &rows).unwrap();
+    table
+        .add(spec, &[Arc::clone(&keys)], keys.len(), &rows)
+        .unwrap();
 }
 
 /// Live rows as (key, count), sorted.
 fn content(table: &GroupTable, spec: &AggregateSpec) -> Vec<(String, i64)> {
     let columns = table.live_rows(spec).unwrap();
     let counts = columns[1].as_primitive::<Int64Type>();
-    let keys = columns[0].as_string_view().iter().flatten().map(str::to_string);
+    let keys = columns[0]
+        .as_string_view()
+        .iter()
+        .flatten()
+        .map(str::to_string);
     let mut content: Vec<_> = keys.zip(counts.values().iter().copied()).collect();
     content.sort();
     content
@@ -43,7 +49,11 @@ fn check_chunks(table: &GroupTable) {
         assert!(pair[1] * 2 < pair[0], "chunks of {sizes:?} rows");
     }
     let rows: usize = sizes.iter().sum();
-    assert!(rows <= table.live * 2, "{} live rows in chunks of {sizes:?}", table.live);
+    assert!(
+        rows <= table.live * 2,
+        "{} live rows in chunks of {sizes:?}",
+        table.live
+    );
     for (chunk, groups) in table.chunks.iter().map(|c| &c.groups).enumerate() {
         assert_eq!(groups.len(), table.chunks[chunk].rows.num_rows());
     }
@@ -71,7 +81,9 @@ fn chunks_halve_and_dead_rows_are_fewer_than_live_ones() {
         table.compact(&spec).unwrap();
         check_chunks(&table);
         for key in keys() {
-            *expected.entry(format!("a key of more than twelve bytes: {key}")).or_default() += 1;
+            *expected
+                .entry(format!("a key of more than twelve bytes: {key}"))
+                .or_default() += 1;
         }
         let expected: Vec<(String, i64)> = expected.clone().into_iter().collect();
         assert_eq!(content(&table, &spec), expected, "epoch {epoch}");

@@ -25,11 +25,25 @@ async fn check(
     let plan = guard(assign(scan(1, BadDataPolicy::Fail), window, how), guarded);
     let mut query = Query::new(plan, mode);
     query.watermark = Watermark::at(EventTime(watermark));
-    let rows = [at(0, "a"), at(9, "b"), at(10, "c"), at(19, "d"), at(25, "e")];
+    let rows = [
+        at(0, "a"),
+        at(9, "b"),
+        at(10, "c"),
+        at(19, "d"),
+        at(25, "e"),
+    ];
     let epoch = query.run(source(&[&rows])).await.unwrap();
-    let mut keys: Vec<_> = epoch.rows.iter().map(|r| r.split(' ').nth(1).unwrap()).collect();
+    let mut keys: Vec<_> = epoch
+        .rows
+        .iter()
+        .map(|r| r.split(' ').nth(1).unwrap())
+        .collect();
     keys.sort_unstable();
-    assert_eq!((keys.as_slice(), epoch.late), expected, "{window} {how:?} at {watermark}");
+    assert_eq!(
+        (keys.as_slice(), epoch.late),
+        expected,
+        "{window} {how:?} at {watermark}"
+    );
 }
 
 #[tokio::test]
@@ -50,10 +64,38 @@ async fn a_row_is_late_when_its_window_ended_at_the_watermark() {
 async fn a_row_of_a_hopping_window_is_late_when_its_last_window_ended() {
     // Panes of 2; windows 0..10, 4..14, 8..18, 12..22, 16..26, 20..30, 24..34.
     let hopping = hop(4, 10);
-    check(hopping, Assign::Panes, OutputMode::Append, 9, (&["a", "b", "c", "d", "e"], 0)).await;
-    check(hopping, Assign::Panes, OutputMode::Append, 10, (&["b", "c", "d", "e"], 1)).await;
-    check(hopping, Assign::Panes, OutputMode::Append, 17, (&["b", "c", "d", "e"], 1)).await;
-    check(hopping, Assign::Panes, OutputMode::Append, 18, (&["d", "e"], 3)).await;
+    check(
+        hopping,
+        Assign::Panes,
+        OutputMode::Append,
+        9,
+        (&["a", "b", "c", "d", "e"], 0),
+    )
+    .await;
+    check(
+        hopping,
+        Assign::Panes,
+        OutputMode::Append,
+        10,
+        (&["b", "c", "d", "e"], 1),
+    )
+    .await;
+    check(
+        hopping,
+        Assign::Panes,
+        OutputMode::Append,
+        17,
+        (&["b", "c", "d", "e"], 1),
+    )
+    .await;
+    check(
+        hopping,
+        Assign::Panes,
+        OutputMode::Append,
+        18,
+        (&["d", "e"], 3),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -61,14 +103,31 @@ async fn the_late_limit_is_the_watermark_before_the_epoch() {
     let window = hop(10, 10);
     let panes = assign(scan(1, BadDataPolicy::Fail), window, Assign::Panes);
     let mut query = Query::new(guard(panes, window), OutputMode::Append);
-    let first = query.run(source(&[&[at(50, "a"), at(1, "b")]])).await.unwrap();
-    assert_eq!((first.rows.len(), first.late), (2, 0), "50 came in this very epoch");
-    let second = query.run(source(&[&[at(49, "a"), at(50, "b"), at(60, "c")]])).await.unwrap();
+    let first = query
+        .run(source(&[&[at(50, "a"), at(1, "b")]]))
+        .await
+        .unwrap();
+    assert_eq!(
+        (first.rows.len(), first.late),
+        (2, 0),
+        "50 came in this very epoch"
+    );
+    let second = query
+        .run(source(&[&[at(49, "a"), at(50, "b"), at(60, "c")]]))
+        .await
+        .unwrap();
     assert_eq!((second.rows.len(), second.late), (2, 1));
 }
 
 #[tokio::test]
 async fn in_complete_mode_no_row_is_late() {
     let all: &[&str] = &["a", "b", "c", "d", "e"];
-    check(hop(10, 10), Assign::Panes, OutputMode::Complete, 1000, (all, 0)).await;
+    check(
+        hop(10, 10),
+        Assign::Panes,
+        OutputMode::Complete,
+        1000,
+        (all, 0),
+    )
+    .await;
 }

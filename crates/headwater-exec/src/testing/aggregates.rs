@@ -12,7 +12,7 @@ use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion_physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
-use datafusion_physical_expr::expressions::{Column, lit};
+use datafusion_physical_expr::expressions::{Column, cast, lit};
 use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 /// One of the aggregates that the tests compute.
@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     SumX,
     /// `avg(y)`
     AvgY,
+    /// `avg(x)`
+    AvgX,
     /// `min(x)`
     MinX,
     /// `max(s)`
@@ -43,11 +45,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 11] = [
+    pub(crate) const ALL: [Kind; 12] = [
         Kind::Count,
         Kind::CountX,
         Kind::SumX,
         Kind::AvgY,
+        Kind::AvgX,
         Kind::MinX,
         Kind::MaxS,
         Kind::ArrayAggX,
@@ -70,6 +73,11 @@ impl Kind {
             Kind::CountX => (count_udaf(), column(schema, "x")),
             Kind::SumX => (sum_udaf(), column(schema, "x")),
             Kind::AvgY => (avg_udaf(), column(schema, "y")),
+            // A coercion that the planner makes: avg is of doubles.
+            Kind::AvgX => (
+                avg_udaf(),
+                cast(column(schema, "x"), schema, DataType::Float64).unwrap(),
+            ),
             Kind::MinX => (min_udaf(), column(schema, "x")),
             Kind::MaxS => (max_udaf(), column(schema, "s")),
             Kind::ArrayAggX => (array_agg_udaf(), column(schema, "x")),
@@ -102,6 +110,10 @@ impl Kind {
             Kind::AvgY => {
                 let ys: Vec<f64> = rows.iter().filter_map(|r| r.y).collect();
                 float((!ys.is_empty()).then(|| mean(ys)))
+            }
+            Kind::AvgX => {
+                let xs: Vec<f64> = xs().map(|x| x as f64).collect();
+                float((!xs.is_empty()).then(|| mean(xs)))
             }
             Kind::MinX => text(xs().min()),
             Kind::MaxS => text(rows.iter().filter_map(|r| r.s.as_ref()).max()),
@@ -169,16 +181,26 @@ pub(crate) fn evaluated(
     let arguments = kinds.iter().map(|kind| {
         let all = kind.aggregate(&schema).all_expressions();
         let all = all.args.iter().chain(&all.order_by_exprs);
-        all.map(|e| e.evaluate(batch).unwrap().into_array(batch.num_rows()).unwrap())
-            .collect()
+        all.map(|e| {
+            e.evaluate(batch)
+                .unwrap()
+                .into_array(batch.num_rows())
+                .unwrap()
+        })
+        .collect()
     });
-    let filters = kinds.iter().map(|kind| kind.is_filtered().then(|| positive(batch)));
+    let filters = kinds
+        .iter()
+        .map(|kind| kind.is_filtered().then(|| positive(batch)));
     (arguments.collect(), filters.collect())
 }
 
 fn positive(batch: &RecordBatch) -> BooleanArray {
     use arrow::array::AsArray;
     use arrow::datatypes::Int64Type;
-    let x = batch.column_by_name("x").unwrap().as_primitive::<Int64Type>();
+    let x = batch
+        .column_by_name("x")
+        .unwrap()
+        .as_primitive::<Int64Type>();
     x.iter().map(|x| x.map(|x| x > 0)).collect()
 }

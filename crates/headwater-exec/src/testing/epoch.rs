@@ -104,7 +104,9 @@ impl Query {
             state: Arc::clone(&self.state),
             metrics: Arc::clone(&metrics),
         };
-        let config = SessionConfig::new().with_batch_size(2).with_extension(Arc::new(context));
+        let config = SessionConfig::new()
+            .with_batch_size(2)
+            .with_extension(Arc::new(context));
         let task = Arc::new(TaskContext::default().with_session_config(config));
         let output = match collect_partitioned(Arc::clone(&self.plan), task).await {
             Ok(output) => output,

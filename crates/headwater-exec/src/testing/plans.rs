@@ -113,8 +113,16 @@ pub(crate) fn aggregate(
     let mut fields = Vec::new();
     let mut outputs = Vec::new();
     if window.is_some() {
-        fields.push(Arc::new(Field::new("window_start", window_time_type(), false)));
-        fields.push(Arc::new(Field::new("window_end", window_time_type(), false)));
+        fields.push(Arc::new(Field::new(
+            "window_start",
+            window_time_type(),
+            false,
+        )));
+        fields.push(Arc::new(Field::new(
+            "window_end",
+            window_time_type(),
+            false,
+        )));
         outputs.extend([Output::WindowStart, Output::WindowEnd]);
     }
     fields.extend(key_fields.iter().cloned());

@@ -30,7 +30,9 @@ impl ScriptedSource {
     pub(crate) fn new(batches: Vec<RecordBatch>) -> Self {
         let schema = batches[0].schema();
         let numbered = batches.into_iter().enumerate();
-        let rows = numbered.map(|(i, rows)| (partition(i as i32), rows)).collect();
+        let rows = numbered
+            .map(|(i, rows)| (partition(i as i32), rows))
+            .collect();
         ScriptedSource { schema, rows }
     }
 
@@ -41,7 +43,8 @@ impl ScriptedSource {
 
     fn end(&self) -> Offsets {
         let rows = self.rows.iter();
-        rows.map(|(p, rows)| (p.clone(), rows.num_rows() as i64)).collect()
+        rows.map(|(p, rows)| (p.clone(), rows.num_rows() as i64))
+            .collect()
     }
 }
 

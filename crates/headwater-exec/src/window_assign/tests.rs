@@ -12,7 +12,10 @@ use crate::testing::plans::{SourceRow, assign, at, hop, scan, source, source_sch
 /// `t k x window_start window_end window_time` of rows.
 async fn check(window: WindowSpec, how: Assign, rows: &[SourceRow<'_>], expected: &[&str]) {
     let plan = assign(scan(1, BadDataPolicy::Fail), window, how);
-    let epoch = Query::new(plan, OutputMode::Append).run(source(&[rows])).await.unwrap();
+    let epoch = Query::new(plan, OutputMode::Append)
+        .run(source(&[rows]))
+        .await
+        .unwrap();
     assert_eq!(epoch.rows, expected, "{window} as {how:?}");
 }
 

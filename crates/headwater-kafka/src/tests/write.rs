@@ -178,7 +178,7 @@ async fn lines_are_produced_listed_and_tailed() {
     let connection = KafkaConnection::new(broker.bootstrap_servers());
     let clock = Arc::new(SystemClock::new());
     let lines = (0..10).map(|n| (Some(b"k".to_vec()), format!("line {n}").into_bytes()));
-    let sent = produce_lines(&connection, "a", lines, Some(1000.0), &*clock)
+    let sent = produce_lines(&connection, "a", None, lines, Some(1000.0), &*clock)
         .await
         .unwrap();
     assert_eq!(sent, 10);

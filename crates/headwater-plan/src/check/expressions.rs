@@ -30,12 +30,15 @@ fn check(expr: &Expr) -> Result<TreeNodeRecursion> {
     match expr {
         Expr::ScalarFunction(call) if NOT_REPEATABLE.contains(&call.func.name()) => {
             let name = call.func.name();
+            let hint = if matches!(name, "random" | "uuid") {
+                "Derive it from the row, for example by md5() of a column."
+            } else {
+                "Use a time column of the source, such as METADATA FROM 'timestamp'."
+            };
             let error =
                 Error::unsupported(format!("{name}() in a streaming query is not there yet"))
                     .with_detail("Its value must be the same when an epoch is run again.")
-                    .with_hint(
-                        "Use a time column of the source, such as METADATA FROM 'timestamp'.",
-                    );
+                    .with_hint(hint);
             Err(error.into())
         }
         Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => {

@@ -1,13 +1,17 @@
 //! The refusals of planning, one function each: what is wrong, where, and what would make it right.
 
+use std::sync::Arc;
+
 use datafusion::common::Spans;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableScan};
 
 use headwater_core::Error;
 use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
 
-use crate::event_time_field::WindowField;
+use crate::rule::number_sources::stream_table;
+use crate::stream_table::StreamDefinition;
 
 /// The place of an expression in the SQL text, if the planner kept it.
 pub(crate) fn span_of(expr: &Expr) -> Option<Span> {
@@ -77,6 +81,11 @@ pub(crate) fn over_updates(what: &str) -> Error {
 }
 
 pub(crate) fn needs_complete(what: &str, mode: OutputMode, has_state: bool) -> Error {
+    if !has_state && what == "LIMIT" {
+        return Error::unsupported("LIMIT of rows that are not aggregated is not there yet")
+            .with_detail("It would have to count across epochs.")
+            .with_hint("Aggregate first and ask for `EMIT COMPLETE`, or run a bounded read: SELECT without STREAM.");
+    }
     if !has_state {
         return Error::plan(format!("{what} over a stream that never ends has no result"))
             .with_detail("There is always a row that has not come yet.")
@@ -120,24 +129,52 @@ pub(crate) fn running_append(aggregate: &Aggregate) -> Error {
         .chain(&aggregate.aggr_expr)
         .find_map(span_of);
     Error::plan("an aggregation without a window cannot append")
-        .with_detail("a result could always change with the next row")
+        .with_detail("A result could always change with the next row.")
         .with_hint("Ask for changes with `EMIT ON UPDATE`, for the whole result with `EMIT COMPLETE`, or group by a window.")
         .with_span(span)
 }
 
-pub(crate) fn window_without_watermark(field: &WindowField, expr: &Expr) -> Error {
-    let error = if field.source.is_empty() {
-        Error::plan("a window in append mode needs an event time with a watermark")
-    } else {
-        Error::plan(format!(
-            "the query groups by a window but source \"{}\" has no watermark",
-            field.source
+/// The window is over a column that no watermark speaks of: name the source that lacks one, or
+/// say that the column is not the event time.
+pub(crate) fn window_without_watermark(window: &Expr, input: &LogicalPlan) -> Error {
+    let definitions = sources_of(input);
+    let without = definitions.iter().find(|d| d.watermark.is_none());
+    let error = match (without, definitions.first()) {
+        (Some(source), _) => Error::plan(format!(
+            "the query groups by a window, but source \"{}\" has no watermark",
+            source.name
         ))
+        .with_hint(format!(
+            "Add `WATERMARK FOR ts AS ts - INTERVAL '10 seconds'` to source \"{}\", or ask for \
+             updates with `EMIT ON UPDATE`.",
+            source.name
+        )),
+        (None, source) => {
+            let column = source.and_then(|s| s.watermark.as_ref());
+            let column = column.map_or("ts", |w| w.column.as_str());
+            Error::plan("the query groups by a window over a column that is not the event time")
+                .with_hint(format!(
+                    "Window by the column \"{column}\" as it is, generate the other column in \
+                     CREATE SOURCE and name it in WATERMARK FOR, or ask for updates with \
+                     `EMIT ON UPDATE`."
+                ))
+        }
     };
     error
-        .with_detail("rows of a window could arrive for ever, so append mode can never emit")
-        .with_hint("Add `WATERMARK FOR ts AS ts - INTERVAL '10 seconds'` to the source, or ask for updates with `EMIT ON UPDATE`.")
-        .with_span(span_of(expr))
+        .with_detail("Rows of a window could arrive for ever, so append mode can never emit.")
+        .with_span(span_of(window))
+}
+
+fn sources_of(plan: &LogicalPlan) -> Vec<Arc<StreamDefinition>> {
+    let mut found = Vec::new();
+    // The closure never fails, so neither does the walk.
+    let _ = plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found.extend(stream_table(scan).map(|table| table.definition));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }
 
 pub(crate) fn sink_mode(sink: &str, mode: OutputMode, accepted: &[OutputMode]) -> Error {
@@ -145,11 +182,9 @@ pub(crate) fn sink_mode(sink: &str, mode: OutputMode, accepted: &[OutputMode]) -
     let error = Error::plan(format!("sink \"{sink}\" cannot take {mode} mode"))
         .with_detail(format!("It takes {}.", names.join(" and ")));
     match mode {
-        OutputMode::Update => error.with_hint(
-            "Give the sink a PRIMARY KEY, or group by a window of a source with a WATERMARK, which can append.",
-        ),
-        OutputMode::Complete => error.with_hint(
-            "Write to the console or to memory, or ask for changes with `EMIT ON UPDATE`.",
+        OutputMode::Update | OutputMode::Complete => error.with_hint(
+            "Group by a window of a source with a WATERMARK, which can append, or write to a sink \
+             that takes changes: the console, memory, or a topic with a PRIMARY KEY.",
         ),
         OutputMode::Append => error.with_hint("Ask for another mode with EMIT."),
     }

@@ -193,12 +193,7 @@ impl Converter {
         };
         let operator = format!("{}-{kind}", self.operators);
         self.operators += 1;
-        let group_columns = aggregate
-            .schema
-            .columns()
-            .into_iter()
-            .take(groups.len())
-            .collect();
+        let group_columns = key_columns(aggregate, &groups);
         let change = match self.mode {
             OutputMode::Append => Change::AppendOnly,
             OutputMode::Update | OutputMode::Complete => Change::Updating {
@@ -237,11 +232,27 @@ impl Converter {
         match window {
             None => Err(refuse::running_append(aggregate)),
             Some((field, expr)) if !field.has_watermark => {
-                Err(refuse::window_without_watermark(field, expr))
+                Err(refuse::window_without_watermark(expr, &aggregate.input))
             }
             Some(_) => Ok(()),
         }
     }
+}
+
+/// The group columns that identify a row: the start of a window says its end and its time.
+fn key_columns(aggregate: &Aggregate, groups: &[GroupColumn]) -> Vec<Column> {
+    let has_start = groups
+        .iter()
+        .any(|g| matches!(g, GroupColumn::Window(WindowRole::Start)));
+    let is_key = |group: &GroupColumn| match group {
+        GroupColumn::Key(_) | GroupColumn::Window(WindowRole::Start) => true,
+        GroupColumn::Window(WindowRole::End | WindowRole::Time) => !has_start,
+    };
+    let columns = aggregate.schema.columns().into_iter().zip(groups);
+    columns
+        .filter(|(_, group)| is_key(group))
+        .map(|(column, _)| column)
+        .collect()
 }
 
 /// Group expressions as the node keeps them.

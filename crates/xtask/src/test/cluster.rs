@@ -15,7 +15,8 @@ use crate::say::{say, warn};
 
 /// The variable that tests read; they fail if it is not set.
 pub(super) const BOOTSTRAP_VARIABLE: &str = "HEADWATER_TEST_BOOTSTRAP";
-const NONE: &str = "none";
+/// Its value where there is no cluster.
+pub(super) const NO_CLUSTER: &str = "none";
 
 /// A cluster for tests.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Cluster {
         match self {
             Cluster::Given(bootstrap) => bootstrap.clone(),
             Cluster::Started(broker) => broker.bootstrap(),
-            Cluster::Missing => NONE.to_string(),
+            Cluster::Missing => NO_CLUSTER.to_string(),
         }
     }
 }

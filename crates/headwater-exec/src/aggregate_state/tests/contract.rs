@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int64Array, StringViewArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, new_null_array};
 
 use headwater_core::event_time::EventTime;
 use headwater_core::id::EpochId;
@@ -15,7 +15,7 @@ use super::super::AggregateState;
 use super::run::{input_schema, result_rows};
 use crate::aggregate_spec::AggregateSpec;
 use crate::changelog::WatermarkStep;
-use crate::testing::aggregates::Kind;
+use crate::testing::aggregates::{Kind, evaluated};
 use crate::window::WindowSpec;
 
 const STAY: WatermarkStep = WatermarkStep {
@@ -49,7 +49,9 @@ fn step(before: i64, after: i64) -> WatermarkStep {
 fn count(state: &mut AggregateState, pane: Option<i64>, keys: &[&str]) {
     let ones: ArrayRef = Arc::new(Int64Array::from_value(1, keys.len()));
     let column: ArrayRef = Arc::new(StringViewArray::from_iter_values(keys));
-    state.update(pane, &[column], keys.len(), &[vec![ones]], &[None]).unwrap();
+    state
+        .update(pane, &[column], keys.len(), &[vec![ones]], &[None])
+        .unwrap();
 }
 
 fn finish(state: &mut AggregateState, epoch: u64, mode: OutputMode) -> Vec<String> {
@@ -73,7 +75,10 @@ fn an_epoch_begins_on_the_version_before_it() {
     let mut state = counts(None);
     assert!(state.begin(EpochId(1)).is_err());
     run(&mut state, 0, &["a"]);
-    assert!(state.begin(EpochId(0)).is_err(), "it has that epoch already");
+    assert!(
+        state.begin(EpochId(0)).is_err(),
+        "it has that epoch already"
+    );
     assert!(state.begin(EpochId(2)).is_err());
     state.begin(EpochId(1)).unwrap();
 
@@ -137,7 +142,13 @@ fn a_global_aggregate_over_no_rows_is_what_batch_says() {
     for mode in [OutputMode::Complete, OutputMode::Update] {
         let mut state = AggregateState::new(spec(0, &kinds), None);
         state.begin(EpochId(0)).unwrap();
-        state.ensure_global_group().unwrap();
+        let row = input_schema()
+            .fields()
+            .iter()
+            .map(|f| new_null_array(f.data_type(), 1))
+            .collect();
+        let (arguments, _) = evaluated(&kinds, &RecordBatch::try_new(input_schema(), row).unwrap());
+        state.ensure_global_group(&arguments).unwrap();
         let rows = finish(&mut state, 0, mode);
         assert_eq!(rows, [format!(" {}", nothing.join(" "))]);
     }
@@ -160,12 +171,16 @@ fn an_append_query_holds_the_open_windows_and_no_more() {
     let mut bytes = Vec::new();
     for epoch in 0..100u64 {
         let start = epoch as i64 * 10;
-        let keys: Vec<_> = (0..50).map(|k| format!("a key of window {start}: {k}")).collect();
+        let keys: Vec<_> = (0..50)
+            .map(|k| format!("a key of window {start}: {k}"))
+            .collect();
         let keys: Vec<_> = keys.iter().map(String::as_str).collect();
         state.begin(EpochId(epoch)).unwrap();
         count(&mut state, Some(start), &keys);
         let step = step(start - 10, start);
-        let results = state.finish(EpochId(epoch), OutputMode::Append, step).unwrap();
+        let results = state
+            .finish(EpochId(epoch), OutputMode::Append, step)
+            .unwrap();
         let emitted: usize = results.iter().map(|r| r.rows).sum();
         assert_eq!(emitted, if epoch == 0 { 0 } else { 50 });
         state.committed(EpochId(epoch)).unwrap();
@@ -187,11 +202,17 @@ fn a_running_query_over_the_same_keys_does_not_grow() {
         let keys = (0..1000).map(|i| text(if i % 100 == 0 { i + epoch % 100 } else { 0 }));
         let keys: ArrayRef = Arc::new(StringViewArray::from_iter_values(keys));
         let ones: ArrayRef = Arc::new(Int64Array::from_value(1, 1000));
-        let s: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..1000).map(|i| text(i % 5))));
+        let s: ArrayRef = Arc::new(StringViewArray::from_iter_values(
+            (0..1000).map(|i| text(i % 5)),
+        ));
         let arguments = [vec![ones], vec![Arc::clone(&s)], vec![s]];
         state.begin(EpochId(epoch)).unwrap();
-        state.update(None, &[keys], 1000, &arguments, &[None, None, None]).unwrap();
-        state.finish(EpochId(epoch), OutputMode::Update, STAY).unwrap();
+        state
+            .update(None, &[keys], 1000, &arguments, &[None, None, None])
+            .unwrap();
+        state
+            .finish(EpochId(epoch), OutputMode::Update, STAY)
+            .unwrap();
         state.committed(EpochId(epoch)).unwrap();
         bytes.push(state.memory_bytes());
     }
@@ -206,17 +227,29 @@ fn a_delta_is_the_changed_rows_and_the_dropped_panes() {
     state.begin(EpochId(0)).unwrap();
     count(&mut state, Some(0), &["a", "b"]);
     count(&mut state, Some(10), &["a"]);
-    state.finish(EpochId(0), OutputMode::Update, step(0, 5)).unwrap();
+    state
+        .finish(EpochId(0), OutputMode::Update, step(0, 5))
+        .unwrap();
     state.committed(EpochId(0)).unwrap();
     state.begin(EpochId(1)).unwrap();
     count(&mut state, Some(0), &["b"]);
     count(&mut state, Some(10), &["b"]);
-    state.finish(EpochId(1), OutputMode::Update, step(5, 10)).unwrap();
+    state
+        .finish(EpochId(1), OutputMode::Update, step(5, 10))
+        .unwrap();
     let delta = state.delta(EpochId(1)).unwrap();
     assert_eq!(delta.dropped_panes, [0]);
-    assert_eq!(delta.rows.num_rows(), 1, "rows of a dropped pane are not written");
+    assert_eq!(
+        delta.rows.num_rows(),
+        1,
+        "rows of a dropped pane are not written"
+    );
     assert_eq!(state.snapshot().unwrap().rows.num_rows(), 2);
-    assert_eq!(delta, state.delta(EpochId(1)).unwrap(), "asking changes nothing");
+    assert_eq!(
+        delta,
+        state.delta(EpochId(1)).unwrap(),
+        "asking changes nothing"
+    );
 
     state.rollback(Some(EpochId(0))).unwrap();
     assert_eq!(state.rows(), 3, "the dropped pane is back");
@@ -226,8 +259,13 @@ fn a_delta_is_the_changed_rows_and_the_dropped_panes() {
 fn state_of_another_query_is_refused() {
     let mut other = AggregateState::new(spec(2, &[Kind::Count]), None);
     let snapshot = other.snapshot().unwrap();
-    let error = counts(None).restore(&[snapshot], Some(EpochId(0))).unwrap_err();
-    assert!(error.to_string().contains("does not fit the query"), "{error}");
+    let error = counts(None)
+        .restore(&[snapshot], Some(EpochId(0)))
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("does not fit the query"),
+        "{error}"
+    );
     let mut other = AggregateState::new(spec(1, &[Kind::AvgY]), None);
     let snapshot = other.snapshot().unwrap();
     assert!(counts(None).restore(&[snapshot], Some(EpochId(0))).is_err());

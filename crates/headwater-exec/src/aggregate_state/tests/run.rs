@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray, new_null_array,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -40,7 +42,8 @@ pub(super) fn run(case: &Case, unpaned: bool) -> Result<Done, String> {
     };
     for (number, (epoch, step)) in case.epochs.iter().zip(case.watermarks()).enumerate() {
         let rows = query.epoch(EpochId(number as u64), epoch, step);
-        done.epochs.push(rows.map_err(|e| format!("epoch {number}: {e}"))?);
+        done.epochs
+            .push(rows.map_err(|e| format!("epoch {number}: {e}"))?);
         done.live_rows.push(query.state.rows());
     }
     Ok(done)
@@ -79,12 +82,7 @@ impl<'a> Query<'a> {
     }
 
     /// One epoch with everything that happens to it.
-    fn epoch(
-        &mut self,
-        id: EpochId,
-        epoch: &Epoch,
-        step: (i64, i64),
-    ) -> AnyResult<Vec<ResultRow>> {
+    fn epoch(&mut self, id: EpochId, epoch: &Epoch, step: (i64, i64)) -> AnyResult<Vec<ResultRow>> {
         match epoch.fate {
             Fate::Abandon => self.begin_only(id, epoch, step)?,
             Fate::AbandonAndRollBack => {
@@ -125,7 +123,9 @@ impl<'a> Query<'a> {
     fn begin_only(&mut self, id: EpochId, epoch: &Epoch, step: (i64, i64)) -> AnyResult<()> {
         self.state.begin(id)?;
         let most = epoch.batches.len().saturating_sub(1);
-        epoch.batches[..most].iter().try_for_each(|batch| self.add(batch, step.0))
+        epoch.batches[..most]
+            .iter()
+            .try_for_each(|batch| self.add(batch, step.0))
     }
 
     fn attempt(
@@ -139,7 +139,14 @@ impl<'a> Query<'a> {
             self.add(batch, before)?;
         }
         if self.case.window.is_none() && self.case.keys == 0 {
-            self.state.ensure_global_group()?;
+            let columns = input_schema();
+            let columns = columns
+                .fields()
+                .iter()
+                .map(|f| new_null_array(f.data_type(), 1));
+            let row = RecordBatch::try_new(input_schema(), columns.collect())?;
+            self.state
+                .ensure_global_group(&evaluated(&self.case.kinds, &row).0)?;
         }
         let watermark = |us| Watermark::at(EventTime(us));
         let step = WatermarkStep {
@@ -160,7 +167,9 @@ impl<'a> Query<'a> {
                 panes.entry(pane).or_default().push(row);
             }
         }
-        panes.into_iter().try_for_each(|(pane, rows)| self.add_pane(pane, &rows, batch.input))
+        panes
+            .into_iter()
+            .try_for_each(|(pane, rows)| self.add_pane(pane, &rows, batch.input))
     }
 
     fn panes_of(&self, row: &Row, before: i64) -> Vec<Option<i64>> {
@@ -183,7 +192,9 @@ impl<'a> Query<'a> {
         let keys = &batch.columns()[..self.case.keys];
         let (arguments, filters) = evaluated(&self.case.kinds, &batch);
         if input == Input::Rows {
-            return self.state.update(pane, keys, rows.len(), &arguments, &filters);
+            return self
+                .state
+                .update(pane, keys, rows.len(), &arguments, &filters);
         }
         let mut groups: Vec<usize> = Vec::new();
         let mut firsts: Vec<&Row> = Vec::new();
@@ -219,11 +230,15 @@ pub(super) fn input_schema() -> SchemaRef {
 /// Rows as a batch.
 pub(super) fn batch(rows: &[&Row]) -> RecordBatch {
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringViewArray::from_iter(rows.iter().map(|r| r.k.as_deref()))),
+        Arc::new(StringViewArray::from_iter(
+            rows.iter().map(|r| r.k.as_deref()),
+        )),
         Arc::new(Int64Array::from_iter(rows.iter().map(|r| r.n))),
         Arc::new(Int64Array::from_iter(rows.iter().map(|r| r.values.x))),
         Arc::new(Float64Array::from_iter(rows.iter().map(|r| r.values.y))),
-        Arc::new(StringViewArray::from_iter(rows.iter().map(|r| r.values.s.as_deref()))),
+        Arc::new(StringViewArray::from_iter(
+            rows.iter().map(|r| r.values.s.as_deref()),
+        )),
     ];
     RecordBatch::try_new(input_schema(), columns).unwrap()
 }
@@ -233,7 +248,10 @@ pub(super) fn result_rows(result: &WindowResult) -> Vec<ResultRow> {
     let options = FormatOptions::new().with_null("NULL");
     let texts = |columns: &[ArrayRef], row: usize| -> Vec<String> {
         let formatter = |c| ArrayFormatter::try_new(c, &options).unwrap();
-        columns.iter().map(|c| formatter(c.as_ref()).value(row).to_string()).collect()
+        columns
+            .iter()
+            .map(|c| formatter(c.as_ref()).value(row).to_string())
+            .collect()
     };
     (0..result.rows)
         .map(|row| {

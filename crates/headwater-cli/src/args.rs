@@ -1,0 +1,325 @@
+//! The arguments as typed. Nothing here touches the environment; each command makes sense of its
+//! own arguments in its own file.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::exit_code::EXIT_CODES_HELP;
+
+/// Streaming SQL over Kafka topics, files and more.
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, max_term_width = 100, after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES_HELP}"), propagate_version = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) messages: MessageArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  headwater demo brokerage                    see it work, with nothing installed
+  headwater sql -e 'SELECT 1 + 1'             one statement
+  headwater sql                               a prompt
+  headwater run job.sql --define SERVERS=localhost:9092
+                                              the statements of a file, until its queries end
+  headwater dev-broker --topic orders:4       a Kafka broker to try things with";
+
+/// What is said on standard error.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MessageArgs {
+    /// Say more; twice, say everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Which log lines to show, such as `info` or `headwater_kafka=debug,warn`
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log_level: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the statements of a file, and its queries until they end
+    Run(RunArgs),
+    /// Run statements given as text, or ask for them at a prompt
+    Sql(SqlArgs),
+    /// Run a Kafka broker inside this process, for trying things out
+    DevBroker(DevBrokerArgs),
+    /// List topics, write lines to one, look at one
+    Kafka(KafkaArgs),
+    /// Show a whole pipeline at work, with its own broker and its own data
+    Demo(DemoArgs),
+}
+
+/// How rows of a SELECT are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    /// A table with a frame
+    Table,
+    /// One JSON object a row
+    Json,
+    /// Comma-separated values after a line of names
+    Csv,
+}
+
+/// When a line of progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressWhen {
+    /// If standard error is a terminal
+    Auto,
+    /// Always; a line each if standard error is no terminal
+    Always,
+    /// Never
+    Never,
+}
+
+/// How statements are run, wherever they come from.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct SessionArgs {
+    /// Set a default for the queries, as the statement SET does
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) set: Vec<(String, String)>,
+    /// How rows of a SELECT are printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: RowFormat,
+    /// Show a line of progress while queries run
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", num_args = 0..=1,
+        default_missing_value = "always", require_equals = true)]
+    pub(crate) progress: ProgressWhen,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Statements run in order; the streaming queries they start run side by side. The command ends when
+all have ended, or at the first signal, after the running epochs; a second signal ends it at once.
+
+Examples:
+  headwater run job.sql
+  headwater run job.sql --set trigger=available-now --set checkpoint=/var/lib/headwater
+  headwater run sql/batch-read.sql --define BOOTSTRAP=localhost:9092
+  cat lines.csv | headwater run from-stdin.sql", after_long_help = EXIT_CODES_HELP)]
+pub(crate) struct RunArgs {
+    /// The script; `-` is standard input
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    /// Replace `${NAME}` in the script
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(crate) define: Vec<(String, String)>,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Without -e, statements are read from standard input if that is no terminal, and from a prompt if it
+is one. At the prompt, a statement ends with `;`, and `\\?` lists the commands.
+
+Examples:
+  headwater sql -e 'SELECT 1 AS n' --format json
+  headwater sql < statements.sql
+  headwater sql", after_long_help = EXIT_CODES_HELP)]
+pub(crate) struct SqlArgs {
+    /// Statements to run; may be given more than once
+    #[arg(short = 'e', long = "execute", value_name = "TEXT")]
+    pub(crate) execute: Vec<String>,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Prints `bootstrap.servers=HOST:PORT` on standard output and runs until a signal.
+
+Examples:
+  headwater dev-broker --topic orders:4 --topic metrics:1")]
+pub(crate) struct DevBrokerArgs {
+    /// A topic and its number of partitions
+    #[arg(long = "topic", value_name = "NAME:PARTITIONS", value_parser = topic_partitions)]
+    pub(crate) topics: Vec<(String, i32)>,
+    /// Refused: the broker cannot choose its port, and prints the one it got
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct KafkaArgs {
+    #[command(subcommand)]
+    pub(crate) command: KafkaCommand,
+}
+
+/// Where the cluster is.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ConnectionArgs {
+    /// Brokers to ask first
+    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092")]
+    pub(crate) bootstrap: String,
+    /// A property of librdkafka, such as `security.protocol=ssl`
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(crate) property: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KafkaCommand {
+    /// List the topics and the offsets they hold
+    #[command(after_help = "Examples:\n  headwater kafka topics --bootstrap localhost:9092")]
+    Topics(TopicsArgs),
+    /// Write lines to a topic, one message a line
+    #[command(after_help = "\
+Examples:
+  seq 1 10 | headwater kafka produce --topic numbers
+  headwater kafka produce --topic orders --file orders.csv --rate 1000
+  headwater kafka produce --topic orders --key-separator ':' --create --partitions 4")]
+    Produce(ProduceArgs),
+    /// Show the messages of a topic
+    #[command(after_help = "\
+Examples:
+  headwater kafka tail --topic metrics
+  headwater kafka tail --topic metrics --from earliest --until-end --format json
+  headwater kafka tail --topic metrics --from earliest --max 10")]
+    Tail(TailArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TopicsArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    /// How the list is printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: RowFormat,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ProduceArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    /// The topic
+    #[arg(long)]
+    pub(crate) topic: String,
+    /// Write to this partition; without it, the key chooses
+    #[arg(long, value_name = "N")]
+    pub(crate) partition: Option<i32>,
+    /// Read lines from here; without it, from standard input
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+    /// What stands before this text in a line is the key
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) key_separator: Option<String>,
+    /// Messages a second, at most
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+    /// Create the topic first
+    #[arg(long, requires = "partitions")]
+    pub(crate) create: bool,
+    /// How many partitions the created topic has
+    #[arg(long, value_name = "N", requires = "create")]
+    pub(crate) partitions: Option<i32>,
+}
+
+/// Where `tail` begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum From {
+    /// At the first message there is
+    Earliest,
+    /// After the last message there is
+    Latest,
+}
+
+/// How `tail` prints messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessageFormat {
+    /// The value alone
+    Text,
+    /// One JSON object a message, with partition, offset, timestamp, key and value
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TailArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    /// The topic
+    #[arg(long)]
+    pub(crate) topic: String,
+    /// Where to begin
+    #[arg(long, value_enum, default_value = "latest")]
+    pub(crate) from: From,
+    /// End after this many messages
+    #[arg(long, value_name = "N")]
+    pub(crate) max: Option<u64>,
+    /// End at the end of the topic as it is now
+    #[arg(long)]
+    pub(crate) until_end: bool,
+    /// How messages are printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: MessageFormat,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  headwater demo                              which demos there are
+  headwater demo brokerage
+  headwater demo brokerage --rows 20000 --keep")]
+pub(crate) struct DemoArgs {
+    /// Which one; without it, they are listed
+    pub(crate) name: Option<String>,
+    /// How many rows it makes
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..=20_000_000))]
+    pub(crate) rows: u64,
+    /// Keep its broker at the end, until a signal
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_string(), value.to_string()))
+        }
+        _ => Err("expected a name, `=` and a value".to_string()),
+    }
+}
+
+fn topic_partitions(text: &str) -> Result<(String, i32), String> {
+    let (name, partitions) = text.rsplit_once(':').unwrap_or((text, "1"));
+    match partitions.parse() {
+        Ok(partitions) if (1..=1000).contains(&partitions) && !name.is_empty() => {
+            Ok((name.to_string(), partitions))
+        }
+        _ => Err("expected a name, `:` and a number of partitions from 1 to 1000".to_string()),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    match number.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("expected a number above 0, such as 1000 or 1000/s".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_fit_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn values_are_read() {
+        assert_eq!(topic_partitions("a:b:3"), Ok(("a:b".to_string(), 3)));
+        assert_eq!(topic_partitions("a"), Ok(("a".to_string(), 1)));
+        assert!(topic_partitions("a:0").is_err());
+        assert_eq!(rate("10/s"), Ok(10.0));
+        assert!(rate("-1").is_err());
+        assert_eq!(key_value("a=b=c"), Ok(("a".to_string(), "b=c".to_string())));
+        assert!(key_value("=c").is_err());
+    }
+}

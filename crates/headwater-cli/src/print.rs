@@ -1,0 +1,143 @@
+//! Rows of a bounded query on standard output, as a table, as JSON or as CSV.
+//!
+//! JSON and CSV are written as rows come. A table is drawn of at most [`TABLE_ROWS`] rows, and
+//! the rows after them get a table of their own, so that no answer has to fit in memory.
+
+use std::io::Write;
+
+use headwater::arrow::array::RecordBatch;
+use headwater::arrow::csv;
+use headwater::arrow::datatypes::SchemaRef;
+use headwater::arrow::json;
+use headwater::arrow::json::writer::LineDelimited;
+use headwater::arrow::util::display::FormatOptions;
+use headwater::arrow::util::pretty::pretty_format_batches_with_options;
+use headwater::{Result, Rows};
+
+use crate::args::RowFormat;
+use crate::context::Context;
+use crate::screen::{DataWriter, output_failed};
+
+/// Rows of one table.
+const TABLE_ROWS: usize = 10_000;
+
+/// Prints all rows, and says which records were left out.
+///
+/// # Errors
+/// If reading or writing fails.
+pub(crate) async fn print_rows(mut rows: Rows, format: RowFormat, context: &Context) -> Result<()> {
+    let mut printer = Printer::new(rows.schema(), format, context);
+    while let Some(batch) = rows.next().await? {
+        printer.add(batch)?;
+    }
+    printer.finish()?;
+    for (source, reason, records) in rows.bad_records() {
+        context.note(&format!(
+            "warning: source \"{source}\": {records} bad records ({reason})"
+        ));
+    }
+    Ok(())
+}
+
+/// Prints rows that are there already.
+///
+/// # Errors
+/// If writing fails.
+pub(crate) fn print_batch(batch: RecordBatch, format: RowFormat, context: &Context) -> Result<()> {
+    let mut printer = Printer::new(batch.schema(), format, context);
+    printer.add(batch)?;
+    printer.finish()
+}
+
+struct Printer {
+    schema: SchemaRef,
+    form: Form,
+    out: DataWriter,
+}
+
+enum Form {
+    Table { waiting: Vec<RecordBatch>, drawn: bool },
+    Json,
+    Csv { has_names: bool },
+}
+
+impl Printer {
+    fn new(schema: SchemaRef, format: RowFormat, context: &Context) -> Self {
+        let form = match format {
+            RowFormat::Table => Form::Table {
+                waiting: Vec::new(),
+                drawn: false,
+            },
+            RowFormat::Json => Form::Json,
+            RowFormat::Csv => Form::Csv { has_names: false },
+        };
+        Printer {
+            schema,
+            form,
+            out: context.screen.data(),
+        }
+    }
+
+    fn add(&mut self, batch: RecordBatch) -> Result<()> {
+        match &mut self.form {
+            Form::Table { waiting, .. } => {
+                waiting.push(batch);
+                let rows: usize = waiting.iter().map(RecordBatch::num_rows).sum();
+                if rows >= TABLE_ROWS {
+                    self.draw()?;
+                }
+                Ok(())
+            }
+            Form::Json => {
+                let mut lines = Vec::new();
+                let mut writer = json::WriterBuilder::new()
+                    .with_explicit_nulls(true)
+                    .build::<_, LineDelimited>(&mut lines);
+                writer.write(&batch)?;
+                writer.finish()?;
+                self.write(&lines)
+            }
+            Form::Csv { has_names } => {
+                let mut lines = Vec::new();
+                let mut writer = csv::WriterBuilder::new()
+                    .with_header(!*has_names)
+                    .build(&mut lines);
+                writer.write(&batch)?;
+                drop(writer);
+                *has_names = true;
+                self.write(&lines)
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        match &self.form {
+            Form::Table { waiting, drawn } if !waiting.is_empty() || !drawn => self.draw(),
+            Form::Csv { has_names: false } => {
+                self.add(RecordBatch::new_empty(SchemaRef::clone(&self.schema)))
+            }
+            Form::Table { .. } | Form::Json | Form::Csv { .. } => Ok(()),
+        }
+    }
+
+    fn draw(&mut self) -> Result<()> {
+        let Form::Table { waiting, drawn } = &mut self.form else {
+            return Ok(());
+        };
+        if waiting.is_empty() {
+            waiting.push(RecordBatch::new_empty(SchemaRef::clone(&self.schema)));
+        }
+        let options = FormatOptions::default().with_null("NULL");
+        let table = pretty_format_batches_with_options(waiting, &options)?;
+        waiting.clear();
+        *drawn = true;
+        self.write(format!("{table}\n").as_bytes())
+    }
+
+    fn write(&mut self, text: &[u8]) -> Result<()> {
+        let written = self.out.write_all(text);
+        written
+            .and_then(|()| self.out.flush())
+            .map_err(output_failed)
+    }
+}

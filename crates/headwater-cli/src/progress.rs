@@ -1,0 +1,137 @@
+//! What is said about running queries: the line when one starts, the line of progress while they
+//! run, and the summary at the end.
+
+use std::time::Duration;
+
+use headwater::{Headwater, StreamingQuery, Totals};
+
+use crate::args::ProgressWhen;
+use crate::context::Context;
+
+/// Time between two lines of progress.
+pub(crate) const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// Whether lines of progress are shown.
+pub(crate) fn shows_progress(when: ProgressWhen, context: &Context) -> bool {
+    match when {
+        ProgressWhen::Always => true,
+        ProgressWhen::Never => false,
+        ProgressWhen::Auto => context.screen.is_terminal() && !context.is_quiet(),
+    }
+}
+
+/// The line for a query that has started.
+pub(crate) fn started(query: &StreamingQuery) -> String {
+    let name = query.name();
+    match query.checkpoint() {
+        Some(place) => format!("query \"{name}\" started, checkpoint {place}"),
+        None => format!("query \"{name}\" started, no checkpoint"),
+    }
+}
+
+/// One line about all running queries; `None` as long as there is nothing to say.
+pub(crate) fn line(session: &Headwater) -> Option<String> {
+    let parts: Vec<String> = session
+        .queries()
+        .active()
+        .iter()
+        .filter_map(one_query)
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(" | "))
+}
+
+fn one_query(query: &StreamingQuery) -> Option<String> {
+    let last = query.last_progress()?;
+    let rate = grouped(last.input_rows_per_second.max(0.0) as u64);
+    let mut text = format!("{}: epoch {}, {rate} rows/s", query.name(), last.epoch);
+    // A query without event time has no watermark to show.
+    let watermark = last.watermark.to_string();
+    if watermark != "none" {
+        text.push_str(&format!(", watermark {watermark}"));
+    }
+    let lags: Vec<i64> = last.sources.iter().filter_map(|s| s.lag).collect();
+    if !lags.is_empty() {
+        let lag: u64 = lags.iter().map(|lag| lag.unsigned_abs()).sum();
+        text.push_str(&format!(", lag {}", grouped(lag)));
+    }
+    Some(text)
+}
+
+/// What a query did, in two lines. Late and bad rows are named even if there were none.
+pub(crate) fn summary(query: &StreamingQuery) -> String {
+    let Totals {
+        epochs,
+        rows_in,
+        rows_out,
+        rows_late,
+        rows_bad,
+        rows_ahead,
+    } = query.status().totals;
+    let end = if query.exception().is_some() {
+        "failed"
+    } else {
+        "ended"
+    };
+    let epoch_word = if epochs == 1 { "epoch" } else { "epochs" };
+    format!(
+        "query \"{}\" {end}: {} {epoch_word}, {} rows in, {} rows out\n  \
+         {} late, {}, {} ahead of the clock",
+        query.name(),
+        grouped(epochs),
+        grouped(rows_in),
+        grouped(rows_out),
+        grouped(rows_late),
+        bad_records(rows_bad.iter().map(|(reason, rows)| (reason.as_str(), *rows))),
+        grouped(rows_ahead),
+    )
+}
+
+/// `3 bad (missing field: 2, wrong number: 1)`.
+pub(crate) fn bad_records<'a>(by_reason: impl Iterator<Item = (&'a str, u64)>) -> String {
+    let by_reason: Vec<_> = by_reason.collect();
+    let total: u64 = by_reason.iter().map(|(_, rows)| rows).sum();
+    if by_reason.is_empty() {
+        return "0 bad".to_string();
+    }
+    let reasons: Vec<String> = by_reason
+        .iter()
+        .map(|(reason, rows)| format!("{reason}: {}", grouped(*rows)))
+        .collect();
+    format!("{} bad ({})", grouped(total), reasons.join(", "))
+}
+
+/// A number with commas: `500,000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")];
+        for (number, text) in cases {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn bad_records_are_named_by_reason() {
+        assert_eq!(bad_records(std::iter::empty()), "0 bad");
+        let reasons = [("no number", 1000), ("too short", 2)];
+        assert_eq!(
+            bad_records(reasons.into_iter()),
+            "1,002 bad (no number: 1,000, too short: 2)"
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! DataFusion's messages in headwater's words: the object's kind and quoted name first, and what
+//! DataFusion puts into the same sentence as a hint taken out.
+
+use crate::options::nearest;
+
+/// A message and the hint that was in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reworded {
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+/// What DataFusion writes in front of its messages, by the kind of error.
+const PREFIXES: [&str; 6] = [
+    "Error during planning: ",
+    "Schema error: ",
+    "SQL error: ",
+    "Arrow error: ",
+    "This feature is not implemented: ",
+    "Execution error: ",
+];
+
+/// A call whose arguments are of the wrong types is a mistake of the query, although DataFusion
+/// calls it an internal error.
+pub(crate) fn is_wrong_argument(text: &str) -> bool {
+    text.contains("failed to match any signature")
+}
+
+/// Rewords a message; one that is not known loses its prefix.
+pub(crate) fn reword(text: &str) -> Reworded {
+    let text = PREFIXES
+        .iter()
+        .fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    if is_wrong_argument(text) {
+        return plain(wrong_argument(text));
+    }
+    if text.contains("must appear in the GROUP BY clause") {
+        let column = between(text, "column \"", "\"").unwrap_or("?");
+        return plain(format!(
+            "column \"{column}\" must be in GROUP BY or in an aggregate function"
+        ));
+    }
+    if let Some(name) = between(text, "No field named ", ".")
+        && text.starts_with("No field named ")
+    {
+        return missing("column", qualified(text, name), text);
+    }
+    if let Some(name) = between(text, "Invalid function '", "'") {
+        return missing("function", name, text);
+    }
+    let table = between(text, "table '", "' not found").or(between(text, "No table named '", "'"));
+    if let Some(name) = table {
+        let name = name.strip_prefix("datafusion.public.").unwrap_or(name);
+        return missing("table", name, text);
+    }
+    plain(lower_first(text.lines().next().unwrap_or_default()))
+}
+
+fn plain(message: String) -> Reworded {
+    Reworded {
+        message,
+        hint: None,
+    }
+}
+
+fn missing(kind: &str, name: &str, text: &str) -> Reworded {
+    let name = name.trim_matches('"');
+    let meant = between(text, "Did you mean '", "'?");
+    // DataFusion names the nearest function however far it is.
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_string();
+    let is_near = |meant: &&str| nearest(&last(name), [last(meant).as_str()].into_iter()).is_some();
+    let meant = meant.filter(is_near);
+    let fields = between(text, "Valid fields are ", ".\n").or_else(|| {
+        let rest = text.split_once("Valid fields are ")?.1;
+        Some(rest.trim_end_matches('.'))
+    });
+    let hint = match (meant, fields) {
+        (Some(meant), _) => Some(format!("Did you mean \"{meant}\"?")),
+        (None, Some(fields)) => Some(format!("The columns are {fields}.")),
+        (None, None) => None,
+    };
+    Reworded {
+        message: format!("{kind} \"{name}\" does not exist"),
+        hint,
+    }
+}
+
+/// The name in `No field named a.b. Valid …`: a stop inside it is followed by no blank.
+fn qualified<'a>(text: &'a str, first: &'a str) -> &'a str {
+    let Some(rest) = text.strip_prefix("No field named ") else {
+        return first;
+    };
+    let end = rest.find(". ").or_else(|| rest.find(".\n"));
+    let end = end.unwrap_or(rest.trim_end_matches('.').len());
+    rest.get(..end).unwrap_or(first)
+}
+
+fn wrong_argument(text: &str) -> String {
+    let function = between(text, "Function '", "'").unwrap_or("?");
+    match between(text, "but received ", " (DataType") {
+        Some(found) => format!("function \"{function}\" does not take an argument of type {found}"),
+        None => format!("function \"{function}\" does not take arguments of these types"),
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let rest = text.split_once(before)?.1;
+    Some(rest.split_once(after)?.0)
+}
+
+/// Lowers the first letter of a foreign message unless the first word is an abbreviation.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(a), Some(b)) if a.is_uppercase() && b.is_lowercase() => {
+            a.to_lowercase().collect::<String>() + text.get(a.len_utf8()..).unwrap_or_default()
+        }
+        _ => text.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_reworded() {
+        let cases = [
+            (
+                "Error during planning: table 'datafusion.public.tt' not found",
+                "table \"tt\" does not exist",
+                None,
+            ),
+            (
+                "Schema error: No field named kk. Did you mean 't.k'?.",
+                "column \"kk\" does not exist",
+                Some("Did you mean \"t.k\"?"),
+            ),
+            (
+                "Schema error: No field named a.kk. Valid fields are t.v, t.w.",
+                "column \"a.kk\" does not exist",
+                Some("The columns are t.v, t.w."),
+            ),
+            (
+                "Schema error: No field named v.",
+                "column \"v\" does not exist",
+                None,
+            ),
+            (
+                "Error during planning: Invalid function 'cuont'.\nDid you mean 'count'?",
+                "function \"cuont\" does not exist",
+                Some("Did you mean \"count\"?"),
+            ),
+            (
+                "Error during planning: Invalid function 'nofunc'.\nDid you mean 'nvl'?",
+                "function \"nofunc\" does not exist",
+                None,
+            ),
+            (
+                "Internal error: Function 'sum' failed to match any signature, errors: Error \
+                 during planning: Function 'sum' requires Decimal, but received String \
+                 (DataType: Utf8View).",
+                "function \"sum\" does not take an argument of type String",
+                None,
+            ),
+            ("Cannot cast", "cannot cast", None),
+        ];
+        for (text, message, hint) in cases {
+            let reworded = reword(text);
+            assert_eq!(reworded.message, message, "{text}");
+            assert_eq!(reworded.hint.as_deref(), hint, "{text}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Kafka end to end, through the library: topic → windows → files, topic → topic, raw reads,
+//! restarts. Every scenario runs on librdkafka's mock cluster and on a real broker.
+//!
+//! `HEADWATER_TEST_BOOTSTRAP` names the real broker; `cargo xtask test` starts one and sets it.
+//! Unset, the tests on a real broker fail: a broker that is not there is no reason to pass.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use arrow::util::display::array_value_to_string;
+use headwater::kafka::{DevBroker, KafkaConnection, create_topic, produce_lines};
+use headwater::{ErrorKind, Headwater, SystemClock};
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+/// The real broker, or nothing if the run was told to do without.
+#[expect(clippy::disallowed_methods, reason = "a test run is told by its environment")]
+fn real_broker() -> Option<String> {
+    match std::env::var("HEADWATER_TEST_BOOTSTRAP") {
+        Ok(none) if none == "none" => None,
+        Ok(servers) => Some(servers),
+        Err(_) => panic!(
+            "HEADWATER_TEST_BOOTSTRAP is not set: run `cargo xtask test`, which starts a broker, \
+             or set it to a cluster of yours, or to `none` to leave these tests out"
+        ),
+    }
+}
+
+/// A topic nobody else uses.
+fn fresh_topic(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{name}-{}-{count}", std::process::id())
+}
+
+async fn new_topic(servers: &str, name: &str, partitions: i32) -> String {
+    let topic = fresh_topic(name);
+    let connection = KafkaConnection::new(servers);
+    create_topic(&connection, &topic, partitions, Some(1)).await.unwrap();
+    topic
+}
+
+async fn produce(servers: &str, topic: &str, partition: i32, lines: Vec<String>) {
+    let connection = KafkaConnection::new(servers);
+    let messages = lines.into_iter().map(|line| (None, line.into_bytes()));
+    let clock = SystemClock::new();
+    produce_lines(&connection, topic, Some(partition), messages, None, &clock)
+        .await
+        .unwrap();
+}
+
+/// Orders of one partition: one per second, symbols in turn.
+fn orders(from: u32, to: u32) -> Vec<String> {
+    (from..to)
+        .map(|i| {
+            let (symbol, minute, second) = (["A", "B", "C"][i as usize % 3], i / 60, i % 60);
+            format!(
+                r#"{{"id":{i},"symbol":"{symbol}","amount":{},"ts":"2026-01-01T00:{minute:02}:{second:02}Z"}}"#,
+                i % 7
+            )
+        })
+        .collect()
+}
+
+fn source(name: &str, servers: &str, topic: &str) -> String {
+    format!(
+        "CREATE SOURCE {name} (id BIGINT, symbol VARCHAR, amount BIGINT, ts TIMESTAMP,
+           p INT METADATA FROM 'partition', o BIGINT METADATA FROM 'offset',
+           WATERMARK FOR ts AS ts - INTERVAL '5 seconds')
+         WITH (connector = 'kafka', topic = '{topic}', 'bootstrap.servers' = '{servers}') FORMAT JSON;"
+    )
+}
+
+fn text(batches: &[RecordBatch]) -> Vec<String> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        for row in 0..batch.num_rows() {
+            let cells = batch.columns().iter().map(|c| array_value_to_string(c, row).unwrap());
+            rows.push(cells.collect::<Vec<_>>().join(" "));
+        }
+    }
+    rows.sort();
+    rows
+}
+
+async fn rows(hw: &Headwater, sql: &str) -> Vec<String> {
+    text(&hw.sql(sql).await.unwrap().collect().await.unwrap())
+}
+
+const WINDOWS: &str = "SELECT symbol, window_start, count(*) AS n, sum(amount) AS volume
+    FROM tumble(orders, ts, INTERVAL '10 seconds') GROUP BY symbol, window_start, window_end";
+
+/// Reads JSON lines of all files of a folder: how often each line is there.
+fn lines_of(folder: &std::path::Path) -> BTreeMap<String, usize> {
+    let mut lines = BTreeMap::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("part-") {
+            for line in std::fs::read_to_string(&path).unwrap().lines() {
+                *lines.entry(line.to_string()).or_default() += 1;
+            }
+        }
+    }
+    lines
+}
+
+async fn windows_reach_files_once_across_restarts(servers: &str) {
+    let topic = new_topic(servers, "windows", 4).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (out, checkpoint) = (folder.path().join("out"), folder.path().join("checkpoint"));
+    let setup = format!(
+        "{} CREATE SINK volumes WITH (connector = 'filesystem', path = '{}') FORMAT JSON;",
+        source("orders", servers, &topic),
+        out.display()
+    );
+    let query = |end: &str| {
+        format!(
+            "CREATE STREAMING QUERY v WITH (trigger = 'available-now', checkpoint = '{}', \
+             'end-of-input' = '{end}') AS INSERT INTO volumes {WINDOWS}",
+            checkpoint.display()
+        )
+    };
+    // Three runs of three processes' worth of sessions; partitions are skewed by minutes.
+    for (run, end) in [(0, "hold"), (1, "hold"), (2, "flush")] {
+        for partition in 0..4 {
+            let from = run * 40 + u32::try_from(partition).unwrap() * 3;
+            produce(servers, &topic, partition, orders(from, from + 40)).await;
+        }
+        let hw = Headwater::builder().target_partitions(2).build().unwrap();
+        hw.sql(&setup).await.unwrap();
+        let started = hw.sql(&query(end)).await.unwrap().into_query().unwrap();
+        started.await_termination().await.unwrap();
+        assert_eq!(started.status().totals.rows_late, 0);
+    }
+    let hw = Headwater::builder().build().unwrap();
+    hw.sql(&setup).await.unwrap();
+    let expected = rows(&hw, &format!("SELECT count(*), sum(n) FROM ({WINDOWS}) w")).await;
+    let lines = lines_of(&out);
+    let counted: i64 = lines
+        .keys()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["n"].as_i64().unwrap())
+        .sum();
+    assert!(lines.values().all(|n| *n == 1), "doubled: {lines:?}");
+    assert_eq!(vec![format!("{} {counted}", lines.len())], expected);
+    assert_eq!(counted, 480);
+}
+
+async fn rows_go_from_topic_to_topic(servers: &str) {
+    let (input, output) = (
+        new_topic(servers, "in", 2).await,
+        new_topic(servers, "out", 2).await,
+    );
+    produce(servers, &input, 0, orders(0, 50)).await;
+    produce(servers, &input, 1, orders(50, 100)).await;
+    let hw = Headwater::builder().build().unwrap();
+    hw.sql(&source("orders", servers, &input)).await.unwrap();
+    hw.sql(&format!(
+        "CREATE SINK big (id BIGINT, symbol VARCHAR, double BIGINT, PRIMARY KEY (symbol))
+         WITH (connector = 'kafka', topic = '{output}', 'bootstrap.servers' = '{servers}') FORMAT JSON;
+         CREATE SOURCE written (id BIGINT, symbol VARCHAR, double BIGINT, k VARCHAR METADATA FROM 'key')
+         WITH (connector = 'kafka', topic = '{output}', 'bootstrap.servers' = '{servers}') FORMAT JSON;
+         SET trigger = 'available-now';"
+    ))
+    .await
+    .unwrap();
+    let query = hw
+        .sql("INSERT INTO big SELECT id, symbol, amount * 2 FROM orders WHERE amount > 4")
+        .await
+        .unwrap()
+        .into_query()
+        .unwrap();
+    query.await_termination().await.unwrap();
+    let written = rows(&hw, "SELECT id, symbol, double FROM written WHERE k = symbol").await;
+    let expected = rows(&hw, "SELECT id, symbol, amount * 2 FROM orders WHERE amount > 4").await;
+    assert_eq!(written, expected);
+    assert!(!written.is_empty());
+}
+
+async fn a_topic_without_columns_is_read_raw(servers: &str) {
+    let topic = new_topic(servers, "raw", 1).await;
+    produce(servers, &topic, 0, orders(0, 20)).await;
+    let hw = Headwater::builder().build().unwrap();
+    hw.sql(&format!(
+        "CREATE SOURCE raw WITH (connector = 'kafka', topic = '{topic}', 'bootstrap.servers' = '{servers}')"
+    ))
+    .await
+    .unwrap();
+    let columns = rows(&hw, "SELECT column_name FROM information_schema.columns WHERE table_name = 'raw'");
+    assert_eq!(
+        columns.await,
+        ["key", "offset", "partition", "timestamp", "timestamp_type", "topic", "value"]
+    );
+    assert_eq!(rows(&hw, "SELECT count(*) FROM raw").await, ["20"]);
+    let newest = "SELECT \"offset\" FROM raw ORDER BY timestamp DESC, \"offset\" DESC LIMIT 5";
+    assert_eq!(rows(&hw, newest).await, ["15", "16", "17", "18", "19"]);
+    let newest = hw.sql(newest).await.unwrap().collect().await.unwrap();
+    let first = newest[0].column(0).as_primitive::<Int64Type>().value(0);
+    assert_eq!(first, 19, "newest first");
+}
+
+async fn an_unknown_topic_is_named(servers: &str) {
+    let hw = Headwater::builder().build().unwrap();
+    hw.sql(&source("orders", servers, "nobody-made-this")).await.unwrap();
+    let error = hw.sql("SELECT count(*) FROM orders").await.unwrap_err();
+    assert!(error.message().contains("nobody-made-this"), "{error}");
+    assert_ne!(error.kind(), ErrorKind::Internal);
+}
+
+macro_rules! on_every_broker {
+    ($($test:ident => $scenario:ident),+ $(,)?) => {
+        mod mock {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let broker = super::DevBroker::start(&[]).unwrap();
+                super::$scenario(&broker.bootstrap_servers()).await;
+            })+
+        }
+        mod real {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                if let Some(servers) = super::real_broker() {
+                    super::$scenario(&servers).await;
+                }
+            })+
+        }
+    };
+}
+
+on_every_broker! {
+    windows_once => windows_reach_files_once_across_restarts,
+    topic_to_topic => rows_go_from_topic_to_topic,
+    raw => a_topic_without_columns_is_read_raw,
+    unknown_topic => an_unknown_topic_is_named,
+}
+
+/// Transaction markers make gaps in the offsets, and aborted rows are not there. The mock cluster
+/// shows aborted rows, so this runs on a real broker alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_leave_gaps_and_aborted_rows_are_not_read() {
+    let Some(servers) = real_broker() else { return };
+    let topic = new_topic(&servers, "transactions", 1).await;
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &servers)
+        .set("transactional.id", format!("{topic}-writer"))
+        .create()
+        .unwrap();
+    let wait = std::time::Duration::from_secs(20);
+    producer.init_transactions(wait).unwrap();
+    for (round, lines) in orders(0, 60).chunks(10).enumerate() {
+        producer.begin_transaction().unwrap();
+        for line in lines {
+            let record = BaseRecord::<str, str>::to(&topic).partition(0).payload(line);
+            producer.send(record).unwrap();
+        }
+        producer.flush(wait).unwrap();
+        match round % 2 {
+            0 => producer.commit_transaction(wait).unwrap(),
+            _ => producer.abort_transaction(wait).unwrap(),
+        }
+    }
+    let hw = Headwater::builder().build().unwrap();
+    hw.sql(&source("orders", &servers, &topic)).await.unwrap();
+    assert_eq!(rows(&hw, "SELECT count(*), max(id) FROM orders").await, ["30 49"]);
+    let gaps = rows(&hw, "SELECT max(o) > 40 FROM orders").await;
+    assert_eq!(gaps, ["true"], "markers and aborted rows take offsets");
+
+    let query = hw
+        .stream("SELECT id, o FROM orders")
+        .await
+        .unwrap()
+        .write_stream()
+        .format("memory")
+        .query_name("ids")
+        .trigger(headwater::Trigger::AvailableNow)
+        .start()
+        .await
+        .unwrap();
+    query.await_termination().await.unwrap();
+    assert_eq!(text(&hw.memory_sink("ids").unwrap().rows()).len(), 30);
+}
