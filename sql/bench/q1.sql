@@ -17,7 +17,7 @@ CREATE SOURCE orders (
 ) FORMAT JSON;
 
 CREATE SINK results (order_id BIGINT, symbol VARCHAR, volume DOUBLE, buy VARCHAR)
-WITH (connector = 'blackhole') FORMAT JSON;
+WITH (connector = 'blackhole');
 
 CREATE STREAMING QUERY q1
 WITH (trigger = 'available-now', checkpoint = '${OUT}/checkpoint')

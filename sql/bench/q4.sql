@@ -17,7 +17,7 @@ CREATE SOURCE orders (
 ) FORMAT JSON;
 
 CREATE SINK results (window_start TIMESTAMP, client_id BIGINT, orders BIGINT, volume DOUBLE)
-WITH (connector = 'blackhole') FORMAT JSON;
+WITH (connector = 'blackhole');
 
 CREATE STREAMING QUERY q4
 WITH (trigger = 'available-now', checkpoint = '${OUT}/checkpoint')

@@ -1,4 +1,4 @@
--- The dashboard: four queries over the orders, side by side.
+-- The dashboard: three queries over the orders, side by side, on the console.
 
 -- 1. Buys and sales of each batch, nothing carried over.
 CREATE SINK sides WITH (connector = 'console');
@@ -20,9 +20,9 @@ ORDER BY total DESC, client_id
 LIMIT 5
 EMIT COMPLETE;
 
--- 3. The five stocks traded most in the last hour. Windows of an hour begin every ten minutes; a
---    row whose newest order lies in the last ten minutes of its window belongs to the hour that
---    is just ending. The newest of those come first.
+-- 3. The five stocks traded most in the last hour. Windows of an hour begin every ten minutes. A
+--    stock is shown for the window in whose last ten minutes it was traded last: that window is
+--    the hour that is just ending. The newest hour comes first.
 CREATE SINK stocks WITH (connector = 'console');
 CREATE STREAMING QUERY stocks AS INSERT INTO stocks
 SELECT window_end, symbol, sum(amount) AS volume
@@ -33,19 +33,3 @@ HAVING max("time") >= window_end - INTERVAL '10 minutes'
 ORDER BY window_end DESC, volume DESC, symbol
 LIMIT 5
 EMIT COMPLETE;
-
--- 4. The same volumes for other programs: every window once, when it is final.
-CREATE SINK metrics (
-  symbol VARCHAR, window_start TIMESTAMP, window_end TIMESTAMP, orders BIGINT, volume BIGINT,
-  PRIMARY KEY (symbol, window_start)
-) WITH (
-  connector = 'kafka',
-  'bootstrap.servers' = '${BOOTSTRAP}',
-  topic = 'metrics'
-) FORMAT JSON;
-CREATE STREAMING QUERY metrics AS INSERT INTO metrics
-SELECT symbol, window_start, window_end, count(*) AS orders, sum(amount) AS volume
-FROM hop(orders, "time", slide => INTERVAL '10 minutes', size => INTERVAL '1 hour')
-WHERE buy IN ('B', 'S')
-GROUP BY symbol, window_start, window_end
-EMIT ON WINDOW CLOSE;

@@ -7,7 +7,7 @@
 //! | `oracle_late` | rows are late: the folded output is what a model of the lateness rule counts |
 //!
 //! Every replayed epoch is compared with its first run by the sink of the test kit. Cases come from
-//! a fixed seed; `HEADWATER_LONG=1` runs many more of them.
+//! a fixed seed; `HEADWATER_TEST_LONG=1` runs many more of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -95,10 +95,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn case(
-    behind_s: i64,
-    shapes: Vec<(Shape, &'static str)>,
-) -> impl Strategy<Value = Case> {
+fn case(behind_s: i64, shapes: Vec<(Shape, &'static str)>) -> impl Strategy<Value = Case> {
     let epochs = vec((event(), vec(row(behind_s), 0..14)), 1..8);
     let shards = prop_oneof![Just(1usize), Just(2), Just(7)];
     (epochs, proptest::sample::select(shapes), shards).prop_map(
@@ -286,7 +283,7 @@ where
     reason = "the length of a test run is a matter of the environment"
 )]
 fn cases() -> u32 {
-    match std::env::var("HEADWATER_LONG") {
+    match std::env::var("HEADWATER_TEST_LONG") {
         Ok(_) => 2_000,
         Err(_) => 60,
     }
@@ -345,7 +342,11 @@ fn oracle_none_late_running() {
 
 #[test]
 fn oracle_none_late_global() {
-    check_cases(3, &none_late(vec![(Shape::Global, "COMPLETE")]), equals_batch);
+    check_cases(
+        3,
+        &none_late(vec![(Shape::Global, "COMPLETE")]),
+        equals_batch,
+    );
 }
 
 #[test]

@@ -16,7 +16,10 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 /// The real broker, or nothing if the run was told to do without.
-#[expect(clippy::disallowed_methods, reason = "a test run is told by its environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test run is told by its environment"
+)]
 fn real_broker() -> Option<String> {
     match std::env::var("HEADWATER_TEST_BOOTSTRAP") {
         Ok(none) if none == "none" => None,
@@ -35,11 +38,34 @@ fn fresh_topic(name: &str) -> String {
     format!("{name}-{}-{count}", std::process::id())
 }
 
-async fn new_topic(servers: &str, name: &str, partitions: i32) -> String {
-    let topic = fresh_topic(name);
-    let connection = KafkaConnection::new(servers);
-    create_topic(&connection, &topic, partitions, Some(1)).await.unwrap();
-    topic
+/// A broker to test on. The mock cluster makes topics by a call, not by the protocol.
+struct Cluster {
+    servers: String,
+    mock: Option<DevBroker>,
+}
+
+impl Cluster {
+    fn mock() -> Self {
+        let broker = DevBroker::start(&[]).unwrap();
+        Cluster {
+            servers: broker.bootstrap_servers(),
+            mock: Some(broker),
+        }
+    }
+
+    async fn new_topic(&self, name: &str, partitions: i32) -> String {
+        let topic = fresh_topic(name);
+        match &self.mock {
+            Some(broker) => broker.create_topic(&topic, partitions).unwrap(),
+            None => {
+                let connection = KafkaConnection::new(&self.servers);
+                create_topic(&connection, &topic, partitions, Some(1))
+                    .await
+                    .unwrap();
+            }
+        }
+        topic
+    }
 }
 
 async fn produce(servers: &str, topic: &str, partition: i32, lines: Vec<String>) {
@@ -77,7 +103,10 @@ fn text(batches: &[RecordBatch]) -> Vec<String> {
     let mut rows = Vec::new();
     for batch in batches {
         for row in 0..batch.num_rows() {
-            let cells = batch.columns().iter().map(|c| array_value_to_string(c, row).unwrap());
+            let cells = batch
+                .columns()
+                .iter()
+                .map(|c| array_value_to_string(c, row).unwrap());
             rows.push(cells.collect::<Vec<_>>().join(" "));
         }
     }
@@ -107,8 +136,9 @@ fn lines_of(folder: &std::path::Path) -> BTreeMap<String, usize> {
     lines
 }
 
-async fn windows_reach_files_once_across_restarts(servers: &str) {
-    let topic = new_topic(servers, "windows", 4).await;
+async fn windows_reach_files_once_across_restarts(cluster: &Cluster) {
+    let servers = &cluster.servers;
+    let topic = cluster.new_topic("windows", 4).await;
     let folder = tempfile::tempdir().unwrap();
     let (out, checkpoint) = (folder.path().join("out"), folder.path().join("checkpoint"));
     let setup = format!(
@@ -141,17 +171,22 @@ async fn windows_reach_files_once_across_restarts(servers: &str) {
     let lines = lines_of(&out);
     let counted: i64 = lines
         .keys()
-        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["n"].as_i64().unwrap())
+        .map(|l| {
+            serde_json::from_str::<serde_json::Value>(l).unwrap()["n"]
+                .as_i64()
+                .unwrap()
+        })
         .sum();
     assert!(lines.values().all(|n| *n == 1), "doubled: {lines:?}");
     assert_eq!(vec![format!("{} {counted}", lines.len())], expected);
     assert_eq!(counted, 480);
 }
 
-async fn rows_go_from_topic_to_topic(servers: &str) {
+async fn rows_go_from_topic_to_topic(cluster: &Cluster) {
+    let servers = &cluster.servers;
     let (input, output) = (
-        new_topic(servers, "in", 2).await,
-        new_topic(servers, "out", 2).await,
+        cluster.new_topic("in", 2).await,
+        cluster.new_topic("out", 2).await,
     );
     produce(servers, &input, 0, orders(0, 50)).await;
     produce(servers, &input, 1, orders(50, 100)).await;
@@ -173,14 +208,23 @@ async fn rows_go_from_topic_to_topic(servers: &str) {
         .into_query()
         .unwrap();
     query.await_termination().await.unwrap();
-    let written = rows(&hw, "SELECT id, symbol, double FROM written WHERE k = symbol").await;
-    let expected = rows(&hw, "SELECT id, symbol, amount * 2 FROM orders WHERE amount > 4").await;
+    let written = rows(
+        &hw,
+        "SELECT id, symbol, double FROM written WHERE k = symbol",
+    )
+    .await;
+    let expected = rows(
+        &hw,
+        "SELECT id, symbol, amount * 2 FROM orders WHERE amount > 4",
+    )
+    .await;
     assert_eq!(written, expected);
     assert!(!written.is_empty());
 }
 
-async fn a_topic_without_columns_is_read_raw(servers: &str) {
-    let topic = new_topic(servers, "raw", 1).await;
+async fn a_topic_without_columns_is_read_raw(cluster: &Cluster) {
+    let servers = &cluster.servers;
+    let topic = cluster.new_topic("raw", 1).await;
     produce(servers, &topic, 0, orders(0, 20)).await;
     let hw = Headwater::builder().build().unwrap();
     hw.sql(&format!(
@@ -188,10 +232,21 @@ async fn a_topic_without_columns_is_read_raw(servers: &str) {
     ))
     .await
     .unwrap();
-    let columns = rows(&hw, "SELECT column_name FROM information_schema.columns WHERE table_name = 'raw'");
+    let columns = rows(
+        &hw,
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'raw'",
+    );
     assert_eq!(
         columns.await,
-        ["key", "offset", "partition", "timestamp", "timestamp_type", "topic", "value"]
+        [
+            "key",
+            "offset",
+            "partition",
+            "timestamp",
+            "timestamp_type",
+            "topic",
+            "value"
+        ]
     );
     assert_eq!(rows(&hw, "SELECT count(*) FROM raw").await, ["20"]);
     let newest = "SELECT \"offset\" FROM raw ORDER BY timestamp DESC, \"offset\" DESC LIMIT 5";
@@ -201,9 +256,12 @@ async fn a_topic_without_columns_is_read_raw(servers: &str) {
     assert_eq!(first, 19, "newest first");
 }
 
-async fn an_unknown_topic_is_named(servers: &str) {
+async fn an_unknown_topic_is_named(cluster: &Cluster) {
+    let servers = &cluster.servers;
     let hw = Headwater::builder().build().unwrap();
-    hw.sql(&source("orders", servers, "nobody-made-this")).await.unwrap();
+    hw.sql(&source("orders", servers, "nobody-made-this"))
+        .await
+        .unwrap();
     let error = hw.sql("SELECT count(*) FROM orders").await.unwrap_err();
     assert!(error.message().contains("nobody-made-this"), "{error}");
     assert_ne!(error.kind(), ErrorKind::Internal);
@@ -214,15 +272,14 @@ macro_rules! on_every_broker {
         mod mock {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                let broker = super::DevBroker::start(&[]).unwrap();
-                super::$scenario(&broker.bootstrap_servers()).await;
+                super::$scenario(&super::Cluster::mock()).await;
             })+
         }
         mod real {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 if let Some(servers) = super::real_broker() {
-                    super::$scenario(&servers).await;
+                    super::$scenario(&super::Cluster { servers, mock: None }).await;
                 }
             })+
         }
@@ -241,7 +298,11 @@ on_every_broker! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transactions_leave_gaps_and_aborted_rows_are_not_read() {
     let Some(servers) = real_broker() else { return };
-    let topic = new_topic(&servers, "transactions", 1).await;
+    let cluster = Cluster {
+        servers: servers.clone(),
+        mock: None,
+    };
+    let topic = cluster.new_topic("transactions", 1).await;
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", &servers)
         .set("transactional.id", format!("{topic}-writer"))
@@ -252,7 +313,9 @@ async fn transactions_leave_gaps_and_aborted_rows_are_not_read() {
     for (round, lines) in orders(0, 60).chunks(10).enumerate() {
         producer.begin_transaction().unwrap();
         for line in lines {
-            let record = BaseRecord::<str, str>::to(&topic).partition(0).payload(line);
+            let record = BaseRecord::<str, str>::to(&topic)
+                .partition(0)
+                .payload(line);
             producer.send(record).unwrap();
         }
         producer.flush(wait).unwrap();
@@ -263,7 +326,10 @@ async fn transactions_leave_gaps_and_aborted_rows_are_not_read() {
     }
     let hw = Headwater::builder().build().unwrap();
     hw.sql(&source("orders", &servers, &topic)).await.unwrap();
-    assert_eq!(rows(&hw, "SELECT count(*), max(id) FROM orders").await, ["30 49"]);
+    assert_eq!(
+        rows(&hw, "SELECT count(*), max(id) FROM orders").await,
+        ["30 49"]
+    );
     let gaps = rows(&hw, "SELECT max(o) > 40 FROM orders").await;
     assert_eq!(gaps, ["true"], "markers and aborted rows take offsets");
 

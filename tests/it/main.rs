@@ -1,7 +1,11 @@
 //! Black-box tests, in one binary: linking DataFusion is the dearest step of a test run.
 
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod docs;
+#[cfg(test)]
+mod equivalence;
 #[cfg(test)]
 mod kafka;
 #[cfg(test)]

@@ -20,8 +20,12 @@ async fn main() -> ExitCode {
     let filters: Vec<_> = arguments.iter().filter(|a| !is_flag(a)).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
     let mut files = Vec::new();
-    find_files(&root.join("slt"), &mut files);
-    find_files(&root.join("error"), &mut files);
+    for folder in ["slt", "error"] {
+        if let Err(error) = find_files(&root.join(folder), &mut files) {
+            print(&format!("sql/{folder} cannot be read: {error}"));
+            return ExitCode::FAILURE;
+        }
+    }
     files.retain(|file| {
         let name = name_of(file, &root);
         filters.is_empty() || filters.iter().any(|f| name.contains(f.as_str()))
@@ -58,16 +62,16 @@ async fn complete_all(files: &[PathBuf], root: &Path) -> ExitCode {
     ExitCode::from(u8::from(failed > 0))
 }
 
-fn find_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    let entries = std::fs::read_dir(folder).unwrap();
-    for entry in entries {
-        let path = entry.unwrap().path();
+fn find_files(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
         if path.is_dir() {
-            find_files(&path, found);
+            find_files(&path, found)?;
         } else if path.extension().is_some_and(|e| e == "slt") {
             found.push(path);
         }
     }
+    Ok(())
 }
 
 fn name_of(file: &Path, root: &Path) -> String {
@@ -85,7 +89,10 @@ fn show(report: &FileReport, root: &Path) {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a test program without a harness reports by itself")]
+#[expect(
+    clippy::print_stdout,
+    reason = "a test program without a harness reports by itself"
+)]
 fn print(line: &str) {
     println!("{line}");
 }

@@ -108,22 +108,37 @@ fn check_alive(state: &Mutex<State>) -> Result<()> {
     }
 }
 
+/// A mutating operation, for messages and to know it again.
+struct Operation<'a> {
+    name: &'static str,
+    path: &'a str,
+}
+
+impl Operation<'_> {
+    fn creates_in(&self, folder: &str) -> bool {
+        let rest = self.path.strip_prefix(folder);
+        self.name == "create_new" && rest.is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
 /// Runs one mutating operation, cutting it if its turn has come.
-fn mutate<T>(state: &Mutex<State>, what: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+fn mutate<T>(
+    state: &Mutex<State>,
+    operation: &Operation<'_>,
+    run: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     check_alive(state)?;
     let (number, cut) = {
         let mut state = state.lock();
         state.operations += 1;
         let number = state.operations;
-        let fatal = state.fatal_folder.as_ref();
-        let is_fatal =
-            fatal.is_some_and(|folder| what.starts_with(&format!("create_new \"{folder}/")));
-        let death = is_fatal.then_some(Cut {
+        let fatal = state.fatal_folder.as_deref();
+        let death = fatal.filter(|f| operation.creates_in(f)).map(|_| Cut {
             at: number,
             moment: CutMoment::BeforeEffect,
             kind: CutKind::Crash,
         });
-        let cut = death.or(state.cut.filter(|cut| cut.at == number));
+        let cut = death.or_else(|| state.cut.filter(|cut| cut.at == number));
         state.is_crashed |= cut.is_some_and(|cut| cut.kind == CutKind::Crash);
         (number, cut)
     };
@@ -132,8 +147,9 @@ fn mutate<T>(state: &Mutex<State>, what: &str, run: impl FnOnce() -> Result<T>) 
         Some(cut) if cut.moment == CutMoment::AfterEffect => drop(run()?),
         Some(_) => {}
     }
+    let Operation { name, path } = operation;
     Err(Error::checkpoint(format!(
-        "operation {number} failed (injected): {what}"
+        "operation {number} failed (injected): {name} \"{path}\""
     )))
 }
 
@@ -147,21 +163,31 @@ impl<F: FileStore> FileStore for FailingFiles<F> {
     }
 
     fn write_atomic(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        mutate(&self.state, &format!("write_atomic \"{path}\""), || {
+        let operation = Operation {
+            name: "write_atomic",
+            path,
+        };
+        mutate(&self.state, &operation, || {
             self.inner.write_atomic(path, bytes)
         })
     }
 
     fn create_new(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        mutate(&self.state, &format!("create_new \"{path}\""), || {
+        let operation = Operation {
+            name: "create_new",
+            path,
+        };
+        mutate(&self.state, &operation, || {
             self.inner.create_new(path, bytes)
         })
     }
 
     fn create_file(&self, path: &str) -> Result<Box<dyn FileWriter>> {
-        let inner = mutate(&self.state, &format!("create_file \"{path}\""), || {
-            self.inner.create_file(path)
-        })?;
+        let operation = Operation {
+            name: "create_file",
+            path,
+        };
+        let inner = mutate(&self.state, &operation, || self.inner.create_file(path))?;
         Ok(Box::new(FailingWriter {
             inner,
             state: Arc::clone(&self.state),
@@ -170,8 +196,11 @@ impl<F: FileStore> FileStore for FailingFiles<F> {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let what = format!("rename \"{from}\" to \"{to}\"");
-        mutate(&self.state, &what, || self.inner.rename(from, to))
+        let operation = Operation {
+            name: "rename",
+            path: from,
+        };
+        mutate(&self.state, &operation, || self.inner.rename(from, to))
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>> {
@@ -179,9 +208,11 @@ impl<F: FileStore> FileStore for FailingFiles<F> {
     }
 
     fn delete(&self, path: &str) -> Result<()> {
-        mutate(&self.state, &format!("delete \"{path}\""), || {
-            self.inner.delete(path)
-        })
+        let operation = Operation {
+            name: "delete",
+            path,
+        };
+        mutate(&self.state, &operation, || self.inner.delete(path))
     }
 
     fn size(&self, path: &str) -> Result<Option<u64>> {
@@ -208,6 +239,10 @@ impl FileWriter for FailingWriter {
 
     fn finish(self: Box<Self>) -> Result<()> {
         let FailingWriter { inner, state, path } = *self;
-        mutate(&state, &format!("finish \"{path}\""), || inner.finish())
+        let operation = Operation {
+            name: "finish",
+            path: &path,
+        };
+        mutate(&state, &operation, || inner.finish())
     }
 }

@@ -98,7 +98,15 @@ async fn produce(args: ProduceArgs, context: &Context, signals: &Signals) -> Res
     let topic = args.topic.clone();
     let clock = Arc::clone(&context.clock);
     let sending = SpawnedTask::spawn(async move {
-        produce_lines(&connection, &topic, args.partition, lines, args.rate, &*clock).await
+        produce_lines(
+            &connection,
+            &topic,
+            args.partition,
+            lines,
+            args.rate,
+            &*clock,
+        )
+        .await
     });
     let given_up = async {
         let exit = signals.first().await;
@@ -114,7 +122,10 @@ async fn produce(args: ProduceArgs, context: &Context, signals: &Signals) -> Res
         grouped(sent),
         args.topic
     ));
-    let failure = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let failure = failure
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
     match failure {
         Some(error) => Err(Error::configuration("could not read the input").with_source(error)),
         None => Ok(Exit::Done),
@@ -176,7 +187,10 @@ fn split_key(line: Vec<u8>, separator: Option<&[u8]>) -> (Option<Vec<u8>>, Vec<u
     let place = line.windows(separator.len()).position(|w| w == separator);
     match place {
         Some(at) => {
-            let value = line.get(at + separator.len()..).unwrap_or_default().to_vec();
+            let value = line
+                .get(at + separator.len()..)
+                .unwrap_or_default()
+                .to_vec();
             let key = line.get(..at).unwrap_or_default().to_vec();
             (Some(key), value)
         }

@@ -46,7 +46,8 @@ impl LineReader {
         }
         let (asks, asked) = mpsc::channel(2);
         let (answers, lines) = mpsc::channel(1);
-        let thread = SpawnedTask::spawn_blocking(move || serve(editor, history.as_deref(), asked, &answers));
+        let thread =
+            SpawnedTask::spawn_blocking(move || serve(editor, history.as_deref(), asked, &answers));
         Ok(LineReader {
             asks,
             lines,

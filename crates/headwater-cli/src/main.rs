@@ -42,9 +42,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(cause) => {
             let error = headwater::Error::resource("could not start the threads of the process");
-            return context
-                .fail("", None, &error.with_source(cause))
-                .into();
+            return context.fail("", None, &error.with_source(cause)).into();
         }
     };
     let exit = runtime.block_on(dispatch(args.command, &context));

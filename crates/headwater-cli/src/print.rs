@@ -56,9 +56,14 @@ struct Printer {
 }
 
 enum Form {
-    Table { waiting: Vec<RecordBatch>, drawn: bool },
+    Table {
+        waiting: Vec<RecordBatch>,
+        drawn: bool,
+    },
     Json,
-    Csv { has_names: bool },
+    Csv {
+        has_names: bool,
+    },
 }
 
 impl Printer {

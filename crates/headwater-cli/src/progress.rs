@@ -81,7 +81,11 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
         grouped(rows_in),
         grouped(rows_out),
         grouped(rows_late),
-        bad_records(rows_bad.iter().map(|(reason, rows)| (reason.as_str(), *rows))),
+        bad_records(
+            rows_bad
+                .iter()
+                .map(|(reason, rows)| (reason.as_str(), *rows))
+        ),
         grouped(rows_ahead),
     )
 }
@@ -119,7 +123,12 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")];
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ];
         for (number, text) in cases {
             assert_eq!(grouped(number), text);
         }

@@ -75,11 +75,10 @@ impl<'a> Repl<'a> {
     ///
     /// # Errors
     /// If the terminal cannot be used.
-    pub(crate) async fn run(mut self) -> Result<Exit> {
+    pub(crate) async fn run(mut self, mut reader: LineReader) -> Result<Exit> {
         let version = env!("CARGO_PKG_VERSION");
         self.context
             .note(&format!("headwater {version} · \\? for help, \\q to leave"));
-        let mut reader = LineReader::start()?;
         let mut text = String::new();
         loop {
             let typed = self.read(&mut reader, text.is_empty()).await?;

@@ -47,7 +47,7 @@ fn read_script(file: &Path) -> Result<String> {
 /// # Errors
 /// If the text names something that has no value, or a value is for a name that is not in the
 /// text: one of the two is a slip of the pen.
-pub(crate) fn replace_names(template: &str, values: &[(String, String)]) -> Result<String> {
+fn replace_names(template: &str, values: &[(String, String)]) -> Result<String> {
     let mut text = String::with_capacity(template.len());
     let mut unused: BTreeSet<&str> = values.iter().map(|(name, _)| name.as_str()).collect();
     let mut rest = template;
@@ -60,7 +60,8 @@ pub(crate) fn replace_names(template: &str, values: &[(String, String)]) -> Resu
         };
         let Some((_, value)) = values.iter().rev().find(|(known, _)| known == name) else {
             let line = 1 + text.matches('\n').count();
-            let error = Error::configuration(format!("line {line} uses ${{{name}}}, which has no value"));
+            let error =
+                Error::configuration(format!("line {line} uses ${{{name}}}, which has no value"));
             return Err(error.with_hint(format!("Give it one: --define {name}=….")));
         };
         unused.remove(name);
@@ -96,9 +97,6 @@ mod tests {
         let error = replace_names("a\n${XX}", &values(&[])).unwrap_err();
         assert_eq!(error.message(), "line 2 uses ${XX}, which has no value");
         let error = replace_names("a", &values(&[("X", "1")])).unwrap_err();
-        assert_eq!(
-            error.message(),
-            "--define X: the script does not use ${X}"
-        );
+        assert_eq!(error.message(), "--define X: the script does not use ${X}");
     }
 }

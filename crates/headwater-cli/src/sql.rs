@@ -7,6 +7,7 @@ use headwater::{Error, Result};
 use crate::args::SqlArgs;
 use crate::context::Context;
 use crate::exit_code::Exit;
+use crate::line_reader::LineReader;
 use crate::repl::Repl;
 use crate::script::{Script, open_session, run_to_end};
 use crate::signals::Signals;
@@ -19,14 +20,16 @@ pub(crate) async fn sql(args: SqlArgs, context: &Context) -> Result<Exit> {
     let session = open_session(&args.session, context).await?;
     let stdin = std::io::stdin();
     if args.execute.is_empty() && stdin.is_terminal() {
+        // In this order: the reader of lines takes Ctrl-C for itself when it starts.
+        let reader = LineReader::start()?;
         let signals = Signals::listen()?;
-        return Repl::new(session, &args.session, context, &signals).run().await;
+        let repl = Repl::new(session, &args.session, context, &signals);
+        return repl.run(reader).await;
     }
     let scripts = if args.execute.is_empty() {
         let mut text = String::new();
         stdin.lock().read_to_string(&mut text).map_err(|error| {
-            Error::configuration("could not read statements from standard input")
-                .with_source(error)
+            Error::configuration("could not read statements from standard input").with_source(error)
         })?;
         vec![script("standard input", text)]
     } else {

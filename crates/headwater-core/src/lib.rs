@@ -16,6 +16,7 @@ pub mod id;
 pub mod mode;
 pub mod offset;
 pub mod options;
+mod reword;
 pub mod sink;
 pub mod source;
 pub mod state;

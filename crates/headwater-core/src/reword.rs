@@ -28,9 +28,9 @@ pub(crate) fn is_wrong_argument(text: &str) -> bool {
 
 /// Rewords a message; one that is not known loses its prefix.
 pub(crate) fn reword(text: &str) -> Reworded {
-    let text = PREFIXES
-        .iter()
-        .fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    let text = PREFIXES.iter().fold(text, |text, prefix| {
+        text.strip_prefix(prefix).unwrap_or(text)
+    });
     if is_wrong_argument(text) {
         return plain(wrong_argument(text));
     }
@@ -48,7 +48,8 @@ pub(crate) fn reword(text: &str) -> Reworded {
     if let Some(name) = between(text, "Invalid function '", "'") {
         return missing("function", name, text);
     }
-    let table = between(text, "table '", "' not found").or(between(text, "No table named '", "'"));
+    let table =
+        between(text, "table '", "' not found").or_else(|| between(text, "No table named '", "'"));
     if let Some(name) = table {
         let name = name.strip_prefix("datafusion.public.").unwrap_or(name);
         return missing("table", name, text);
@@ -91,7 +92,7 @@ fn qualified<'a>(text: &'a str, first: &'a str) -> &'a str {
         return first;
     };
     let end = rest.find(". ").or_else(|| rest.find(".\n"));
-    let end = end.unwrap_or(rest.trim_end_matches('.').len());
+    let end = end.unwrap_or_else(|| rest.trim_end_matches('.').len());
     rest.get(..end).unwrap_or(first)
 }
 

@@ -24,8 +24,9 @@ use headwater_checkpoint::{
 };
 use headwater_core::Result;
 use headwater_core::clock::Clock;
+use headwater_core::event_time::EventTime;
 use headwater_core::id::{EpochId, SourceIndex};
-use headwater_core::offset::Offsets;
+use headwater_core::offset::{Offsets, Slice};
 use headwater_core::sink::Staged;
 use headwater_core::source::{EpochLimits, ReadCounters, Source};
 use headwater_core::state::ChunkKind;
@@ -37,14 +38,14 @@ use headwater_exec::watermark::WatermarkObserver;
 
 use crate::epoch_report::{Counted, Reporter};
 use crate::execute::{blocking, run_epoch, task_context};
-use crate::next_epoch::{Decision, SourceFacts, plan_slices};
+use crate::next_epoch::{Decision, SourceFacts, plan_slices, seed_of};
 use crate::progress::EpochProgress;
 use crate::query::{Durability, EndOfInput, QuerySpec};
 use crate::recover::starting_point;
 use crate::state_chain::StateChain;
 use crate::trigger::delay_before_next;
 use crate::watermark_tracker::{
-    EmptyPartitions, after_epoch, before_epoch, event_time_of, until_next_idle,
+    InputEnd, after_epoch, before_epoch, event_time_of, until_next_idle,
 };
 
 /// How often a failed epoch is run again before the query fails.
@@ -102,12 +103,6 @@ impl EpochLoop {
     /// What the checkpoint, a source or the sink says.
     pub async fn open(spec: QuerySpec) -> Result<EpochLoop> {
         let start = starting_point(&spec).await?;
-        let bounds = if spec.trigger.is_bounded() {
-            let ends = start.sources.iter().map(bound_of);
-            Some(future::try_join_all(ends).await?)
-        } else {
-            None
-        };
         let clock = Arc::clone(&spec.environment.clock);
         let reporter = Reporter::new(Arc::clone(&clock), &spec, &start);
         Ok(EpochLoop {
@@ -121,7 +116,7 @@ impl EpochLoop {
             chain: start.chain,
             next: start.next,
             pending: start.pending,
-            bounds,
+            bounds: start.bounds,
             flushed: false,
             clock,
             reporter,
@@ -208,22 +203,7 @@ impl EpochLoop {
             Decision::Wait => (self.empty_slices(), false),
         };
         let now = self.clock.now();
-        let empty = if self.bounds.is_some() {
-            EmptyPartitions::IdleAtOnce
-        } else {
-            EmptyPartitions::Wait
-        };
-        let mut watermarks = Vec::with_capacity(slices.len());
-        for (index, slice) in slices.iter().enumerate() {
-            let spec = self
-                .spec
-                .plan
-                .sources
-                .get(index)
-                .and_then(|s| s.watermark.as_ref());
-            let state = self.watermarks.get(index).cloned().unwrap_or_default();
-            watermarks.push(before_epoch(spec, &state, slice, now, empty));
-        }
+        let watermarks = self.decide_watermarks(&slices, now).await;
         let has_rows = slices.iter().any(|s| !s.is_empty());
         let record = EpochRecord {
             epoch: self.next,
@@ -242,6 +222,43 @@ impl EpochLoop {
             return Ok(Planned::Nothing);
         }
         Ok(Planned::Epoch(record))
+    }
+
+    /// Which partitions are idle in the next epoch. Before one is called idle for its silence, the
+    /// log is asked whether it holds records that have not been fetched yet.
+    async fn decide_watermarks(&self, slices: &[Slice], now: EventTime) -> Vec<WatermarkState> {
+        let mut decided = Vec::with_capacity(slices.len());
+        for (index, slice) in slices.iter().enumerate() {
+            let definition = self.spec.plan.sources.get(index);
+            let spec = definition.and_then(|s| s.watermark.as_ref());
+            let known = self.watermarks.get(index).cloned().unwrap_or_default();
+            let bound = self.bounds.as_ref().and_then(|b| b.get(index));
+            let end = match bound.and_then(Option::as_ref) {
+                Some(bound) => InputEnd::Bound(bound),
+                None => InputEnd::Unknown,
+            };
+            let mut before = before_epoch(spec, &known, slice, now, end);
+            let newly_idle = before.idle.difference(&known.idle).next().is_some();
+            if newly_idle && end == InputEnd::Unknown {
+                before = match self.latest_of(index).await {
+                    Some(log) => before_epoch(spec, &known, slice, now, InputEnd::Log(&log)),
+                    // Who cannot say how far the log goes is not called idle.
+                    None => WatermarkState {
+                        idle: known.idle,
+                        ..before
+                    },
+                };
+            }
+            decided.push(before);
+        }
+        decided
+    }
+
+    async fn latest_of(&self, index: usize) -> Option<Offsets> {
+        let latest = self.sources.get(index)?.latest().await;
+        latest
+            .inspect_err(|error| tracing::warn!(%error, "the end of a source is unknown"))
+            .ok()
     }
 
     async fn source_facts(&self) -> Result<Vec<SourceFacts>> {
@@ -279,10 +296,10 @@ impl EpochLoop {
             .unwrap_or_default()
     }
 
-    fn empty_slices(&self) -> Vec<headwater_core::offset::Slice> {
+    fn empty_slices(&self) -> Vec<Slice> {
         self.positions
             .iter()
-            .map(|p| headwater_core::offset::Slice::between(p, p))
+            .map(|p| Slice::between(p, p))
             .collect()
     }
 
@@ -472,26 +489,8 @@ impl EpochLoop {
     }
 }
 
-/// Where a bounded run stops: the end of now, or the end for good for a source that is only
-/// heard live.
-async fn bound_of(source: &Arc<dyn Source>) -> Result<Option<Offsets>> {
-    if source.is_replayable() {
-        source.latest().await.map(Some)
-    } else {
-        Ok(None)
-    }
-}
-
 enum Planned {
     Epoch(EpochRecord),
     Nothing,
     Finished,
-}
-
-/// A seed that differs between queries and epochs and is the same on a replay.
-fn seed_of(query: &str, epoch: EpochId) -> u64 {
-    let hash = query.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    hash ^ epoch.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

@@ -1,5 +1,6 @@
 //! What the next epoch reads: pure decisions from positions to slices.
 
+use headwater_core::id::EpochId;
 use headwater_core::offset::{Offsets, Slice};
 
 /// Facts about one source before an epoch.
@@ -58,6 +59,14 @@ fn is_finished(facts: &SourceFacts) -> bool {
             .bound
             .as_ref()
             .is_some_and(|bound| facts.position.has_reached(bound))
+}
+
+/// A seed that differs between queries and epochs and is the same on a replay.
+pub(crate) fn seed_of(query: &str, epoch: EpochId) -> u64 {
+    let hash = query.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash ^ epoch.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

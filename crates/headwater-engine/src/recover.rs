@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::future;
+
 use headwater_checkpoint::{
     Checkpoint, EpochRecord, FileStore, HEADWATER_VERSION, OperatorMetadata, QueryMetadata,
     Recovered, WatermarkState,
@@ -30,6 +32,8 @@ pub(crate) struct StartingPoint {
     pub(crate) next: EpochId,
     /// An epoch that was decided and not committed: it runs first, as it was decided.
     pub(crate) pending: Option<EpochRecord>,
+    /// Where a bounded query stops, per source; a source without a bound is read to its end.
+    pub(crate) bounds: Option<Vec<Option<Offsets>>>,
 }
 
 /// Opens checkpoint, sources and sink; finishes what a dead process had decided.
@@ -84,6 +88,10 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
         }
     };
     let pending = pending_epoch(spec, &sources, &recovered)?;
+    let bounds = match spec.trigger.is_bounded() {
+        true => Some(future::try_join_all(sources.iter().map(bound_of)).await?),
+        false => None,
+    };
     Ok(StartingPoint {
         checkpoint,
         sources,
@@ -93,6 +101,7 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
         chain,
         next,
         pending,
+        bounds,
     })
 }
 
@@ -142,6 +151,16 @@ async fn open_sources(spec: &QuerySpec, checkpoint: &Checkpoint) -> Result<Vec<A
         sources.push(definition.declared.open(context).await?);
     }
     Ok(sources)
+}
+
+/// Where a bounded run stops: the end of now, or the end for good for a source that is only
+/// heard live.
+async fn bound_of(source: &Arc<dyn Source>) -> Result<Option<Offsets>> {
+    if source.is_replayable() {
+        source.latest().await.map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 /// The epoch that a dead process had decided, if its rows can be read again.

@@ -10,43 +10,55 @@ use headwater_core::offset::{Offsets, Partition, Slice};
 use headwater_core::watermark::WatermarkSpec;
 use headwater_exec::watermark::{SourceEventTime, WatermarkObserver};
 
-/// Whether a partition that has never brought a row may be idle at once.
+/// What is known about the end of a source's input when an epoch is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EmptyPartitions {
-    /// It waits for the idle time-out like every other: rows may be on their way.
-    Wait,
-    /// The input of a bounded run is known: a partition without a row will bring none.
-    IdleAtOnce,
+pub(crate) enum InputEnd<'a> {
+    /// Nothing.
+    Unknown,
+    /// The end of the log as it was looked up now; rows may follow.
+    Log(&'a Offsets),
+    /// The end of a bounded run: no row will follow.
+    Bound(&'a Offsets),
+}
+
+impl InputEnd<'_> {
+    /// Whether a partition that has been read up to `position` is known to hold more.
+    fn has_unread(self, partition: &Partition, position: Option<i64>) -> bool {
+        match self {
+            InputEnd::Unknown => false,
+            InputEnd::Log(end) | InputEnd::Bound(end) => {
+                let end = end.get(partition);
+                end.is_some_and(|end| position.is_none_or(|position| position < end))
+            }
+        }
+    }
 }
 
 /// The partitions that do not hold the watermark in an epoch over `slice`: those with nothing to
-/// read that brought no row for the time-out.
+/// read, now or later, that brought no row for the time-out. In a bounded run a partition that
+/// never brought a row and never will is idle at once.
 pub(crate) fn idle_partitions(
     spec: &WatermarkSpec,
     state: &WatermarkState,
     slice: &Slice,
     now: EventTime,
-    empty: EmptyPartitions,
+    end: InputEnd<'_>,
 ) -> BTreeSet<Partition> {
     let reading: BTreeSet<&Partition> = slice.ranges().map(|(p, _, _)| p).collect();
     let is_idle = |partition: &Partition| {
-        if reading.contains(partition) {
+        // A partition with unread records is never idle, read in this epoch or not.
+        if reading.contains(partition) || end.has_unread(partition, slice.end.get(partition)) {
             return false;
         }
         let never = state.max_event_times.get(partition).is_none();
-        if never && empty == EmptyPartitions::IdleAtOnce {
+        if never && matches!(end, InputEnd::Bound(_)) {
             return true;
         }
         let last = state.last_row_at.get(partition).map_or(now, EventTime);
         last.plus(spec.idle_timeout) <= now
     };
-    slice
-        .end
-        .iter()
-        .map(|(p, _)| p)
-        .filter(|p| is_idle(p))
-        .cloned()
-        .collect()
+    let partitions = slice.end.iter().map(|(p, _)| p);
+    partitions.filter(|p| is_idle(p)).cloned().collect()
 }
 
 /// How long until a partition that is not idle now will be, if no row comes.
@@ -73,7 +85,7 @@ pub(crate) fn before_epoch(
     state: &WatermarkState,
     slice: &Slice,
     now: EventTime,
-    empty: EmptyPartitions,
+    end: InputEnd<'_>,
 ) -> WatermarkState {
     let mut state = state.clone();
     let Some(spec) = spec else { return state };
@@ -82,7 +94,7 @@ pub(crate) fn before_epoch(
             state.last_row_at.set(partition.clone(), now.0);
         }
     }
-    state.idle = idle_partitions(spec, &state, slice, now, empty);
+    state.idle = idle_partitions(spec, &state, slice, now, end);
     state
 }
 
@@ -148,8 +160,8 @@ mod tests {
         EventTime(s * 1_000_000)
     }
 
-    fn idle(state: &WatermarkState, slice: &Slice, now: i64, empty: EmptyPartitions) -> Vec<i32> {
-        idle_partitions(&spec(), state, slice, seconds(now), empty)
+    fn idle(state: &WatermarkState, slice: &Slice, now: i64, end: InputEnd<'_>) -> Vec<i32> {
+        idle_partitions(&spec(), state, slice, seconds(now), end)
             .iter()
             .map(|p| p.index)
             .collect()
@@ -167,11 +179,11 @@ mod tests {
             end: at(&[5, 5, 9]),
         };
         assert_eq!(
-            idle(&state, &slice, 29, EmptyPartitions::Wait),
+            idle(&state, &slice, 29, InputEnd::Unknown),
             Vec::<i32>::new()
         );
-        assert_eq!(idle(&state, &slice, 30, EmptyPartitions::Wait), [0]);
-        assert_eq!(idle(&state, &slice, 50, EmptyPartitions::Wait), [0, 1]);
+        assert_eq!(idle(&state, &slice, 30, InputEnd::Unknown), [0]);
+        assert_eq!(idle(&state, &slice, 50, InputEnd::Unknown), [0, 1]);
     }
 
     #[test]
@@ -186,10 +198,28 @@ mod tests {
             end: at(&[5, 0]),
         };
         assert_eq!(
-            idle(&state, &slice, 1, EmptyPartitions::Wait),
+            idle(&state, &slice, 1, InputEnd::Unknown),
             Vec::<i32>::new()
         );
-        assert_eq!(idle(&state, &slice, 1, EmptyPartitions::IdleAtOnce), [1]);
+        assert_eq!(idle(&state, &slice, 1, InputEnd::Bound(&at(&[9, 0]))), [1]);
+    }
+
+    #[test]
+    fn a_partition_with_unread_records_is_never_idle() {
+        let state = WatermarkState {
+            last_row_at: at(&[0, 0]),
+            max_event_times: at(&[1]),
+            ..WatermarkState::default()
+        };
+        // Nothing of partition 1 is in this epoch, but there is something to come.
+        let slice = Slice {
+            start: at(&[5, 0]),
+            end: at(&[6, 0]),
+        };
+        for end in [InputEnd::Bound(&at(&[9, 4])), InputEnd::Log(&at(&[9, 4]))] {
+            assert_eq!(idle(&state, &slice, 90, end), Vec::<i32>::new());
+        }
+        assert_eq!(idle(&state, &slice, 90, InputEnd::Log(&at(&[9, 0]))), [1]);
     }
 
     #[test]

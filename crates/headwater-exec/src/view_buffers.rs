@@ -1,6 +1,6 @@
 //! Strings that own their bytes.
 //!
-//! A row of a view array (Utf8View, BinaryView) points into buffers that it shares with the batch
+//! A row of a view array (`Utf8View`, `BinaryView`) points into buffers that it shares with the batch
 //! it was taken from, and `take`, `concat` and `interleave` keep these buffers whole. State
 //! outlives batches: one key of a batch would hold the text of all its rows, for ever. So what is
 //! kept is copied into buffers of its own.

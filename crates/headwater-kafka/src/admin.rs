@@ -139,10 +139,10 @@ pub async fn produce_lines(
         && !known.iter().any(|p| p.index == wanted)
     {
         let count = known.len();
-        return Err(Error::configuration(format!(
-            "topic \"{topic}\" has no partition {wanted}"
-        ))
-        .with_detail(format!("It has {count}, numbered from 0.")));
+        return Err(
+            Error::configuration(format!("topic \"{topic}\" has no partition {wanted}"))
+                .with_detail(format!("It has {count}, numbered from 0.")),
+        );
     }
     let producer = Arc::new(RowProducer::connect(OWNER, connection)?);
     let deliveries = Arc::new(Deliveries::default());

@@ -8,17 +8,20 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DFStatement;
-use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Query, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{
+    ObjectName, ObjectType, Query, Spanned, Statement as SqlStatement,
+};
 
+use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
 use headwater_plan::StreamTable;
 use headwater_plan::stream_plan::Emit;
 
-use crate::ast::{EmitClause, EmitMode, InsertQuery, Name, TableDeclaration};
+use crate::ast::{EmitClause, EmitMode, InsertQuery, Name, TableDeclaration, span_from_tokens};
 use crate::catalog::{Catalog, SinkEntry};
 use crate::declare::{declare_sink, declare_source};
-use crate::parser::{rewrite_statement_windows, rewrite_windows};
+use crate::parser::{refuse_group_windows, rewrite_statement_windows, rewrite_windows};
 use crate::relation_planner::WindowRelationPlanner;
 
 /// Binds statements in one session.
@@ -192,6 +195,7 @@ impl Binder {
     /// # Errors
     /// What DataFusion's planner or a window function says.
     pub async fn bind_query(&self, query: &Query) -> Result<LogicalPlan> {
+        refuse_group_windows(query)?;
         let mut query = query.clone();
         rewrite_windows(&mut query)?;
         let statement = SqlStatement::Query(Box::new(query));
@@ -246,6 +250,11 @@ pub fn dropped_table(statement: &DFStatement) -> Option<String> {
         [name] => bare_name(name).ok(),
         _ => None,
     }
+}
+
+/// Where a query stands.
+pub fn query_span(query: &Query) -> Span {
+    span_from_tokens(query.span())
 }
 
 /// LATE ROWS INTO is not there yet.

@@ -236,7 +236,10 @@ fn watermark(
     let max_ahead = match max_ahead.as_deref() {
         None => Some(WatermarkSpec::DEFAULT_MAX_AHEAD),
         Some("off") => None,
-        Some(text) => Some(parse_duration(text)?),
+        Some(text) => Some(parse_duration(text).map_err(|_| {
+            let expected = "a duration such as '5 minutes', or 'off'";
+            reader.bad_value("watermark.max-ahead", text, expected)
+        })?),
     };
     Ok(Some(WatermarkSpec {
         column,

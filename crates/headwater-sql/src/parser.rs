@@ -32,7 +32,7 @@ use self::script::Script;
 
 pub use self::durations::{duration_of, signed_micros_of};
 pub use self::script::is_complete;
-pub use self::window_calls::{rewrite_statement_windows, rewrite_windows};
+pub use self::window_calls::{refuse_group_windows, rewrite_statement_windows, rewrite_windows};
 pub use self::window_tables::{WindowKind, WindowTableFunction, window_table_function};
 
 /// Reads all statements of a script; `;` stands between them and may stand after the last.

@@ -68,8 +68,14 @@ fn window_of(function: &WindowTableFunction) -> headwater_core::Result<WindowSpe
                 .unwrap_or(size);
             WindowSpec::hop(slide, size, offset)
         }
-        WindowKind::Session => Err(Error::unsupported("session windows are not there yet")),
-        WindowKind::Cumulate => Err(Error::unsupported("cumulating windows are not there yet")),
+        WindowKind::Session => {
+            Err(Error::unsupported("session windows are not there yet")
+                .with_hint("There are tumble(table, time column, size) and hop(table, time column, slide, size)."))
+        }
+        WindowKind::Cumulate => {
+            Err(Error::unsupported("cumulating windows are not there yet")
+                .with_hint("There are tumble(table, time column, size) and hop(table, time column, slide, size)."))
+        }
     }
 }
 

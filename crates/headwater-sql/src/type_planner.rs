@@ -1,4 +1,5 @@
-//! SQL types that mean something else here than in DataFusion: TIMESTAMP is microseconds.
+//! SQL types that mean something else here than in DataFusion (TIMESTAMP is microseconds), or that
+//! it does not have (BINARY).
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{DataType, TimezoneInfo};
 
 use headwater_core::Result;
 
-/// Maps TIMESTAMP types; leaves all others to DataFusion.
+/// Maps TIMESTAMP and BINARY types; leaves all others to DataFusion.
 #[derive(Debug)]
 pub struct HeadwaterTypePlanner;
 
@@ -21,6 +22,9 @@ impl TypePlanner for HeadwaterTypePlanner {
             DataType::Timestamp(precision, zone) => (*precision, *zone),
             DataType::Datetime(precision) => (*precision, TimezoneInfo::None),
             DataType::TimestampNtz(precision) => (*precision, TimezoneInfo::None),
+            DataType::Binary(_) | DataType::Varbinary(_) | DataType::Bytes(_) => {
+                return Ok(Some(Arc::new(Field::new("", ArrowType::Binary, true))));
+            }
             _ => return Ok(None),
         };
         let unit = match precision {

@@ -22,6 +22,8 @@ pub mod slt;
 pub mod statement;
 pub mod text_rows;
 
+/// The checkpoint crate, for the moments of a crash.
+pub use headwater_checkpoint as checkpoint;
 pub use oracle::check_oracle;
 pub use query::TestQuery;
 pub use recording_sink::{Ledger, RecordingSink};

@@ -30,6 +30,18 @@ struct Process {
     files: Arc<FailingFiles<MemoryFiles>>,
     mode: OutputMode,
     key: Vec<String>,
+    keeps_state: bool,
+}
+
+/// How the rows of epochs add up to a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Folding {
+    /// All rows.
+    All,
+    /// The newest row of every key.
+    ByKey(Vec<String>),
+    /// The rows of the newest epoch.
+    Newest,
 }
 
 /// What an epoch did.
@@ -76,9 +88,14 @@ impl TestQuery {
         self.disk.clone()
     }
 
-    /// The output mode and the key columns of an open query.
-    pub fn mode_and_key(&self) -> Option<(OutputMode, &[String])> {
-        self.process.as_ref().map(|p| (p.mode, p.key.as_slice()))
+    /// How the rows of the epochs of an open query add up.
+    pub fn folding(&self) -> Option<Folding> {
+        let process = self.process.as_ref()?;
+        Some(match process.mode {
+            OutputMode::Complete => Folding::Newest,
+            OutputMode::Update if process.keeps_state => Folding::ByKey(process.key.clone()),
+            OutputMode::Append | OutputMode::Update => Folding::All,
+        })
     }
 
     /// Starts the process if there is none.
@@ -92,12 +109,14 @@ impl TestQuery {
             let spec = session.prepare(&self.text, Some(store)).await?;
             let sink = Arc::new(RecordingSink::new(spec.sink, self.ledger.clone()));
             let (mode, key) = (spec.plan.mode, spec.plan.key.clone());
+            let keeps_state = !spec.plan.operators.is_empty();
             let epochs = Box::pin(EpochLoop::open(QuerySpec { sink, ..spec })).await?;
             self.process = Some(Process {
                 epochs,
                 files,
                 mode,
                 key,
+                keeps_state,
             });
         }
         Ok(())
@@ -146,8 +165,8 @@ impl TestQuery {
                 let rows = self.ledger.epoch(progress.epoch);
                 let epoch = progress.epoch;
                 self.last_progress = Some(*progress);
-                let rows = rows
-                    .ok_or_else(|| Error::internal(format!("epoch {epoch} is not visible")))?;
+                let rows =
+                    rows.ok_or_else(|| Error::internal(format!("epoch {epoch} is not visible")))?;
                 Ok(Ran::Epoch(rows))
             }
             Step::Nothing => Ok(Ran::Nothing),

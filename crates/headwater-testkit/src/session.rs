@@ -162,7 +162,11 @@ impl TestSession {
         let statements = parse_script(text)?;
         for parsed in &statements {
             // Alone, a statement keeps its place in the text.
-            let text = if statements.len() == 1 { text } else { &parsed.text };
+            let text = if statements.len() == 1 {
+                text
+            } else {
+                &parsed.text
+            };
             answer = match &parsed.statement {
                 Statement::CreateStreamingQuery(create) => self.create(create, parsed).await?,
                 Statement::Insert(_) => {
@@ -209,7 +213,9 @@ impl TestSession {
 
     async fn feed(&mut self, source: &str, values: &str, partition: usize) -> Result<Answer> {
         let stream = self.headwater.memory_stream(source).ok_or_else(|| {
-            Error::plan(format!("there is no source \"{source}\" of connector memory"))
+            Error::plan(format!(
+                "there is no source \"{source}\" of connector memory"
+            ))
         })?;
         let rows = rows_of(&self.headwater, values, &stream.schema()).await?;
         stream.push(partition, rows)?;
@@ -269,7 +275,9 @@ impl TestSession {
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::internal(format!("query \"{name}\" never catches up")))
+        Err(Error::internal(format!(
+            "query \"{name}\" never catches up"
+        )))
     }
 
     fn progress(&mut self, name: &str) -> Result<Answer> {

@@ -187,7 +187,9 @@ async fn run_once(path: &Path, mode: RunMode, has_oracle: bool) -> Result<(), St
     Ok(())
 }
 
-fn runner(session: &SltSession) -> Runner<SltSession, impl sqllogictest::MakeConnection<Conn = SltSession>> {
+fn runner(
+    session: &SltSession,
+) -> Runner<SltSession, impl sqllogictest::MakeConnection<Conn = SltSession>> {
     let session = session.clone();
     let mut runner = Runner::new(move || {
         let session = session.clone();

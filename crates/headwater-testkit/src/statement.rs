@@ -85,7 +85,9 @@ fn feed(text: &str) -> Result<TestStatement> {
 }
 
 fn wrong(text: &str) -> Error {
-    Error::syntax(format!("\"{text}\" is not a statement of the test language"))
+    Error::syntax(format!(
+        "\"{text}\" is not a statement of the test language"
+    ))
 }
 
 #[cfg(test)]

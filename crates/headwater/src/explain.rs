@@ -81,7 +81,7 @@ impl Headwater {
         }
         let plan = self.binder.bind_query(&select.query).await?;
         let plan = compile_batch(&self.binder.state(), plan).await?;
-        let run = headwater_engine::run_batch(&plan, &self.environment).await?;
+        let run = headwater_engine::run_batch(&plan, &self.environment_now()).await?;
         run.rows.try_for_each(|_| async { Ok(()) }).await?;
         let measured = DisplayableExecutionPlan::with_metrics(plan.physical.as_ref());
         Ok(vec![(

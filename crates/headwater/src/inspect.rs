@@ -89,7 +89,7 @@ impl Headwater {
                 .definitions
                 .lock()
                 .get(&name)
-                .map(|q| q.query.text.clone())
+                .map(|q| q.text.clone())
         };
         let (word, text) = match kind {
             ObjectKind::Source => ("source", source()),

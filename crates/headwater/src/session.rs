@@ -33,12 +33,19 @@ pub struct Headwater {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// A streaming query as it was declared.
+#[derive(Debug, Clone)]
+pub(crate) struct Definition {
+    pub(crate) create: CreateStreamingQuery,
+    pub(crate) text: String,
+}
+
 /// What clones of a session share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) settings: Mutex<Settings>,
     /// Streaming queries by name, to be started again.
-    pub(crate) definitions: Mutex<BTreeMap<String, CreateStreamingQuery>>,
+    pub(crate) definitions: Mutex<BTreeMap<String, Definition>>,
     names: AtomicU64,
 }
 
@@ -197,8 +204,16 @@ impl Headwater {
         plan: datafusion::logical_expr::LogicalPlan,
     ) -> Result<Rows> {
         let compiled = compile_batch(&self.binder.state(), plan).await?;
-        let run = headwater_engine::run_batch(&compiled, &self.environment).await?;
+        let run = headwater_engine::run_batch(&compiled, &self.environment_now()).await?;
         Ok(Rows::new(run.rows, run.counters))
+    }
+
+    /// The surroundings of a query that starts now, with the settings as they are.
+    pub(crate) fn environment_now(&self) -> QueryEnvironment {
+        QueryEnvironment {
+            config: self.context.copied_config(),
+            ..self.environment.clone()
+        }
     }
 
     /// A name nobody has used in this session.

@@ -6,6 +6,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
 use headwater_checkpoint::{FileStore, MemoryFiles, query_metadata};
+use headwater_core::error::Span;
 use headwater_core::sink::Sink;
 use headwater_core::{Error, Result};
 use headwater_engine::{Durability, QueryEnvironment, QuerySpec, StreamingQuery};
@@ -16,12 +17,17 @@ use headwater_sql::parser::parse_script;
 
 use crate::session::Headwater;
 use crate::settings::Settings;
+use crate::statements::placed;
+
+const NO_QUERY: &str = "one CREATE STREAMING QUERY or INSERT INTO was expected";
 
 /// A streaming query that was asked for.
 pub(crate) struct StartRequest {
     pub(crate) name: String,
     pub(crate) sink_name: String,
     pub(crate) text: String,
+    /// Where its SELECT stands, for errors that know no better place.
+    pub(crate) span: Option<Span>,
     pub(crate) plan: LogicalPlan,
     pub(crate) emit: Emit,
     pub(crate) sink: Arc<dyn Sink>,
@@ -54,16 +60,23 @@ impl Headwater {
         text: &str,
         store: Option<Arc<dyn FileStore>>,
     ) -> Result<QuerySpec> {
-        let mut statements = parse_script(text)?;
-        let only = statements.pop().filter(|_| statements.is_empty());
-        let request = match only.map(|s| s.statement) {
-            Some(Statement::CreateStreamingQuery(create)) => self.defined(&create).await?,
-            Some(Statement::Insert(insert)) => self.inserted(&insert).await?,
-            _ => {
-                return Err(Error::plan(
-                    "one CREATE STREAMING QUERY or INSERT INTO was expected",
-                ));
-            }
+        let statements = parse_script(text)?;
+        let [only] = statements.as_slice() else {
+            return Err(Error::plan(NO_QUERY));
+        };
+        let planned = Box::pin(self.prepare_statement(&only.statement, store)).await;
+        planned.map_err(|e| placed(e, only))
+    }
+
+    async fn prepare_statement(
+        &self,
+        statement: &Statement,
+        store: Option<Arc<dyn FileStore>>,
+    ) -> Result<QuerySpec> {
+        let request = match statement {
+            Statement::CreateStreamingQuery(create) => self.defined(create).await?,
+            Statement::Insert(insert) => self.inserted(insert).await?,
+            _ => return Err(Error::plan(NO_QUERY)),
         };
         self.plan_query(request, store).await
     }
@@ -94,7 +107,8 @@ impl Headwater {
             &request.sink_name,
             &*request.sink,
         )
-        .await?;
+        .await
+        .map_err(|e| e.with_span(request.span))?;
         Ok(QuerySpec {
             name: request.name,
             sql: request.text,
@@ -111,8 +125,7 @@ impl Headwater {
     /// A query keeps the number of shards that it was first started with: its state is dealt to
     /// them by key.
     fn environment_for(&self, store: &dyn FileStore) -> Result<QueryEnvironment> {
-        let mut environment = self.environment.clone();
-        environment.config = self.context.copied_config();
+        let mut environment = self.environment_now();
         if let Some(stored) = query_metadata::load(store)? {
             environment.config = environment
                 .config

@@ -3,20 +3,26 @@
 use datafusion::sql::parser::Statement as DFStatement;
 
 use headwater_core::options::{OptionReader, Options};
-use headwater_core::{Error, Result};
+use headwater_core::{Error, ErrorKind, Result};
 use headwater_sql::ast::{
     CreateStreamingQuery, InsertQuery, Name, ObjectKind, ParsedStatement, SelectQuery, SetOption,
     Statement,
 };
-use headwater_sql::binder::{dropped_table, emit_of, late_rows};
+use headwater_sql::binder::{dropped_table, emit_of, late_rows, query_span};
 
 use crate::outcome::{Outcome, Rows};
-use crate::session::Headwater;
+use crate::session::{Definition, Headwater};
 use crate::settings::Settings;
 use crate::start::StartRequest;
 
 impl Headwater {
+    /// Runs a statement; an error that knows no better place has that of the statement.
     pub(crate) async fn run_statement(&self, parsed: &ParsedStatement) -> Result<Outcome> {
+        let outcome = Box::pin(self.dispatch(parsed)).await;
+        outcome.map_err(|e| placed(e, parsed))
+    }
+
+    async fn dispatch(&self, parsed: &ParsedStatement) -> Result<Outcome> {
         let text = parsed.text.as_str();
         match &parsed.statement {
             Statement::CreateSource(declaration) => {
@@ -31,7 +37,7 @@ impl Headwater {
                 self.binder.create_connector_table(declaration, text)?;
                 Ok(done("table", &declaration.name, "created"))
             }
-            Statement::CreateStreamingQuery(create) => self.create_query(create).await,
+            Statement::CreateStreamingQuery(create) => self.create_query(create, text).await,
             Statement::Insert(insert) => self.insert(insert).await,
             Statement::Select(select) => self.select(select).await,
             Statement::Explain(explain) => self.explain(explain).await,
@@ -60,7 +66,7 @@ impl Headwater {
         }
     }
 
-    async fn create_query(&self, create: &CreateStreamingQuery) -> Result<Outcome> {
+    async fn create_query(&self, create: &CreateStreamingQuery, text: &str) -> Result<Outcome> {
         let name = &create.name.value;
         let exists = self.shared.definitions.lock().contains_key(name);
         if exists && create.if_not_exists {
@@ -77,10 +83,14 @@ impl Headwater {
             running.stop().await?;
         }
         let query = self.start_query(self.defined(create).await?).await?;
+        let definition = Definition {
+            create: create.clone(),
+            text: text.to_string(),
+        };
         self.shared
             .definitions
             .lock()
-            .insert(name.clone(), create.clone());
+            .insert(name.clone(), definition);
         Ok(Outcome::Query(query))
     }
 
@@ -139,6 +149,7 @@ impl Headwater {
             name,
             sink_name: bound.sink.name.clone(),
             text: insert.text.clone(),
+            span: Some(query_span(&insert.query)),
             plan: bound.plan,
             emit: bound.emit,
             sink: bound.sink.declared.open()?,
@@ -164,6 +175,7 @@ impl Headwater {
         let request = StartRequest {
             sink_name: "console".to_string(),
             text: select.text.clone(),
+            span: Some(query_span(&select.query)),
             plan,
             emit: emit_of(select.emit.as_ref())?,
             sink: self.console_sink()?,
@@ -197,7 +209,7 @@ impl Headwater {
             state.config_mut().options_mut().set(&set.key, &set.value)?;
             return Ok(message);
         }
-        if key == "target-partitions" {
+        if key.replace('_', "-") == "target-partitions" {
             let partitions = set
                 .value
                 .parse::<usize>()
@@ -226,7 +238,8 @@ impl Headwater {
 
     fn definition(&self, name: &Name) -> Result<CreateStreamingQuery> {
         let definitions = self.shared.definitions.lock();
-        definitions.get(&name.value).cloned().ok_or_else(|| {
+        let found = definitions.get(&name.value).map(|d| d.create.clone());
+        found.ok_or_else(|| {
             let known = definitions.keys().map(String::as_str);
             let error = Error::plan(format!("streaming query \"{}\" does not exist", name.value))
                 .with_span(Some(name.span));
@@ -288,6 +301,16 @@ impl Headwater {
             frame.execute_stream().await?,
             vec![],
         )))
+    }
+}
+
+/// The error at the statement it is about, if it is about what was written.
+pub(crate) fn placed(error: Error, parsed: &ParsedStatement) -> Error {
+    match error.kind() {
+        ErrorKind::Syntax | ErrorKind::Plan | ErrorKind::Unsupported | ErrorKind::Configuration => {
+            error.with_span(Some(parsed.span))
+        }
+        _ => error,
     }
 }
 

@@ -155,6 +155,7 @@ impl StreamWriter {
             name: name.clone(),
             sink_name: name,
             text: self.frame.text,
+            span: None,
             plan: self.frame.plan,
             emit,
             sink,

@@ -36,7 +36,7 @@ async fn main() -> Result<()> {
         )
         .await?;
     for batch in rows.collect().await? {
-        clicks.push(batch)?;
+        clicks.push(0, batch)?;
     }
 
     // Clicks per page and ten seconds; each window once, when it is final.

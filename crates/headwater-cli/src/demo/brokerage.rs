@@ -14,7 +14,6 @@ use crate::args::{DemoArgs, ProgressWhen, RowFormat, SessionArgs};
 use crate::context::Context;
 use crate::exit_code::Exit;
 use crate::progress::{bad_records, grouped};
-use crate::run::replace_names;
 use crate::script::{Script, open_session, run_to_end};
 use crate::signals::Signals;
 
@@ -26,17 +25,27 @@ const DASHBOARD: Template = Template {
     name: "sql/brokerage/dashboard.sql",
     text: include_str!("../../../../sql/brokerage/dashboard.sql"),
 };
+/// Windows that are open at the end are finished: no more orders will come.
+const AT_END: Template = Template {
+    name: "the demo",
+    text: "SET 'end-of-input' = 'flush';",
+};
 const METRICS: Template = Template {
     name: "sql/brokerage/metrics.sql",
     text: include_str!("../../../../sql/brokerage/metrics.sql"),
+};
+const READ_METRICS: Template = Template {
+    name: "sql/brokerage/read-metrics.sql",
+    text: include_str!("../../../../sql/brokerage/read-metrics.sql"),
 };
 
 /// What to try after the demo.
 const NEXT: &str = "next: the statements are in sql/brokerage/; change one, and run it on a broker \
                     of yours as examples/brokerage/README.md says";
 
-/// Event time that the orders cover, however many there are: several windows of an hour.
-const COVERED: Duration = Duration::from_secs(3 * 3600);
+/// Event time that the orders cover, however many there are: several windows of an hour. A fifth
+/// of it, an epoch of the full demo, ends well inside of ten minutes, the step of the windows.
+const COVERED: Duration = Duration::from_secs(5 * 37 * 60);
 const SYMBOLS: u32 = 200;
 const CLIENTS: u32 = 500;
 const DISORDER: Duration = Duration::from_secs(2);
@@ -47,9 +56,9 @@ const SEED: u64 = 42;
 const KEPT_ROWS: u64 = 100_000;
 const KEPT_BYTES: u64 = 5 << 20;
 /// Orders of a partition: keys are not spread evenly, so there is room for half as many again.
-const ORDERS_PER_PARTITION: u64 = 50_000;
+const ORDERS_PER_PARTITION: u64 = 40_000;
 /// Bytes of a message that are neither key nor value, at most.
-const OVERHEAD_BYTES: u64 = 40;
+const OVERHEAD_BYTES: u64 = 20;
 
 /// A script of the demo, before its names are filled in.
 struct Template {
@@ -57,13 +66,13 @@ struct Template {
     text: &'static str,
 }
 
-impl Template {
-    fn fill(&self, values: &[(String, String)]) -> Result<Script> {
-        Ok(Script {
-            name: self.name.to_string(),
-            text: replace_names(self.text, values)?,
-        })
-    }
+/// The scripts with the broker's address in place of its name.
+fn filled(templates: &[Template], servers: &str) -> Vec<Script> {
+    let fill = |template: &Template| Script {
+        name: template.name.to_string(),
+        text: template.text.replace("${BOOTSTRAP}", servers),
+    };
+    templates.iter().map(fill).collect()
 }
 
 /// Runs the demo.
@@ -75,7 +84,10 @@ pub(super) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
     let orders = orders_of(args.rows);
     check_retention(&orders)?;
     let partitions = i32::try_from(orders.shape().partitions).unwrap_or(i32::MAX);
-    let topics = [("orders".to_string(), partitions), ("metrics".to_string(), 4)];
+    let topics = [
+        ("orders".to_string(), partitions),
+        ("metrics".to_string(), 4),
+    ];
     let broker = DevBroker::start(&topics)?;
     let servers = broker.bootstrap_servers();
     context.note(&format!(
@@ -86,9 +98,10 @@ pub(super) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
         exit = signals.first() => return Ok(exit),
     }
     let started = context.clock.elapsed();
-    let (session_args, values) = (session_args(), [("BOOTSTRAP".to_string(), servers.clone())]);
+    let session_args = session_args();
     let session = open_session(&session_args, context).await?;
-    let scripts = [ORDERS.fill(&values)?, DASHBOARD.fill(&values)?];
+    let scripts = [ORDERS, DASHBOARD, AT_END, METRICS];
+    let scripts = filled(&scripts, &servers);
     let exit = run_to_end(&session, &scripts, &session_args, context, &signals).await;
     let seconds = (context.clock.elapsed() - started).as_secs_f64();
     if exit != Exit::Done || signals.has_come() {
@@ -96,7 +109,7 @@ pub(super) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
     }
     context.note("\nthe top stocks of the last full hour, read back from topic \"metrics\":");
     let after = open_session(&session_args, context).await?;
-    let scripts = [ORDERS.fill(&values)?, METRICS.fill(&values)?];
+    let scripts = filled(&[ORDERS, READ_METRICS], &servers);
     let exit = run_to_end(&after, &scripts, &session_args, context, &signals).await;
     tell_totals(&session, &servers, args.rows, seconds, context).await?;
     context.note(&format!(
@@ -113,12 +126,10 @@ pub(super) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
     Ok(exit)
 }
 
-/// Everything is read once, and what is open at the end is finished: no more orders will come.
+/// Everything is read once.
 fn session_args() -> SessionArgs {
-    let set = [("trigger", "available-now"), ("end-of-input", "flush")];
-    let owned = |(key, value): (&str, &str)| (key.to_string(), value.to_string());
     SessionArgs {
-        set: set.into_iter().map(owned).collect(),
+        set: vec![("trigger".to_string(), "available-now".to_string())],
         format: RowFormat::Table,
         progress: ProgressWhen::Auto,
     }
@@ -131,7 +142,9 @@ fn orders_of(rows: u64) -> OrdersGenerator {
         seed: SEED,
         symbols: SYMBOLS,
         clients: CLIENTS,
-        partitions: u32::try_from(rows.div_ceil(ORDERS_PER_PARTITION)).unwrap_or(u32::MAX).max(4),
+        partitions: u32::try_from(rows.div_ceil(ORDERS_PER_PARTITION))
+            .unwrap_or(u32::MAX)
+            .max(4),
         bad_fraction: BAD_FRACTION,
         has_sentinels: false,
         ..OrdersShape::default()

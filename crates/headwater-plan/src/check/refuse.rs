@@ -1,17 +1,13 @@
 //! The refusals of planning, one function each: what is wrong, where, and what would make it right.
 
-use std::sync::Arc;
-
 use datafusion::common::Spans;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableScan};
 
 use headwater_core::Error;
 use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
 
-use crate::rule::number_sources::stream_table;
-use crate::stream_table::StreamDefinition;
+use crate::rule::number_sources::sources_of;
 
 /// The place of an expression in the SQL text, if the planner kept it.
 pub(crate) fn span_of(expr: &Expr) -> Option<Span> {
@@ -163,18 +159,6 @@ pub(crate) fn window_without_watermark(window: &Expr, input: &LogicalPlan) -> Er
     error
         .with_detail("Rows of a window could arrive for ever, so append mode can never emit.")
         .with_span(span_of(window))
-}
-
-fn sources_of(plan: &LogicalPlan) -> Vec<Arc<StreamDefinition>> {
-    let mut found = Vec::new();
-    // The closure never fails, so neither does the walk.
-    let _ = plan.apply(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            found.extend(stream_table(scan).map(|table| table.definition));
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    found
 }
 
 pub(crate) fn sink_mode(sink: &str, mode: OutputMode, accepted: &[OutputMode]) -> Error {

@@ -24,7 +24,7 @@ use crate::check::refuse;
 use crate::event_time_field::{WindowField, WindowRole, window_of};
 use crate::node::aggregate_node::{GroupColumn, WindowGroup};
 use crate::node::{StreamAggregateNode, WindowNode};
-use crate::rule::number_sources::stream_table;
+use crate::rule::number_sources::{sources_of, stream_table};
 use crate::rule::panes::{to_panes, uses_window};
 
 /// How the output of a plan node changes.
@@ -231,12 +231,19 @@ impl Converter {
         }
         match window {
             None => Err(refuse::running_append(aggregate)),
-            Some((field, expr)) if !field.has_watermark => {
+            Some((field, expr)) if !windows_close(field, &aggregate.input) => {
                 Err(refuse::window_without_watermark(expr, &aggregate.input))
             }
             Some(_) => Ok(()),
         }
     }
+}
+
+/// Whether the windows of a field are finished some day: it is the event time of a source, and
+/// no other source below holds the watermark back for ever.
+pub(crate) fn windows_close(field: &WindowField, input: &LogicalPlan) -> bool {
+    let sources = sources_of(input);
+    field.has_watermark && sources.iter().all(|source| source.watermark.is_some())
 }
 
 /// The group columns that identify a row: the start of a window says its end and its time.

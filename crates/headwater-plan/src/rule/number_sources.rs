@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 
@@ -46,4 +46,17 @@ pub(crate) fn stream_table(scan: &TableScan) -> Option<StreamTable> {
     let provider = source_as_provider(&scan.source).ok()?;
     let any: &dyn std::any::Any = provider.as_ref();
     any.downcast_ref::<StreamTable>().cloned()
+}
+
+/// The sources that a part of a plan reads.
+pub(crate) fn sources_of(plan: &LogicalPlan) -> Vec<Arc<StreamDefinition>> {
+    let mut found = Vec::new();
+    // The closure never fails, so neither does the walk.
+    let _ = plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found.extend(stream_table(scan).map(|table| table.definition));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }

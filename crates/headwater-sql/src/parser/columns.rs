@@ -109,13 +109,16 @@ fn parse_column(cursor: &mut Cursor<'_>, list: &mut ColumnList) -> Result<()> {
             not_null: not_null.is_some(),
         },
         (Some(kind), None) => kind,
-        (Some(_), Some(span)) => {
-            let message = format!("column \"{}\" cannot be NOT NULL", name.value);
-            return Err(Error::unsupported(message)
-                .with_span(Some(span))
-                .with_hint("NOT NULL belongs to columns of the record's value."));
-        }
+        (Some(_), Some(span)) => return Err(refuse_not_null(&name, span)),
     };
+    if list
+        .columns
+        .iter()
+        .any(|known| known.name.value == name.value)
+    {
+        let what = format!("column \"{}\"", name.value);
+        return Err(twice(&what, name.span));
+    }
     list.columns.push(ColumnDefinition {
         name,
         data_type,
@@ -123,6 +126,12 @@ fn parse_column(cursor: &mut Cursor<'_>, list: &mut ColumnList) -> Result<()> {
         span: cursor.span_from(start),
     });
     Ok(())
+}
+
+fn refuse_not_null(column: &Name, span: Span) -> Error {
+    Error::unsupported(format!("column \"{}\" cannot be NOT NULL", column.value))
+        .with_span(Some(span))
+        .with_hint("NOT NULL belongs to columns of the record's value.")
 }
 
 /// Reads `METADATA [FROM 'key'] [VIRTUAL]` or `[GENERATED ALWAYS] AS expr [STORED | VIRTUAL]`.
@@ -137,7 +146,12 @@ fn parse_kind(cursor: &mut Cursor<'_>, column: &Name) -> Result<Option<ColumnKin
         return Ok(Some(ColumnKind::Metadata { from }));
     }
     if cursor.take(&["AS"]) || cursor.take(&["GENERATED", "ALWAYS", "AS"]) {
+        let start = cursor.location();
         let expr = Box::new(cursor.parse(|p| p.parse_expr())?);
+        // sqlparser reads `a + b NOT NULL` as `(a + b) IS NOT NULL`.
+        if cursor.has_passed_not_null(start) {
+            return Err(refuse_not_null(column, cursor.span_from(start)));
+        }
         if !cursor.take(&["STORED"]) {
             cursor.take(&["VIRTUAL"]);
         }

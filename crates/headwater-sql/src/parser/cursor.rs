@@ -192,6 +192,35 @@ impl<'s> Cursor<'s> {
         self.statement.span_from(start)
     }
 
+    /// Whether the last words that were passed over since a location are `NOT NULL`, without `IS`.
+    pub(super) fn has_passed_not_null(&self, start: Location) -> bool {
+        let (tokens, here) = (self.statement.tokens(), self.location());
+        let passed = tokens
+            .iter()
+            .filter(|t| t.span.start >= start && t.span.start < here);
+        let solid: Vec<_> = passed.filter(|t| !is_blank(t)).collect();
+        let word = |back: usize| {
+            let token = solid.len().checked_sub(back).and_then(|at| solid.get(at));
+            token.and_then(|t| plain_word(&t.token))
+        };
+        word(1).as_deref() == Some("NULL")
+            && word(2).as_deref() == Some("NOT")
+            && word(3).as_deref() != Some("IS")
+    }
+
+    /// Whether the last word that was passed over is this one.
+    pub(super) fn has_passed(&self, word: &str) -> bool {
+        let mut index = self.parser.index();
+        while index > 0 {
+            index -= 1;
+            let token = self.parser.token_at(index);
+            if !is_blank(token) && token.token != Token::EOF {
+                return plain_word(&token.token).as_deref() == Some(word);
+            }
+        }
+        false
+    }
+
     /// An error at the next token.
     pub(super) fn expected(&self, what: &str) -> Error {
         syntax_error::expected_but_found(what, self.peek())

@@ -1,5 +1,6 @@
 //! The clauses after a query: `EMIT …` and `LATE ROWS INTO t`.
 
+use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_core::Result;
 
 use crate::ast::{EmitClause, EmitMode, Name};
@@ -15,6 +16,8 @@ const MODES: &[(&[&str], EmitMode)] = &[
     (&["COMPLETE"], EmitMode::Complete),
     (&["PER", "EPOCH"], EmitMode::PerEpoch),
 ];
+
+const EXPECTED_MODES: &str = "ON WINDOW CLOSE, FINAL, ON UPDATE, CHANGES, COMPLETE or PER EPOCH";
 
 /// What stands after a query.
 #[derive(Debug, Default)]
@@ -41,6 +44,13 @@ pub(super) fn parse_query_tail(cursor: &mut Cursor<'_>) -> Result<QueryTail> {
         cursor.expect(&["ROWS", "INTO"])?;
         tail.late_rows_into = Some(cursor.name("the name of a sink")?);
     }
+    // Before a word it does not know, `EMIT` or `LATE` was read as the alias of a table.
+    if cursor.peek_nth(0) != &Token::EOF && cursor.has_passed("EMIT") {
+        return Err(cursor.expected(EXPECTED_MODES));
+    }
+    if cursor.at(&["ROWS"]) && cursor.has_passed("LATE") {
+        cursor.expect(&["ROWS", "INTO"])?;
+    }
     cursor.expect_end("the end of the statement")?;
     Ok(tail)
 }
@@ -51,5 +61,5 @@ fn parse_mode(cursor: &mut Cursor<'_>) -> Result<EmitMode> {
             return Ok(*mode);
         }
     }
-    Err(cursor.expected("ON WINDOW CLOSE, FINAL, ON UPDATE, CHANGES, COMPLETE or PER EPOCH"))
+    Err(cursor.expected(EXPECTED_MODES))
 }

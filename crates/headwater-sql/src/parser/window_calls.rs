@@ -17,9 +17,12 @@ use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, GroupByExpr, Ident, ObjectName, OrderBy, OrderByKind, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, Value, Visit,
+    VisitMut, Visitor, VisitorMut,
 };
-use headwater_core::Result;
+use headwater_core::{Error, Result};
+
+use crate::ast::span_from_tokens;
 
 use super::window_tables::{name_input_table, window_table_function};
 
@@ -49,7 +52,7 @@ pub fn rewrite_statement_windows(statement: &mut DFStatement) -> Result<()> {
     }
 }
 
-fn into_result(flow: ControlFlow<headwater_core::Error>) -> Result<()> {
+fn into_result(flow: ControlFlow<Error>) -> Result<()> {
     match flow {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
@@ -59,7 +62,7 @@ fn into_result(flow: ControlFlow<headwater_core::Error>) -> Result<()> {
 struct WindowRewriter;
 
 impl VisitorMut for WindowRewriter {
-    type Break = headwater_core::Error;
+    type Break = Error;
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Self::Break> {
         name_input_table(factor);
@@ -92,6 +95,60 @@ fn rewrite_selects(body: &mut SetExpr) {
         }
         _ => {}
     }
+}
+
+/// Refuses the windows of other engines that stand in GROUP BY: Flink's group windows, Arroyo's
+/// windows without a table. They would read as unknown functions.
+///
+/// # Errors
+/// If the query, or a query in it, groups by one.
+pub fn refuse_group_windows(query: &Query) -> Result<()> {
+    into_result(query.visit(&mut GroupWindows))
+}
+
+struct GroupWindows;
+
+impl Visitor for GroupWindows {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+        match refused_group_window(&query.body) {
+            Some(error) => ControlFlow::Break(error),
+            None => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn refused_group_window(body: &SetExpr) -> Option<Error> {
+    let select = match body {
+        SetExpr::Select(select) => select,
+        SetExpr::SetOperation { left, right, .. } => {
+            return refused_group_window(left).or_else(|| refused_group_window(right));
+        }
+        _ => return None,
+    };
+    let GroupByExpr::Expressions(groups, _) = &select.group_by else {
+        return None;
+    };
+    groups.iter().find_map(|group| {
+        let Expr::Function(function) = group else {
+            return None;
+        };
+        let [part] = function.name.0.as_slice() else {
+            return None;
+        };
+        let name = part.as_ident()?.value.to_ascii_lowercase();
+        let names = ["tumble", "hop", "session", "cumulate", "session_window"];
+        names.contains(&name.as_str()).then(|| {
+            Error::unsupported(format!("{name}() in GROUP BY is not there yet"))
+                .with_span(Some(span_from_tokens(function.name.span())))
+                .with_hint(
+                    "Write window(time column, size[, slide]) in GROUP BY, or \
+                     tumble(table, time column, size) and hop(table, time column, slide, size) \
+                     in FROM.",
+                )
+        })
+    })
 }
 
 /// A call in GROUP BY and the name of its column.

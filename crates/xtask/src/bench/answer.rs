@@ -157,11 +157,11 @@ impl Answer {
             rows_taken,
             ..
         } = self;
-        let example = self.groups.iter().find(left);
+        let orders: i64 = self.groups.iter().map(|group| group.orders).sum();
+        let example = self.groups.iter().find(left).copied().unwrap_or_default();
         Err(Failure::new(format!(
-            "expected {rows_expected} rows, got {rows_taken}; {wrong} groups differ, \
-             the first lacks {:?}",
-            example.copied().unwrap_or_default()
+            "expected {rows_expected} rows, got {rows_taken}; {wrong} groups differ, which lack \
+             {orders} orders in all; the first lacks {example:?}"
         )))
     }
 }

@@ -9,6 +9,9 @@ use super::orders::PARTITIONS;
 use crate::command::{capture, cargo, run};
 use crate::failure::{Context as _, Failure, Result};
 
+/// Its name, which the library has too.
+const EXECUTABLE: &str = "headwater";
+
 /// The executable `headwater`.
 #[derive(Debug)]
 pub(super) struct Headwater(PathBuf);
@@ -79,8 +82,28 @@ impl Headwater {
     }
 }
 
-/// The path in a line of cargo's messages, if it tells of an executable.
+/// The path in a line of cargo's messages, if the line tells of the executable.
 fn executable_in(line: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(line).ok()?;
-    message.get("executable")?.as_str().map(PathBuf::from)
+    let is_ours = message.pointer("/target/name")?.as_str()? == EXECUTABLE;
+    let path = message.get("executable")?.as_str()?;
+    is_ours.then(|| PathBuf::from(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_told_from_libraries_and_others() {
+        let lines = [
+            r#"{"reason":"compiler-artifact","target":{"name":"headwater"},"executable":null}"#,
+            r#"{"reason":"compiler-artifact","target":{"name":"other"},"executable":"/t/other"}"#,
+            r#"{"reason":"compiler-artifact","target":{"name":"headwater"},"executable":"/t/headwater"}"#,
+            r#"{"reason":"build-finished","success":true}"#,
+            "no JSON",
+        ];
+        let found: Vec<_> = lines.into_iter().filter_map(executable_in).collect();
+        assert_eq!(found, [PathBuf::from("/t/headwater")]);
+    }
 }

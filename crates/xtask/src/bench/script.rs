@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::files;
 
 const BLACKHOLE: &str = "connector = 'blackhole'";
-const FILES: &str = "connector = 'filesystem', path = '${OUT}/rows'";
+const FILES: &str = "connector = 'filesystem', path = '${OUT}/rows', format = 'json'";
 
 /// Where the rows go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,12 +13,15 @@ use super::run::Live;
 /// A result row: window start, key, values.
 pub(super) type ResultRow = (Option<i64>, Vec<String>, Vec<String>);
 
+/// Values by window start and key.
+pub(super) type ResultTable = BTreeMap<(Option<i64>, Vec<String>), Vec<String>>;
+
 /// What a query should do.
 pub(super) struct Expected {
     /// The rows of every epoch, sorted.
     pub(super) epochs: Vec<Vec<ResultRow>>,
     /// What they come to: the result over all rows that counted, or those that are final.
-    pub(super) result: BTreeMap<(Option<i64>, Vec<String>), Vec<String>>,
+    pub(super) result: ResultTable,
     /// State rows after every epoch.
     pub(super) live_rows: Live,
 }
@@ -172,10 +175,7 @@ fn gcd(a: i64, b: i64) -> i64 {
 
 /// What the rows of all epochs come to for a sink: in append mode no row comes twice, in update
 /// mode the newest of a key counts, in complete mode the newest epoch does.
-pub(super) fn fold(
-    case: &Case,
-    epochs: &[Vec<ResultRow>],
-) -> Result<BTreeMap<(Option<i64>, Vec<String>), Vec<String>>, String> {
+pub(super) fn fold(case: &Case, epochs: &[Vec<ResultRow>]) -> Result<ResultTable, String> {
     let mut folded = BTreeMap::new();
     for rows in epochs {
         if case.mode == OutputMode::Complete {
