@@ -211,10 +211,13 @@ fn windows(shape: Shape, time_s: i64) -> Vec<(i64, i64)> {
     covering.map(|start| (start, start + size)).collect()
 }
 
+/// Start and end of a window, and a key.
+type Group = (i64, i64, Option<String>);
+
 /// What the lateness rule counts: a row counts in the windows that end after the watermark of the
 /// epoch before; the watermark is the smallest of the partitions' maxima, less the delay.
 fn model(case: &Case, delay_s: i64) -> Vec<TextRow> {
-    let mut groups: BTreeMap<(i64, i64, Option<String>), (i64, Option<i64>)> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, (i64, Option<i64>)> = BTreeMap::new();
     let mut maxima = [i64::MIN; PARTITIONS];
     let mut watermark = i64::MIN;
     for rows in case.placed() {

@@ -135,8 +135,7 @@ pub fn compatibility(stored: &QueryMetadata, current: &QueryMetadata) -> Result<
     }
     let changes = changes.join(", ");
     Err(Error::checkpoint(format!(
-        "query \"{}\" cannot go on from this checkpoint, which belongs to another one: changed: \
-         {changes}",
+        "query \"{}\" is not the one that began this checkpoint: it differs in {changes}",
         current.name
     ))
     .with_hint("Use a new checkpoint folder or restore the old query."))

@@ -92,8 +92,7 @@ pub(crate) struct SessionArgs {
     pub(crate) progress: ProgressWhen,
 }
 
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
+const RUN_HELP: &str = "\
 Statements run in order; the streaming queries they start run side by side. The command ends when
 all have ended, or at the first signal, after the running epochs; a second signal ends it at once.
 
@@ -101,7 +100,10 @@ Examples:
   headwater run job.sql
   headwater run job.sql --set trigger=available-now --set checkpoint=/var/lib/headwater
   headwater run sql/batch-read.sql --define BOOTSTRAP=localhost:9092
-  cat lines.csv | headwater run from-stdin.sql", after_long_help = EXIT_CODES_HELP)]
+  cat lines.csv | headwater run from-stdin.sql";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = RUN_HELP, after_long_help = format!("{RUN_HELP}\n\n{EXIT_CODES_HELP}"))]
 pub(crate) struct RunArgs {
     /// The script; `-` is standard input
     pub(crate) file: PathBuf,
@@ -112,18 +114,25 @@ pub(crate) struct RunArgs {
     pub(crate) define: Vec<(String, String)>,
 }
 
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
+const SQL_HELP: &str = "\
 Without -e, statements are read from standard input if that is no terminal, and from a prompt if it
 is one. At the prompt, a statement ends with `;`, and `\\?` lists the commands.
 
 Examples:
   headwater sql -e 'SELECT 1 AS n' --format json
   headwater sql < statements.sql
-  headwater sql", after_long_help = EXIT_CODES_HELP)]
+  headwater sql";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = SQL_HELP, after_long_help = format!("{SQL_HELP}\n\n{EXIT_CODES_HELP}"))]
 pub(crate) struct SqlArgs {
     /// Statements to run; may be given more than once
-    #[arg(short = 'e', long = "execute", value_name = "TEXT")]
+    #[arg(
+        short = 'e',
+        long = "execute",
+        value_name = "TEXT",
+        allow_hyphen_values = true
+    )]
     pub(crate) execute: Vec<String>,
     #[command(flatten)]
     pub(crate) session: SessionArgs,

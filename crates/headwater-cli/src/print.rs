@@ -18,6 +18,9 @@ use crate::args::RowFormat;
 use crate::context::Context;
 use crate::screen::{DataWriter, output_failed};
 
+/// Times without a zone are UTC; in JSON they say so, as the sinks write them.
+const UTC: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
+
 /// Rows of one table.
 const TABLE_ROWS: usize = 10_000;
 
@@ -97,6 +100,7 @@ impl Printer {
                 let mut lines = Vec::new();
                 let mut writer = json::WriterBuilder::new()
                     .with_explicit_nulls(true)
+                    .with_timestamp_format(UTC.to_string())
                     .build::<_, LineDelimited>(&mut lines);
                 writer.write(&batch)?;
                 writer.finish()?;

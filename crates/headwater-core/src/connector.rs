@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::format::{BadDataPolicy, FormatSpec};
 use crate::options::OptionReader;
-use crate::sink::Sink;
+use crate::sink::{Sink, SinkCapabilities};
 use crate::source::{Source, SourceJournal};
 use crate::{Error, Result};
 
@@ -89,6 +89,10 @@ pub trait DeclaredSource: Debug + Send + Sync {
 pub trait DeclaredSink: Debug + Send + Sync {
     /// Makes the sink of one query.
     fn open(&self) -> Result<Arc<dyn Sink>>;
+    /// What its sinks can take, without leaving a trace outside.
+    fn capabilities(&self) -> Result<SinkCapabilities> {
+        Ok(self.open()?.capabilities())
+    }
 }
 
 /// A kind of connector.

@@ -251,7 +251,7 @@ fn operators(physical: &Arc<dyn ExecutionPlan>) -> Result<Vec<OperatorInfo>> {
             let aggregate = exec.aggregate();
             found.push(OperatorInfo {
                 id: aggregate.operator.clone(),
-                state_schema: aggregate.spec.state_schema().to_string(),
+                state_schema: columns_of(aggregate.spec.state_schema()),
                 shards: datafusion::physical_plan::ExecutionPlanProperties::output_partitioning(
                     node,
                 )
@@ -262,6 +262,15 @@ fn operators(physical: &Arc<dyn ExecutionPlan>) -> Result<Vec<OperatorInfo>> {
     })?;
     found.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(found)
+}
+
+/// Columns as people read them: `key_0 Utf8View, sum(v) Int64`.
+fn columns_of(schema: &SchemaRef) -> String {
+    let columns = schema.fields().iter();
+    let columns: Vec<_> = columns
+        .map(|field| format!("{} {}", field.name(), field.data_type()))
+        .collect();
+    columns.join(", ")
 }
 
 fn warnings(operators: &[OperatorInfo], sources: &[Arc<StreamDefinition>]) -> Vec<String> {

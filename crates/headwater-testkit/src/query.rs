@@ -56,12 +56,13 @@ pub enum Ran {
 }
 
 impl TestQuery {
-    /// A query that is not open yet: the whole statement, and its SELECT alone.
-    pub(crate) fn new(text: String, select: String, disk: MemoryFiles) -> Self {
+    /// A query that is not open yet: the whole statement, its SELECT alone, and what earlier
+    /// processes left behind.
+    pub(crate) fn new(text: String, select: String, disk: MemoryFiles, ledger: Ledger) -> Self {
         TestQuery {
             text,
             select,
-            ledger: Ledger::default(),
+            ledger,
             disk,
             process: None,
             last_progress: None,

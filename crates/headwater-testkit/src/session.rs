@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::feed::rows_of;
 use crate::query::{Ran, TestQuery};
+use crate::recording_sink::Ledger;
 use crate::statement::TestStatement;
 
 /// 2026-01-02T00:00:00Z: a day after the times that [`FEED`](crate::feed) gives rows without a
@@ -192,20 +193,20 @@ impl TestSession {
         parsed: &ParsedStatement,
     ) -> Result<Answer> {
         let name = create.name.value.clone();
-        let disk = match self.queries.get_mut(&name) {
+        let (disk, ledger) = match self.queries.get_mut(&name) {
             Some(known) if create.or_replace => {
                 known.close();
-                known.disk()
+                (known.disk(), known.ledger().clone())
             }
             Some(_) => {
                 return Err(Error::plan(format!(
                     "streaming query \"{name}\" exists already"
                 )));
             }
-            None => MemoryFiles::new(),
+            None => (MemoryFiles::new(), Ledger::default()),
         };
         let select = create.query.query.to_string();
-        let mut query = TestQuery::new(parsed.text.clone(), select, disk);
+        let mut query = TestQuery::new(parsed.text.clone(), select, disk, ledger);
         query.open(&self.headwater).await?;
         self.queries.insert(name, query);
         Ok(Answer::Done)
@@ -241,6 +242,9 @@ impl TestSession {
             query.crash_before_commit();
         }
         let mut ran = query.step().await;
+        if mode == RunMode::Crashed && matches!(ran, Ok(Ran::Epoch(_))) {
+            return Err(Error::internal("the epoch was committed without a crash"));
+        }
         if ran.is_err() && query.has_crashed() {
             self.restart(name).await?;
             ran = self.query(name)?.step().await;

@@ -33,13 +33,20 @@ impl Headwater {
                 let plan = self.binder.bind_query(&select.query).await?;
                 let (emit, sink) = (emit_of(select.emit.as_ref())?, self.console_sink()?);
                 let state = self.binder.state();
-                compile(&state, plan, emit, &self.settings(), "console", &*sink)
-                    .await?
-                    .explain
+                compile(
+                    &state,
+                    plan,
+                    emit,
+                    &self.settings(),
+                    "console",
+                    sink.capabilities(),
+                )
+                .await?
+                .explain
             }
             Statement::Insert(insert) => {
                 let bound = self.binder.bind_insert(insert).await?;
-                let (sink, state) = (bound.sink.declared.open()?, self.binder.state());
+                let (sink, state) = (bound.sink.declared.capabilities()?, self.binder.state());
                 let name = bound.sink.name;
                 compile(
                     &state,
@@ -47,7 +54,7 @@ impl Headwater {
                     bound.emit,
                     &self.settings(),
                     &name,
-                    &*sink,
+                    sink,
                 )
                 .await?
                 .explain

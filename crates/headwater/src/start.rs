@@ -7,7 +7,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use headwater_checkpoint::{FileStore, MemoryFiles, query_metadata};
 use headwater_core::error::Span;
-use headwater_core::sink::Sink;
+use headwater_core::sink::{Sink, SinkCapabilities};
 use headwater_core::{Error, Result};
 use headwater_engine::{Durability, QueryEnvironment, QuerySpec, StreamingQuery};
 use headwater_plan::stream_plan::Emit;
@@ -105,7 +105,7 @@ impl Headwater {
             request.emit,
             &request.settings,
             &request.sink_name,
-            &*request.sink,
+            request.sink.capabilities(),
         )
         .await
         .map_err(|e| e.with_span(request.span))?;
@@ -142,9 +142,8 @@ pub(crate) async fn compile(
     emit: Emit,
     settings: &Settings,
     sink_name: &str,
-    sink: &dyn Sink,
+    capabilities: SinkCapabilities,
 ) -> Result<StreamPlan> {
-    let capabilities = sink.capabilities();
     let emit = match (emit, settings.output_mode) {
         (Emit::Default, Some(mode)) => Emit::Mode(mode),
         (emit, _) => emit,

@@ -29,7 +29,8 @@ async fn main() -> Result<()> {
     // Rows can come from any query, or be built with Arrow.
     let rows = hw
         .query(
-            "SELECT page, arrow_cast(ts, 'Timestamp(Microsecond, None)') AS ts
+            "SELECT arrow_cast(page, 'Utf8View') AS page,
+                    arrow_cast(ts, 'Timestamp(Microsecond, None)') AS ts
              FROM (VALUES ('home', '2026-01-01T12:00:01'), ('help', '2026-01-01T12:00:02'),
                           ('home', '2026-01-01T12:00:09'), ('home', '2026-01-01T12:00:31'))
              AS t (page, ts)",

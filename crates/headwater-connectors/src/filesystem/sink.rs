@@ -64,6 +64,14 @@ fn extension(format: &FormatSpec, owner: &str) -> Result<&'static str> {
     }
 }
 
+fn folder_capabilities() -> SinkCapabilities {
+    SinkCapabilities {
+        modes: vec![OutputMode::Append],
+        key: Vec::new(),
+        is_idempotent: true,
+    }
+}
+
 #[derive(Debug)]
 struct DeclaredFolder {
     path: PathBuf,
@@ -76,6 +84,10 @@ impl DeclaredSink for DeclaredFolder {
         let store = LocalFiles::readable_by(Readers::ByUmask, &self.path).map_err(sink_error)?;
         let sink = FilesystemSink::try_new(Arc::new(store), self.format.clone(), &self.owner)?;
         Ok(Arc::new(sink))
+    }
+
+    fn capabilities(&self) -> Result<SinkCapabilities> {
+        Ok(folder_capabilities())
     }
 }
 
@@ -241,11 +253,7 @@ fn write_note(files: Vec<String>) -> Result<serde_json::Value> {
 #[async_trait]
 impl Sink for FilesystemSink {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities {
-            modes: vec![OutputMode::Append],
-            key: Vec::new(),
-            is_idempotent: true,
-        }
+        folder_capabilities()
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
