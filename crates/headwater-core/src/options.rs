@@ -123,8 +123,12 @@ impl OptionReader {
     /// If it is missing, with `example` as the hint.
     pub fn require(&mut self, name: &str, aliases: &[&str], example: &str) -> Result<String> {
         self.take(name, aliases)?.ok_or_else(|| {
-            Error::configuration(format!("{} needs the option \"{name}\"", self.owner))
-                .with_hint(format!("Add '{name}' = '{example}'."))
+            let error = Error::configuration(format!("{} needs the option \"{name}\"", self.owner));
+            let written = self.left.values().map(|(key, _)| key.as_str());
+            match nearest(name, written) {
+                Some(typo) => error.with_hint(format!("Did you mean \"{name}\" by \"{typo}\"?")),
+                None => error.with_hint(format!("Add '{name}' = '{example}'.")),
+            }
         })
     }
 

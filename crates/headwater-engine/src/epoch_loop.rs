@@ -26,11 +26,13 @@ use headwater_core::Result;
 use headwater_core::clock::Clock;
 use headwater_core::event_time::EventTime;
 use headwater_core::id::{EpochId, SourceIndex};
+use headwater_core::mode::OutputMode;
 use headwater_core::offset::{Offsets, Slice};
 use headwater_core::sink::Staged;
 use headwater_core::source::{EpochLimits, ReadCounters, Source};
 use headwater_core::state::ChunkKind;
 use headwater_core::trigger::Trigger;
+use headwater_core::watermark::Watermark;
 use headwater_exec::epoch_context::{EpochContext, EpochInput};
 use headwater_exec::metrics::EpochMetrics;
 use headwater_exec::state_registry::StateRegistry;
@@ -303,25 +305,27 @@ impl EpochLoop {
             .collect()
     }
 
-    /// Whether the end of the input finishes all windows: sources that ended by themselves do,
-    /// a bounded run over a source that goes on does not.
+    /// Whether the end of the input finishes all windows: it does for sources that ended by
+    /// themselves and for queries that keep no checkpoint, where open windows would be lost; a
+    /// bounded run with a checkpoint holds them for the next run. Only append mode holds anything
+    /// back that could be finished.
     fn flushes_at_end(&self) -> bool {
+        let mut sources = self.sources.iter().zip(&self.positions);
         let flushes = match self.spec.end_of_input {
             Some(EndOfInput::Flush) => true,
             Some(EndOfInput::Hold) => false,
             None => {
-                let sources = self.sources.iter().zip(&self.positions);
-                sources
-                    .into_iter()
-                    .all(|(source, position)| source.has_ended(position))
+                self.spec.durability == Durability::InMemory
+                    || sources.all(|(source, position)| source.has_ended(position))
             }
         };
-        let has_state = !self.spec.plan.operators.is_empty();
+        let plan = &self.spec.plan;
+        let holds_back = plan.mode == OutputMode::Append && !plan.operators.is_empty();
         let already = self
             .watermarks
             .iter()
-            .all(|w| w.source_watermark == headwater_core::watermark::Watermark::MAX);
-        flushes && has_state && !self.flushed && !already
+            .all(|w| w.source_watermark == Watermark::MAX);
+        flushes && holds_back && !self.flushed && !already
     }
 
     /// Whether a partition that fell silent lets the watermark move although no row came.

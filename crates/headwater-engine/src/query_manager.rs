@@ -75,6 +75,12 @@ impl QueryManager {
             .cloned()
     }
 
+    /// Forgets the queries of a name that have ended.
+    pub fn forget(&self, name: &str) {
+        let mut queries = self.queries.lock();
+        queries.retain(|q| q.is_active() || q.name() != name);
+    }
+
     /// Waits until one of the active queries has ended.
     ///
     /// # Errors

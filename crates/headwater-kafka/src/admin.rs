@@ -104,6 +104,10 @@ pub async fn create_topic(
             "could not create topic \"{topic}\" on broker {}: {reason}",
             connection.servers()
         ))
+        .with_hint(
+            "A development broker makes topics when it starts: `headwater dev-broker --topic \
+             name:partitions`.",
+        )
     };
     let results = client
         .create_topics([&wanted], &options)

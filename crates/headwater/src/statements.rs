@@ -265,6 +265,7 @@ impl Headwater {
                 if let Some(query) = self.queries.by_name(&name.value).filter(|q| q.is_active()) {
                     query.stop().await?;
                 }
+                self.queries.forget(&name.value);
                 let removed = self.shared.definitions.lock().remove(&name.value);
                 ("streaming query", removed.is_some())
             }
