@@ -40,7 +40,7 @@ use headwater_exec::watermark::WatermarkObserver;
 
 use crate::epoch_report::{Counted, Reporter};
 use crate::execute::{blocking, run_epoch, task_context};
-use crate::next_epoch::{Decision, SourceFacts, plan_slices, seed_of};
+use crate::next_epoch::{Decision, Planned, SourceFacts, plan_slices, seed_of};
 use crate::progress::EpochProgress;
 use crate::query::{Durability, EndOfInput, QuerySpec};
 use crate::recover::starting_point;
@@ -163,8 +163,9 @@ impl EpochLoop {
     /// What a source says while it waits.
     pub async fn wait(&self) -> Result<()> {
         let mut ready: Vec<BoxFuture<'_, Result<()>>> = Vec::new();
-        for (source, position) in self.sources.iter().zip(&self.positions) {
-            if !source.has_ended(position) {
+        for (index, (source, position)) in self.sources.iter().zip(&self.positions).enumerate() {
+            let is_done = self.bound(index).is_some_and(|b| position.has_reached(b));
+            if !source.has_ended(position) && !is_done {
                 ready.push(source.wait_ready(position));
             }
         }
@@ -234,11 +235,7 @@ impl EpochLoop {
             let definition = self.spec.plan.sources.get(index);
             let spec = definition.and_then(|s| s.watermark.as_ref());
             let known = self.watermarks.get(index).cloned().unwrap_or_default();
-            let bound = self.bounds.as_ref().and_then(|b| b.get(index));
-            let end = match bound.and_then(Option::as_ref) {
-                Some(bound) => InputEnd::Bound(bound),
-                None => InputEnd::Unknown,
-            };
+            let end = self.bound(index).map_or(InputEnd::Unknown, InputEnd::Bound);
             let mut before = before_epoch(spec, &known, slice, now, end);
             let newly_idle = before.idle.difference(&known.idle).next().is_some();
             if newly_idle && end == InputEnd::Unknown {
@@ -256,6 +253,10 @@ impl EpochLoop {
         decided
     }
 
+    fn bound(&self, index: usize) -> Option<&Offsets> {
+        self.bounds.as_ref()?.get(index)?.as_ref()
+    }
+
     async fn latest_of(&self, index: usize) -> Option<Offsets> {
         let latest = self.sources.get(index)?.latest().await;
         latest
@@ -267,12 +268,7 @@ impl EpochLoop {
         let mut facts = Vec::with_capacity(self.sources.len());
         for (index, source) in self.sources.iter().enumerate() {
             let position = self.positions.get(index).cloned().unwrap_or_default();
-            let bound = self
-                .bounds
-                .as_ref()
-                .and_then(|b| b.get(index))
-                .cloned()
-                .flatten();
+            let bound = self.bound(index).cloned();
             let available = match (&self.spec.trigger, &bound) {
                 // One epoch over everything, whatever the limits say.
                 (Trigger::Once, Some(bound)) => bound.clone(),
@@ -458,7 +454,10 @@ impl EpochLoop {
         self.flushed |= record.end_of_input;
         if epoch.0 % CLEAN_UP_EVERY == CLEAN_UP_EVERY - 1 {
             let checkpoint = Arc::clone(&self.checkpoint);
-            blocking(move || checkpoint.clean_up()).await?;
+            // Files that are left over cost room, not correctness.
+            if let Err(error) = blocking(move || checkpoint.clean_up()).await {
+                tracing::warn!(%error, "old checkpoint files could not be deleted");
+            }
         }
         self.reporter.look_up_latest(&self.sources).await;
         let counted = Counted {
@@ -491,10 +490,4 @@ impl EpochLoop {
         let file = blocking(move || checkpoint.write_state(epoch, kind, &chunks)).await?;
         Ok(self.chain.with(file))
     }
-}
-
-enum Planned {
-    Epoch(EpochRecord),
-    Nothing,
-    Finished,
 }

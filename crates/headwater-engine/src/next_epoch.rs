@@ -1,5 +1,6 @@
 //! What the next epoch reads: pure decisions from positions to slices.
 
+use headwater_checkpoint::EpochRecord;
 use headwater_core::id::EpochId;
 use headwater_core::offset::{Offsets, Slice};
 
@@ -25,6 +26,16 @@ pub(crate) enum Decision {
     Finished,
     /// Nothing to read now.
     Wait,
+}
+
+/// What the loop does with a decision.
+pub(crate) enum Planned {
+    /// It runs this epoch.
+    Epoch(EpochRecord),
+    /// It waits.
+    Nothing,
+    /// It ends.
+    Finished,
 }
 
 /// Chooses the slices of the next epoch.

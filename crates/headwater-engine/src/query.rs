@@ -8,7 +8,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion_common_runtime::SpawnedTask;
 use futures::FutureExt;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use headwater_checkpoint::FileStore;
 use headwater_core::clock::Clock;
@@ -124,6 +124,8 @@ pub struct StreamingQuery {
     checkpoint: Option<String>,
     shared: Arc<Mutex<Shared>>,
     stop: Arc<watch::Sender<bool>>,
+    /// Wakes the loop for a look at its sources.
+    look: Arc<Notify>,
     /// Counts the epochs, and the moments at which nothing was left to read.
     turns: watch::Receiver<Turns>,
     _task: Arc<SpawnedTask<()>>,
@@ -160,11 +162,13 @@ impl StreamingQuery {
         }));
         let (stop, stopped) = watch::channel(false);
         let (turn, turns) = watch::channel(Turns::default());
+        let look = Arc::new(Notify::new());
         tracing::info!(query = %name, %id, "query started");
         let run = Run {
             epoch_loop,
             shared: Arc::clone(&shared),
             stopped,
+            look: Arc::clone(&look),
             turn,
         };
         let task = SpawnedTask::spawn(run.run_to_end(name.clone()));
@@ -175,6 +179,7 @@ impl StreamingQuery {
             checkpoint,
             shared,
             stop,
+            look,
             turns,
             _task: task,
         })
@@ -273,12 +278,18 @@ impl StreamingQuery {
     pub async fn process_all_available(&self) -> Result<()> {
         let mut turns = self.turns.clone();
         let seen = *turns.borrow_and_update();
-        // One moment of having caught up may belong to a look that began before the call.
-        let caught_up = turns
-            .wait_for(|t| t.ended || t.caught_up > seen.caught_up + 1)
-            .await;
-        drop(caught_up);
-        self.exception().map_or(Ok(()), Err)
+        // One moment of having caught up may belong to a look that began before the call, so two
+        // are awaited; a query that has nothing to do is woken to look.
+        loop {
+            let now = *turns.borrow_and_update();
+            if now.ended || now.caught_up > seen.caught_up + 1 {
+                return self.exception().map_or(Ok(()), Err);
+            }
+            self.look.notify_one();
+            if turns.changed().await.is_err() {
+                return self.exception().map_or(Ok(()), Err);
+            }
+        }
     }
 }
 
@@ -287,6 +298,7 @@ struct Run {
     epoch_loop: EpochLoop,
     shared: Arc<Mutex<Shared>>,
     stopped: watch::Receiver<bool>,
+    look: Arc<Notify>,
     turn: watch::Sender<Turns>,
 }
 
@@ -337,6 +349,7 @@ impl Run {
                     tokio::select! {
                         biased;
                         _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+                        () = self.look.notified() => {}
                         ready = self.epoch_loop.wait() => ready?,
                     }
                 }

@@ -5,6 +5,9 @@ use headwater_core::state::ChunkKind;
 
 /// A chain is not replaced before it has this many deltas.
 const MIN_DELTAS: usize = 16;
+/// A chain is replaced at this many deltas whatever their size: every commit lists them, and every
+/// recovery opens them.
+const MAX_DELTAS: usize = 512;
 
 /// The newest state files of a query.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +32,8 @@ impl StateChain {
         let delta_bytes: u64 = self.files.iter().filter(is_delta).map(|f| f.bytes).sum();
         let all_bytes: u64 = self.files.iter().map(|f| f.bytes).sum();
         let snapshot_bytes = all_bytes - delta_bytes;
-        if deltas >= MIN_DELTAS && delta_bytes > snapshot_bytes {
+        let outweigh = deltas >= MIN_DELTAS && delta_bytes > snapshot_bytes;
+        if outweigh || deltas >= MAX_DELTAS {
             ChunkKind::Snapshot
         } else {
             ChunkKind::Delta

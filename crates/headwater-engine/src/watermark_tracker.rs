@@ -61,6 +61,9 @@ pub(crate) fn idle_partitions(
     partitions.filter(|p| is_idle(p)).cloned().collect()
 }
 
+/// A partition that is silent and still holds unread records is looked at again after this.
+const IDLE_LOOK_MIN: Duration = Duration::from_secs(1);
+
 /// How long until a partition that is not idle now will be, if no row comes.
 pub(crate) fn until_next_idle(
     spec: &WatermarkSpec,
@@ -74,9 +77,8 @@ pub(crate) fn until_next_idle(
     let due = waiting
         .map(|(_, last)| EventTime(last).plus(spec.idle_timeout))
         .min()?;
-    Some(Duration::from_micros(
-        u64::try_from(due.0.saturating_sub(now.0)).unwrap_or(0),
-    ))
+    let wait = u64::try_from(due.0.saturating_sub(now.0)).unwrap_or(0);
+    Some(Duration::from_micros(wait).max(IDLE_LOOK_MIN))
 }
 
 /// The state as an epoch over `slice` finds it: new partitions start their idle time now.

@@ -18,6 +18,7 @@ use crate::check::refuse;
 use crate::event_time_field::{WindowRole, window_of};
 use crate::rule::incremental::{Change, Converter, windows_close};
 use crate::rule::number_sources::number_sources;
+use crate::rule::provenance::is_plain;
 use crate::rule::window_calls::{refuse_other_window_calls, rewrite_window_calls};
 use crate::stream_table::StreamDefinition;
 
@@ -216,9 +217,10 @@ fn choose_mode(plan: &LogicalPlan, request: &ModeRequest) -> OutputMode {
             LogicalPlan::Aggregate(aggregate) => {
                 let is_final = |i: usize| {
                     let field = aggregate.schema.field(i);
+                    let group = aggregate.group_expr.get(i);
                     window_of(field).is_some_and(|w| {
                         w.role != WindowRole::Time && windows_close(&w, &aggregate.input)
-                    })
+                    }) && group.is_some_and(|g| is_plain(g, &aggregate.input))
                 };
                 never_final |= !(0..aggregate.group_expr.len()).any(is_final);
             }

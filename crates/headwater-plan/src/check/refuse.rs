@@ -92,6 +92,12 @@ pub(crate) fn needs_complete(what: &str, mode: OutputMode, has_state: bool) -> E
         .with_hint("Ask for the whole result every epoch with `EMIT COMPLETE`.")
 }
 
+pub(crate) fn limit_without_order() -> Error {
+    Error::unsupported("LIMIT without ORDER BY is not there yet in a streaming query").with_hint(
+        "Add ORDER BY and ask for `EMIT COMPLETE`, or run a bounded read: SELECT without STREAM.",
+    )
+}
+
 pub(crate) fn distinct_append() -> Error {
     Error::unsupported("DISTINCT in append mode is not there yet")
         .with_hint("Ask for `EMIT ON UPDATE` or `EMIT COMPLETE`.")

@@ -16,6 +16,7 @@ use headwater_exec::window::WindowSpec;
 use headwater_exec::window_assign::{Assign, window_time_type};
 
 use crate::event_time_field::{WindowField, WindowRole, event_time_source, mark_window};
+use crate::rule::provenance::is_plain;
 use crate::stream_table::is_event_time_type;
 
 /// Adds the columns of a window. See the module's page.
@@ -50,7 +51,7 @@ impl WindowNode {
                 time_field.data_type()
             );
         }
-        let source = event_time_source(&time_field);
+        let source = event_time_source(&time_field).filter(|_| is_plain(&time, &input));
         let mut fields: Vec<_> = input
             .schema()
             .iter()

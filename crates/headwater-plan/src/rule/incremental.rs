@@ -26,6 +26,7 @@ use crate::node::aggregate_node::{GroupColumn, WindowGroup};
 use crate::node::{StreamAggregateNode, WindowNode};
 use crate::rule::number_sources::{sources_of, stream_table};
 use crate::rule::panes::{to_panes, uses_window};
+use crate::rule::provenance::{is_handed_on, is_plain};
 
 /// How the output of a plan node changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +105,13 @@ impl Converter {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
             LogicalPlan::Sort(sort) => self.over_whole_result(plan, &sort.input, "ORDER BY"),
-            LogicalPlan::Limit(limit) => self.over_whole_result(plan, &limit.input, "LIMIT"),
+            LogicalPlan::Limit(limit) => {
+                let converted = self.over_whole_result(plan, &limit.input, "LIMIT")?;
+                if !is_sorted(&limit.input) {
+                    return Err(refuse::limit_without_order().into());
+                }
+                Ok(converted)
+            }
             other => Err(refuse::shape(other).into()),
         }
     }
@@ -262,6 +269,17 @@ fn key_columns(aggregate: &Aggregate, groups: &[GroupColumn]) -> Vec<Column> {
         .collect()
 }
 
+/// Whether the rows of a plan come out of an ORDER BY, which reads all of its input. A bare LIMIT
+/// would end an aggregation below it before its epoch is finished.
+fn is_sorted(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(projection) => is_sorted(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => is_sorted(&alias.input),
+        _ => false,
+    }
+}
+
 /// Group expressions as the node keeps them.
 type Groups = (Vec<Expr>, Vec<GroupColumn>, Option<(WindowField, Expr)>);
 
@@ -271,7 +289,7 @@ fn split_groups(aggregate: &Aggregate) -> Result<Groups> {
     let (mut keys, mut groups, mut window) = (Vec::new(), Vec::new(), None);
     for expr in &aggregate.group_expr {
         let (_, field) = expr.to_field(schema.as_ref())?;
-        match window_of(&field).filter(|_| matches!(expr, Expr::Column(_))) {
+        match window_of(&field).filter(|_| is_plain(expr, &aggregate.input)) {
             Some(found) => {
                 groups.push(GroupColumn::Window(found.role));
                 window = Some(same_window(window, found, expr)?);
@@ -303,11 +321,16 @@ fn window_group(
     field: &WindowField,
     only_grouped: bool,
 ) -> Result<(LogicalPlan, WindowGroup)> {
-    let start = plan.schema().iter().find_map(|(qualifier, f)| {
-        let mark = window_of(f)?;
-        let is_start = mark.role == WindowRole::Start && mark.window == field.window;
-        is_start.then(|| Expr::Column(Column::new(qualifier.cloned(), f.name())))
-    });
+    let start = plan
+        .schema()
+        .iter()
+        .enumerate()
+        .find_map(|(index, (qualifier, f))| {
+            let mark = window_of(f)?;
+            let is_start = mark.role == WindowRole::Start && mark.window == field.window;
+            (is_start && is_handed_on(&plan, index))
+                .then(|| Expr::Column(Column::new(qualifier.cloned(), f.name())))
+        });
     let pane = start.ok_or_else(refuse::no_window_start)?;
     if field.window.is_tumbling() {
         return Ok((

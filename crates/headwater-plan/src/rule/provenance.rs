@@ -1,0 +1,50 @@
+//! Whether a column is handed on unchanged from where its mark was made.
+//!
+//! Marks travel as field metadata, and DataFusion copies metadata through casts and merges it in
+//! unions. A mark counts only for a column that no expression has touched, and for a union only if
+//! it counts in every branch.
+
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+use crate::event_time_field::{event_time_source, window_of};
+
+/// Whether the column at a position of a plan's output is one that a source or a window made,
+/// under whatever name.
+pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let expr = projection.expr.get(column);
+            let found = expr.and_then(|e| position_of(e, &projection.input));
+            found.is_some_and(|position| is_handed_on(&projection.input, position))
+        }
+        LogicalPlan::SubqueryAlias(alias) => is_handed_on(&alias.input, column),
+        LogicalPlan::Filter(filter) => is_handed_on(&filter.input, column),
+        LogicalPlan::Sort(sort) => is_handed_on(&sort.input, column),
+        LogicalPlan::Limit(limit) => is_handed_on(&limit.input, column),
+        LogicalPlan::Union(union) => union.inputs.iter().all(|input| {
+            let field = input.schema().field(column);
+            let is_marked = event_time_source(field).is_some() || window_of(field).is_some();
+            is_marked && is_handed_on(input, column)
+        }),
+        LogicalPlan::Extension(extension) => match extension.node.inputs().first() {
+            // A window hands its input's columns on and adds its own at the end.
+            Some(input) if column < input.schema().fields().len() => is_handed_on(input, column),
+            _ => true,
+        },
+        LogicalPlan::TableScan(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether an expression over a plan is a column that is handed on.
+pub(crate) fn is_plain(expr: &Expr, input: &LogicalPlan) -> bool {
+    position_of(expr, input).is_some_and(|position| is_handed_on(input, position))
+}
+
+fn position_of(expr: &Expr, input: &LogicalPlan) -> Option<usize> {
+    match expr {
+        Expr::Column(column) => input.schema().maybe_index_of_column(column),
+        Expr::Alias(alias) => position_of(&alias.expr, input),
+        _ => None,
+    }
+}
