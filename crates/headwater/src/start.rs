@@ -38,6 +38,14 @@ pub(crate) struct StartRequest {
 impl Headwater {
     /// Plans and starts.
     pub(crate) async fn start_query(&self, request: StartRequest) -> Result<StreamingQuery> {
+        if request.name.contains(['/', '\\']) || request.name.starts_with('.') {
+            return Err(Error::plan(format!(
+                "\"{}\" cannot be the name of a query",
+                request.name
+            ))
+            .with_detail("A query's checkpoint is a folder of its name.")
+            .with_hint("Leave out slashes, and dots at the start."));
+        }
         if self.queries.is_running(&request.name) {
             return Err(
                 Error::plan(format!("query \"{}\" is running already", request.name))
