@@ -53,7 +53,7 @@ pub use file_store::{FileStore, FileWriter, open_store};
 pub use local_files::{LocalFiles, Readers};
 pub use lock::{LockGuard, LockOwner};
 pub use memory_files::MemoryFiles;
-pub use query_metadata::{OperatorMetadata, QueryMetadata, compatibility};
+pub use query_metadata::{OperatorMetadata, QueryMetadata, SourceMetadata, compatibility};
 pub use state_files::{StateFileRef, read_pack, write_pack};
 pub use watermark_state::WatermarkState;
 

@@ -27,6 +27,15 @@ pub struct OperatorMetadata {
     pub state_schema: String,
 }
 
+/// A source of a query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceMetadata {
+    /// The user's name of it.
+    pub name: String,
+    /// What the offsets and the state depend on, by name: `topic`, `column "price"`.
+    pub identity: BTreeMap<String, String>,
+}
+
 /// What the query of a checkpoint is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryMetadata {
@@ -41,7 +50,7 @@ pub struct QueryMetadata {
     /// Stateful operators.
     pub operators: Vec<OperatorMetadata>,
     /// Sources, in the order of `SourceIndex`: their offsets in the logs have no other names.
-    pub sources: Vec<String>,
+    pub sources: Vec<SourceMetadata>,
     /// Number of shards of keyed state.
     pub shard_count: u32,
     /// Name of the hash that spreads keys over shards.
@@ -127,6 +136,7 @@ pub fn compatibility(stored: &QueryMetadata, current: &QueryMetadata) -> Result<
         stored.output_mode.to_string(),
         current.output_mode.to_string(),
     );
+    source_changes(stored, current, &mut changes);
     if changes.is_empty() && stored.plan_fingerprint != current.plan_fingerprint {
         changes.push("expressions of the plan".to_string());
     }
@@ -166,8 +176,23 @@ fn operator_changes(stored: &QueryMetadata, current: &QueryMetadata, changes: &m
     }
 }
 
-fn quoted(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|n| format!("\"{n}\"")).collect();
+/// Compares what both sides know: a column that only one of the declarations has is not used, or
+/// the plans would differ.
+fn source_changes(stored: &QueryMetadata, current: &QueryMetadata, changes: &mut Vec<String>) {
+    for (old, new) in stored.sources.iter().zip(&current.sources) {
+        for (part, was) in &old.identity {
+            if let Some(is) = new.identity.get(part).filter(|is| *is != was) {
+                changes.push(format!(
+                    "the {part} of source \"{}\" (was {was}, is {is})",
+                    new.name
+                ));
+            }
+        }
+    }
+}
+
+fn quoted(sources: &[SourceMetadata]) -> String {
+    let names: Vec<String> = sources.iter().map(|s| format!("\"{}\"", s.name)).collect();
     format!("[{}]", names.join(", "))
 }
 
@@ -177,7 +202,7 @@ mod tests {
 
     use super::*;
     use crate::memory_files::MemoryFiles;
-    use crate::test_data::metadata;
+    use crate::test_data::{metadata, source};
 
     fn changed(change: impl FnOnce(&mut QueryMetadata)) -> Result<()> {
         let mut current = metadata();
@@ -197,9 +222,18 @@ mod tests {
     }
 
     #[test]
+    fn columns_that_one_side_does_not_know_are_not_used() {
+        changed(|m| {
+            let identity = &mut m.sources[0].identity;
+            identity.insert("column \"new\"".to_string(), "Int64".to_string());
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn messages_say_what_changed() {
         type Change = fn(&mut QueryMetadata);
-        let cases: [(Change, &str); 9] = [
+        let cases: [(Change, &str); 10] = [
             (
                 |m| m.operators.clear(),
                 "the operators (\"1-window-aggregate\" is gone)",
@@ -217,8 +251,12 @@ mod tests {
                 "the state schema of operator \"1-window-aggregate\" (was k: Int64, is k: Utf8)",
             ),
             (
-                |m| m.sources.push("b".into()),
+                |m| m.sources.push(source("b", "b")),
                 "the sources (was [\"orders\"], is [\"orders\", \"b\"])",
+            ),
+            (
+                |m| m.sources = vec![source("orders", "trades")],
+                "the topic of source \"orders\" (was orders, is trades)",
             ),
             (|m| m.shard_count = 8, "the number of shards (was 64, is 8)"),
             (|m| m.hash = "other".into(), "the hash function"),

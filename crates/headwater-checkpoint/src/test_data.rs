@@ -1,5 +1,6 @@
 //! Records for tests: small, and different for every epoch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
@@ -13,7 +14,7 @@ use headwater_core::watermark::Watermark;
 
 use crate::commit_log::CommitRecord;
 use crate::epoch_log::EpochRecord;
-use crate::query_metadata::{OperatorMetadata, QueryMetadata};
+use crate::query_metadata::{OperatorMetadata, QueryMetadata, SourceMetadata};
 use crate::record::FORMAT_VERSION;
 use crate::state_files::StateFileRef;
 use crate::watermark_state::WatermarkState;
@@ -29,7 +30,7 @@ pub(crate) fn metadata() -> QueryMetadata {
             kind: "window-aggregate".to_string(),
             state_schema: "k: Int64".to_string(),
         }],
-        sources: vec!["orders".to_string()],
+        sources: vec![source("orders", "orders")],
         shard_count: 64,
         hash: "ahash-1".to_string(),
         output_mode: OutputMode::Append,
@@ -105,4 +106,12 @@ pub(crate) fn chunks(epoch: EpochId, kind: ChunkKind) -> Chunks {
         (OperatorId::new("1-window-aggregate"), ShardId(shard), chunk)
     };
     vec![chunk(0), chunk(1)]
+}
+
+/// A source that reads a topic.
+pub(crate) fn source(name: &str, topic: &str) -> SourceMetadata {
+    SourceMetadata {
+        name: name.to_string(),
+        identity: BTreeMap::from([("topic".to_string(), topic.to_string())]),
+    }
 }

@@ -306,6 +306,12 @@ impl LineSource {
     }
 }
 
+/// The place of a record, from the numbers of the records' lines.
+fn place_of(partition: &Partition, numbers: &[i64], record: usize) -> String {
+    let number = numbers.get(record).copied().unwrap_or(0);
+    format!("line {number} of {}", partition.stream)
+}
+
 #[async_trait]
 impl Source for LineSource {
     fn schema(&self) -> SchemaRef {
@@ -370,15 +376,12 @@ impl Source for LineSource {
                 let numbers: ArrayRef = Arc::new(Int64Array::from(numbers.clone()));
                 rows.metadata_column(index, |_| numbers)
             };
-            let locate = |record: usize| {
-                let number = numbers.get(record).copied().unwrap_or(0);
-                format!("line {number} of {}", partition.stream)
-            };
-            let rows = assembler.assemble(&payloads, &line, &locate, &request.counters)?;
-            Ok(SourceBatch {
-                partition: partition.clone(),
-                rows,
-            })
+            let locate = |record: usize| place_of(&partition, &numbers, record);
+            let assembled = assembler.assemble(&payloads, &line, &locate, &request.counters)?;
+            let of = partition.clone();
+            Ok(assembled.into_batch(partition.clone(), move |record| {
+                place_of(&of, &numbers, record)
+            }))
         });
         Ok(stream::iter(batches).boxed())
     }

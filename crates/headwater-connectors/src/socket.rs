@@ -73,6 +73,10 @@ impl DeclaredSource for DeclaredSocket {
         self.rows.schema()
     }
 
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![]
+    }
+
     fn limits(&self) -> EpochLimits {
         self.limits
     }

@@ -86,6 +86,10 @@ impl DeclaredSource for DeclaredStdin {
         self.rows.schema()
     }
 
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![]
+    }
+
     fn limits(&self) -> EpochLimits {
         self.limits
     }

@@ -79,6 +79,11 @@ pub enum SourceUse {
 pub trait DeclaredSource: Debug + Send + Sync {
     /// Payload columns, then metadata columns.
     fn schema(&self) -> SchemaRef;
+    /// What its offsets count, as names and values that a person understands: the topic, the
+    /// folder, the seed. The same offsets of a source with another identity are other rows, so a
+    /// query is not resumed on one. What may be changed between two runs, such as addresses and
+    /// limits, is no part of it; nor are secrets.
+    fn identity(&self) -> Vec<(&'static str, String)>;
     /// How much an epoch may read, as the options say.
     fn limits(&self) -> crate::source::EpochLimits;
     /// Opens it for one query.

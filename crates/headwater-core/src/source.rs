@@ -41,6 +41,47 @@ pub struct SourceBatch {
     pub partition: Partition,
     /// The rows, in offset order, with the columns of the request's projection.
     pub rows: RecordBatch,
+    /// Rows that stand for bad records and are counted as such already, in ascending order.
+    pub bad_rows: Vec<usize>,
+    /// Where its rows stand in the source.
+    pub places: RowPlaces,
+}
+
+impl SourceBatch {
+    /// Rows of which it is known where they come from, and no more.
+    pub fn new(partition: Partition, rows: RecordBatch) -> Self {
+        SourceBatch {
+            places: RowPlaces(None),
+            bad_rows: vec![],
+            partition,
+            rows,
+        }
+    }
+
+    /// The place of a row, for a message: `partition 3 of topic "orders" at offset 1042`.
+    pub fn place_of(&self, row: usize) -> String {
+        match &self.places.0 {
+            Some(name) => name(row),
+            None => format!("a record of partition {}", self.partition),
+        }
+    }
+}
+
+/// Names the places of rows, when somebody asks.
+#[derive(Clone)]
+pub struct RowPlaces(Option<Arc<dyn Fn(usize) -> String + Send + Sync>>);
+
+impl RowPlaces {
+    /// Places that `name` names, by the position of a row in its batch.
+    pub fn named_by(name: impl Fn(usize) -> String + Send + Sync + 'static) -> Self {
+        RowPlaces(Some(Arc::new(name)))
+    }
+}
+
+impl Debug for RowPlaces {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RowPlaces").finish_non_exhaustive()
+    }
 }
 
 /// What the readers of an epoch counted.

@@ -6,7 +6,7 @@ use futures::future;
 
 use headwater_checkpoint::{
     Checkpoint, EpochRecord, FileStore, HEADWATER_VERSION, OperatorMetadata, QueryMetadata,
-    Recovered, WatermarkState,
+    Recovered, SourceMetadata, WatermarkState,
 };
 use headwater_core::connector::{SourceContext, SourceUse};
 use headwater_core::id::EpochId;
@@ -121,7 +121,14 @@ async fn open_checkpoint(spec: &QuerySpec) -> Result<(Checkpoint, Recovered)> {
                 state_schema: o.state_schema.clone(),
             })
             .collect(),
-        sources: plan.sources.iter().map(|s| s.name.clone()).collect(),
+        sources: plan
+            .sources
+            .iter()
+            .map(|s| SourceMetadata {
+                name: s.name.clone(),
+                identity: s.identity(),
+            })
+            .collect(),
         shard_count: u32::try_from(spec.environment.target_partitions()).unwrap_or(u32::MAX),
         hash: "datafusion-repartition-55".to_string(),
         output_mode: plan.mode,

@@ -52,11 +52,6 @@ pub fn window_policy(mode: OutputMode) -> WindowPolicy {
 }
 
 impl WatermarkStep {
-    /// Whether this epoch finishes a window with the given end, in microseconds.
-    pub fn closes(&self, end_us: i64) -> bool {
-        end_us > self.before.micros() && end_us <= self.after.micros()
-    }
-
     /// Whether a window with the given end was finished by an earlier epoch.
     pub fn had_closed(&self, end_us: i64) -> bool {
         end_us <= self.before.micros()

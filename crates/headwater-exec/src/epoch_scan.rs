@@ -2,11 +2,12 @@
 //!
 //! - **Input**: none. **Output**: the source's columns and columns computed from them.
 //! - **State**: none.
-//! - **Time**: notes the event times of every row it reads with the epoch's watermark observer. A
-//!   row without an event time is a bad record.
+//! - **Time**: notes the event times of every row it hands on with the epoch's watermark observer.
+//!   A row without an event time is a bad record, and so is one whose generated columns cannot be
+//!   computed.
 //! - **Replay**: reads the slice that the epoch's log record names; the source gives the same
 //!   rows for it (contract 1 of `Source`).
-//! - **Errors**: what the source says; a NULL event time under `bad_data = 'fail'`.
+//! - **Errors**: what the source says; a bad record under `bad_data = 'fail'`.
 //!
 //! The scan has one output partition per reader, not per partition of the source: a hundred idle
 //! partitions must not cost a hundred streams per epoch. Partitions are dealt to readers by their
@@ -15,25 +16,24 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::SchemaRef;
 use datafusion_common::tree_node::TreeNodeRecursion;
-use datafusion_common::{Result, internal_datafusion_err};
+use datafusion_common::Result;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
-use headwater_core::Error;
 use headwater_core::format::BadDataPolicy;
 use headwater_core::id::SourceIndex;
 use headwater_core::offset::{Offsets, Slice};
-use headwater_core::source::{ReadCounters, ReadRequest, SourceBatch};
+use headwater_core::source::ReadRequest;
 
 use crate::epoch_context::EpochContext;
 use crate::plan_properties::{exact_children, same_partitions};
+
+mod compute;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +53,8 @@ pub struct ScanSpec {
     pub schema: SchemaRef,
     /// The event time, over the columns read, if the source has a watermark.
     pub event_time: Option<EventTimeColumn>,
+    /// What to do with a row that cannot be computed or has no event time.
+    pub bad_data: BadDataPolicy,
 }
 
 /// The event time of a source.
@@ -62,8 +64,6 @@ pub struct EventTimeColumn {
     pub expr: Arc<dyn PhysicalExpr>,
     /// Its name, for messages.
     pub name: String,
-    /// What to do with a row that has none.
-    pub bad_data: BadDataPolicy,
 }
 
 /// Reads a slice. See the module's page.
@@ -168,7 +168,7 @@ impl ExecutionPlan for EpochScanExec {
             return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, nothing)));
         }
         let batches = input.source.read(request)?;
-        let stream = batches.map(move |batch| compute(&spec, &epoch, &counters, batch?));
+        let stream = batches.map(move |batch| compute::rows_of(&spec, &epoch, &counters, &batch?));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
 }
@@ -181,47 +181,4 @@ fn share_of(slice: &Slice, reader: usize, readers: usize) -> Slice {
     };
     let end: Offsets = slice.end.iter().enumerate().filter_map(mine).collect();
     Slice::between(&slice.start, &end)
-}
-
-fn compute(
-    spec: &ScanSpec,
-    epoch: &EpochContext,
-    counters: &ReadCounters,
-    batch: SourceBatch,
-) -> Result<RecordBatch> {
-    let mut rows = batch.rows;
-    if let Some(event_time) = &spec.event_time {
-        let mut times = evaluate(&event_time.expr, &rows)?;
-        if times.null_count() > 0 {
-            if event_time.bad_data == BadDataPolicy::Fail {
-                return Err(no_event_time(spec, event_time, &batch.partition.to_string()).into());
-            }
-            counters.add_bad("no event time", times.null_count() as u64);
-            rows = filter_record_batch(&rows, &is_not_null(&times)?)?;
-            times = evaluate(&event_time.expr, &rows)?;
-        }
-        epoch
-            .watermarks
-            .observe(spec.source, &batch.partition, &times)?;
-    }
-    let columns = spec
-        .columns
-        .iter()
-        .map(|expr| evaluate(expr, &rows))
-        .collect::<Result<Vec<_>>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(&spec.schema), columns, &options)
-        .map_err(|e| internal_datafusion_err!("source {} gave other columns: {e}", spec.name))
-}
-
-fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef> {
-    expr.evaluate(rows)?.into_array(rows.num_rows())
-}
-
-fn no_event_time(spec: &ScanSpec, event_time: &EventTimeColumn, partition: &str) -> Error {
-    Error::bad_data(format!(
-        "a record of partition {partition} of source \"{}\" has no event time in column \"{}\"",
-        spec.name, event_time.name
-    ))
-    .with_hint("Set bad_data = 'drop' on the source to leave such records out and count them.")
 }

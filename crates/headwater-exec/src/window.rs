@@ -138,6 +138,28 @@ impl WindowSpec {
             .take_while(move |start| start.saturating_add(size) > pane_us)
     }
 
+    /// Starts of the windows that a pane belongs to and that end after `after_us` and no later than
+    /// `until_us`, latest first.
+    pub fn windows_of_pane_ending(
+        &self,
+        pane_us: i64,
+        after_us: i64,
+        until_us: i64,
+    ) -> impl Iterator<Item = i64> + use<> {
+        let (size, slide) = (self.size_us, self.slide_us);
+        let single = self.is_single_pane() && slide >= size;
+        let (latest, above) = if single {
+            let ends = pane_us.saturating_add(size) <= until_us;
+            (ends.then_some(pane_us), after_us.saturating_sub(size))
+        } else {
+            let until = self.last_window_of(until_us.saturating_sub(size));
+            let latest = self.last_window_of(pane_us).min(until);
+            (Some(latest), pane_us.max(after_us).saturating_sub(size))
+        };
+        let step = move |start: &i64| (!single).then(|| start.saturating_sub(slide));
+        std::iter::successors(latest, step).take_while(move |start| *start > above)
+    }
+
     /// Starts of the panes of a window, in order.
     pub fn panes_of_window(&self, start_us: i64) -> impl Iterator<Item = i64> + use<> {
         let (pane, end) = (self.pane_us, start_us.saturating_add(self.size_us));
@@ -204,6 +226,15 @@ mod tests {
                 for start in &found {
                     assert!(spec.panes_of_window(*start).any(|p| p == pane));
                 }
+                for (after, until) in [(i64::MIN, i64::MAX), (t, t + 3), (t + 4, t + 4), (-9, 2)] {
+                    let mut ending: Vec<i64> = spec
+                        .windows_of_pane_ending(pane, after, until)
+                        .collect();
+                    ending.reverse();
+                    let ends = |s: &&i64| (after + 1..=until).contains(&(**s + size as i64));
+                    let wanted: Vec<i64> = expected.iter().filter(ends).copied().collect();
+                    assert_eq!(ending, wanted, "of {pane} from {after} to {until}");
+                }
                 let last = expected.last().unwrap() + size as i64;
                 assert_eq!(spec.last_end_of_pane(pane), last);
             }
@@ -216,6 +247,8 @@ mod tests {
         assert_eq!(spec.windows_of_pane(8).collect::<Vec<_>>(), [8]);
         assert_eq!(spec.panes_of_window(8).collect::<Vec<_>>(), [8]);
         assert_eq!(spec.last_end_of_pane(8), 18);
+        let ending = |after, until| spec.windows_of_pane_ending(8, after, until).count();
+        assert_eq!([ending(17, 18), ending(18, 30), ending(0, 17)], [1, 0, 0]);
     }
 
     #[test]

@@ -17,7 +17,8 @@ use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
 use arrow::compute::{filter, take};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use headwater_core::format::{BadDataPolicy, BadRecord, Decoder, FormatSpec};
-use headwater_core::source::ReadCounters;
+use headwater_core::offset::Partition;
+use headwater_core::source::{ReadCounters, RowPlaces, SourceBatch};
 use headwater_core::{Error, Result};
 
 use crate::registry::new_decoder;
@@ -49,6 +50,44 @@ pub struct RowAssembler {
     decoder: Option<Box<dyn Decoder>>,
 }
 
+/// The rows of a chunk of records.
+#[derive(Debug, Clone)]
+pub struct AssembledRows {
+    /// The rows.
+    pub rows: RecordBatch,
+    /// Records that gave no row, in ascending order.
+    pub left_out: Vec<usize>,
+    /// Rows that stand for bad records, in ascending order.
+    pub bad_rows: Vec<usize>,
+}
+
+impl AssembledRows {
+    /// The rows as a batch of a partition; `place` names the place of a record of the chunk.
+    pub fn into_batch(
+        self,
+        partition: Partition,
+        place: impl Fn(usize) -> String + Send + Sync + 'static,
+    ) -> SourceBatch {
+        let AssembledRows {
+            rows,
+            left_out,
+            bad_rows,
+        } = self;
+        SourceBatch {
+            partition,
+            rows,
+            bad_rows,
+            places: RowPlaces::named_by(move |row| place(record_of(row, &left_out))),
+        }
+    }
+}
+
+/// The record that a row was made of, if some records gave no row.
+fn record_of(row: usize, left_out: &[usize]) -> usize {
+    let passed = |record, gone: &usize| record + usize::from(*gone <= record);
+    left_out.iter().fold(row, passed)
+}
+
 /// Where a column of the batch comes from.
 #[derive(Debug, Clone, Copy)]
 enum ColumnOrigin {
@@ -62,6 +101,8 @@ enum ColumnOrigin {
 enum Kept {
     All,
     Without(Vec<BadRecord>),
+    /// All of them, and these rows hold NULL.
+    WithNulls(Vec<BadRecord>),
 }
 
 impl RowAssembler {
@@ -130,7 +171,7 @@ impl RowAssembler {
         metadata: &dyn Fn(usize) -> Result<ArrayRef>,
         locate: &dyn Fn(usize) -> String,
         counters: &ReadCounters,
-    ) -> Result<RecordBatch> {
+    ) -> Result<AssembledRows> {
         counters.add_records(count(payloads.len()), payload_bytes(payloads));
         let (payload_columns, kept) = match &mut self.decoder {
             None => (Vec::new(), Kept::All),
@@ -141,7 +182,7 @@ impl RowAssembler {
             }
         };
         let good = match &kept {
-            Kept::All => None,
+            Kept::All | Kept::WithNulls(_) => None,
             Kept::Without(bad) => Some(good_records(payloads.len(), bad)),
         };
         let mut arrays = Vec::with_capacity(self.columns.len());
@@ -159,11 +200,18 @@ impl RowAssembler {
             };
             arrays.push(array);
         }
-        let rows = match &kept {
-            Kept::All => payloads.len(),
-            Kept::Without(bad) => payloads.len() - bad.len(),
+        let numbers = |bad: Vec<BadRecord>| bad.into_iter().map(|b| b.record).collect();
+        let (left_out, bad_rows): (Vec<usize>, Vec<usize>) = match kept {
+            Kept::All => (vec![], vec![]),
+            Kept::Without(bad) => (numbers(bad), vec![]),
+            Kept::WithNulls(bad) => (vec![], numbers(bad)),
         };
-        record_batch(self.schema(), arrays, rows)
+        let rows = payloads.len() - left_out.len();
+        Ok(AssembledRows {
+            rows: record_batch(self.schema(), arrays, rows)?,
+            left_out,
+            bad_rows,
+        })
     }
 
     /// The payload columns after the policy, and which records they are of.
@@ -189,7 +237,8 @@ impl RowAssembler {
             }
             BadDataPolicy::Null => {
                 count_bad(&bad, counters);
-                Ok((spread(&columns, records, &bad)?, Kept::All))
+                let columns = spread(&columns, records, &bad)?;
+                Ok((columns, Kept::WithNulls(bad)))
             }
         }
     }

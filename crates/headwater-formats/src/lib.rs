@@ -31,7 +31,7 @@ mod timestamp;
 mod timestamp_array;
 mod type_name;
 
-pub use assembler::{RowAssembler, RowDefinition};
+pub use assembler::{AssembledRows, RowAssembler, RowDefinition};
 pub use registry::{check_format, has_header, new_decoder, new_encoder};
 
 #[cfg(test)]

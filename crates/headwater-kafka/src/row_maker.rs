@@ -9,7 +9,7 @@ use headwater_core::format::{BadDataPolicy, FormatSpec};
 use headwater_core::offset::Partition;
 use headwater_core::source::ReadCounters;
 use headwater_core::{Error, Result};
-use headwater_formats::{RowAssembler, RowDefinition, check_format};
+use headwater_formats::{AssembledRows, RowAssembler, RowDefinition, check_format};
 
 use crate::chunk::{Kept, RecordChunk};
 use crate::cluster::named;
@@ -133,7 +133,7 @@ impl RowMaker {
         partition: &Partition,
         chunk: &RecordChunk,
         counters: &ReadCounters,
-    ) -> Result<RecordBatch> {
+    ) -> Result<AssembledRows> {
         match self {
             RowMaker::Decoded(assembler, parts) => {
                 let metadata = |index: usize| {
@@ -141,10 +141,7 @@ impl RowMaker {
                     let part = part.ok_or_else(|| Error::internal("no such metadata column"))?;
                     part_array(part, partition, chunk)
                 };
-                let locate = |record: usize| {
-                    let offset = chunk.offsets.values().get(record).copied().unwrap_or(-1);
-                    format!("{} at offset {offset}", named(partition))
-                };
+                let locate = |record: usize| place_of(partition, chunk.offsets.values(), record);
                 assembler.assemble(&chunk.values, &metadata, &locate, counters)
             }
             RowMaker::Plain(schema, parts) => {
@@ -155,8 +152,18 @@ impl RowMaker {
                     .collect::<Result<_>>()?;
                 let options = RecordBatchOptions::new().with_row_count(Some(chunk.rows()));
                 let schema = Arc::clone(schema);
-                Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
+                Ok(AssembledRows {
+                    rows: RecordBatch::try_new_with_options(schema, arrays, &options)?,
+                    left_out: vec![],
+                    bad_rows: vec![],
+                })
             }
         }
     }
+}
+
+/// The place of a message, from the offsets of its chunk.
+pub(crate) fn place_of(partition: &Partition, offsets: &[i64], record: usize) -> String {
+    let offset = offsets.get(record).copied().unwrap_or(-1);
+    format!("{} at offset {offset}", named(partition))
 }

@@ -11,7 +11,7 @@ use headwater_core::source::{ReadCounters, ReadRequest, SourceBatch};
 use crate::buffer::{ReadClaim, Taken};
 use crate::chunk::RecordChunk;
 use crate::reader::Reader;
-use crate::row_maker::RowMaker;
+use crate::row_maker::{RowMaker, place_of};
 use crate::source::Inner;
 
 /// The rows of a slice, partition by partition.
@@ -71,9 +71,11 @@ impl SliceReader {
                 return Ok(None);
             };
             let partition = claim.buffer().partition().clone();
-            let rows = self.rows.rows(&partition, &chunk, &self.counters)?;
-            if rows.num_rows() > 0 {
-                return Ok(Some(SourceBatch { partition, rows }));
+            let assembled = self.rows.rows(&partition, &chunk, &self.counters)?;
+            if assembled.rows.num_rows() > 0 {
+                let (of, offsets) = (partition.clone(), chunk.offsets.values().clone());
+                let place = move |record| place_of(&of, &offsets, record);
+                return Ok(Some(assembled.into_batch(partition, place)));
             }
         }
     }

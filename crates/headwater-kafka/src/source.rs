@@ -43,6 +43,10 @@ impl DeclaredSource for DeclaredKafkaSource {
         self.0.columns.schema()
     }
 
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![("topic", self.0.options.topics.join(", "))]
+    }
+
     fn limits(&self) -> EpochLimits {
         self.0.options.limits
     }

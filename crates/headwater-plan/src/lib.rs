@@ -15,6 +15,7 @@ pub mod stream_plan;
 pub mod stream_table;
 pub mod window_udf;
 
+pub use check::expressions::check_repeatable;
 pub use stream_plan::{
     BatchPlan, ModeRequest, OperatorInfo, StreamPlan, compile_batch, compile_stream,
 };

@@ -9,4 +9,5 @@ pub(crate) mod incremental;
 pub(crate) mod number_sources;
 pub(crate) mod panes;
 pub(crate) mod provenance;
+pub(crate) mod row_key;
 pub(crate) mod window_calls;

@@ -19,6 +19,7 @@ use crate::event_time_field::{WindowRole, window_of};
 use crate::rule::incremental::{Change, Converter, windows_close};
 use crate::rule::number_sources::number_sources;
 use crate::rule::provenance::is_plain;
+use crate::rule::row_key::RowKey;
 use crate::rule::window_calls::{refuse_other_window_calls, rewrite_window_calls};
 use crate::stream_table::StreamDefinition;
 
@@ -31,8 +32,8 @@ pub struct ModeRequest {
     pub sink: String,
     /// Modes the sink accepts.
     pub accepted: Vec<OutputMode>,
-    /// Whether the sink knows the key of a row.
-    pub has_key: bool,
+    /// Columns by which the sink knows a row again; empty if it does not.
+    pub key: Vec<String>,
 }
 
 /// The EMIT clause.
@@ -167,8 +168,13 @@ pub async fn compile_stream(
         .create_physical_plan(&optimized, session)
         .await?;
     let key = match change {
-        Change::Updating { key: Some(key) } => key.into_iter().map(|c| c.name).collect(),
-        Change::Updating { key: None } | Change::AppendOnly => vec![],
+        Change::AppendOnly => vec![],
+        Change::Updating { key } => {
+            if mode == OutputMode::Update && !request.key.is_empty() {
+                check_sink_key(key.as_ref(), request)?;
+            }
+            key.map(|key| key.names()).unwrap_or_default()
+        }
     };
     let operators = operators(&physical)?;
     let incremental_text = incremental.display_indent().to_string();
@@ -192,6 +198,18 @@ pub async fn compile_stream(
         operators,
         explain,
     })
+}
+
+/// A sink that replaces rows by a key must use the key of the rows.
+fn check_sink_key(key: Option<&RowKey>, request: &ModeRequest) -> Result<()> {
+    match key {
+        Some(key) if key.is_told_by(&request.key) => Ok(()),
+        key => Err(refuse::sink_key(
+            &request.sink,
+            &request.key,
+            key.map(RowKey::names),
+        )),
+    }
 }
 
 fn nothing_to_complete() -> Error {
@@ -235,7 +253,7 @@ fn choose_mode(plan: &LogicalPlan, request: &ModeRequest) -> OutputMode {
     if !never_final {
         return OutputMode::Append;
     }
-    if accepts(OutputMode::Update) && (request.has_key || !accepts(OutputMode::Complete)) {
+    if accepts(OutputMode::Update) && (!request.key.is_empty() || !accepts(OutputMode::Complete)) {
         return OutputMode::Update;
     }
     OutputMode::Complete

@@ -1,5 +1,6 @@
 //! A declared source as a DataFusion table: the adapter between the catalog and the epoch scan.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -31,6 +32,8 @@ pub enum TableColumn {
 pub struct StreamDefinition {
     /// The user's name of it.
     pub name: String,
+    /// Name of its connector.
+    pub connector: String,
     /// Opens it.
     pub declared: Arc<dyn DeclaredSource>,
     /// Columns as users see them; the event-time column is marked.
@@ -41,6 +44,32 @@ pub struct StreamDefinition {
     pub watermark: Option<WatermarkSpec>,
     /// What happens to bad records.
     pub bad_data: BadDataPolicy,
+}
+
+impl StreamDefinition {
+    /// What a query that is resumed depends on, by name: what the offsets count, the columns, the
+    /// event time. What happens to bad records, how late rows may be and how they are decoded may
+    /// change: it concerns rows that have not been read yet.
+    pub fn identity(&self) -> BTreeMap<String, String> {
+        let event_time = self.watermark.as_ref().map(|w| w.column.clone());
+        let mut parts = BTreeMap::from([
+            ("connector".to_string(), self.connector.clone()),
+            (
+                "event time".to_string(),
+                event_time.unwrap_or_else(|| "none".to_string()),
+            ),
+        ]);
+        let own = self.declared.identity();
+        parts.extend(own.into_iter().map(|(name, value)| (name.to_string(), value)));
+        for (field, column) in self.schema.fields().iter().zip(&self.columns) {
+            let value = match column {
+                TableColumn::Source(_) => field.data_type().to_string(),
+                TableColumn::Generated(expr) => format!("{} AS {expr}", field.data_type()),
+            };
+            parts.insert(format!("column \"{}\"", field.name()), value);
+        }
+        parts
+    }
 }
 
 /// A reference to a source in a plan.
@@ -122,7 +151,6 @@ impl StreamTable {
             Some((column, spec)) => Some(EventTimeColumn {
                 expr: self.physical(column, &projection, &read, session)?,
                 name: spec.column.clone(),
-                bad_data: definition.bad_data,
             }),
             None => None,
         };
@@ -135,6 +163,7 @@ impl StreamTable {
             columns,
             schema,
             event_time,
+            bad_data: definition.bad_data,
         })
     }
 

@@ -17,8 +17,6 @@ use headwater_plan::StreamDefinition;
 pub struct SourceEntry {
     /// What it is.
     pub definition: Arc<StreamDefinition>,
-    /// Name of its connector.
-    pub connector: String,
     /// The statement that declared it.
     pub text: String,
 }

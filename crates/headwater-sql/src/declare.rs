@@ -67,6 +67,7 @@ pub(crate) fn declare_source(
     let schema = mark_watermark(&name, schema, watermark.as_ref(), declaration)?;
     let definition = StreamDefinition {
         name,
+        connector: connector.name().to_string(),
         declared,
         schema,
         columns,
@@ -75,7 +76,6 @@ pub(crate) fn declare_source(
     };
     Ok(SourceEntry {
         definition: Arc::new(definition),
-        connector: connector.name().to_string(),
         text: text.to_string(),
     })
 }
@@ -380,6 +380,7 @@ fn generated(
         },
         &schema,
     )?;
+    headwater_plan::check_repeatable(&expr)?;
     let expr = match &column.data_type {
         DataType::Unspecified => expr,
         declared => expr.cast_to(&arrow_type(session, declared)?, &schema)?,

@@ -23,7 +23,7 @@ impl Headwater {
                     let watermark = s.definition.watermark.as_ref().map(|w| w.column.clone());
                     [
                         Some(s.definition.name.clone()),
-                        Some(s.connector.clone()),
+                        Some(s.definition.connector.clone()),
                         watermark,
                     ]
                 });

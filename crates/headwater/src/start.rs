@@ -160,7 +160,7 @@ pub(crate) async fn compile(
         emit,
         sink: sink_name.to_string(),
         accepted: capabilities.modes,
-        has_key: !capabilities.key.is_empty(),
+        key: capabilities.key,
     };
     compile_stream(state, plan, &request).await
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BinaryArray, RecordBatch};
+use arrow::array::BinaryArray;
 use arrow::datatypes::{DataType, SchemaRef};
 
 use headwater_core::connector::SourceDefinition;
@@ -11,7 +11,9 @@ use headwater_core::format::{BadDataPolicy, FormatSpec};
 use headwater_core::options::OptionReader;
 use headwater_core::source::ReadCounters;
 use headwater_core::{Error, Result};
-use headwater_formats::{RowAssembler, RowDefinition, check_format, new_encoder};
+use headwater_formats::{
+    AssembledRows, RowAssembler, RowDefinition, check_format, new_encoder,
+};
 
 use super::rows::{RowMaker, RowNumbers};
 use crate::options::take_format;
@@ -82,16 +84,13 @@ impl BrokenRows {
         rows: RowNumbers,
         assembler: &mut RowAssembler,
         counters: &ReadCounters,
-    ) -> Result<RecordBatch> {
+    ) -> Result<AssembledRows> {
         let all: Vec<usize> = (0..self.payload.fields().len()).collect();
         let good = maker.batch(rows, &all)?;
         let mut encoder = new_encoder(&self.format, &self.owner, &self.payload)?;
         let records = self.spoil(&encoder.encode(&good)?, rows);
         let no_metadata = |_| Err(Error::internal("a generator has no metadata columns"));
-        let locate = |record: usize| {
-            let row = rows.first + record as u64 * rows.step;
-            format!("generated row {row}")
-        };
+        let locate = |record: usize| place_of(rows, record);
         assembler.assemble(&records, &no_metadata, &locate, counters)
     }
 
@@ -140,4 +139,10 @@ impl BrokenRows {
         };
         record.to_string().into_bytes()
     }
+}
+
+/// The place of one of the rows that are made.
+pub(super) fn place_of(rows: RowNumbers, record: usize) -> String {
+    let row = rows.first + record as u64 * rows.step;
+    format!("generated row {row}")
 }

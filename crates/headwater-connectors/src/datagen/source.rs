@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -16,7 +15,7 @@ use headwater_core::source::{EpochLimits, ReadCounters, ReadRequest, Source, Sou
 use headwater_core::{Error, Result};
 use headwater_formats::RowAssembler;
 
-use super::broken::BrokenRows;
+use super::broken::{self, BrokenRows};
 use super::rows::{RowMaker, RowNumbers};
 
 /// Rows of an epoch that nobody limits.
@@ -70,6 +69,13 @@ pub(super) struct DeclaredGenerator {
 impl DeclaredSource for DeclaredGenerator {
     fn schema(&self) -> SchemaRef {
         self.maker.schema()
+    }
+
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("seed", self.plan.seed.to_string()),
+            ("number of partitions", self.plan.partitions.to_string()),
+        ]
     }
 
     fn limits(&self) -> EpochLimits {
@@ -213,10 +219,7 @@ impl Source for GeneratorSource {
                     step,
                     count: count.min(batch_rows),
                 };
-                Ok(SourceBatch {
-                    partition: reader.partition.clone(),
-                    rows: reader.batch(rows)?,
-                })
+                reader.batch(rows)
             })));
         }
         Ok(stream::iter(streams).flatten().boxed())
@@ -238,12 +241,17 @@ struct PartitionReader {
 }
 
 impl PartitionReader {
-    fn batch(&mut self, rows: RowNumbers) -> Result<RecordBatch> {
+    fn batch(&mut self, rows: RowNumbers) -> Result<SourceBatch> {
+        let partition = self.partition.clone();
         match &mut self.broken {
-            Some((broken, assembler)) => broken.batch(&self.maker, rows, assembler, &self.counters),
+            Some((broken, assembler)) => {
+                let assembled = broken.batch(&self.maker, rows, assembler, &self.counters)?;
+                Ok(assembled.into_batch(partition, move |record| broken::place_of(rows, record)))
+            }
             None => {
                 self.counters.add_records(rows.count as u64, 0);
-                self.maker.batch(rows, &self.projection)
+                let rows = self.maker.batch(rows, &self.projection)?;
+                Ok(SourceBatch::new(partition, rows))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
@@ -93,22 +93,25 @@ impl FilesReader {
 
     fn assemble(&mut self, file: &OpenFile, chunk: LineChunk) -> Result<SourceBatch> {
         let (payloads, numbers) = chunk.into_records();
-        let locate = |record: usize| {
-            let line = numbers.get(record).map_or(0, |number| number + 1);
-            format!("line {line} of file \"{}\"", file.path.display())
-        };
+        let locate = |record: usize| place_of(&file.path, &numbers, record);
         let metadata = |index: usize| {
             self.rows
                 .metadata_column(index, |from| file.metadata(from, &numbers))
         };
-        let rows = self
+        let assembled = self
             .assembler
             .assemble(&payloads, &metadata, &locate, &self.counters)?;
-        Ok(SourceBatch {
-            partition: self.partition.clone(),
-            rows,
-        })
+        let path = file.path.clone();
+        Ok(assembled.into_batch(self.partition.clone(), move |record| {
+            place_of(&path, &numbers, record)
+        }))
     }
+}
+
+/// The place of a record, from the numbers of the records' lines.
+fn place_of(path: &Path, numbers: &[i64], record: usize) -> String {
+    let line = numbers.get(record).map_or(0, |number| number + 1);
+    format!("line {line} of file \"{}\"", path.display())
 }
 
 impl OpenFile {

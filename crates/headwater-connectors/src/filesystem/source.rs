@@ -59,6 +59,12 @@ impl DeclaredSource for DeclaredFiles {
         self.rows.schema()
     }
 
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        // Without a current folder the path is told as it was written.
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        vec![("path", path.display().to_string())]
+    }
+
     /// Files are read whole, so records are not limited; the source counts files itself.
     fn limits(&self) -> EpochLimits {
         EpochLimits::default()

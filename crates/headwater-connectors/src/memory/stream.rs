@@ -240,6 +240,10 @@ impl DeclaredSource for DeclaredStream {
         self.stream.schema()
     }
 
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![]
+    }
+
     fn limits(&self) -> EpochLimits {
         self.limits
     }
@@ -318,7 +322,7 @@ impl Source for MemoryStream {
         let batches = found.into_iter().map(move |(partition, rows)| {
             request.counters.add_records(rows.num_rows() as u64, 0);
             let rows = rows.project(&request.projection)?;
-            Ok(SourceBatch { partition, rows })
+            Ok(SourceBatch::new(partition, rows))
         });
         Ok(stream::iter(batches).boxed())
     }

@@ -65,9 +65,9 @@ impl AggregateState {
                 .collect()
         };
         match emission {
-            WindowEmission::Closed => windows_of(&mut self.panes.keys().copied())
+            WindowEmission::Closed => self
+                .closing_windows(window, step)
                 .into_iter()
-                .filter(|start| step.closes(window.end_of_window(*start)))
                 .filter_map(|start| self.whole_window(window, start).transpose())
                 .collect(),
             WindowEmission::All => windows_of(&mut self.panes.keys().copied())
@@ -80,6 +80,24 @@ impl AggregateState {
                 .map(|start| self.changed_window(window, start, changed))
                 .collect(),
         }
+    }
+
+    /// Starts of the windows with a pane that this epoch finishes, in order. Takes as long as there
+    /// are panes and finished windows: the windows that stay open are not looked at.
+    fn closing_windows(&self, window: WindowSpec, step: WatermarkStep) -> Vec<i64> {
+        let (before, after) = (step.before.micros(), step.after.micros());
+        let mut found: Vec<i64> = Vec::new();
+        if after <= before {
+            return found;
+        }
+        for pane in self.panes.range(..after).map(|(pane, _)| *pane) {
+            // Panes are in order, and so are their windows: what an earlier pane has is behind.
+            let (known, last) = (found.len(), found.last().copied());
+            let ending = window.windows_of_pane_ending(pane, before, after);
+            found.extend(ending.take_while(|start| last.is_none_or(|last| *start > last)));
+            found[known..].reverse();
+        }
+        found
     }
 
     /// All keys of a window; `None` if no pane of it has a group.

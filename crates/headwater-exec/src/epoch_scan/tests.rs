@@ -34,8 +34,8 @@ async fn reads_what_it_projects_and_computes_the_rest() {
         event_time: Some(EventTimeColumn {
             expr: column(&read, "t"),
             name: "t".into(),
-            bad_data: BadDataPolicy::Fail,
         }),
+        bad_data: BadDataPolicy::Fail,
     };
     let mut query = query(Arc::new(EpochScanExec::new(spec, 1)));
     let rows = [(Some(7), Some("a"), Some(1)), (Some(9), Some("b"), None)];
@@ -53,6 +53,7 @@ async fn a_scan_of_no_columns_still_has_rows() {
         columns: vec![],
         schema: Arc::new(arrow::datatypes::Schema::empty()),
         event_time: None,
+        bad_data: BadDataPolicy::Fail,
     };
     let mut query = query(Arc::new(EpochScanExec::new(spec, 1)));
     let epoch = query
@@ -107,6 +108,73 @@ async fn a_row_without_an_event_time_stops_the_query_or_is_dropped_and_counted()
         [partition(0)],
         "a partition of bad rows brought no event time"
     );
+}
+
+/// A scan of `t`, `x` and the generated column `10 / x`, which fails where `x` is 0.
+fn quotients(bad_data: BadDataPolicy) -> Arc<dyn ExecutionPlan> {
+    let read = source_schema();
+    let (t, x) = (column(&read, "t"), column(&read, "x"));
+    let quotient = binary(lit(10i64), Operator::Divide, Arc::clone(&x), &read).unwrap();
+    let field = |name: &str, like: usize| read.field(like).clone().with_name(name);
+    let fields = vec![field("t", 0), field("x", 2), field("q", 2)];
+    let spec = ScanSpec {
+        source: SourceIndex(0),
+        name: "scripted".into(),
+        projection: vec![0, 1, 2],
+        columns: vec![Arc::clone(&t), x, quotient],
+        schema: Arc::new(arrow::datatypes::Schema::new(fields)),
+        event_time: Some(EventTimeColumn {
+            expr: t,
+            name: "t".into(),
+        }),
+        bad_data,
+    };
+    Arc::new(EpochScanExec::new(spec, 1))
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_computed_costs_no_other_row() {
+    // Two rows divide by zero, one has no event time, one has neither a time nor a quotient.
+    let rows = [
+        (Some(1), None, Some(5)),
+        (Some(9), None, Some(0)),
+        (Some(2), None, Some(2)),
+        (None, None, Some(1)),
+        (Some(3), None, Some(0)),
+        (None, None, Some(0)),
+        (Some(4), None, None),
+    ];
+    const NOT_COMPUTED: &str = "column \"q\" cannot be computed";
+
+    let mut dropping = query(quotients(BadDataPolicy::Drop));
+    let epoch = dropping.run(source(&[&rows])).await.unwrap();
+    assert_eq!(epoch.rows, ["1 5 2", "2 2 5", "4 NULL NULL"]);
+    assert_eq!((epoch.bad[NOT_COMPUTED], epoch.bad["no event time"]), (3, 1));
+    // The time of a row that is left out is not noted: 4, not 9.
+    assert_eq!(dropping.watermark, Watermark::at(EventTime(4)));
+
+    let mut keeping = query(quotients(BadDataPolicy::Null));
+    let epoch = keeping.run(source(&[&rows])).await.unwrap();
+    let expected = ["1 5 2", "2 2 5", "3 0 NULL", "4 NULL NULL", "9 0 NULL"];
+    assert_eq!(epoch.rows, expected);
+    assert_eq!((epoch.bad[NOT_COMPUTED], epoch.bad["no event time"]), (3, 1));
+
+    let mut failing = query(quotients(BadDataPolicy::Fail));
+    let error = failing.run(source(&[&rows])).await.unwrap_err();
+    let text = error.find_root().to_string();
+    for part in [NOT_COMPUTED, "scripted/0", "\"scripted\""] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_record_without_an_event_time_counts_once() {
+    let rows = [at(5, "a"), (None, None, None), (None, Some("b"), None)];
+    let scripted = source(&[&rows]).with_bad_rows(vec![1]);
+    let mut query = query(scan(1, BadDataPolicy::Null));
+    let epoch = query.run(scripted).await.unwrap();
+    assert_eq!(epoch.rows, ["5 a 1"]);
+    assert_eq!(epoch.bad["no event time"], 1);
 }
 
 #[tokio::test]

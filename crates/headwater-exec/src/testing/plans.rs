@@ -61,8 +61,8 @@ pub(crate) fn scan(readers: usize, bad_data: BadDataPolicy) -> Arc<dyn Execution
         event_time: Some(EventTimeColumn {
             expr: column(&schema, "t"),
             name: "t".into(),
-            bad_data,
         }),
+        bad_data,
         schema,
     };
     Arc::new(EpochScanExec::new(spec, readers))

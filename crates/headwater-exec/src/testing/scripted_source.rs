@@ -23,6 +23,7 @@ pub(crate) fn partition(index: i32) -> Partition {
 pub(crate) struct ScriptedSource {
     schema: SchemaRef,
     rows: BTreeMap<Partition, RecordBatch>,
+    bad_rows: Vec<usize>,
 }
 
 impl ScriptedSource {
@@ -33,7 +34,16 @@ impl ScriptedSource {
         let rows = numbered
             .map(|(i, rows)| (partition(i as i32), rows))
             .collect();
-        ScriptedSource { schema, rows }
+        ScriptedSource {
+            schema,
+            rows,
+            bad_rows: vec![],
+        }
+    }
+
+    /// Says that these rows of every batch stand for bad records.
+    pub(crate) fn with_bad_rows(self, bad_rows: Vec<usize>) -> Self {
+        ScriptedSource { bad_rows, ..self }
     }
 
     /// Everything it has.
@@ -79,7 +89,10 @@ impl Source for ScriptedSource {
                 let rows = rows.slice(at as usize, length as usize);
                 request.counters.add_records(length as u64, 0);
                 let partition = partition.clone();
-                batches.push(Ok(SourceBatch { partition, rows }));
+                batches.push(Ok(SourceBatch {
+                    bad_rows: self.bad_rows.clone(),
+                    ..SourceBatch::new(partition, rows)
+                }));
             }
         }
         Ok(futures::stream::iter(batches).boxed())

@@ -2,7 +2,8 @@
 
 use arrow::array::{ArrayRef, Int64Array};
 use headwater_core::format::BadDataPolicy;
-use headwater_core::source::ReadCounters;
+use headwater_core::offset::Partition;
+use headwater_core::source::{ReadCounters, SourceBatch};
 use headwater_core::{ErrorKind, Result};
 
 use super::*;
@@ -28,6 +29,15 @@ fn assemble(
     payloads: &BinaryArray,
     counters: &ReadCounters,
 ) -> Result<RecordBatch> {
+    Ok(assemble_batch(bad_data, projection, payloads, counters)?.rows)
+}
+
+fn assemble_batch(
+    bad_data: BadDataPolicy,
+    projection: &[usize],
+    payloads: &BinaryArray,
+    counters: &ReadCounters,
+) -> Result<SourceBatch> {
     let mut assembler = RowAssembler::try_new(&definition(bad_data, projection), OWNER)?;
     let metadata = |column: usize| -> Result<ArrayRef> {
         let start = if column == 0 { 1042 } else { 3 };
@@ -35,15 +45,29 @@ fn assemble(
         let values = (0..payloads.len()).map(|i| start + step * i64::try_from(i).unwrap());
         Ok(Arc::new(Int64Array::from_iter_values(values)))
     };
-    let locate = |record: usize| {
-        format!(
-            "partition 3 of topic \"orders\" at offset {}",
-            1042 + record
-        )
-    };
-    let batch = assembler.assemble(payloads, &metadata, &locate, counters)?;
-    assert_eq!(batch.schema(), assembler.schema());
-    Ok(batch)
+    let assembled = assembler.assemble(payloads, &metadata, &locate, counters)?;
+    assert_eq!(assembled.rows.schema(), assembler.schema());
+    Ok(assembled.into_batch(Partition::new("orders", 3), locate))
+}
+
+fn locate(record: usize) -> String {
+    format!(
+        "partition 3 of topic \"orders\" at offset {}",
+        1042 + record
+    )
+}
+
+#[test]
+fn rows_know_their_places_and_which_of_them_stand_for_bad_records() {
+    let counters = ReadCounters::default();
+    let dropped = assemble_batch(BadDataPolicy::Drop, &[0], &mixed(), &counters).unwrap();
+    assert!(dropped.bad_rows.is_empty());
+    let places: Vec<String> = (0..2).map(|row| dropped.place_of(row)).collect();
+    assert_eq!(places, [locate(0), locate(4)]);
+
+    let nulls = assemble_batch(BadDataPolicy::Null, &[0], &mixed(), &counters).unwrap();
+    assert_eq!(nulls.bad_rows, [1, 2, 3]);
+    assert_eq!(nulls.place_of(3), locate(3));
 }
 
 fn mixed() -> BinaryArray {

@@ -2,45 +2,54 @@
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 
 use headwater_core::Error;
-
-/// Functions that read the clock or a random source. DataFusion would fix the first kind when
-/// the query is planned, and draw the second anew on every replay.
-const NOT_REPEATABLE: [&str; 6] = [
-    "now",
-    "current_timestamp",
-    "current_date",
-    "current_time",
-    "random",
-    "uuid",
-];
 
 /// Refuses expressions that a streaming query cannot hold.
 pub(crate) fn check_expressions(plan: &LogicalPlan) -> Result<()> {
     plan.apply(|node| {
-        node.apply_expressions(|expr| expr.apply(check))?;
+        node.apply_expressions(|expr| {
+            check_repeatable(expr)?;
+            expr.apply(check)
+        })?;
         Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
+}
+
+/// Refuses an expression whose value is not a function of the row: DataFusion would fix `now()`
+/// when the query is planned, and draw `random()` anew on every replay.
+///
+/// # Errors
+/// The name of the function, and what can stand in its place.
+pub fn check_repeatable(expr: &Expr) -> Result<()> {
+    expr.apply(|expr| {
+        let (name, volatility) = match expr {
+            Expr::ScalarFunction(call) => (call.func.name(), call.func.signature().volatility),
+            Expr::AggregateFunction(call) => (call.func.name(), call.func.signature().volatility),
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        if volatility == Volatility::Immutable {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        let hint = match name {
+            "now" | "current_timestamp" | "current_date" | "current_time" => {
+                "Use a time column of the source, such as METADATA FROM 'timestamp'."
+            }
+            "random" | "uuid" => "Derive it from the row, for example by md5() of a column.",
+            _ => "If it gives equal values for equal arguments, declare it Volatility::Immutable.",
+        };
+        let error = Error::unsupported(format!("{name}() in a streaming query is not there yet"))
+            .with_detail("Its value must be the same when an epoch is run again.")
+            .with_hint(hint);
+        Err(error.into())
     })?;
     Ok(())
 }
 
 fn check(expr: &Expr) -> Result<TreeNodeRecursion> {
     match expr {
-        Expr::ScalarFunction(call) if NOT_REPEATABLE.contains(&call.func.name()) => {
-            let name = call.func.name();
-            let hint = if matches!(name, "random" | "uuid") {
-                "Derive it from the row, for example by md5() of a column."
-            } else {
-                "Use a time column of the source, such as METADATA FROM 'timestamp'."
-            };
-            let error =
-                Error::unsupported(format!("{name}() in a streaming query is not there yet"))
-                    .with_detail("Its value must be the same when an epoch is run again.")
-                    .with_hint(hint);
-            Err(error.into())
-        }
         Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => {
             let error = Error::unsupported(
                 "a subquery in an expression of a streaming query is not there yet",

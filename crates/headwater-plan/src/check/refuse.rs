@@ -179,3 +179,32 @@ pub(crate) fn sink_mode(sink: &str, mode: OutputMode, accepted: &[OutputMode]) -
         OutputMode::Append => error.with_hint("Ask for another mode with EMIT."),
     }
 }
+
+/// The sink would replace other rows than those that the query replaces. `key` is the query's;
+/// `None` if its SELECT leaves a part of it out.
+pub(crate) fn sink_key(sink: &str, sink_key: &[String], key: Option<Vec<String>>) -> Error {
+    let told = sink_key.join(", ");
+    let Some(key) = key else {
+        return Error::plan(format!(
+            "sink \"{sink}\" replaces rows by ({told}), and the query does not show which row is which"
+        ))
+        .with_detail("A column that it groups by is left out of SELECT or changed there.")
+        .with_hint("Select every GROUP BY column as it is, or ask for final windows with `EMIT ON WINDOW CLOSE`.");
+    };
+    if key.is_empty() {
+        return Error::plan(format!(
+            "sink \"{sink}\" replaces rows by ({told}), and the query's result is one row"
+        ))
+        .with_detail("Each new value of that column would leave the old row behind.")
+        .with_hint(
+            "Group by a column that names the row, such as a constant: `SELECT 'all' AS k, \
+             count(*) … GROUP BY 1`, and make it the key.",
+        );
+    }
+    let key = key.join(", ");
+    Error::plan(format!(
+        "sink \"{sink}\" replaces rows by ({told}), and the query's rows are told apart by ({key})"
+    ))
+    .with_detail("Rows would replace rows of other groups, or stay when they have changed.")
+    .with_hint(format!("Declare the sink with PRIMARY KEY ({key})."))
+}

@@ -27,14 +27,27 @@ use crate::node::{StreamAggregateNode, WindowNode};
 use crate::rule::number_sources::{sources_of, stream_table};
 use crate::rule::panes::{to_panes, uses_window};
 use crate::rule::provenance::{is_handed_on, is_plain};
+use crate::rule::row_key::RowKey;
 
 /// How the output of a plan node changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Rows are added and stay.
     AppendOnly,
-    /// Rows with the same key replace each other; the key's columns, if all are still there.
-    Updating { key: Option<Vec<Column>> },
+    /// Rows with the same key replace each other; the key, if the rows still show it.
+    Updating { key: Option<RowKey> },
+}
+
+impl Change {
+    /// The same change where the key has other names, or none.
+    fn with_key(&self, rename: impl FnOnce(&RowKey) -> Option<RowKey>) -> Change {
+        match self {
+            Change::AppendOnly => Change::AppendOnly,
+            Change::Updating { key } => Change::Updating {
+                key: key.as_ref().and_then(rename),
+            },
+        }
+    }
 }
 
 /// A plan with state, and what is known about its output.
@@ -69,12 +82,12 @@ impl Converter {
             }
             LogicalPlan::Projection(projection) => {
                 let input = self.convert(&projection.input)?;
-                let change = projected(&input.change, plan);
+                let change = input.change.with_key(|key| key.projected(projection));
                 rebuilt(plan, projection.expr.clone(), input, change)
             }
             LogicalPlan::SubqueryAlias(alias) => {
                 let input = self.convert(&alias.input)?;
-                let change = aliased(&input.change, plan);
+                let change = input.change.with_key(|key| key.aliased(&alias.input, plan));
                 rebuilt(plan, vec![], input, change)
             }
             LogicalPlan::Filter(filter) => {
@@ -200,11 +213,10 @@ impl Converter {
         };
         let operator = format!("{}-{kind}", self.operators);
         self.operators += 1;
-        let group_columns = key_columns(aggregate, &groups);
         let change = match self.mode {
             OutputMode::Append => Change::AppendOnly,
             OutputMode::Update | OutputMode::Complete => Change::Updating {
-                key: Some(group_columns),
+                key: Some(RowKey::of_groups(aggregate, &groups)),
             },
         };
         let node = StreamAggregateNode {
@@ -251,22 +263,6 @@ impl Converter {
 pub(crate) fn windows_close(field: &WindowField, input: &LogicalPlan) -> bool {
     let sources = sources_of(input);
     field.has_watermark && sources.iter().all(|source| source.watermark.is_some())
-}
-
-/// The group columns that identify a row: the start of a window says its end and its time.
-fn key_columns(aggregate: &Aggregate, groups: &[GroupColumn]) -> Vec<Column> {
-    let has_start = groups
-        .iter()
-        .any(|g| matches!(g, GroupColumn::Window(WindowRole::Start)));
-    let is_key = |group: &GroupColumn| match group {
-        GroupColumn::Key(_) | GroupColumn::Window(WindowRole::Start) => true,
-        GroupColumn::Window(WindowRole::End | WindowRole::Time) => !has_start,
-    };
-    let columns = aggregate.schema.columns().into_iter().zip(groups);
-    columns
-        .filter(|(_, group)| is_key(group))
-        .map(|(column, _)| column)
-        .collect()
 }
 
 /// Whether the rows of a plan come out of an ORDER BY, which reads all of its input. A bare LIMIT
@@ -378,49 +374,4 @@ fn rebuilt(
         sources,
         has_state,
     })
-}
-
-/// The key columns under the names a projection gives them; none if one is left out.
-fn projected(change: &Change, plan: &LogicalPlan) -> Change {
-    let LogicalPlan::Projection(projection) = plan else {
-        return change.clone();
-    };
-    renamed(change, |key| {
-        let position = projection
-            .expr
-            .iter()
-            .position(|expr| plain_column(expr) == Some(key))?;
-        let (qualifier, field) = projection.schema.qualified_field(position);
-        Some(Column::new(qualifier.cloned(), field.name()))
-    })
-}
-
-fn aliased(change: &Change, plan: &LogicalPlan) -> Change {
-    let LogicalPlan::SubqueryAlias(alias) = plan else {
-        return change.clone();
-    };
-    renamed(change, |key| {
-        let position = alias.input.schema().maybe_index_of_column(key)?;
-        let (qualifier, field) = alias.schema.qualified_field(position);
-        Some(Column::new(qualifier.cloned(), field.name()))
-    })
-}
-
-fn renamed(change: &Change, rename: impl Fn(&Column) -> Option<Column>) -> Change {
-    match change {
-        Change::AppendOnly => Change::AppendOnly,
-        Change::Updating { key } => Change::Updating {
-            key: key
-                .as_ref()
-                .and_then(|key| key.iter().map(rename).collect()),
-        },
-    }
-}
-
-fn plain_column(expr: &Expr) -> Option<&Column> {
-    match expr {
-        Expr::Column(column) => Some(column),
-        Expr::Alias(alias) => plain_column(&alias.expr),
-        _ => None,
-    }
 }

@@ -1,0 +1,199 @@
+//! From a batch of a source to the rows of a scan: computes columns, judges rows, notes event times.
+//!
+//! One bad row never costs a good one: an expression that fails over a batch is evaluated over
+//! halves of it until the rows are found over which it fails.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::{concat, filter};
+use datafusion_common::{DataFusionError, Result, internal_datafusion_err};
+use datafusion_physical_expr::PhysicalExpr;
+
+use headwater_core::Error;
+use headwater_core::format::BadDataPolicy;
+use headwater_core::source::{ReadCounters, SourceBatch};
+
+use super::ScanSpec;
+use crate::epoch_context::EpochContext;
+
+const NO_EVENT_TIME: &str = "no event time";
+
+/// The rows of a batch, without those that the policy for bad records leaves out.
+pub(super) fn rows_of(
+    spec: &ScanSpec,
+    epoch: &EpochContext,
+    counters: &ReadCounters,
+    batch: &SourceBatch,
+) -> Result<RecordBatch> {
+    let mut judged = Judged::default();
+    let times = match &spec.event_time {
+        Some(time) => Some(judged.evaluate(&time.expr, &batch.rows, &time.name)?),
+        None => None,
+    };
+    let mut columns = Vec::with_capacity(spec.columns.len());
+    for (expr, field) in spec.columns.iter().zip(spec.schema.fields()) {
+        let column = match (&spec.event_time, &times) {
+            (Some(time), Some(times)) if &time.expr == expr => Arc::clone(times),
+            _ => judged.evaluate(expr, &batch.rows, field.name())?,
+        };
+        columns.push(column);
+    }
+    if let Some(times) = &times {
+        judged.miss_event_times(times, &batch.bad_rows);
+    }
+    let kept = kept_rows(spec, counters, batch, &judged, times.as_ref())?;
+    let (times, columns, rows) = match kept {
+        None => (times, columns, batch.rows.num_rows()),
+        Some(kept) => {
+            let keep = |array: &ArrayRef| filter(array, &kept);
+            let times = times.as_ref().map(keep).transpose()?;
+            let columns = columns.iter().map(keep).collect::<Result<_, _>>()?;
+            (times, columns, kept.true_count())
+        }
+    };
+    if let Some(times) = &times {
+        epoch
+            .watermarks
+            .observe(spec.source, &batch.partition, times)?;
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(&spec.schema), columns, &options)
+        .map_err(|e| internal_datafusion_err!("source {} gave other columns: {e}", spec.name))
+}
+
+/// Applies the policy: which rows stay; `None` if all do.
+fn kept_rows(
+    spec: &ScanSpec,
+    counters: &ReadCounters,
+    batch: &SourceBatch,
+    judged: &Judged,
+    times: Option<&ArrayRef>,
+) -> Result<Option<BooleanArray>> {
+    let rows = batch.rows.num_rows();
+    if let Some((row, flaw)) = judged.flaws.first_key_value()
+        && spec.bad_data == BadDataPolicy::Fail
+    {
+        return Err(flaw.error(spec, &batch.place_of(*row)).into());
+    }
+    for flaw in judged.flaws.values() {
+        counters.add_bad(&flaw.reason, 1);
+    }
+    // With 'null' a row stays unless it has no event time; it may have been counted before.
+    let has_time = |row: usize| times.is_none_or(|times| times.is_valid(row));
+    let stays = |row: usize| match spec.bad_data {
+        BadDataPolicy::Null => has_time(row),
+        BadDataPolicy::Fail | BadDataPolicy::Drop => !judged.flaws.contains_key(&row),
+    };
+    let lacks_time = times.is_some_and(|times| times.null_count() > 0);
+    if judged.flaws.is_empty() && !lacks_time {
+        return Ok(None);
+    }
+    Ok(Some((0..rows).map(|row| Some(stays(row))).collect()))
+}
+
+/// What is wrong with the rows of a batch; the first flaw of a row counts.
+#[derive(Default)]
+struct Judged {
+    flaws: BTreeMap<usize, Flaw>,
+}
+
+struct Flaw {
+    reason: String,
+    /// What the expression said; nothing for an event time that is not there.
+    source: Option<DataFusionError>,
+}
+
+impl Judged {
+    /// The values of an expression, NULL where it fails.
+    fn evaluate(
+        &mut self,
+        expr: &Arc<dyn PhysicalExpr>,
+        rows: &RecordBatch,
+        name: &str,
+    ) -> Result<ArrayRef> {
+        let error = match values(expr, rows) {
+            Ok(array) => return Ok(array),
+            Err(error) => error,
+        };
+        let mut parts = Vec::new();
+        self.halve(expr, rows, 0, name, error, &mut parts)?;
+        let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+        Ok(concat(&parts)?)
+    }
+
+    /// Evaluates the halves of rows over which the expression fails as a whole. `first` is the
+    /// position of the first of them in the batch.
+    fn halve(
+        &mut self,
+        expr: &Arc<dyn PhysicalExpr>,
+        rows: &RecordBatch,
+        first: usize,
+        name: &str,
+        error: DataFusionError,
+        parts: &mut Vec<ArrayRef>,
+    ) -> Result<()> {
+        if rows.num_rows() <= 1 {
+            let data_type = expr.data_type(rows.schema_ref())?;
+            parts.push(new_null_array(&data_type, rows.num_rows()));
+            self.flaws.entry(first).or_insert_with(|| Flaw {
+                reason: format!("column \"{name}\" cannot be computed"),
+                source: Some(error),
+            });
+            return Ok(());
+        }
+        let middle = rows.num_rows() / 2;
+        let halves = [(0, middle), (middle, rows.num_rows() - middle)];
+        for (offset, length) in halves {
+            let half = rows.slice(offset, length);
+            match values(expr, &half) {
+                Ok(array) => parts.push(array),
+                Err(error) => self.halve(expr, &half, first + offset, name, error, parts)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows without an event time, save those that are known to be bad already.
+    fn miss_event_times(&mut self, times: &ArrayRef, known: &[usize]) {
+        if times.null_count() == 0 {
+            return;
+        }
+        let missing = (0..times.len()).filter(|row| times.is_null(*row));
+        for row in missing.filter(|row| known.binary_search(row).is_err()) {
+            self.flaws.entry(row).or_insert_with(|| Flaw {
+                reason: NO_EVENT_TIME.to_string(),
+                source: None,
+            });
+        }
+    }
+}
+
+impl Flaw {
+    fn error(&self, spec: &ScanSpec, place: &str) -> Error {
+        let name = &spec.name;
+        let hint = |more: &str| {
+            format!(
+                "Set bad_data = 'drop' on source \"{name}\" to leave such records out and count \
+                 them{more}."
+            )
+        };
+        match &self.source {
+            Some(source) => Error::bad_data(format!("{}: {place} of source \"{name}\"", self.reason))
+                .with_detail(source.find_root().message().into_owned())
+                .with_hint(hint(", or 'null' to keep them with NULL in that column")),
+            None => {
+                let column = spec.event_time.as_ref().map_or("", |time| &time.name);
+                Error::bad_data(format!(
+                    "{place} of source \"{name}\" has no event time in column \"{column}\""
+                ))
+                .with_hint(hint(""))
+            }
+        }
+    }
+}
+
+fn values(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef> {
+    expr.evaluate(rows)?.into_array(rows.num_rows())
+}

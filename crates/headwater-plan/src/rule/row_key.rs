@@ -1,0 +1,237 @@
+//! Which columns identify a row of a result whose rows replace each other.
+//!
+//! A key has parts, and a part may be told by any of several columns: the start, the end and the
+//! time of a window say the same, and so does the struct that Spark's `window()` makes of them; a
+//! column selected twice stands there twice. A sink that
+//! keeps the newest row of a key must use exactly this key: with fewer columns rows of different
+//! groups replace each other, with more an update leaves the old row behind.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::Column;
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Projection};
+
+use crate::event_time_field::WindowRole;
+use crate::node::aggregate_node::GroupColumn;
+
+/// The key of an updating result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RowKey {
+    /// Per part, the columns that tell it; the first one is named to users.
+    parts: Vec<Vec<Teller>>,
+}
+
+/// A column that tells a part of the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Teller {
+    column: Column,
+    /// Whether it is a struct of which every field tells the part, as `window` is.
+    is_struct: bool,
+}
+
+impl Teller {
+    fn plain(column: Column) -> Self {
+        Teller {
+            column,
+            is_struct: false,
+        }
+    }
+}
+
+impl RowKey {
+    /// The key of an aggregation's rows: its group columns.
+    pub(crate) fn of_groups(aggregate: &Aggregate, groups: &[GroupColumn]) -> Self {
+        let columns = aggregate.schema.columns().into_iter().zip(groups);
+        let mut window: Vec<(WindowRole, Column)> = Vec::new();
+        let mut parts: Vec<Vec<Teller>> = Vec::new();
+        for (column, group) in columns {
+            match group {
+                GroupColumn::Key(_) => parts.push(vec![Teller::plain(column)]),
+                GroupColumn::Window(role) => window.push((*role, column)),
+            }
+        }
+        if !window.is_empty() {
+            window.sort_by_key(|(role, _)| *role);
+            let window = window.into_iter().map(|(_, column)| Teller::plain(column));
+            parts.insert(0, window.collect());
+        }
+        RowKey { parts }
+    }
+
+    /// The key under the names a projection gives; none if it leaves a part out or changes it.
+    pub(crate) fn projected(&self, projection: &Projection) -> Option<Self> {
+        let of_part = |part: &[Teller]| -> Vec<Teller> {
+            let exprs = projection.expr.iter().enumerate();
+            exprs
+                .filter_map(|(position, expr)| {
+                    Some(Teller {
+                        column: Column::from(projection.schema.qualified_field(position)),
+                        is_struct: tells(expr, part, &projection.input)? == Tells::AsStruct,
+                    })
+                })
+                .collect()
+        };
+        self.renamed(of_part)
+    }
+
+    /// The key under an alias of the relation.
+    pub(crate) fn aliased(&self, input: &LogicalPlan, output: &LogicalPlan) -> Option<Self> {
+        let alias = |teller: &Teller| {
+            let position = input.schema().maybe_index_of_column(&teller.column)?;
+            Some(Teller {
+                column: Column::from(output.schema().qualified_field(position)),
+                is_struct: teller.is_struct,
+            })
+        };
+        self.renamed(|part| part.iter().filter_map(alias).collect())
+    }
+
+    fn renamed(&self, rename: impl Fn(&[Teller]) -> Vec<Teller>) -> Option<Self> {
+        let parts = self.parts.iter().map(|part| {
+            let tellers = rename(part);
+            (!tellers.is_empty()).then_some(tellers)
+        });
+        Some(RowKey {
+            parts: parts.collect::<Option<_>>()?,
+        })
+    }
+
+    /// One name per part.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let first = self.parts.iter().filter_map(|part| part.first());
+        first.map(|teller| teller.column.name.clone()).collect()
+    }
+
+    /// Whether these columns identify the same rows as the key does.
+    pub(crate) fn is_told_by(&self, columns: &[String]) -> bool {
+        let tells = |part: &[Teller], name: &String| part.iter().any(|t| t.column.name == *name);
+        let all_told = self
+            .parts
+            .iter()
+            .all(|part| columns.iter().any(|name| tells(part, name)));
+        let nothing_else = columns
+            .iter()
+            .all(|name| self.parts.iter().any(|part| tells(part, name)));
+        all_told && nothing_else
+    }
+}
+
+/// How an expression tells a part of the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tells {
+    AsValue,
+    AsStruct,
+}
+
+/// Whether equal values of an expression mean equal values of a part of the key, and the other way
+/// round.
+fn tells(expr: &Expr, part: &[Teller], input: &LogicalPlan) -> Option<Tells> {
+    match expr {
+        Expr::Column(column) => {
+            let teller = part.iter().find(|t| t.column == *column)?;
+            Some(if teller.is_struct {
+                Tells::AsStruct
+            } else {
+                Tells::AsValue
+            })
+        }
+        Expr::Alias(alias) => tells(&alias.expr, part, input),
+        Expr::Cast(cast) => {
+            let from = cast.expr.get_type(input.schema()).ok()?;
+            let told = tells(&cast.expr, part, input)?;
+            (told == Tells::AsValue && keeps_apart(&from, cast.field.data_type())).then_some(told)
+        }
+        Expr::ScalarFunction(call) => match (call.func.name(), call.args.as_slice()) {
+            ("named_struct", args) => {
+                let mut values = args.iter().skip(1).step_by(2);
+                let tell = |value| tells(value, part, input) == Some(Tells::AsValue);
+                (!args.is_empty() && values.all(tell)).then_some(Tells::AsStruct)
+            }
+            ("get_field", [of, _]) => {
+                (tells(of, part, input)? == Tells::AsStruct).then_some(Tells::AsValue)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether a cast gives different values for different values.
+fn keeps_apart(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Date32, Date64, Dictionary, Timestamp};
+    match (from, to) {
+        (from, to) if from == to => true,
+        (Dictionary(_, from), to) => keeps_apart(from, to),
+        (from, to) if is_text(to) => is_text(from) || from.is_integer() || is_time(from),
+        (from, to) if from.is_integer() && to.is_integer() => {
+            let is_widened = from.primitive_width() < to.primitive_width();
+            from.is_signed_integer() == to.is_signed_integer() && is_widened
+                || from.is_unsigned_integer() && is_widened
+        }
+        (Timestamp(from, _), Timestamp(to, _)) => from <= to,
+        (Date32 | Date64, Timestamp(_, _)) => true,
+        _ => false,
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    )
+}
+
+fn is_time(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 | DataType::Boolean
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::datatypes::TimeUnit;
+
+    use super::*;
+
+    fn key(parts: &[&[&str]]) -> RowKey {
+        let teller = |n: &&str| Teller::plain(Column::from_name(*n));
+        let part = |names: &&[&str]| names.iter().map(teller).collect();
+        RowKey {
+            parts: parts.iter().map(part).collect(),
+        }
+    }
+
+    fn columns(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_key_is_told_by_exactly_its_parts() {
+        let key = key(&[&["window_start", "window_end"], &["symbol"]]);
+        assert!(key.is_told_by(&columns(&["symbol", "window_start"])));
+        assert!(key.is_told_by(&columns(&["window_end", "symbol"])));
+        assert!(key.is_told_by(&columns(&["window_start", "window_end", "symbol"])));
+        assert!(!key.is_told_by(&columns(&["symbol"])));
+        assert!(!key.is_told_by(&columns(&["symbol", "window_start", "n"])));
+        assert_eq!(key.names(), ["window_start", "symbol"]);
+    }
+
+    #[test]
+    fn casts_that_can_merge_values_lose_the_key() {
+        let (ms, us) = (TimeUnit::Millisecond, TimeUnit::Microsecond);
+        assert!(keeps_apart(&DataType::Int32, &DataType::Int64));
+        assert!(keeps_apart(&DataType::UInt32, &DataType::Int64));
+        assert!(!keeps_apart(&DataType::Int64, &DataType::Int32));
+        assert!(!keeps_apart(&DataType::Int64, &DataType::Float64));
+        assert!(keeps_apart(&DataType::Utf8View, &DataType::Utf8));
+        assert!(keeps_apart(&DataType::Int64, &DataType::Utf8));
+        assert!(keeps_apart(
+            &DataType::Timestamp(ms, None),
+            &DataType::Timestamp(us, None)
+        ));
+        assert!(!keeps_apart(
+            &DataType::Timestamp(us, None),
+            &DataType::Timestamp(ms, None)
+        ));
+    }
+}
