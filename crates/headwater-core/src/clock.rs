@@ -4,6 +4,7 @@
 //! time (`elapsed`), which measures. Timers are monotonic.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -83,6 +84,16 @@ struct ManualShared {
     start: EventTime,
     elapsed: Mutex<Duration>,
     moved: Notify,
+    sleepers: AtomicUsize,
+}
+
+/// Counts a sleeper while it lives.
+struct Sleeper(Arc<ManualShared>);
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.0.sleepers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl ManualClock {
@@ -92,10 +103,16 @@ impl ManualClock {
             start,
             elapsed: Mutex::new(Duration::ZERO),
             moved: Notify::new(),
+            sleepers: AtomicUsize::new(0),
         };
         ManualClock {
             shared: Arc::new(shared),
         }
+    }
+
+    /// How many are asleep.
+    pub fn sleepers(&self) -> usize {
+        self.shared.sleepers.load(Ordering::Relaxed)
     }
 
     /// Moves the clock forward and wakes the sleepers.
@@ -129,6 +146,8 @@ impl Clock for ManualClock {
         let clock = self.clone();
         let until = self.elapsed() + duration;
         Box::pin(async move {
+            clock.shared.sleepers.fetch_add(1, Ordering::Relaxed);
+            let _asleep = Sleeper(Arc::clone(&clock.shared));
             loop {
                 let moved = clock.shared.moved.notified();
                 if clock.elapsed() >= until {

@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use arrow::error::ArrowError;
 use datafusion_common::DataFusionError;
 
 use crate::reword::{is_wrong_argument, reword};
@@ -188,10 +189,7 @@ impl Error {
 
     /// Takes headwater's own error out of DataFusion's, or classifies DataFusion's by its root.
     pub fn from_datafusion(error: DataFusionError) -> Self {
-        match unwrap_own(error) {
-            Ok(own) => own,
-            Err(error) => classify(&error),
-        }
+        own_error(&error).unwrap_or_else(|| classify(&error))
     }
 
     /// The whole text for a person: message, the place in `sql` (named `file`) with a caret,
@@ -243,27 +241,32 @@ fn write_place(out: &mut String, span: Span, file: &str, sql: &str, detail: Opti
     );
 }
 
-/// Finds headwater's error anywhere in the wrappers that DataFusion puts around one.
-fn unwrap_own(error: DataFusionError) -> Result<Error, DataFusionError> {
+/// Finds headwater's error anywhere in the wrappers that DataFusion puts around one. They are
+/// looked through, not opened: an error of a repartition is shared by all its outputs.
+fn own_error(error: &DataFusionError) -> Option<Error> {
+    let boxed = |inner: &(dyn StdError + Send + Sync + 'static)| {
+        if let Some(own) = inner.downcast_ref::<Error>() {
+            return Some(own.clone());
+        }
+        if let Some(nested) = inner.downcast_ref::<DataFusionError>() {
+            return own_error(nested);
+        }
+        inner
+            .downcast_ref::<Arc<DataFusionError>>()
+            .and_then(|e| own_error(e))
+    };
     match error {
-        DataFusionError::External(inner) => match inner.downcast::<Error>() {
-            Ok(own) => Ok(*own),
-            Err(inner) => match inner.downcast::<DataFusionError>() {
-                Ok(nested) => unwrap_own(*nested),
-                Err(inner) => Err(DataFusionError::External(inner)),
-            },
+        DataFusionError::External(inner) => boxed(inner.as_ref()),
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            ArrowError::ExternalError(inner) => boxed(inner.as_ref()),
+            _ => None,
         },
-        DataFusionError::Context(text, inner) => {
-            unwrap_own(*inner).map_err(|e| DataFusionError::Context(text, Box::new(e)))
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+            own_error(inner)
         }
-        DataFusionError::Diagnostic(note, inner) => {
-            unwrap_own(*inner).map_err(|e| DataFusionError::Diagnostic(note, Box::new(e)))
-        }
-        DataFusionError::Shared(shared) => match Arc::try_unwrap(shared) {
-            Ok(inner) => unwrap_own(inner),
-            Err(shared) => Err(DataFusionError::Shared(shared)),
-        },
-        other => Err(other),
+        DataFusionError::Shared(inner) => own_error(inner),
+        DataFusionError::Collection(errors) => errors.iter().find_map(own_error),
+        _ => None,
     }
 }
 
@@ -322,8 +325,8 @@ impl From<DataFusionError> for Error {
     }
 }
 
-impl From<arrow::error::ArrowError> for Error {
-    fn from(error: arrow::error::ArrowError) -> Self {
+impl From<ArrowError> for Error {
+    fn from(error: ArrowError) -> Self {
         Error::from_datafusion(DataFusionError::ArrowError(Box::new(error), None))
     }
 }
@@ -339,6 +342,17 @@ mod tests {
         let back = Error::from_datafusion(wrapped);
         assert_eq!(back.kind(), ErrorKind::DataLoss);
         assert_eq!(back.hint(), Some("Decide."));
+    }
+
+    #[test]
+    fn an_error_that_several_hold_is_still_headwaters_own() {
+        let own = Error::new(ErrorKind::Source, "the broker is away");
+        let shared = Arc::new(DataFusionError::from(own));
+        let _another = Arc::clone(&shared);
+        let back = Error::from_datafusion(DataFusionError::Shared(Arc::clone(&shared)));
+        assert_eq!(back.kind(), ErrorKind::Source);
+        let external = DataFusionError::External(Box::new(shared));
+        assert_eq!(Error::from_datafusion(external).message(), "the broker is away");
     }
 
     #[test]

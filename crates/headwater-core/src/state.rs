@@ -27,6 +27,13 @@ pub struct StateChunk {
     pub dropped_panes: Vec<i64>,
 }
 
+impl StateChunk {
+    /// Whether it says nothing: a delta of an epoch that changed nothing.
+    pub fn is_empty(&self) -> bool {
+        self.kind == ChunkKind::Delta && self.rows.num_rows() == 0 && self.dropped_panes.is_empty()
+    }
+}
+
 /// State of one shard of one operator.
 ///
 /// # Contract

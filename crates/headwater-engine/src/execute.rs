@@ -1,6 +1,7 @@
 //! Runs a plan over the slices of one epoch.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -14,6 +15,10 @@ use headwater_core::id::EpochId;
 use headwater_core::sink::{Sink, Staged};
 use headwater_core::{Error, Result};
 use headwater_exec::epoch_context::EpochContext;
+
+/// How often, and for how long, parts of a failed epoch are looked for: 30 seconds.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
+const MOST_LOOKS: u32 = 30_000;
 
 /// A task context that carries an epoch. Its function maps are empty: a physical plan holds its
 /// functions itself, and cloning the maps costs more than a small epoch.
@@ -34,11 +39,47 @@ pub(crate) fn task_context(
     ))
 }
 
-/// Executes the plan and hands every output partition to the sink.
+/// Executes the plan for an epoch and hands every output partition to the sink.
 ///
+/// When this returns, nothing of the epoch is running any more: a failed one may be rolled back.
+pub(crate) async fn run_epoch(
+    plan: &Arc<dyn ExecutionPlan>,
+    config: &SessionConfig,
+    runtime: &Arc<RuntimeEnv>,
+    sink: &Arc<dyn Sink>,
+    context: EpochContext,
+) -> Result<Vec<Staged>> {
+    let epoch = context.epoch;
+    let context = Arc::new(context);
+    let users = Arc::downgrade(&context);
+    let task = task_context(config, runtime, context);
+    let written = write_partitions(plan, &task, sink, epoch).await;
+    drop(task);
+    match written {
+        Ok(staged) => Ok(staged),
+        Err(error) => Err(after_the_last_user(&users, error).await),
+    }
+}
+
+/// Waits until nobody holds the context of a failed epoch. A task that is aborted ends at its next
+/// await, not at once; until then it may still change state.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it waits for threads, which a test's clock does not move"
+)]
+async fn after_the_last_user(users: &Weak<EpochContext>, error: Error) -> Error {
+    for _ in 0..MOST_LOOKS {
+        if users.strong_count() == 0 {
+            return error;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    Error::internal("parts of a failed epoch do not end").with_source(error)
+}
+
 /// The plan is reset first: a repartitioning node cannot be executed twice as it is, and metrics
 /// would pile up.
-pub(crate) async fn run_epoch(
+async fn write_partitions(
     plan: &Arc<dyn ExecutionPlan>,
     task: &Arc<TaskContext>,
     sink: &Arc<dyn Sink>,
@@ -46,19 +87,16 @@ pub(crate) async fn run_epoch(
 ) -> Result<Vec<Staged>> {
     let plan = reset_plan_states(Arc::clone(plan))?;
     let partitions = plan.output_partitioning().partition_count();
+    let rows_of = |partition| -> Result<_> {
+        let rows = plan.execute(partition, Arc::clone(task))?;
+        Ok(rows.map_err(Error::from).boxed())
+    };
     if partitions == 1 {
-        let rows = plan
-            .execute(0, Arc::clone(task))?
-            .map_err(Error::from)
-            .boxed();
-        return Ok(vec![sink.write(epoch, 0, rows).await?]);
+        return Ok(vec![sink.write(epoch, 0, rows_of(0)?).await?]);
     }
     let mut writes = Vec::with_capacity(partitions);
     for partition in 0..partitions {
-        let rows = plan
-            .execute(partition, Arc::clone(task))?
-            .map_err(Error::from)
-            .boxed();
+        let rows = rows_of(partition)?;
         let sink = Arc::clone(sink);
         writes.push(SpawnedTask::spawn(async move {
             sink.write(epoch, partition, rows).await
@@ -67,14 +105,10 @@ pub(crate) async fn run_epoch(
     let mut staged = Vec::with_capacity(partitions);
     let mut failed = None;
     for write in writes {
-        match write
-            .join_unwind()
-            .await
-            .map_err(|e| Error::internal(e.to_string()))?
-        {
+        let written = write.join_unwind().await;
+        match written.map_err(|e| Error::internal(e.to_string()))? {
             Ok(rows) => staged.push(rows),
-            // The other partitions are awaited too: nothing of this epoch may still be running
-            // when it is rolled back.
+            // The other partitions are awaited too.
             Err(error) => failed = failed.or(Some(error)),
         }
     }

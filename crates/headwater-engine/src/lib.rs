@@ -12,6 +12,7 @@ pub mod progress;
 pub mod query;
 pub mod query_manager;
 mod recover;
+mod retry;
 mod state_chain;
 mod trigger;
 mod watermark_tracker;

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionConfig;
 use datafusion_common_runtime::SpawnedTask;
-use futures::FutureExt;
+use futures::{FutureExt, future};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -20,9 +21,12 @@ use headwater_plan::StreamPlan;
 
 use crate::epoch_loop::{EpochLoop, Step};
 use crate::progress::{EpochProgress, Totals};
+use crate::retry::Retries;
 
 /// How many progress reports are kept.
 const PROGRESS_KEPT: usize = 100;
+/// How long a running epoch may go on after its query was asked to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a query takes from its surroundings.
 #[derive(Debug, Clone)]
@@ -239,7 +243,9 @@ impl StreamingQuery {
         self.shared.lock().error.clone()
     }
 
-    /// Asks it to stop after the running epoch and waits until it has.
+    /// Asks it to stop after the running epoch and waits until it has. An epoch that takes another
+    /// 30 seconds, because a broker is gone for example, is abandoned; it is run again when the
+    /// query is started from its checkpoint.
     ///
     /// # Errors
     /// If it failed.
@@ -333,6 +339,8 @@ impl Run {
 
     async fn run(&mut self) -> Result<()> {
         let mut stopped = self.stopped.clone();
+        let clock = Arc::clone(self.epoch_loop.clock());
+        let mut waits = Retries::new();
         loop {
             tokio::select! {
                 biased;
@@ -340,17 +348,32 @@ impl Run {
                 () = self.epoch_loop.wait_for_trigger() => {}
             }
             self.shared.lock().state = QueryState::Running;
-            match self.epoch_loop.step().await? {
-                Step::Ran(progress) => self.report(*progress),
+            let epoch = self.epoch_loop.next_epoch();
+            let stepped = tokio::select! {
+                biased;
+                stepped = self.epoch_loop.step() => stepped?,
+                () = patience_ends(stopped.clone(), &*clock) => {
+                    tracing::warn!(%epoch, "epoch abandoned after {STOP_PATIENCE:?}; a checkpoint runs it again");
+                    return Ok(());
+                }
+            };
+            match stepped {
+                Step::Ran(progress) => {
+                    waits = Retries::new();
+                    self.report(*progress);
+                }
                 Step::Finished => return Ok(()),
                 Step::Nothing => {
                     self.turn.send_modify(|t| t.caught_up += 1);
                     self.shared.lock().state = QueryState::Waiting;
-                    tokio::select! {
+                    let ready = tokio::select! {
                         biased;
                         _ = stopped.wait_for(|stop| *stop) => return Ok(()),
-                        () = self.look.notified() => {}
-                        ready = self.epoch_loop.wait() => ready?,
+                        () = self.look.notified() => Ok(()),
+                        ready = self.epoch_loop.wait() => ready,
+                    };
+                    if let Err(error) = ready {
+                        waits.wait_after(error, "waiting for a source", &*clock).await?;
                     }
                 }
             }
@@ -375,6 +398,16 @@ impl Run {
         }
         self.turn.send_modify(|t| t.epochs += 1);
     }
+}
+
+/// Completes when a running epoch has had its time after it was asked to stop.
+async fn patience_ends(mut stopped: watch::Receiver<bool>, clock: &dyn Clock) {
+    // Without a sender there is no handle either, and the task is dropped.
+    let is_told = stopped.wait_for(|stop| *stop).await.is_ok();
+    if !is_told {
+        future::pending::<()>().await;
+    }
+    clock.sleep(STOP_PATIENCE).await;
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {

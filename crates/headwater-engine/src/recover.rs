@@ -16,6 +16,7 @@ use headwater_core::source::Source;
 use headwater_core::{Error, Result};
 use headwater_exec::state_registry::StateRegistry;
 
+use crate::epoch_loop::publish;
 use crate::execute::blocking;
 use crate::query::QuerySpec;
 use crate::state_chain::StateChain;
@@ -67,9 +68,8 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
         }
         Some(commit) => {
             // The commit record may be the last thing the dead process did.
-            spec.sink
-                .commit(commit.epoch, commit.sink_token.clone())
-                .await?;
+            let clock = &*spec.environment.clock;
+            publish(&*spec.sink, commit.epoch, &commit.sink_token, clock).await?;
             let (reader, record) = (Arc::clone(&checkpoint), commit.clone());
             let state = blocking(move || reader.load_state(&record)).await?;
             let chunks = state.into_iter().flat_map(|((operator, shard), chunks)| {

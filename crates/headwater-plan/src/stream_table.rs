@@ -28,7 +28,7 @@ pub enum TableColumn {
 }
 
 /// A source as the catalog holds it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StreamDefinition {
     /// The user's name of it.
     pub name: String,

@@ -5,6 +5,7 @@
 //! TestSession      a session whose streaming queries do not run by themselves      session.rs
 //!   TestQuery      one of them: its files, its ledger, its process                 query.rs
 //!     RecordingSink  what was emitted, epoch by epoch, across deaths               recording_sink.rs
+//!     Faults       failures that pass                                             faults.rs
 //! TestStatement    FEED, EPOCH, CLOCK, RESTART, PROGRESS, REFUSED                  statement.rs
 //! SltSession       all of it behind sqllogictest                                   slt.rs
 //! check_oracle     folded output = bounded read                                    oracle.rs
@@ -13,6 +14,7 @@
 //! Everything goes through the façade's own planning and the engine's own epoch loop; the kit only
 //! decides when an epoch runs and when a process ends.
 
+pub mod faults;
 pub mod feed;
 pub mod oracle;
 pub mod query;
@@ -24,6 +26,7 @@ pub mod text_rows;
 
 /// The checkpoint crate, for the moments of a crash.
 pub use headwater_checkpoint as checkpoint;
+pub use faults::{Faults, Moment};
 pub use oracle::check_oracle;
 pub use query::TestQuery;
 pub use recording_sink::{Ledger, RecordingSink};

@@ -1,15 +1,18 @@
 //! A streaming query whose epochs are run by hand, and whose process may die.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
-use headwater::{EpochProgress, Headwater, QuerySpec};
+use headwater::{EpochProgress, Headwater, ManualClock};
 use headwater_checkpoint::{Cut, CutKind, CutMoment, FailingFiles, MemoryFiles};
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
 use headwater_engine::{EpochLoop, Step};
+use headwater_plan::StreamDefinition;
 
+use crate::faults::{Faults, FaultyDeclared, FaultySink};
 use crate::recording_sink::{Ledger, RecordingSink};
 
 /// A streaming query of a [`TestSession`](crate::TestSession).
@@ -19,6 +22,8 @@ pub struct TestQuery {
     select: String,
     ledger: Ledger,
     disk: MemoryFiles,
+    faults: Faults,
+    clock: ManualClock,
     process: Option<Process>,
     last_progress: Option<EpochProgress>,
 }
@@ -58,12 +63,20 @@ pub enum Ran {
 impl TestQuery {
     /// A query that is not open yet: the whole statement, its SELECT alone, and what earlier
     /// processes left behind.
-    pub(crate) fn new(text: String, select: String, disk: MemoryFiles, ledger: Ledger) -> Self {
+    pub(crate) fn new(
+        text: String,
+        select: String,
+        disk: MemoryFiles,
+        ledger: Ledger,
+        clock: ManualClock,
+    ) -> Self {
         TestQuery {
             text,
             select,
             ledger,
             disk,
+            faults: Faults::default(),
+            clock,
             process: None,
             last_progress: None,
         }
@@ -107,11 +120,18 @@ impl TestQuery {
         if self.process.is_none() {
             let files = Arc::new(FailingFiles::new(self.disk.clone()));
             let store = Arc::clone(&files);
-            let spec = session.prepare(&self.text, Some(store)).await?;
-            let sink = Arc::new(RecordingSink::new(spec.sink, self.ledger.clone()));
+            let mut spec = session.prepare(&self.text, Some(store)).await?;
+            let sink = RecordingSink::new(spec.sink, self.ledger.clone());
+            spec.sink = Arc::new(FaultySink {
+                inner: Arc::new(sink),
+                faults: self.faults.clone(),
+            });
+            for source in &mut spec.plan.sources {
+                *source = Arc::new(self.faulty(source));
+            }
             let (mode, key) = (spec.plan.mode, spec.plan.key.clone());
             let keeps_state = !spec.plan.operators.is_empty();
-            let epochs = Box::pin(EpochLoop::open(QuerySpec { sink, ..spec })).await?;
+            let epochs = through_retries(&self.clock, EpochLoop::open(spec)).await?;
             self.process = Some(Process {
                 epochs,
                 files,
@@ -121,6 +141,22 @@ impl TestQuery {
             });
         }
         Ok(())
+    }
+
+    fn faulty(&self, source: &StreamDefinition) -> StreamDefinition {
+        let declared = FaultyDeclared {
+            inner: Arc::clone(&source.declared),
+            faults: self.faults.clone(),
+        };
+        StreamDefinition {
+            declared: Arc::new(declared),
+            ..source.clone()
+        }
+    }
+
+    /// Failures of its source and sink, to be arranged.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// Ends the process, between two epochs.
@@ -161,7 +197,7 @@ impl TestQuery {
         let Some(process) = &mut self.process else {
             return Err(Error::internal("the query is not open"));
         };
-        match Box::pin(process.epochs.step()).await? {
+        match through_retries(&self.clock, process.epochs.step()).await? {
             Step::Ran(progress) => {
                 let rows = self.ledger.epoch(progress.epoch);
                 let epoch = progress.epoch;
@@ -174,4 +210,27 @@ impl TestQuery {
             Step::Finished => Ok(Ran::Finished),
         }
     }
+}
+
+/// Runs what may wait before it tries again, on a clock that moves only by hand.
+async fn through_retries<T>(clock: &ManualClock, work: impl Future<Output = T>) -> T {
+    let mut work = Box::pin(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = a_moment() => if clock.sleepers() > 0 {
+                clock.advance(Duration::from_millis(100));
+            }
+        }
+    }
+}
+
+/// A moment of the machine's time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it waits for the engine's tasks, which the test's clock does not move"
+)]
+async fn a_moment() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }

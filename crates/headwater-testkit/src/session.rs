@@ -206,7 +206,13 @@ impl TestSession {
             None => (MemoryFiles::new(), Ledger::default()),
         };
         let select = create.query.query.to_string();
-        let mut query = TestQuery::new(parsed.text.clone(), select, disk, ledger);
+        let mut query = TestQuery::new(
+            parsed.text.clone(),
+            select,
+            disk,
+            ledger,
+            self.clock.clone(),
+        );
         query.open(&self.headwater).await?;
         self.queries.insert(name, query);
         Ok(Answer::Done)

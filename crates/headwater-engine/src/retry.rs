@@ -1,0 +1,47 @@
+//! Trying again what failed for a reason that may pass.
+
+use std::time::Duration;
+
+use headwater_core::clock::Clock;
+use headwater_core::{Error, Result};
+
+/// How often something is tried again before its failure counts.
+const MAX_RETRIES: u32 = 3;
+/// Wait before the first retry; doubles with each.
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+
+/// The retries of one thing.
+#[derive(Debug)]
+pub(crate) struct Retries {
+    made: u32,
+    delay: Duration,
+}
+
+impl Retries {
+    pub(crate) fn new() -> Self {
+        Retries {
+            made: 0,
+            delay: FIRST_DELAY,
+        }
+    }
+
+    /// Waits until it is time to try again.
+    ///
+    /// # Errors
+    /// The failure itself, if another try cannot help or enough were made.
+    pub(crate) async fn wait_after(
+        &mut self,
+        error: Error,
+        what: &str,
+        clock: &dyn Clock,
+    ) -> Result<()> {
+        if !error.kind().is_retryable() || self.made == MAX_RETRIES {
+            return Err(error);
+        }
+        self.made += 1;
+        tracing::warn!(retry = self.made, %error, "{what} failed, trying again");
+        clock.sleep(self.delay).await;
+        self.delay *= 2;
+        Ok(())
+    }
+}

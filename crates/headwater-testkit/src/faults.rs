@@ -1,0 +1,209 @@
+//! Failures that pass: a source or a sink that fails a few times and then works again.
+//!
+//! A crash ends the process; a fault does not. The engine is to roll the epoch back, wait, and run
+//! it again in the same process, with the same result.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use parking_lot::Mutex;
+
+use headwater_core::connector::{DeclaredSource, SourceContext};
+use headwater_core::id::EpochId;
+use headwater_core::offset::Offsets;
+use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
+use headwater_core::{Error, ErrorKind, Result};
+
+/// Where something fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// A source is asked how far it can be read.
+    Available,
+    /// A source has handed its first batch on.
+    Read,
+    /// A sink has taken the rows of a partition.
+    Write,
+    /// A sink has made an epoch durable.
+    Prepare,
+    /// A sink has made an epoch visible.
+    Publish,
+}
+
+impl Moment {
+    /// All of them.
+    pub const ALL: [Moment; 5] = [
+        Moment::Available,
+        Moment::Read,
+        Moment::Write,
+        Moment::Prepare,
+        Moment::Publish,
+    ];
+}
+
+/// The failures arranged for a query. Clones are the same list.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    left: Arc<Mutex<BTreeMap<Moment, u32>>>,
+}
+
+impl Faults {
+    /// Lets the next `times` calls fail at a moment.
+    pub fn arrange(&self, moment: Moment, times: u32) {
+        self.left.lock().insert(moment, times);
+    }
+
+    /// How many failures have not happened yet.
+    pub fn left(&self) -> u32 {
+        self.left.lock().values().sum()
+    }
+
+    /// Forgets what has not happened.
+    pub fn clear(&self) {
+        self.left.lock().clear();
+    }
+
+    fn strike(&self, moment: Moment) -> Result<()> {
+        match self.left.lock().get_mut(&moment) {
+            Some(left) if *left > 0 => *left -= 1,
+            _ => return Ok(()),
+        }
+        let message = format!("arranged failure: {moment:?}");
+        Err(match moment {
+            Moment::Available | Moment::Read => Error::new(ErrorKind::Source, message),
+            Moment::Write | Moment::Prepare | Moment::Publish => Error::new(ErrorKind::Sink, message),
+        })
+    }
+}
+
+/// A declared source whose sources fail as arranged.
+#[derive(Debug)]
+pub(crate) struct FaultyDeclared {
+    pub(crate) inner: Arc<dyn DeclaredSource>,
+    pub(crate) faults: Faults,
+}
+
+#[async_trait]
+impl DeclaredSource for FaultyDeclared {
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        self.inner.identity()
+    }
+
+    fn limits(&self) -> EpochLimits {
+        self.inner.limits()
+    }
+
+    async fn open(&self, context: SourceContext) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(FaultySource {
+            inner: self.inner.open(context).await?,
+            faults: self.faults.clone(),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct FaultySource {
+    inner: Arc<dyn Source>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl Source for FaultySource {
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    fn is_replayable(&self) -> bool {
+        self.inner.is_replayable()
+    }
+
+    async fn initial(&self) -> Result<Offsets> {
+        self.inner.initial().await
+    }
+
+    async fn latest(&self) -> Result<Offsets> {
+        self.inner.latest().await
+    }
+
+    async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
+        self.faults.strike(Moment::Available)?;
+        self.inner.available(from, limits).await
+    }
+
+    async fn wait_ready(&self, from: &Offsets) -> Result<()> {
+        self.inner.wait_ready(from).await
+    }
+
+    fn has_ended(&self, from: &Offsets) -> bool {
+        self.inner.has_ended(from)
+    }
+
+    fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>> {
+        let faults = self.faults.clone();
+        let batches = self.inner.read(request)?.enumerate();
+        let struck = batches.map(move |(number, batch)| {
+            if number > 0 {
+                faults.strike(Moment::Read)?;
+            }
+            batch
+        });
+        Ok(struck.boxed())
+    }
+
+    async fn committed(&self, up_to: &Offsets) -> Result<()> {
+        self.inner.committed(up_to).await
+    }
+}
+
+/// A sink that fails as arranged, each time after it has done what it was asked to.
+#[derive(Debug)]
+pub(crate) struct FaultySink {
+    pub(crate) inner: Arc<dyn Sink>,
+    pub(crate) faults: Faults,
+}
+
+#[async_trait]
+impl Sink for FaultySink {
+    fn capabilities(&self) -> SinkCapabilities {
+        self.inner.capabilities()
+    }
+
+    async fn open(&self, context: &SinkContext) -> Result<()> {
+        self.inner.open(context).await
+    }
+
+    async fn write(
+        &self,
+        epoch: EpochId,
+        partition: usize,
+        rows: BoxStream<'static, Result<RecordBatch>>,
+    ) -> Result<Staged> {
+        let staged = self.inner.write(epoch, partition, rows).await?;
+        self.faults.strike(Moment::Write)?;
+        Ok(staged)
+    }
+
+    async fn prepare(&self, epoch: EpochId, staged: Vec<Staged>) -> Result<CommitToken> {
+        let token = self.inner.prepare(epoch, staged).await?;
+        self.faults.strike(Moment::Prepare)?;
+        Ok(token)
+    }
+
+    async fn commit(&self, epoch: EpochId, token: CommitToken) -> Result<()> {
+        self.inner.commit(epoch, token).await?;
+        self.faults.strike(Moment::Publish)
+    }
+
+    async fn abort(&self, epoch: EpochId) -> Result<()> {
+        self.inner.abort(epoch).await
+    }
+}
