@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use headwater::{Headwater, Outcome, Result};
 use headwater_sql::ast::Statement;
 use headwater_sql::parser::parse_script;
+use headwater_tests::workspace_root;
 
 /// What is done with a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +27,6 @@ struct Block {
     line: usize,
     treatment: Treatment,
     text: String,
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 fn find_pages(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -104,7 +101,7 @@ fn new_session() -> Headwater {
 
 #[tokio::test]
 async fn every_block_of_sql_is_right() {
-    let root = root();
+    let root = workspace_root();
     let mut pages = vec![root.join("README.md")];
     find_pages(&root.join("docs"), &mut pages);
     pages.sort();

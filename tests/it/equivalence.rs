@@ -181,7 +181,9 @@ impl Case {
                     session.restart("q").await?;
                 }
                 Event::Crash(nth, moment) => session.query("q")?.crash_at(*nth, *moment),
-                Event::Fault(moment, times) => session.query("q")?.faults().arrange(*moment, *times),
+                Event::Fault(moment, times) => {
+                    session.query("q")?.faults().arrange(*moment, *times)
+                }
             }
             session.run_to_end("q").await?;
         }
@@ -399,7 +401,10 @@ async fn a_failure_that_stays_stops_the_query_with_its_own_words() {
         assert_eq!(error.message(), expected);
         // A reader per shard may have failed beside the first one.
         let struck = 99 - session.query("q").unwrap().faults().left();
-        assert!((4..=8).contains(&struck), "{moment:?} struck {struck} times");
+        assert!(
+            (4..=8).contains(&struck),
+            "{moment:?} struck {struck} times"
+        );
         session.query("q").unwrap().faults().clear();
         session.query("q").unwrap().close();
         check_oracle(&mut session).await.unwrap();

@@ -9,4 +9,6 @@ mod equivalence;
 #[cfg(test)]
 mod kafka;
 #[cfg(test)]
+mod running;
+#[cfg(test)]
 mod tidy;

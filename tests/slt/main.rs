@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
     let is_flag = |argument: &&String| argument.starts_with("--");
     let complete = arguments.iter().any(|a| a == "--complete");
     let filters: Vec<_> = arguments.iter().filter(|a| !is_flag(a)).collect();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
+    let root = headwater_tests::workspace_root().join("sql");
     let mut files = Vec::new();
     for folder in ["slt", "error"] {
         if let Err(error) = find_files(&root.join(folder), &mut files) {
@@ -31,6 +31,10 @@ async fn main() -> ExitCode {
         filters.is_empty() || filters.iter().any(|f| name.contains(f.as_str()))
     });
     files.sort();
+    if files.is_empty() {
+        print("no file has such a name");
+        return ExitCode::FAILURE;
+    }
     if complete {
         return complete_all(&files, &root).await;
     }

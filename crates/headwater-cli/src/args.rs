@@ -83,7 +83,8 @@ pub(crate) struct SessionArgs {
     /// Set a default for the queries, as the statement SET does
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) set: Vec<(String, String)>,
-    /// How rows of a SELECT are printed
+    /// How rows of a SELECT are printed; those of a SELECT STREAM with the epoch and with `+I` for a
+    /// new row, `+U` for a row in its newest version
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: RowFormat,
     /// Show a line of progress while queries run

@@ -22,7 +22,7 @@ use crate::args::{
 use crate::context::Context;
 use crate::exit_code::Exit;
 use crate::print::print_batch;
-use crate::progress::grouped;
+use crate::progress::counted;
 use crate::screen::print_line;
 use crate::signals::Signals;
 
@@ -118,8 +118,8 @@ async fn produce(args: ProduceArgs, context: &Context, signals: &Signals) -> Res
         exit = given_up => return Ok(exit),
     };
     context.note(&format!(
-        "{} messages written to topic \"{}\"",
-        grouped(sent),
+        "{} written to topic \"{}\"",
+        counted(sent, "message"),
         args.topic
     ));
     let failure = failure

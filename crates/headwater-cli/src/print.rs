@@ -16,6 +16,7 @@ use headwater::{Result, Rows};
 
 use crate::args::RowFormat;
 use crate::context::Context;
+use crate::progress::counted;
 use crate::screen::{DataWriter, output_failed};
 
 /// Times without a zone are UTC; in JSON they say so, as the sinks write them.
@@ -36,7 +37,8 @@ pub(crate) async fn print_rows(mut rows: Rows, format: RowFormat, context: &Cont
     printer.finish()?;
     for (source, reason, records) in rows.bad_records() {
         context.note(&format!(
-            "warning: source \"{source}\": {records} bad records ({reason})"
+            "warning: source \"{source}\": {} ({reason})",
+            counted(records, "bad record")
         ));
     }
     Ok(())

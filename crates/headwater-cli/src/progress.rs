@@ -23,9 +23,12 @@ pub(crate) fn shows_progress(when: ProgressWhen, context: &Context) -> bool {
 /// The line for a query that has started.
 pub(crate) fn started(query: &StreamingQuery) -> String {
     let name = query.name();
-    match query.checkpoint() {
-        Some(place) => format!("query \"{name}\" started, checkpoint {place}"),
-        None => format!("query \"{name}\" started, no checkpoint"),
+    match (query.checkpoint(), query.resumed_after()) {
+        (Some(place), Some(epoch)) => {
+            format!("query \"{name}\" resumed after epoch {epoch}, checkpoint {place}")
+        }
+        (Some(place), None) => format!("query \"{name}\" started, checkpoint {place}"),
+        (None, _) => format!("query \"{name}\" started, no checkpoint"),
     }
 }
 
@@ -42,8 +45,8 @@ pub(crate) fn line(session: &Headwater) -> Option<String> {
 
 fn one_query(query: &StreamingQuery) -> Option<String> {
     let last = query.last_progress()?;
-    let rate = grouped(last.input_rows_per_second.max(0.0) as u64);
-    let mut text = format!("{}: epoch {}, {rate} rows/s", query.name(), last.epoch);
+    let rate = counted(last.input_rows_per_second.max(0.0) as u64, "row");
+    let mut text = format!("{}: epoch {}, {rate}/s", query.name(), last.epoch);
     // A query without event time has no watermark to show.
     let watermark = last.watermark.to_string();
     if watermark != "none" {
@@ -72,14 +75,13 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
     } else {
         "ended"
     };
-    let epoch_word = if epochs == 1 { "epoch" } else { "epochs" };
     format!(
-        "query \"{}\" {end}: {} {epoch_word}, {} rows in, {} rows out\n  \
+        "query \"{}\" {end}: {}, {} in, {} out\n  \
          {} late, {}, {} ahead of the clock",
         query.name(),
-        grouped(epochs),
-        grouped(rows_in),
-        grouped(rows_out),
+        counted(epochs, "epoch"),
+        counted(rows_in, "row"),
+        counted(rows_out, "row"),
         grouped(rows_late),
         bad_records(
             rows_bad
@@ -117,9 +119,23 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// A number of things for a person to read: `1 row`, `500,000 rows`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", grouped(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_not_many() {
+        let cases = [(0, "0 rows"), (1, "1 row"), (1000, "1,000 rows")];
+        for (number, text) in cases {
+            assert_eq!(counted(number, "row"), text);
+        }
+    }
 
     #[test]
     fn numbers_are_grouped() {

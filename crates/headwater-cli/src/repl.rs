@@ -27,10 +27,10 @@ A statement may take several lines and ends with `;`. Among them:
   SHOW SOURCES; SHOW SINKS; SHOW QUERIES; STOP STREAMING QUERY q;
   EXPLAIN SELECT …;                 how it would run
 Commands, without `;`:
-  \\?         this text
+  \\?         this text (also help)
   \\d         sources, sinks and queries
   \\d NAME    the columns of a source or sink
-  \\q         leave (also Ctrl-D)";
+  \\q         leave (also exit, quit, Ctrl-D)";
 
 /// A session at a prompt.
 pub(crate) struct Repl<'a> {
@@ -42,7 +42,7 @@ pub(crate) struct Repl<'a> {
     told: BTreeSet<String>,
 }
 
-/// What a line means.
+/// What a line means, after the lines of an unfinished statement.
 #[derive(Debug, PartialEq, Eq)]
 enum Input<'a> {
     Nothing,
@@ -85,17 +85,19 @@ impl<'a> Repl<'a> {
             match typed {
                 Typed::End => break,
                 Typed::Interrupt => text.clear(),
-                Typed::Line(line) => {
-                    text.push_str(&line);
-                    match self.take(&text).await {
-                        Taken::NeedsMore => text.push('\n'),
-                        Taken::Quit => break,
-                        Taken::Done => {
-                            reader.remember(&text).await;
-                            text.clear();
-                        }
+                Typed::Line(line) => match self.take(&text, &line).await {
+                    Taken::Quit => break,
+                    Taken::Aside => {}
+                    Taken::NeedsMore => {
+                        text.push_str(&line);
+                        text.push('\n');
                     }
-                }
+                    Taken::Done => {
+                        text.push_str(&line);
+                        reader.remember(&text).await;
+                        text.clear();
+                    }
+                },
             }
             self.tell_ends();
         }
@@ -112,19 +114,22 @@ impl<'a> Repl<'a> {
         }
     }
 
-    async fn take(&mut self, text: &str) -> Taken {
-        match input_of(text) {
+    async fn take(&mut self, unfinished: &str, line: &str) -> Taken {
+        match input_of(unfinished, line) {
             Input::Nothing => {}
             Input::Unfinished => return Taken::NeedsMore,
             Input::Quit => return Taken::Quit,
-            Input::Help => self.context.screen.tell(HELP),
+            Input::Help => {
+                self.context.screen.tell(HELP);
+                return Taken::Aside;
+            }
             Input::List => self.statements("SHOW TABLES; SHOW QUERIES;").await,
             Input::Describe(name) => self.statements(&format!("DESCRIBE {name};")).await,
             Input::Unknown(command) => {
                 let text = format!("error: there is no command {command}; \\? lists them");
                 self.context.screen.tell(&text);
             }
-            Input::Statements => self.statements(text).await,
+            Input::Statements => self.statements(&format!("{unfinished}{line}")).await,
         }
         Taken::Done
     }
@@ -189,33 +194,37 @@ impl<'a> Repl<'a> {
     }
 }
 
-/// What became of the lines so far.
+/// What became of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
+    /// It belongs to a statement that goes on.
     NeedsMore,
+    /// It is no part of a statement; one that is unfinished stays so.
+    Aside,
     Done,
     Quit,
 }
 
-fn input_of(text: &str) -> Input<'_> {
-    let trimmed = text.trim();
-    if trimmed.is_empty() {
-        return Input::Nothing;
+/// Words alone are commands in place of a statement only: within one they may be names.
+fn input_of<'a>(unfinished: &str, line: &'a str) -> Input<'a> {
+    let is_first = unfinished.is_empty();
+    let trimmed = line.trim();
+    let command = trimmed.trim_end_matches(';').trim_end();
+    match command.to_ascii_lowercase().as_str() {
+        "\\q" => return Input::Quit,
+        "\\?" => return Input::Help,
+        "exit" | "quit" if is_first => return Input::Quit,
+        "help" if is_first => return Input::Help,
+        "" if is_first && trimmed.is_empty() => return Input::Nothing,
+        _ => {}
     }
-    let Some(command) = trimmed.strip_prefix('\\') else {
-        return if is_complete(text) {
-            Input::Statements
-        } else {
-            Input::Unfinished
-        };
-    };
-    let command = command.trim_end_matches(';').trim();
-    match command.split_once(char::is_whitespace) {
-        None if command == "q" => Input::Quit,
-        None if command == "?" => Input::Help,
-        None if command == "d" => Input::List,
-        Some(("d", name)) => Input::Describe(name.trim()),
-        _ => Input::Unknown(trimmed),
+    let backslash = command.strip_prefix('\\').filter(|_| is_first);
+    match backslash.map(|command| (command, command.split_once(char::is_whitespace))) {
+        Some(("d", None)) => Input::List,
+        Some((_, Some(("d", name)))) => Input::Describe(name.trim()),
+        Some(_) => Input::Unknown(trimmed),
+        None if is_complete(&format!("{unfinished}{line}")) => Input::Statements,
+        None => Input::Unfinished,
     }
 }
 
@@ -233,7 +242,13 @@ mod tests {
         let cases = [
             ("  ", Input::Nothing),
             ("\\q", Input::Quit),
+            (" \\q ;", Input::Quit),
+            ("exit", Input::Quit),
+            ("Quit ;", Input::Quit),
             ("\\?", Input::Help),
+            ("HELP;", Input::Help),
+            ("help me", Input::Unfinished),
+            ("exit; SELECT 1;", Input::Statements),
             ("\\d", Input::List),
             ("\\d orders;", Input::Describe("orders")),
             ("\\x", Input::Unknown("\\x")),
@@ -241,8 +256,24 @@ mod tests {
             ("SELECT\n1;", Input::Statements),
             ("SELECT ';", Input::Unfinished),
         ];
-        for (text, input) in cases {
-            assert_eq!(input_of(text), input, "{text:?}");
+        for (line, input) in cases {
+            assert_eq!(input_of("", line), input, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_statement_goes_on_after_a_command_among_its_lines() {
+        let cases = [
+            ("\\q", Input::Quit),
+            (" \\?;", Input::Help),
+            ("", Input::Unfinished),
+            ("exit", Input::Unfinished),
+            ("help;", Input::Statements),
+            ("\\d", Input::Unfinished),
+            ("FROM t;", Input::Statements),
+        ];
+        for (line, input) in cases {
+            assert_eq!(input_of("SELECT a\n", line), input, "{line:?}");
         }
     }
 }

@@ -2,8 +2,9 @@
 //! the demos have in common.
 
 use std::collections::BTreeSet;
+use std::io::{self, IsTerminal};
 
-use headwater::{Headwater, Outcome, Result, StreamingQuery};
+use headwater::{Headwater, Options, Outcome, Result, StreamingQuery};
 
 use crate::args::{RowFormat, SessionArgs};
 use crate::context::Context;
@@ -26,12 +27,25 @@ pub(crate) struct Script {
 pub(crate) async fn open_session(args: &SessionArgs, context: &Context) -> Result<Headwater> {
     let session = Headwater::builder()
         .console_to(context.screen.data())
+        .select_stream_options(stream_options(args.format, io::stdout().is_terminal()))
         .build()?;
     for (key, value) in &args.set {
         let (key, value) = (quoted(key), quoted(value));
         session.sql(&format!("SET {key} = {value}")).await?;
     }
     Ok(session)
+}
+
+/// How the console prints a `SELECT STREAM`: to a person the beginning of every epoch, to a file or
+/// a program all of it.
+fn stream_options(format: RowFormat, is_terminal: bool) -> Options {
+    let options: &[(&str, &str)] = match format {
+        RowFormat::Table if is_terminal => &[],
+        RowFormat::Table => &[("num.rows", "all"), ("truncate", "false")],
+        RowFormat::Json => &[("format", "json")],
+        RowFormat::Csv => &[("format", "csv"), ("csv.header", "true")],
+    };
+    options.iter().copied().collect()
 }
 
 fn quoted(text: &str) -> String {

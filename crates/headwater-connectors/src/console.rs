@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `table` | a titled table per epoch, as Spark's console sink draws it |
 //! | `json` | one object a row: `{"epoch":3,"op":"+I","row":{…}}` |
+//! | `csv` | one line a row: the epoch, the same `op`, the values |
 //!
 //! Replay: an epoch is printed while it is prepared; a re-run epoch is printed again under the
 //! same number. An epoch without rows is not printed unless `print.empty` asks for it.
@@ -19,6 +20,7 @@ use futures::stream::{BoxStream, TryStreamExt};
 use parking_lot::Mutex;
 
 use headwater_core::connector::{Connector, DeclaredSink, SinkDefinition};
+use headwater_core::format::FormatSpec;
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
 use headwater_core::options::OptionReader;
@@ -28,10 +30,10 @@ use headwater_core::{Error, Result};
 use crate::staging::Staging;
 
 mod cell;
-mod json;
+mod lines;
 mod table;
 
-use json::JsonLines;
+use lines::RowLines;
 use table::{TablePart, TableStyle};
 
 /// Where the console sink writes.
@@ -43,19 +45,20 @@ pub fn stdout_writer() -> SharedWriter {
 }
 
 /// How rows are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Form {
     Table(TableStyle),
-    Json,
+    /// JSON or CSV.
+    Lines(FormatSpec),
 }
 
 /// The connector `console`.
 ///
 /// | option | meaning | default |
 /// | --- | --- | --- |
-/// | `format` | `table` or `json` | `table` |
-/// | `num.rows` (`numRows`) | rows a table shows | 20 |
-/// | `truncate` | `true`, `false` or the characters of a cell | 20 characters |
+/// | `format` | `table`, `json` or `csv` | `table` |
+/// | `num.rows` (`numRows`) | rows a table shows, or `all` | 20 |
+/// | `truncate` | `true`, `false` or the characters of a text | 20 characters |
 /// | `print.empty` | whether a table without rows is printed | `false` |
 pub struct ConsoleConnector {
     writer: SharedWriter,
@@ -93,8 +96,8 @@ impl Connector for ConsoleConnector {
         let prints_empty = options.take_bool("print.empty", &[])?.unwrap_or(false);
         let form = match format.name.as_str() {
             "table" => Form::Table(style),
-            "json" => Form::Json,
-            other => return Err(options.bad_value("format", other, "'table' or 'json'")),
+            "json" | "csv" => Form::Lines(format),
+            other => return Err(options.bad_value("format", other, "'table', 'json' or 'csv'")),
         };
         Ok(Arc::new(DeclaredConsole {
             writer: Arc::clone(&self.writer),
@@ -105,11 +108,20 @@ impl Connector for ConsoleConnector {
     }
 }
 
-/// Reads `num.rows` and `truncate`; the latter is `true`, `false` or a number of characters.
+/// Reads `num.rows`, a number or `all`, and `truncate`, `true`, `false` or a number of characters.
 fn take_style(options: &mut OptionReader) -> Result<TableStyle> {
     let mut style = TableStyle::default();
-    if let Some(rows) = options.take_parsed("num.rows", &["numRows"], "a number of rows")? {
-        style.rows = rows;
+    if let Some(text) = options.take("num.rows", &["numRows"])? {
+        style.rows = match text.trim().to_ascii_lowercase().as_str() {
+            "all" => None,
+            number => match number.parse::<usize>() {
+                Ok(rows) => Some(rows),
+                Err(_) => {
+                    let expected = "a number of rows or 'all'";
+                    return Err(options.bad_value("num.rows", &text, expected));
+                }
+            },
+        };
     }
     if let Some(text) = options.take("truncate", &[])? {
         style.cell_chars = match text.trim().to_ascii_lowercase().as_str() {
@@ -146,7 +158,7 @@ impl fmt::Debug for DeclaredConsole {
 impl DeclaredSink for DeclaredConsole {
     fn open(&self) -> Result<Arc<dyn Sink>> {
         Ok(Arc::new(ConsoleSink {
-            form: self.form,
+            form: self.form.clone(),
             prints_empty: self.prints_empty,
             key: self.key.clone(),
             ..ConsoleSink::new(Arc::clone(&self.writer))
@@ -168,11 +180,11 @@ pub struct ConsoleSink {
 #[derive(Debug)]
 enum Part {
     Table(TablePart),
-    Json(Vec<u8>),
+    Lines(Vec<u8>),
 }
 
 impl ConsoleSink {
-    /// A sink that prints tables of at most 20 rows, cells cut at 20 characters.
+    /// A sink that prints tables of at most 20 rows, texts cut at 20 characters.
     pub fn new(writer: SharedWriter) -> Self {
         ConsoleSink {
             writer,
@@ -187,7 +199,7 @@ impl ConsoleSink {
     /// A sink that prints one JSON object a row.
     pub fn json(writer: SharedWriter) -> Self {
         ConsoleSink {
-            form: Form::Json,
+            form: Form::Lines(FormatSpec::named("json")),
             ..ConsoleSink::new(writer)
         }
     }
@@ -197,27 +209,38 @@ impl ConsoleSink {
         context.ok_or_else(|| Error::internal("a console sink was written before it was opened"))
     }
 
+    /// Gathers the rows to show. Where that is all of them, what is more than a table is printed at
+    /// once, so that an epoch of any size needs little memory.
     async fn write_table(
         &self,
         style: TableStyle,
+        epoch: EpochId,
         mut rows: BoxStream<'static, Result<RecordBatch>>,
-    ) -> Result<TablePart> {
+    ) -> Result<(u64, TablePart)> {
+        let context = self.context()?;
         let mut part = TablePart::default();
+        let mut count = 0;
         while let Some(batch) = rows.try_next().await? {
+            count += batch.num_rows() as u64;
             part.add(&batch, style)?;
+            let full = style.rows.is_none().then(|| part.take_full()).flatten();
+            if let Some(full) = full {
+                self.print(table::draw(epoch, &context.schema, &full, style).as_bytes())?;
+            }
         }
-        Ok(part)
+        Ok((count, part))
     }
 
-    /// Gathers lines; what is more than the buffer is printed at once, in whole lines, so that an
-    /// epoch of any size needs little memory. Partitions may then take turns.
-    async fn write_json(
+    /// Gathers lines; what is more than the buffer is printed at once, in whole lines. Partitions
+    /// may then take turns.
+    async fn write_lines(
         &self,
+        format: &FormatSpec,
         epoch: EpochId,
         mut rows: BoxStream<'static, Result<RecordBatch>>,
     ) -> Result<(u64, Vec<u8>)> {
         let context = self.context()?;
-        let mut lines = JsonLines::try_new(epoch, &context)?;
+        let mut lines = RowLines::try_new(format, epoch, &context)?;
         while let Some(batch) = rows.try_next().await? {
             lines.add(&batch)?;
             if let Some(full) = lines.take_full() {
@@ -262,7 +285,14 @@ impl Sink for ConsoleSink {
     async fn open(&self, context: &SinkContext) -> Result<()> {
         self.staged.clear();
         *self.context.lock() = Some(context.clone());
-        Ok(())
+        match &self.form {
+            Form::Table(_) => Ok(()),
+            Form::Lines(format) => {
+                // A format that cannot hold the rows is refused before the first one comes.
+                RowLines::try_new(format, EpochId(0), context)?;
+                self.print(&lines::names(format, context)?)
+            }
+        }
     }
 
     async fn write(
@@ -271,14 +301,14 @@ impl Sink for ConsoleSink {
         partition: usize,
         rows: BoxStream<'static, Result<RecordBatch>>,
     ) -> Result<Staged> {
-        let (rows, part) = match self.form {
+        let (rows, part) = match &self.form {
             Form::Table(style) => {
-                let part = self.write_table(style, rows).await?;
-                (part.rows(), Part::Table(part))
+                let (rows, part) = self.write_table(*style, epoch, rows).await?;
+                (rows, Part::Table(part))
             }
-            Form::Json => {
-                let (rows, lines) = self.write_json(epoch, rows).await?;
-                (rows, Part::Json(lines))
+            Form::Lines(format) => {
+                let (rows, lines) = self.write_lines(format, epoch, rows).await?;
+                (rows, Part::Lines(lines))
             }
         };
         self.staged.put(epoch, partition, part);
@@ -295,14 +325,14 @@ impl Sink for ConsoleSink {
         for part in parts {
             match part {
                 Part::Table(part) => whole.append(part),
-                Part::Json(lines) => text.extend(lines),
+                Part::Lines(lines) => text.extend(lines),
             }
         }
-        if let Form::Table(style) = self.form
+        if let Form::Table(style) = &self.form
             && (whole.rows() > 0 || self.prints_empty)
         {
             let schema = self.context()?.schema;
-            text = table::draw(epoch, &schema, &whole, style).into_bytes();
+            text = table::draw(epoch, &schema, &whole, *style).into_bytes();
         }
         if !text.is_empty() {
             self.print(&text)?;

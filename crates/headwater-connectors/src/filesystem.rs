@@ -20,6 +20,7 @@ use crate::record_rows::RecordRows;
 
 mod arrivals;
 mod folder;
+mod permanent;
 mod reader;
 mod sink;
 mod source;

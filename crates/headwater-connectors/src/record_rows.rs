@@ -11,7 +11,7 @@ use headwater_core::connector::{MetadataColumn, SourceDefinition};
 use headwater_core::format::{BadDataPolicy, FormatSpec};
 use headwater_core::options::{OptionReader, nearest};
 use headwater_core::{Error, Result};
-use headwater_formats::{RowAssembler, RowDefinition, check_format, has_header};
+use headwater_formats::{RowAssembler, RowDefinition, check_file_header, check_format, has_header};
 
 use crate::options;
 
@@ -71,6 +71,15 @@ impl RecordRows {
     /// Whether the first line of a file names the columns.
     pub(crate) fn has_header(&self) -> bool {
         self.has_header
+    }
+
+    /// Checks the first line of a file that has a header; `place` is the file's kind and quoted
+    /// name.
+    ///
+    /// # Errors
+    /// If it does not name the columns of the payload in their order.
+    pub(crate) fn check_header(&self, header: &[u8], place: &str) -> Result<()> {
+        check_file_header(&self.format, &self.owner, &self.payload, place, header)
     }
 
     /// Whether a line without a character is no record: in formats where it could be none.

@@ -188,8 +188,8 @@ impl Error {
     }
 
     /// Takes headwater's own error out of DataFusion's, or classifies DataFusion's by its root.
-    pub fn from_datafusion(error: DataFusionError) -> Self {
-        own_error(&error).unwrap_or_else(|| classify(&error))
+    pub fn from_datafusion(error: &DataFusionError) -> Self {
+        own_error(error).unwrap_or_else(|| classify(error))
     }
 
     /// The whole text for a person: message, the place in `sql` (named `file`) with a caret,
@@ -321,13 +321,13 @@ impl From<Error> for DataFusionError {
 
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
-        Error::from_datafusion(error)
+        Error::from_datafusion(&error)
     }
 }
 
 impl From<ArrowError> for Error {
     fn from(error: ArrowError) -> Self {
-        Error::from_datafusion(DataFusionError::ArrowError(Box::new(error), None))
+        Error::from_datafusion(&DataFusionError::ArrowError(Box::new(error), None))
     }
 }
 
@@ -339,7 +339,7 @@ mod tests {
     fn own_errors_survive_datafusion_wrappers() {
         let own = Error::data_loss("partition 3 of topic \"t\" starts at 7").with_hint("Decide.");
         let wrapped = DataFusionError::from(own).context("while reading");
-        let back = Error::from_datafusion(wrapped);
+        let back = Error::from_datafusion(&wrapped);
         assert_eq!(back.kind(), ErrorKind::DataLoss);
         assert_eq!(back.hint(), Some("Decide."));
     }
@@ -349,10 +349,13 @@ mod tests {
         let own = Error::new(ErrorKind::Source, "the broker is away");
         let shared = Arc::new(DataFusionError::from(own));
         let _another = Arc::clone(&shared);
-        let back = Error::from_datafusion(DataFusionError::Shared(Arc::clone(&shared)));
+        let back = Error::from_datafusion(&DataFusionError::Shared(Arc::clone(&shared)));
         assert_eq!(back.kind(), ErrorKind::Source);
         let external = DataFusionError::External(Box::new(shared));
-        assert_eq!(Error::from_datafusion(external).message(), "the broker is away");
+        assert_eq!(
+            Error::from_datafusion(&external).message(),
+            "the broker is away"
+        );
     }
 
     #[test]
@@ -374,7 +377,7 @@ mod tests {
             (DataFusionError::Internal("x".into()), ErrorKind::Internal),
         ];
         for (error, kind) in cases {
-            assert_eq!(Error::from_datafusion(error.context("outer")).kind(), kind);
+            assert_eq!(Error::from_datafusion(&error.context("outer")).kind(), kind);
         }
     }
 

@@ -21,6 +21,7 @@ pub mod sink;
 pub mod source;
 pub mod state;
 pub mod trigger;
+pub mod type_name;
 pub mod watermark;
 
 pub use error::{Error, ErrorKind, Result};

@@ -34,7 +34,7 @@ use crate::progress::EpochProgress;
 use crate::query::QuerySpec;
 use crate::recover::starting_point;
 use crate::state_chain::StateChain;
-use crate::trigger::delay_before_next;
+use crate::trigger::{delay_before_next, due_after};
 use crate::watermark_tracker::until_next_idle;
 
 mod plan;
@@ -73,6 +73,9 @@ pub struct EpochLoop {
     runtime: Arc<RuntimeEnv>,
     reporter: Reporter,
     first_start: Option<Duration>,
+    /// When the epoch before started, if no turn without an epoch came after it.
+    last_start: Option<Duration>,
+    resumed_after: Option<EpochId>,
 }
 
 impl EpochLoop {
@@ -100,6 +103,8 @@ impl EpochLoop {
             clock,
             reporter,
             first_start: None,
+            last_start: None,
+            resumed_after: start.next.previous(),
             spec,
         })
     }
@@ -114,7 +119,9 @@ impl EpochLoop {
     /// # Errors
     /// What failed, after the retries; the state is that before the epoch.
     pub async fn step(&mut self) -> Result<Step> {
-        self.reporter.ready();
+        let after_last = self.last_start.take();
+        let due = after_last.and_then(|last| due_after(self.spec.trigger, self.first_start, last));
+        self.reporter.ready(due);
         let record = match self.pending.take() {
             Some(record) => record,
             None => match self.plan_epoch().await? {
@@ -131,6 +138,7 @@ impl EpochLoop {
         self.first_start.get_or_insert(started);
         let prepared = self.prepare_with_retries(&record).await?;
         let progress = self.commit_epoch(&record, prepared, started).await?;
+        self.last_start = Some(started);
         Ok(Step::Ran(Box::new(progress)))
     }
 
@@ -162,6 +170,11 @@ impl EpochLoop {
             return Ok(());
         }
         future::select_all(ready).await.0
+    }
+
+    /// The last epoch of earlier processes, if the query goes on from a checkpoint.
+    pub fn resumed_after(&self) -> Option<EpochId> {
+        self.resumed_after
     }
 
     /// The clock of the query.

@@ -1,6 +1,6 @@
 //! The progress report of an epoch, put together from what its parts counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(crate) struct Reporter {
     last_end: Duration,
     latest: Vec<Option<Offsets>>,
     latest_at: Option<Duration>,
+    /// Reasons of bad records that were told.
+    told: BTreeSet<String>,
 }
 
 impl Reporter {
@@ -54,12 +56,24 @@ impl Reporter {
             last_end: now,
             latest: vec![None; spec.plan.sources.len()],
             latest_at: None,
+            told: BTreeSet::new(),
         }
     }
 
-    /// The next epoch could start now.
-    pub(crate) fn ready(&mut self) {
-        self.ready = self.clock.elapsed();
+    /// The next epoch could start now, or could have started when it was due.
+    pub(crate) fn ready(&mut self, due: Option<Duration>) {
+        let now = self.clock.elapsed();
+        self.ready = due.map_or(now, |due| due.min(now));
+    }
+
+    /// Says the first time that records are bad for a reason: what is left out silently is missed
+    /// late.
+    fn tell_bad(&mut self, bad: &BTreeMap<String, u64>) {
+        for (reason, records) in bad {
+            if self.told.insert(reason.clone()) {
+                tracing::warn!(query = %self.name, records, "bad records: {reason}");
+            }
+        }
     }
 
     /// The newest end of every source, now and then. The lag is information: a source that cannot
@@ -102,6 +116,7 @@ impl Reporter {
         for (reason, rows) in counted.counters.iter().flat_map(|c| c.bad()) {
             *rows_bad.entry(reason).or_default() += rows;
         }
+        self.tell_bad(&rows_bad);
         let sources = self.source_progress(record, counted);
         let sizes = counted.state.iter();
         let ahead = |index: usize| counted.observer.rows_ahead(SourceIndex(index));

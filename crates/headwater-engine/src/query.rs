@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use headwater_checkpoint::FileStore;
 use headwater_core::clock::Clock;
-use headwater_core::id::QueryId;
+use headwater_core::id::{EpochId, QueryId};
 use headwater_core::sink::Sink;
 use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
@@ -126,6 +126,7 @@ pub struct StreamingQuery {
     id: QueryId,
     name: String,
     checkpoint: Option<String>,
+    resumed_after: Option<EpochId>,
     shared: Arc<Mutex<Shared>>,
     stop: Arc<watch::Sender<bool>>,
     /// Wakes the loop for a look at its sources.
@@ -167,7 +168,11 @@ impl StreamingQuery {
         let (stop, stopped) = watch::channel(false);
         let (turn, turns) = watch::channel(Turns::default());
         let look = Arc::new(Notify::new());
-        tracing::info!(query = %name, %id, "query started");
+        let resumed_after = epoch_loop.resumed_after();
+        match resumed_after {
+            None => tracing::info!(query = %name, %id, "query started"),
+            Some(epoch) => tracing::info!(query = %name, %id, "query resumed after epoch {epoch}"),
+        }
         let run = Run {
             epoch_loop,
             shared: Arc::clone(&shared),
@@ -181,6 +186,7 @@ impl StreamingQuery {
             id,
             name,
             checkpoint,
+            resumed_after,
             shared,
             stop,
             look,
@@ -202,6 +208,11 @@ impl StreamingQuery {
     /// Where it is kept, in words for a person; `None` if it leaves nothing behind.
     pub fn checkpoint(&self) -> Option<&str> {
         self.checkpoint.as_deref()
+    }
+
+    /// The last epoch of earlier processes; `None` if the query began with this one.
+    pub fn resumed_after(&self) -> Option<EpochId> {
+        self.resumed_after
     }
 
     /// Whether it is still running.
@@ -373,7 +384,9 @@ impl Run {
                         ready = self.epoch_loop.wait() => ready,
                     };
                     if let Err(error) = ready {
-                        waits.wait_after(error, "waiting for a source", &*clock).await?;
+                        waits
+                            .wait_after(error, "waiting for a source", &*clock)
+                            .await?;
                     }
                 }
             }

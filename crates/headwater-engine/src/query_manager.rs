@@ -10,6 +10,9 @@ use headwater_core::{Error, Result};
 
 use crate::query::StreamingQuery;
 
+/// How many queries that have ended are remembered.
+const ENDED_KEPT: usize = 100;
+
 /// Owns the set of queries that were started.
 #[derive(Debug, Clone, Default)]
 pub struct QueryManager {
@@ -33,6 +36,13 @@ impl QueryManager {
             );
         }
         queries.retain(|q| q.is_active() || q.name() != query.name());
+        let ended = queries.iter().filter(|q| !q.is_active()).count();
+        let mut surplus = (ended + 1).saturating_sub(ENDED_KEPT);
+        queries.retain(|q| {
+            let goes = surplus > 0 && !q.is_active();
+            surplus -= usize::from(goes);
+            !goes
+        });
         queries.push(query);
         Ok(())
     }

@@ -22,6 +22,19 @@ pub(crate) fn delay_before_next(
     Duration::from_nanos(u64::try_from(next - elapsed).unwrap_or(u64::MAX))
 }
 
+/// When the epoch after one that started at `last_start` is due: the next multiple of the
+/// interval. Without an interval nothing is ever due.
+pub(crate) fn due_after(
+    trigger: Trigger,
+    first_start: Option<Duration>,
+    last_start: Duration,
+) -> Option<Duration> {
+    let Trigger::Interval(_) = trigger else {
+        return None;
+    };
+    Some(last_start + delay_before_next(trigger, first_start, last_start))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +52,10 @@ mod tests {
             delay_before_next(every, None, Duration::from_secs(9)),
             Duration::ZERO
         );
+        // The epoch that started at 7 took until 20: the next was due at 12.
+        let due = due_after(every, first, Duration::from_secs(7));
+        assert_eq!(due, Some(Duration::from_secs(12)));
+        assert_eq!(due_after(Trigger::Asap, first, Duration::ZERO), None);
         assert_eq!(
             delay_before_next(Trigger::Asap, first, Duration::from_secs(9)),
             Duration::ZERO

@@ -63,8 +63,10 @@ impl StateRegistry {
             return Ok(Arc::clone(state));
         }
         let mut state = make();
-        let chunks = shards.restored.remove(&key).unwrap_or_default();
-        state.restore(&chunks, shards.version)?;
+        // They stay until they are taken over: the epoch may be tried again.
+        let chunks = shards.restored.get(&key);
+        state.restore(chunks.map_or(&[], Vec::as_slice), shards.version)?;
+        shards.restored.remove(&key);
         let state = Arc::new(Mutex::new(state));
         shards.states.insert(key, Arc::clone(&state));
         Ok(state)

@@ -227,9 +227,8 @@ mod tests {
                     assert!(spec.panes_of_window(*start).any(|p| p == pane));
                 }
                 for (after, until) in [(i64::MIN, i64::MAX), (t, t + 3), (t + 4, t + 4), (-9, 2)] {
-                    let mut ending: Vec<i64> = spec
-                        .windows_of_pane_ending(pane, after, until)
-                        .collect();
+                    let mut ending: Vec<i64> =
+                        spec.windows_of_pane_ending(pane, after, until).collect();
                     ending.reverse();
                     let ends = |s: &&i64| (after + 1..=until).contains(&(**s + size as i64));
                     let wanted: Vec<i64> = expected.iter().filter(ends).copied().collect();

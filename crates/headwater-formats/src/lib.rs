@@ -29,10 +29,9 @@ mod row_collector;
 mod time;
 mod timestamp;
 mod timestamp_array;
-mod type_name;
 
 pub use assembler::{AssembledRows, RowAssembler, RowDefinition};
-pub use registry::{check_format, has_header, new_decoder, new_encoder};
+pub use registry::{check_file_header, check_format, has_header, new_decoder, new_encoder};
 
 #[cfg(test)]
 mod tests;

@@ -9,11 +9,11 @@ use headwater_core::{Error, Result};
 
 use crate::column::scalar_column;
 use crate::column_builder::ColumnBuilder;
-use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions};
+use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, check_header};
 use crate::json::{JsonDecoder, JsonEncoder, json_column};
 use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
 use crate::timestamp::TimestampOptions;
-use crate::type_name::a_type_name;
+use headwater_core::type_name::a_type_name;
 
 /// Formats that can be read and written.
 const KNOWN: [&str; 4] = ["json", "csv", "raw", "text"];
@@ -140,7 +140,8 @@ pub fn check_format(spec: &FormatSpec, owner: &str, declared: &SchemaRef) -> Res
     Format::from_spec(spec, owner)?.check_columns(owner, declared)
 }
 
-/// Whether the first line of every file holds names and is to be skipped by the connector.
+/// Whether the first line of every file holds names: the connector hands it to
+/// [`check_file_header`] and not to a decoder.
 ///
 /// # Errors
 /// If the definition is wrong.
@@ -148,6 +149,25 @@ pub fn has_header(spec: &FormatSpec, owner: &str) -> Result<bool> {
     match Format::from_spec(spec, owner)? {
         Format::Csv(options) => Ok(options.has_header),
         Format::Json(_) | Format::Raw | Format::Text => Ok(false),
+    }
+}
+
+/// Checks the first line of a file, without a byte order mark: its names must be those of the
+/// declared columns, in their order and without regard to case. `place` is the file's kind and
+/// quoted name, for messages.
+///
+/// # Errors
+/// Bad data if they are not; if the definition is wrong.
+pub fn check_file_header(
+    spec: &FormatSpec,
+    owner: &str,
+    declared: &SchemaRef,
+    place: &str,
+    header: &[u8],
+) -> Result<()> {
+    match Format::from_spec(spec, owner)? {
+        Format::Csv(options) => check_header(header, options.dialect, declared, place, owner),
+        Format::Json(_) | Format::Raw | Format::Text => Ok(()),
     }
 }
 

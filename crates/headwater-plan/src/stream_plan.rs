@@ -284,7 +284,7 @@ fn operators(physical: &Arc<dyn ExecutionPlan>) -> Result<Vec<OperatorInfo>> {
     Ok(found)
 }
 
-/// Columns as people read them: `key_0 Utf8View, sum(v) Int64`.
+/// Columns with their Arrow types, in which state is kept: `key_0 Utf8View, sum(v) Int64`.
 fn columns_of(schema: &SchemaRef) -> String {
     let columns = schema.fields().iter();
     let columns: Vec<_> = columns

@@ -15,6 +15,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use headwater_core::connector::DeclaredSource;
 use headwater_core::format::BadDataPolicy;
 use headwater_core::id::SourceIndex;
+use headwater_core::type_name::type_name;
 use headwater_core::watermark::WatermarkSpec;
 use headwater_exec::epoch_scan::{EpochScanExec, EventTimeColumn, ScanSpec};
 
@@ -60,11 +61,16 @@ impl StreamDefinition {
             ),
         ]);
         let own = self.declared.identity();
-        parts.extend(own.into_iter().map(|(name, value)| (name.to_string(), value)));
+        parts.extend(
+            own.into_iter()
+                .map(|(name, value)| (name.to_string(), value)),
+        );
         for (field, column) in self.schema.fields().iter().zip(&self.columns) {
             let value = match column {
-                TableColumn::Source(_) => field.data_type().to_string(),
-                TableColumn::Generated(expr) => format!("{} AS {expr}", field.data_type()),
+                TableColumn::Source(_) => type_name(field.data_type()),
+                TableColumn::Generated(expr) => {
+                    format!("{} AS {expr}", type_name(field.data_type()))
+                }
             };
             parts.insert(format!("column \"{}\"", field.name()), value);
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, TableReference};
 use datafusion::datasource::TableProvider;
 use datafusion::execution::session_state::SessionState;
@@ -14,12 +15,13 @@ use datafusion::sql::sqlparser::ast::{
 
 use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
+use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 use headwater_plan::StreamTable;
 use headwater_plan::stream_plan::Emit;
 
 use crate::ast::{EmitClause, EmitMode, InsertQuery, Name, TableDeclaration, span_from_tokens};
-use crate::catalog::{Catalog, SinkEntry};
+use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::declare::{declare_sink, declare_source};
 use crate::parser::{refuse_group_windows, rewrite_statement_windows, rewrite_windows};
 use crate::relation_planner::WindowRelationPlanner;
@@ -99,6 +101,26 @@ impl Binder {
         let entry = declare_sink(declaration, &self.catalog, &self.state(), text)?;
         self.catalog.add_sink(entry);
         Ok(())
+    }
+
+    /// Makes a source out of its declaration without giving it a name in the catalog.
+    ///
+    /// # Errors
+    /// What is wrong with the declaration.
+    pub fn declare_source(
+        &self,
+        declaration: &TableDeclaration,
+        text: &str,
+    ) -> Result<SourceEntry> {
+        declare_source(declaration, &self.catalog, &self.state(), text)
+    }
+
+    /// Makes a sink out of its declaration without giving it a name in the catalog.
+    ///
+    /// # Errors
+    /// What is wrong with the declaration.
+    pub fn declare_sink(&self, declaration: &TableDeclaration, text: &str) -> Result<SinkEntry> {
+        declare_sink(declaration, &self.catalog, &self.state(), text)
     }
 
     /// Declares a table that may be read or written: as a source, a sink, or both, by what its
@@ -340,21 +362,45 @@ fn fit(plan: LogicalPlan, sink: &SinkEntry, named: &[Name]) -> Result<LogicalPla
     for (target, (qualifier, field)) in targets.iter().zip(plan.schema().iter()) {
         let wanted = schema.field(*target);
         let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-        let cast = column
-            .cast_to(wanted.data_type(), plan.schema().as_ref())
-            .map_err(|_| {
-                Error::plan(format!(
+        if !wanted.is_nullable() && field.is_nullable() {
+            return Err(Error::plan(format!(
+                "column \"{}\" of sink \"{}\" is NOT NULL, and the query may give NULL",
+                wanted.name(),
+                sink.name
+            ))
+            .with_hint(
+                "Put coalesce() around it, or declare the sink's column without NOT NULL.",
+            ));
+        }
+        let cast = column.cast_to(wanted.data_type(), plan.schema().as_ref());
+        let cast = match cast {
+            Ok(cast) if can_be_stored(field.data_type(), wanted.data_type()) => cast,
+            _ => {
+                return Err(Error::plan(format!(
                     "column \"{}\" of sink \"{}\" is {}, and the query gives {}",
                     wanted.name(),
                     sink.name,
-                    wanted.data_type(),
-                    field.data_type()
+                    a_type_name(wanted.data_type()),
+                    a_type_name(field.data_type())
                 ))
-                .with_hint("CAST it in the query, or declare the sink's column so.")
-            })?;
+                .with_hint("CAST it in the query, or declare the sink's column so."));
+            }
+        };
         columns.push((*target, cast.alias(wanted.name())));
     }
     columns.sort_by_key(|(target, _)| *target);
     let columns = columns.into_iter().map(|(_, expr)| expr);
     Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
+}
+
+/// Whether a column may be stored as another type without the user's CAST. A text that is read as
+/// something else fails over rows that nobody foresaw, so it takes a CAST to say that.
+fn can_be_stored(from: &DataType, to: &DataType) -> bool {
+    let is_text = |t: &DataType| {
+        matches!(
+            t,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(_, _)
+        )
+    };
+    !is_text(from) || is_text(to) || from == to
 }

@@ -9,6 +9,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr as LogicalExpr, ExprSchemable};
 use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr};
 use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 use headwater_core::connector::{MetadataColumn, SinkDefinition, SourceDefinition};
 use headwater_core::duration::parse_duration;
@@ -261,6 +262,9 @@ fn watermark_text(text: &str) -> Result<(String, Duration)> {
     let dialect = HeadwaterDialect;
     let mut parser = Parser::new(&dialect).try_with_sql(text).map_err(refuse)?;
     let expr = parser.parse_expr().map_err(refuse)?;
+    if parser.peek_token().token != Token::EOF {
+        return Err(refuse(not_a_watermark()));
+    }
     let column = match &expr {
         Expr::Identifier(ident) => Name::from_ident(ident).value,
         Expr::BinaryOp { left, .. } => match left.as_ref() {

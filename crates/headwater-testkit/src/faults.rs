@@ -76,7 +76,9 @@ impl Faults {
         let message = format!("arranged failure: {moment:?}");
         Err(match moment {
             Moment::Available | Moment::Read => Error::new(ErrorKind::Source, message),
-            Moment::Write | Moment::Prepare | Moment::Publish => Error::new(ErrorKind::Sink, message),
+            Moment::Write | Moment::Prepare | Moment::Publish => {
+                Error::new(ErrorKind::Sink, message)
+            }
         })
     }
 }

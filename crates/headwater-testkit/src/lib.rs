@@ -24,9 +24,9 @@ pub mod slt;
 pub mod statement;
 pub mod text_rows;
 
+pub use faults::{Faults, Moment};
 /// The checkpoint crate, for the moments of a crash.
 pub use headwater_checkpoint as checkpoint;
-pub use faults::{Faults, Moment};
 pub use oracle::check_oracle;
 pub use query::TestQuery;
 pub use recording_sink::{Ledger, RecordingSink};

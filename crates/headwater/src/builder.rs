@@ -7,7 +7,8 @@ use headwater_connectors::{MemoryRegistry, SharedWriter, all_connectors, stdout_
 use headwater_core::Result;
 use headwater_core::clock::{Clock, SystemClock};
 use headwater_core::connector::Connector;
-use headwater_engine::{QueryEnvironment, QueryManager};
+use headwater_core::options::Options;
+use headwater_engine::QueryEnvironment;
 use headwater_kafka::KafkaConnector;
 use headwater_plan::session::session;
 use headwater_sql::binder::Binder;
@@ -21,6 +22,7 @@ use crate::session::Headwater;
 pub struct HeadwaterBuilder {
     clock: Option<Arc<dyn Clock>>,
     console: Option<Console>,
+    select_stream: Options,
     target_partitions: Option<usize>,
     connectors: Vec<Arc<dyn Connector>>,
 }
@@ -49,6 +51,13 @@ impl HeadwaterBuilder {
     /// Lets the console sink print to a writer of one's own.
     pub fn console_to(self, writer: impl std::io::Write + Send + 'static) -> Self {
         self.console(Arc::new(parking_lot::Mutex::new(writer)))
+    }
+
+    /// How `SELECT STREAM` prints: options of the console sink, as `WITH (…)` of `CREATE SINK` gives
+    /// them.
+    pub fn select_stream_options(mut self, options: Options) -> Self {
+        self.select_stream = options;
+        self
     }
 
     /// Number of readers and of shards of a query; default the number of cores.
@@ -87,7 +96,7 @@ impl HeadwaterBuilder {
             binder,
             environment,
             memory,
-            QueryManager::default(),
+            self.select_stream,
         ))
     }
 }

@@ -11,6 +11,7 @@ use headwater_core::Result;
 use headwater_plan::stream_plan::Emit;
 
 use crate::outcome::Rows;
+use crate::quote::identifier;
 use crate::session::Headwater;
 use crate::writer::StreamWriter;
 
@@ -24,10 +25,6 @@ pub struct Frame {
 impl Frame {
     pub(crate) fn new(session: Headwater, plan: LogicalPlan) -> Self {
         Frame { session, plan }
-    }
-
-    pub(crate) fn into_plan(self) -> LogicalPlan {
-        self.plan
     }
 
     /// Columns.
@@ -98,6 +95,12 @@ impl StreamFrame {
             emit,
             text,
         }
+    }
+
+    /// The rows of a source as they come.
+    pub(crate) fn of_source(session: Headwater, plan: LogicalPlan, source: &str) -> Self {
+        let text = format!("SELECT * FROM {}", identifier(source));
+        StreamFrame::new(session, plan, Emit::Default, text)
     }
 
     /// Columns.

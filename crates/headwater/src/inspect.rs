@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::sql::sqlparser::ast::ObjectName;
 
+use headwater_core::type_name::type_name;
 use headwater_core::{Error, Result};
 use headwater_engine::QueryState;
 use headwater_sql::ast::ObjectKind;
@@ -123,7 +124,7 @@ fn describe_fields(schema: &arrow::datatypes::Schema) -> Result<Outcome> {
         let nullable = if field.is_nullable() { "YES" } else { "NO" };
         [
             Some(field.name().clone()),
-            Some(field.data_type().to_string()),
+            Some(type_name(field.data_type())),
             Some(nullable.to_string()),
         ]
     });

@@ -1,8 +1,14 @@
 //! Sources by format and options, without SQL text.
 
+use std::sync::Arc;
+
+use datafusion::common::TableReference;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+
 use headwater_core::{Error, Result};
-use headwater_plan::stream_plan::Emit;
-use headwater_sql::ast::Statement;
+use headwater_plan::{StreamDefinition, StreamTable};
+use headwater_sql::ast::{Statement, TableDeclaration};
 use headwater_sql::parser::parse_script;
 
 use crate::frame::{Frame, StreamFrame};
@@ -28,8 +34,8 @@ impl Parts {
         }
     }
 
-    /// Declares the source under a name, as `CREATE SOURCE` would.
-    fn declare(&self, name: &str) -> Result<()> {
+    /// The declaration of the source under a name, as `CREATE SOURCE` would have it.
+    fn declaration(&self, name: &str) -> Result<(TableDeclaration, String)> {
         let mut text = format!("CREATE SOURCE {}", identifier(name));
         if let Some(columns) = &self.columns {
             text.push_str(&format!(" ({columns})"));
@@ -41,21 +47,36 @@ impl Parts {
         }
         let statement = parse_script(&text)?.pop().map(|s| s.statement);
         match statement {
-            Some(Statement::CreateSource(declaration)) => {
-                self.session.binder.create_source(&declaration, &text)
-            }
+            Some(Statement::CreateSource(declaration)) => Ok((declaration, text)),
             _ => Err(Error::internal("a source was not declared as one")),
         }
     }
 
-    async fn plan(&self, name: &str) -> Result<datafusion::logical_expr::LogicalPlan> {
-        self.declare(name)?;
-        let frame = self
-            .session
-            .query(&format!("SELECT * FROM {}", identifier(name)))
-            .await?;
-        Ok(frame.into_plan())
+    /// A plan over the source under a name that SQL can use.
+    fn plan(&self, name: &str) -> Result<LogicalPlan> {
+        let (declaration, text) = self.declaration(name)?;
+        self.session.binder.create_source(&declaration, &text)?;
+        let entry = self.session.binder.catalog().source(name);
+        let entry = entry.ok_or_else(|| Error::internal("a source was not declared"))?;
+        scan(&entry.definition)
     }
+
+    /// A plan over a source without a name in the catalog. It is called like its connector, so
+    /// that a query finds its source in the checkpoint again.
+    fn unnamed(&self) -> Result<(String, LogicalPlan)> {
+        let is_connector = |(key, _): &&(String, String)| key == "connector";
+        let connector = self.options.iter().find(is_connector);
+        let name = connector.map_or("source", |(_, connector)| connector.as_str());
+        let (declaration, text) = self.declaration(name)?;
+        let entry = self.session.binder.declare_source(&declaration, &text)?;
+        Ok((name.to_string(), scan(&entry.definition)?))
+    }
+}
+
+fn scan(definition: &Arc<StreamDefinition>) -> Result<LogicalPlan> {
+    let name = TableReference::bare(definition.name.as_str());
+    let table = provider_as_source(Arc::new(StreamTable::new(Arc::clone(definition))));
+    Ok(LogicalPlanBuilder::scan(name, table, None)?.build()?)
 }
 
 macro_rules! reader_methods {
@@ -99,21 +120,21 @@ impl Reader {
 
     reader_methods!();
 
-    /// The rows, under a name of its own.
+    /// The rows; the source has no name that SQL could use.
     ///
     /// # Errors
     /// What is wrong with the options.
-    pub async fn load(self) -> Result<Frame> {
-        let name = self.0.session.fresh_name("read");
-        self.load_as(&name).await
+    pub fn load(self) -> Result<Frame> {
+        let (_, plan) = self.0.unnamed()?;
+        Ok(Frame::new(self.0.session, plan))
     }
 
     /// The rows; SQL can name them too.
     ///
     /// # Errors
     /// What is wrong with the options, or that the name is taken.
-    pub async fn load_as(self, name: &str) -> Result<Frame> {
-        let plan = self.0.plan(name).await?;
+    pub fn load_as(self, name: &str) -> Result<Frame> {
+        let plan = self.0.plan(name)?;
         Ok(Frame::new(self.0.session, plan))
     }
 }
@@ -129,22 +150,21 @@ impl StreamReader {
 
     reader_methods!();
 
-    /// The rows, under a name of its own.
+    /// The rows; the source has no name that SQL could use.
     ///
     /// # Errors
     /// What is wrong with the options.
-    pub async fn load(self) -> Result<StreamFrame> {
-        let name = self.0.session.fresh_name("read");
-        self.load_as(&name).await
+    pub fn load(self) -> Result<StreamFrame> {
+        let (name, plan) = self.0.unnamed()?;
+        Ok(StreamFrame::of_source(self.0.session, plan, &name))
     }
 
     /// The rows; SQL can name them too.
     ///
     /// # Errors
     /// What is wrong with the options, or that the name is taken.
-    pub async fn load_as(self, name: &str) -> Result<StreamFrame> {
-        let plan = self.0.plan(name).await?;
-        let text = format!("SELECT * FROM {}", identifier(name));
-        Ok(StreamFrame::new(self.0.session, plan, Emit::Default, text))
+    pub fn load_as(self, name: &str) -> Result<StreamFrame> {
+        let plan = self.0.plan(name)?;
+        Ok(StreamFrame::of_source(self.0.session, plan, name))
     }
 }

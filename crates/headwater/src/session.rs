@@ -9,6 +9,7 @@ use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
 
 use headwater_connectors::{MemoryRegistry, MemorySink, MemoryStream};
+use headwater_core::options::Options;
 use headwater_core::{Error, Result};
 use headwater_engine::{QueryEnvironment, QueryManager};
 use headwater_plan::compile_batch;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Mutex<Settings>,
     /// Streaming queries by name, to be started again.
     pub(crate) definitions: Mutex<BTreeMap<String, Definition>>,
+    /// Options of the console sink that `SELECT STREAM` prints to.
+    pub(crate) select_stream: Options,
     names: AtomicU64,
 }
 
@@ -68,16 +71,19 @@ impl Headwater {
         binder: Binder,
         environment: QueryEnvironment,
         memory: Arc<MemoryRegistry>,
-        queries: QueryManager,
+        select_stream: Options,
     ) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Shared {
+            select_stream,
+            ..Shared::default()
+        };
         Headwater {
             context,
             binder,
             environment,
             memory,
-            queries,
-            shared,
+            queries: QueryManager::default(),
+            shared: Arc::new(shared),
         }
     }
 

@@ -70,8 +70,12 @@ impl Settings {
         if let Some(end) = reader.take_choice("end-of-input", &[], &ends)? {
             settings.end_of_input = Some(end);
         }
-        if reader.take_bool("watermark.flush-at-end", &[])? == Some(true) {
-            settings.end_of_input = Some(EndOfInput::Flush);
+        if let Some(flushes) = reader.take_bool("watermark.flush-at-end", &[])? {
+            settings.end_of_input = Some(if flushes {
+                EndOfInput::Flush
+            } else {
+                EndOfInput::Hold
+            });
         }
         Ok(settings)
     }

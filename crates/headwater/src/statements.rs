@@ -1,9 +1,14 @@
 //! Statement by statement: what each one does in the session.
 
+use std::sync::Arc;
+
+use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::logical_expr::{CreateMemoryTable, DdlStatement, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement as DFStatement;
 
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::{Error, ErrorKind, Result};
+use headwater_plan::reads_sources;
 use headwater_sql::ast::{
     CreateStreamingQuery, InsertQuery, Name, ObjectKind, ParsedStatement, SelectQuery, SetOption,
     Statement,
@@ -126,9 +131,22 @@ impl Headwater {
     pub(crate) async fn inserted(&self, insert: &InsertQuery) -> Result<StartRequest> {
         let sink = headwater_sql::binder::bare_name(&insert.sink)?;
         let base = format!("insert-into-{sink}");
-        let taken = self.queries.by_name(&base).is_some();
-        let name = if taken { self.fresh_name(&base) } else { base };
         let settings = self.settings();
+        let name = match (self.queries.is_running(&base), &settings.checkpoint) {
+            (false, _) => base,
+            (true, None) => self.fresh_name(&base),
+            // A number would depend on the order of the statements, and the next start would take
+            // another query's checkpoint.
+            (true, Some(_)) => {
+                return Err(Error::plan(format!(
+                    "another INSERT INTO \"{sink}\" is running, and with a checkpoint each query \
+                     needs a name"
+                ))
+                .with_hint(format!(
+                    "Write `CREATE STREAMING QUERY name AS INSERT INTO {sink} …`."
+                )));
+            }
+        };
         let checkpoint = settings
             .checkpoint
             .as_ref()
@@ -187,17 +205,20 @@ impl Headwater {
         self.start_query(request).await.map(Outcome::Query)
     }
 
-    /// A console sink as `CREATE SINK … WITH (connector = 'console')` would make it.
-    pub(crate) fn console_sink(&self) -> Result<std::sync::Arc<dyn headwater_core::sink::Sink>> {
+    /// A console sink as `CREATE SINK … WITH (connector = 'console', …)` would make it, with the
+    /// options that the session has for it.
+    pub(crate) fn console_sink(&self) -> Result<Arc<dyn headwater_core::sink::Sink>> {
         let definition = headwater_core::connector::SinkDefinition {
             name: "console".to_string(),
             schema: None,
             primary_key: vec![],
             format: None,
         };
-        let mut reader = OptionReader::new("sink \"console\"", &Options::new());
+        let mut reader = OptionReader::new("sink \"console\"", &self.shared.select_stream);
         let connector = self.binder.catalog().connector("console")?;
-        connector.declare_sink(definition, &mut reader)?.open()
+        let declared = connector.declare_sink(definition, &mut reader)?;
+        reader.finish()?;
+        declared.open()
     }
 
     fn set_statement(&self, set: &SetOption) -> Result<Outcome> {
@@ -291,7 +312,18 @@ impl Headwater {
             self.binder.catalog().remove_sink(&name);
             return Ok(Outcome::Done(format!("table \"{name}\" dropped")));
         }
-        let plan = self.binder.bind_statement(statement).await?;
+        let plan = match self.binder.bind_statement(statement).await? {
+            // What reads a source is a bounded read; DataFusion alone cannot run one.
+            LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table))
+                if reads_sources(&table.input) =>
+            {
+                self.with_rows_read(table).await?
+            }
+            plan @ (LogicalPlan::Copy(_) | LogicalPlan::Dml(_)) if reads_sources(&plan) => {
+                return self.read_plan(plan).await.map(Outcome::Rows);
+            }
+            plan => plan,
+        };
         let frame = self.context.execute_logical_plan(plan).await?;
         let plan = frame.logical_plan().clone();
         if plan.schema().fields().is_empty() {
@@ -302,6 +334,23 @@ impl Headwater {
             frame.execute_stream().await?,
             vec![],
         )))
+    }
+
+    /// `CREATE TABLE … AS` over rows that have been read, in place of the query that reads them.
+    ///
+    /// # Errors
+    /// What goes wrong while they are read.
+    async fn with_rows_read(&self, table: CreateMemoryTable) -> Result<LogicalPlan> {
+        let rows = self.read_plan(table.input.as_ref().clone()).await?;
+        let schema = rows.schema();
+        let rows = MemTable::try_new(schema, vec![rows.collect().await?])?;
+        let rows = provider_as_source(Arc::new(rows));
+        let input = LogicalPlanBuilder::scan(table.name.clone(), rows, None)?.build()?;
+        let table = CreateMemoryTable {
+            input: Arc::new(input),
+            ..table
+        };
+        Ok(LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table)))
     }
 }
 

@@ -178,7 +178,7 @@ impl StreamWriter {
         }
         let mut options = vec![("connector".to_string(), format.clone())];
         options.extend(self.options.iter().cloned());
-        let mut text = format!("CREATE OR REPLACE SINK {}", identifier(name));
+        let mut text = format!("CREATE SINK {}", identifier(name));
         if !self.key.is_empty() {
             let key: Vec<_> = self.key.iter().map(|k| identifier(k)).collect();
             text.push_str(&format!(" (PRIMARY KEY ({}))", key.join(", ")));
@@ -190,8 +190,12 @@ impl StreamWriter {
         }
         match parse_script(&text)?.pop().map(|s| s.statement) {
             Some(Statement::CreateSink(declaration)) => {
-                session.binder.create_sink(&declaration, &text)?;
-                session.binder.catalog().sink(name)?.declared.open()
+                // The sink is this query's own: it takes no name in the catalog.
+                session
+                    .binder
+                    .declare_sink(&declaration, &text)?
+                    .declared
+                    .open()
             }
             _ => Err(Error::internal("a sink was not declared as one")),
         }

@@ -18,9 +18,12 @@ pub(crate) fn is_ci() -> bool {
     variable("CI").is_some_and(|value| value != "false" && value != "0")
 }
 
-/// The root of the workspace.
+/// The root of the workspace. Two clones may share a folder of build results, so the folder that
+/// cargo runs this in counts before the one that it was compiled in.
 pub(crate) fn workspace_root() -> PathBuf {
-    let manifest_dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let running = variable("CARGO_MANIFEST_DIR");
+    let manifest_dir = running.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").to_string());
+    let manifest_dir = PathBuf::from(manifest_dir);
     let root = manifest_dir.ancestors().nth(2).map(PathBuf::from);
     root.unwrap_or(manifest_dir)
 }

@@ -1,7 +1,7 @@
 //! The files of the tree, without what is built and what tools own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Folders with a leading dot that are part of the project.
 const HIDDEN_FOLDERS: [&str; 4] = [".cargo", ".ci", ".config", ".github"];
@@ -16,8 +16,8 @@ pub(super) struct TreeFile {
 }
 
 pub(super) fn root() -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().expect("tests/ is in the root").to_path_buf()
+    let root = headwater_tests::workspace_root();
+    root.canonicalize().expect("the root is a folder")
 }
 
 /// Every file of the tree, by path.

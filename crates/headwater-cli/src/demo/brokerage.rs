@@ -13,7 +13,7 @@ use headwater::{Error, Headwater, OrdersGenerator, OrdersShape, Result};
 use crate::args::{DemoArgs, ProgressWhen, RowFormat, SessionArgs};
 use crate::context::Context;
 use crate::exit_code::Exit;
-use crate::progress::{bad_records, grouped};
+use crate::progress::{bad_records, counted, grouped};
 use crate::script::{Script, open_session, run_to_end};
 use crate::signals::Signals;
 
@@ -202,8 +202,8 @@ async fn produce(orders: &OrdersGenerator, servers: &str, context: &Context) -> 
     }
     let seconds = (context.clock.elapsed() - started).as_secs_f64();
     context.note(&format!(
-        "{} orders written to topic \"orders\" in {seconds:.1} s",
-        grouped(sent)
+        "{} written to topic \"orders\" in {seconds:.1} s",
+        counted(sent, "order")
     ));
     Ok(())
 }
@@ -239,12 +239,12 @@ async fn tell_totals(
     let bad = bad.unwrap_or_default();
     let bad = bad_records(bad.iter().map(|(reason, rows)| (reason.as_str(), *rows)));
     context.note(&format!(
-        "\n{} orders, {bad}\n{} rows in topic \"metrics\"\n\
-         {} queries, {seconds:.1} s, {} orders/s",
-        grouped(rows),
-        grouped(metrics),
+        "\n{}, {bad}\n{} in topic \"metrics\"\n\
+         {} queries, {seconds:.1} s, {}/s",
+        counted(rows, "order"),
+        counted(metrics, "row"),
         queries.len(),
-        grouped((rows as f64 / seconds.max(0.001)) as u64),
+        counted((rows as f64 / seconds.max(0.001)) as u64, "order"),
     ));
     Ok(())
 }

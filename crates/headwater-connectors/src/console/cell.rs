@@ -11,6 +11,22 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use headwater_core::Result;
 
+/// Whether the text of a value may be cut: that of strings, bytes and nested values. The end of a
+/// number or of a time says as much as its beginning.
+pub(super) fn may_be_cut(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8
+        | DataType::LargeUtf8
+        | DataType::Utf8View
+        | DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_) => true,
+        DataType::Dictionary(_, values) => may_be_cut(values),
+        other => other.is_nested(),
+    }
+}
+
 /// The text of a value.
 pub(super) fn text(array: &dyn Array, row: usize) -> Result<String> {
     if array.is_null(row) || *array.data_type() == DataType::Null {

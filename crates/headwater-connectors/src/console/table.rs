@@ -13,8 +13,9 @@
 //!
 //! ```
 //!
-//! Cells are cut and set to the right; uncut cells (`truncate = false`) are set to the left. Only
-//! the rows that will be shown are held, as text; the rest is counted.
+//! Texts, bytes and nested values are cut, and all cells are set to the right; with
+//! `truncate = false` nothing is cut and cells are set to the left. Only the rows that will be shown
+//! are held, as text; the rest is counted.
 
 use std::fmt::Write as _;
 
@@ -28,20 +29,22 @@ use super::cell;
 
 const RULE: &str = "-------------------------------------------";
 const LEAST_COLUMN_CHARS: usize = 3;
+/// Rows of one table where all are shown; the rows after them get a table of their own.
+const FULL_ROWS: usize = 10_000;
 
 /// How much of an epoch is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TableStyle {
-    /// Rows shown.
-    pub(super) rows: usize,
-    /// Characters a cell is cut to; `None` does not cut.
+    /// Rows shown; `None` shows all.
+    pub(super) rows: Option<usize>,
+    /// Characters that names, and cells that may be cut, are cut to; `None` does not cut.
     pub(super) cell_chars: Option<usize>,
 }
 
 impl Default for TableStyle {
     fn default() -> Self {
         TableStyle {
-            rows: 20,
+            rows: Some(20),
             cell_chars: Some(20),
         }
     }
@@ -62,16 +65,26 @@ impl TablePart {
 
     /// Adds the rows of a batch.
     pub(super) fn add(&mut self, batch: &RecordBatch, style: TableStyle) -> Result<()> {
-        let shown = style.rows.saturating_sub(self.shown.len());
+        let most = style.rows.unwrap_or(usize::MAX);
+        let shown = most.saturating_sub(self.shown.len());
         for row in 0..batch.num_rows().min(shown) {
             let cells = batch.columns().iter().map(|column| {
-                let text = cell::text(column, row)?;
-                Ok(cut(&escape(&text), style.cell_chars))
+                let text = escape(&cell::text(column, row)?);
+                Ok(if cell::may_be_cut(column.data_type()) {
+                    cut(&text, style.cell_chars)
+                } else {
+                    text
+                })
             });
             self.shown.push(cells.collect::<Result<_>>()?);
         }
         self.rows += batch.num_rows() as u64;
         Ok(())
+    }
+
+    /// The rows so far, if there are as many as should be held.
+    pub(super) fn take_full(&mut self) -> Option<TablePart> {
+        (self.shown.len() >= FULL_ROWS).then(|| std::mem::take(self))
     }
 
     /// Adds the rows of the partition after this one.
@@ -88,7 +101,8 @@ pub(super) fn draw(epoch: EpochId, schema: &Schema, part: &TablePart, style: Tab
         .iter()
         .map(|field| cut(&escape(field.name()), style.cell_chars))
         .collect();
-    let shown = part.shown.get(..style.rows).unwrap_or(&part.shown);
+    let most = style.rows.unwrap_or(usize::MAX);
+    let shown = part.shown.get(..most).unwrap_or(&part.shown);
     let widths: Vec<usize> = (0..header.len())
         .map(|i| {
             let cells = std::iter::once(&header).chain(shown);
@@ -106,8 +120,8 @@ pub(super) fn draw(epoch: EpochId, schema: &Schema, part: &TablePart, style: Tab
     }
     out.push_str(&bar);
     if part.rows > shown.len() as u64 {
-        let plural = if style.rows == 1 { "" } else { "s" };
-        let _ = writeln!(out, "only showing top {} row{plural}", style.rows);
+        let plural = if most == 1 { "" } else { "s" };
+        let _ = writeln!(out, "only showing top {most} row{plural}");
     }
     out.push('\n');
     out

@@ -3,6 +3,7 @@
 use arrow::array::{
     ArrayRef, BinaryArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
+use arrow::datatypes::{DataType, Field, Schema};
 
 use headwater_core::ErrorKind;
 use headwater_core::options::Options;
@@ -75,15 +76,44 @@ async fn a_table_as_spark_draws_it() {
 -------------------------------------------
 Batch: 0
 -------------------------------------------
-+----+--------------------+-------+-----+--------------------+
-| key|               value|  bytes|price|                  at|
-+----+--------------------+-------+-----+--------------------+
-|null|cpu,cpu=cpu-total...|[01 AB]| 51.0| 2021-07-17 08:00:24|
-|   a|                 b\\n|     []| 0.25|2021-07-17 08:00:...|
-+----+--------------------+-------+-----+--------------------+
++----+--------------------+-------+-----+----------------------+
+| key|               value|  bytes|price|                    at|
++----+--------------------+-------+-----+----------------------+
+|null|cpu,cpu=cpu-total...|[01 AB]| 51.0|   2021-07-17 08:00:24|
+|   a|                 b\\n|     []| 0.25|2021-07-17 08:00:24.12|
++----+--------------------+-------+-----+----------------------+
 
 "
     );
+}
+
+#[tokio::test]
+async fn texts_are_cut_and_numbers_and_times_are_not() {
+    let options = [("truncate", "5")];
+    let text = printed(&options, OutputMode::Append, vec![mixed()]).await;
+    let rows: Vec<_> = text.lines().filter(|line| line.starts_with('|')).collect();
+    assert_eq!(
+        rows,
+        [
+            "| key|value|bytes|price|                    at|",
+            "|null|cp...|[0...| 51.0|   2021-07-17 08:00:24|",
+            "|   a|  b\\n|   []| 0.25|2021-07-17 08:00:24.12|",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn all_rows_are_shown_if_asked() {
+    let many: Vec<i64> = (0..30_000).collect();
+    let epochs = vec![ints(&many[..25]), ints(&many)];
+    let text = printed(&[("num.rows", "all")], OutputMode::Append, epochs).await;
+    let numbers = text.lines().filter_map(|line| line.strip_prefix('|'));
+    let numbers = numbers.filter_map(|line| line.trim_matches(['|', ' ']).parse().ok());
+    let expected: Vec<i64> = many[..25].iter().chain(&many).copied().collect();
+    assert_eq!(numbers.collect::<Vec<i64>>(), expected);
+    // The second epoch came as one batch, so that it has one table.
+    assert_eq!(text.matches("Batch: ").count(), 2);
+    assert!(!text.contains("only showing"));
 }
 
 #[tokio::test]
@@ -143,15 +173,49 @@ async fn json_lines() {
     assert!(text.starts_with("{\"epoch\":0,\"op\":\"+I\""), "{text}");
 }
 
+#[tokio::test]
+async fn csv_lines() {
+    let columns: [(&str, ArrayRef); 2] = [
+        ("symbol", Arc::new(StringArray::from(vec!["EPE", "A,B"]))),
+        ("count", Arc::new(Int64Array::from(vec![Some(3), None]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let options = [("format", "csv"), ("csv.header", "true")];
+    let text = printed(
+        &options,
+        OutputMode::Update,
+        vec![batch.clone(), batch.clone()],
+    )
+    .await;
+    assert_eq!(
+        text,
+        "epoch,op,symbol,count\n0,+U,EPE,3\n0,+U,\"A,B\",\n1,+U,EPE,3\n1,+U,\"A,B\",\n"
+    );
+    let options = [("format", "csv"), ("csv.delimiter", ";")];
+    let text = printed(&options, OutputMode::Append, vec![batch]).await;
+    assert_eq!(text, "0;+I;EPE;3\n0;+I;A,B;\n");
+}
+
+#[tokio::test]
+async fn rows_that_a_form_cannot_hold_are_refused_before_the_first() {
+    let list = Field::new_list("l", Field::new_list_field(DataType::Int64, true), true);
+    let schema = Arc::new(Schema::new(vec![list]));
+    let sink = declare(&[("format", "csv")], &Buffer::default()).unwrap();
+    let context = sink_context(schema, OutputMode::Append, None);
+    let error = sink.open(&context).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
 #[test]
 fn unknown_forms_are_refused() {
     let buffer = Buffer::default();
     let error = declare(&[("format", "xml")], &buffer).unwrap_err();
     assert_eq!(
         error.message(),
-        "option \"format\" of sink \"c\" is \"xml\", not 'table' or 'json'"
+        "option \"format\" of sink \"c\" is \"xml\", not 'table', 'json' or 'csv'"
     );
     assert!(declare(&[("truncate", "some")], &buffer).is_err());
+    assert!(declare(&[("num.rows", "most")], &buffer).is_err());
     assert!(declare(&[("truncated", "true")], &buffer).is_err());
 }
 

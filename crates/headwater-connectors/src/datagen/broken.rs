@@ -11,9 +11,7 @@ use headwater_core::format::{BadDataPolicy, FormatSpec};
 use headwater_core::options::OptionReader;
 use headwater_core::source::ReadCounters;
 use headwater_core::{Error, Result};
-use headwater_formats::{
-    AssembledRows, RowAssembler, RowDefinition, check_format, new_encoder,
-};
+use headwater_formats::{AssembledRows, RowAssembler, RowDefinition, check_format, new_encoder};
 
 use super::rows::{RowMaker, RowNumbers};
 use crate::options::take_format;

@@ -1,6 +1,6 @@
 //! The files of a folder that count as input.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use headwater_core::event_time::{EventTime, micros};
 use headwater_core::{Error, Result};
+
+use super::permanent::not_readable;
 
 /// A file as it was when it was found; also its entry in the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,14 +65,22 @@ impl Input {
     /// Looks at what a path is.
     ///
     /// # Errors
-    /// If there is nothing.
+    /// If there is nothing, or nothing that may be read.
     pub(super) fn find(path: &Path, pattern: &NamePattern, owner: &str) -> Result<Self> {
         let found = fs::metadata(path).map_err(|error| {
             let text = format!("could not find \"{}\" of {owner}", path.display());
             let hint = "Make the folder before the query starts, or correct the option \"path\".";
-            Error::source_failed(text)
-                .with_source(error)
-                .with_hint(hint)
+            match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                    let missing = Error::configuration(text).with_hint(hint);
+                    missing.with_source(error)
+                }
+                _ => not_readable(text, error),
+            }
+        })?;
+        check_opens(path, &found).map_err(|error| {
+            let text = format!("could not open \"{}\" of {owner}", path.display());
+            not_readable(text, error)
         })?;
         if found.is_dir() {
             return Ok(Input::Folder(path.to_path_buf(), pattern.clone()));
@@ -103,6 +113,18 @@ impl Input {
             }
             Input::Folder(folder, pattern) => list_folder(folder, pattern),
         }
+    }
+}
+
+/// Opens what is there, so that a query does not start in vain. Opening a pipe would take it from
+/// the reader.
+fn check_opens(path: &Path, found: &Metadata) -> io::Result<()> {
+    if found.is_dir() {
+        fs::read_dir(path).map(|_| ())
+    } else if found.is_file() {
+        File::open(path).map(|_| ())
+    } else {
+        Ok(())
     }
 }
 
@@ -147,12 +169,12 @@ fn entry(name: &str, found: &Metadata) -> FileEntry {
 
 fn not_utf8(path: &Path) -> Error {
     let message = format!("the name of file \"{}\" is not UTF-8", path.display());
-    Error::source_failed(message).with_hint("Rename the file.")
+    Error::configuration(message).with_hint("Rename the file.")
 }
 
 /// The error of a failed call on a file or folder.
 pub(super) fn could_not(what: &str, path: &Path, error: io::Error) -> Error {
-    Error::source_failed(format!("could not {what} \"{}\"", path.display())).with_source(error)
+    not_readable(format!("could not {what} \"{}\"", path.display()), error)
 }
 
 #[cfg(test)]

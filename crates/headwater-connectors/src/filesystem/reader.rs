@@ -14,7 +14,7 @@ use headwater_formats::RowAssembler;
 
 use super::arrivals::Arrivals;
 use super::folder::{FileEntry, could_not};
-use crate::lines::{LineChunk, append_line};
+use crate::lines::{LineChunk, append_line, remove_byte_order_mark};
 use crate::record_rows::RecordRows;
 
 const READ_BYTES: usize = 256 << 10;
@@ -86,7 +86,7 @@ impl FilesReader {
             return Ok(Some(file));
         }
         match self.files.next() {
-            Some((path, entry)) => OpenFile::open(path, entry, self.rows.has_header()).map(Some),
+            Some((path, entry)) => OpenFile::open(path, entry, &self.rows).map(Some),
             None => Ok(None),
         }
     }
@@ -116,7 +116,7 @@ fn place_of(path: &Path, numbers: &[i64], record: usize) -> String {
 
 impl OpenFile {
     /// Opens a file that must still be what it was when it was given its number.
-    fn open(path: PathBuf, entry: FileEntry, has_header: bool) -> Result<Self> {
+    fn open(path: PathBuf, entry: FileEntry, rows: &RecordRows) -> Result<Self> {
         let file = File::open(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::data_loss(format!(
                 "file \"{}\" is gone before it was read",
@@ -144,12 +144,23 @@ impl OpenFile {
             entry,
             next_line: 0,
         };
-        if has_header {
-            let header = append_line(&mut open.lines, &mut Vec::new());
-            header.map_err(|e| could_not("read", &open.path, e))?;
-            open.next_line = 1;
+        if rows.has_header() {
+            open.take_header(rows)?;
         }
         Ok(open)
+    }
+
+    /// Reads the first line and checks it; a file without a line has no row that could be wrong.
+    fn take_header(&mut self, rows: &RecordRows) -> Result<()> {
+        let mut header = Vec::new();
+        let has_line = append_line(&mut self.lines, &mut header);
+        if has_line.map_err(|e| could_not("read", &self.path, e))? {
+            remove_byte_order_mark(&mut header, 0);
+            let place = format!("file \"{}\"", self.path.display());
+            rows.check_header(&header, &place)?;
+            self.next_line = 1;
+        }
+        Ok(())
     }
 
     /// Lines up to the chunk's bounds; an empty chunk at the end of the file.

@@ -29,6 +29,7 @@ use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Sta
 use headwater_core::{Error, ErrorKind, Result};
 use headwater_formats::{has_header, new_encoder};
 
+use super::permanent::not_writable;
 use crate::blocking::blocking;
 
 const STAGED_SUFFIX: &str = ".staged";
@@ -81,8 +82,11 @@ struct DeclaredFolder {
 
 impl DeclaredSink for DeclaredFolder {
     fn open(&self) -> Result<Arc<dyn Sink>> {
-        let store = LocalFiles::readable_by(Readers::ByUmask, &self.path).map_err(sink_error)?;
-        let sink = FilesystemSink::try_new(Arc::new(store), self.format.clone(), &self.owner)?;
+        let store = LocalFiles::readable_by(Readers::ByUmask, &self.path).map_err(sink_error);
+        if let Some(error) = not_writable(&self.path, &self.owner) {
+            return Err(error);
+        }
+        let sink = FilesystemSink::try_new(Arc::new(store?), self.format.clone(), &self.owner)?;
         Ok(Arc::new(sink))
     }
 

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array,
+};
 use arrow::compute::{concat, filter};
 use datafusion_common::{DataFusionError, Result, internal_datafusion_err};
 use datafusion_physical_expr::PhysicalExpr;
@@ -99,6 +101,14 @@ struct Judged {
     flaws: BTreeMap<usize, Flaw>,
 }
 
+/// Rows over which an expression failed.
+struct Failed {
+    rows: RecordBatch,
+    /// Position of the first of them in the batch.
+    first: usize,
+    error: DataFusionError,
+}
+
 struct Flaw {
     reason: String,
     /// What the expression said; nothing for an event time that is not there.
@@ -118,22 +128,25 @@ impl Judged {
             Err(error) => error,
         };
         let mut parts = Vec::new();
-        self.halve(expr, rows, 0, name, error, &mut parts)?;
+        let failed = Failed {
+            rows: rows.clone(),
+            first: 0,
+            error,
+        };
+        self.halve(expr, name, failed, &mut parts)?;
         let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
         Ok(concat(&parts)?)
     }
 
-    /// Evaluates the halves of rows over which the expression fails as a whole. `first` is the
-    /// position of the first of them in the batch.
+    /// Evaluates the halves of rows over which the expression fails as a whole.
     fn halve(
         &mut self,
         expr: &Arc<dyn PhysicalExpr>,
-        rows: &RecordBatch,
-        first: usize,
         name: &str,
-        error: DataFusionError,
+        failed: Failed,
         parts: &mut Vec<ArrayRef>,
     ) -> Result<()> {
+        let Failed { rows, first, error } = failed;
         if rows.num_rows() <= 1 {
             let data_type = expr.data_type(rows.schema_ref())?;
             parts.push(new_null_array(&data_type, rows.num_rows()));
@@ -144,12 +157,18 @@ impl Judged {
             return Ok(());
         }
         let middle = rows.num_rows() / 2;
-        let halves = [(0, middle), (middle, rows.num_rows() - middle)];
-        for (offset, length) in halves {
+        for (offset, length) in [(0, middle), (middle, rows.num_rows() - middle)] {
             let half = rows.slice(offset, length);
             match values(expr, &half) {
                 Ok(array) => parts.push(array),
-                Err(error) => self.halve(expr, &half, first + offset, name, error, parts)?,
+                Err(error) => {
+                    let failed = Failed {
+                        rows: half,
+                        first: first + offset,
+                        error,
+                    };
+                    self.halve(expr, name, failed, parts)?;
+                }
             }
         }
         Ok(())
@@ -180,9 +199,11 @@ impl Flaw {
             )
         };
         match &self.source {
-            Some(source) => Error::bad_data(format!("{}: {place} of source \"{name}\"", self.reason))
-                .with_detail(source.find_root().message().into_owned())
-                .with_hint(hint(", or 'null' to keep them with NULL in that column")),
+            Some(source) => {
+                Error::bad_data(format!("{}: {place} of source \"{name}\"", self.reason))
+                    .with_detail(source.find_root().message().into_owned())
+                    .with_hint(hint(", or 'null' to keep them with NULL in that column"))
+            }
             None => {
                 let column = spec.event_time.as_ref().map_or("", |time| &time.name);
                 Error::bad_data(format!(

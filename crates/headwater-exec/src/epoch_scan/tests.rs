@@ -149,7 +149,10 @@ async fn a_row_that_cannot_be_computed_costs_no_other_row() {
     let mut dropping = query(quotients(BadDataPolicy::Drop));
     let epoch = dropping.run(source(&[&rows])).await.unwrap();
     assert_eq!(epoch.rows, ["1 5 2", "2 2 5", "4 NULL NULL"]);
-    assert_eq!((epoch.bad[NOT_COMPUTED], epoch.bad["no event time"]), (3, 1));
+    assert_eq!(
+        (epoch.bad[NOT_COMPUTED], epoch.bad["no event time"]),
+        (3, 1)
+    );
     // The time of a row that is left out is not noted: 4, not 9.
     assert_eq!(dropping.watermark, Watermark::at(EventTime(4)));
 
@@ -157,7 +160,10 @@ async fn a_row_that_cannot_be_computed_costs_no_other_row() {
     let epoch = keeping.run(source(&[&rows])).await.unwrap();
     let expected = ["1 5 2", "2 2 5", "3 0 NULL", "4 NULL NULL", "9 0 NULL"];
     assert_eq!(epoch.rows, expected);
-    assert_eq!((epoch.bad[NOT_COMPUTED], epoch.bad["no event time"]), (3, 1));
+    assert_eq!(
+        (epoch.bad[NOT_COMPUTED], epoch.bad["no event time"]),
+        (3, 1)
+    );
 
     let mut failing = query(quotients(BadDataPolicy::Fail));
     let error = failing.run(source(&[&rows])).await.unwrap_err();

@@ -14,7 +14,7 @@ use headwater_core::{Error, Result};
 use crate::csv::options::{CsvOptions, Dialect};
 use crate::payload_buffer::PayloadBuffer;
 use crate::timestamp_array::timestamp_values;
-use crate::type_name::a_type_name;
+use headwater_core::type_name::a_type_name;
 
 /// Encodes CSV.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 //! | `quote` | the character around a field; twice inside it for itself | `"` |
 //! | `escape` | a character that takes the next one literally inside quotes | none |
 //! | `null.value` | the unquoted text that means NULL, in every column | see below |
-//! | `header` | whether the first line of a file holds names and is skipped | `false` |
+//! | `header` | whether the first line of a file holds the names of the columns | `false` |
 //! | `timestamp.format`, `timestamp.unit` | see [`crate::timestamp`] | ISO 8601 |
 //!
 //! Without `null.value` an empty unquoted field is NULL in every column but a STRING, where it is

@@ -1,7 +1,9 @@
 //! CSV: what is a row, what is bad, and why.
 
+use headwater_core::ErrorKind;
+
 use super::*;
-use crate::has_header;
+use crate::{check_file_header, has_header};
 
 fn orders() -> SchemaRef {
     schema(&[
@@ -115,6 +117,50 @@ fn wrong_definitions_are_refused() {
         message(&[], &list),
         "format \"csv\" of source \"orders\" cannot hold column \"l\", which is an ARRAY"
     );
+}
+
+#[test]
+fn a_header_names_the_columns_in_their_order() {
+    let check = |options: &[(&str, &str)], header: &str| {
+        let format = spec("csv", options);
+        let place = "file \"a.csv\"";
+        check_file_header(&format, OWNER, &orders(), place, header.as_bytes())
+    };
+    for header in ["id,price,symbol,ts", " ID , \"Price\",\" symbol\",TS\r\n"] {
+        check(&[], header).unwrap();
+    }
+    check(
+        &[("delimiter", ";"), ("quote", "'")],
+        "id;'price';symbol;ts",
+    )
+    .unwrap();
+    let cases = [
+        ("id,symbol,price,ts", r#""id", "symbol", "price", "ts""#),
+        ("id,price,symbol", r#""id", "price", "symbol""#),
+        (
+            "id,price,symbol,ts,x",
+            r#""id", "price", "symbol", "ts", "x""#,
+        ),
+        ("id;price;symbol;ts", r#""id;price;symbol;ts""#),
+        ("1,2.5,A,", r#""1", "2.5", "A", """#),
+        ("\"id,price", r#"""id,price""#),
+        ("", r#""""#),
+    ];
+    for (header, says) in cases {
+        let error = check(&[], header).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadData, "{header}");
+        assert_eq!(
+            error.message(),
+            "the header of file \"a.csv\" does not name the columns of source \"orders\""
+        );
+        let expected = format!(
+            "The header says {says}; the columns are \"id\", \"price\", \"symbol\", \"ts\"."
+        );
+        assert_eq!(error.detail(), Some(expected.as_str()));
+    }
+    let many = vec!["c"; 25].join(",");
+    let error = check(&[], &many).unwrap_err();
+    assert!(error.detail().unwrap().contains("\"c\" and 5 more; the"));
 }
 
 #[test]

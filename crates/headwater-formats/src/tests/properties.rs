@@ -67,21 +67,14 @@ fn expected(document: &Map<String, Value>) -> Option<String> {
             return Some("∅".to_string());
         }
         match key {
-            // A double of a whole number within range is an integer too.
-            "i" => match (value.as_i64(), value.as_f64()) {
-                (Some(v), _) => Some(v.to_string()),
-                (None, Some(v)) if value.is_f64() && v.fract() == 0.0 && v.abs() < 9e15 => {
-                    Some(format!("{}", v as i64))
-                }
-                _ => None,
-            },
+            "i" => integer(value),
             "d" => value.as_f64().map(|v| format!("{v:?}")),
             "s" => value.as_str().map(ToString::to_string),
             "b" => value.as_bool().map(|v| v.to_string()),
             _ => value.as_array().and_then(|elements| {
                 let all = elements.iter().map(|v| match v {
                     Value::Null => Some("∅".to_string()),
-                    v => v.as_i64().map(|v| v.to_string()),
+                    v => integer(v),
                 });
                 let all: Option<Vec<_>> = all.collect();
                 Some(format!("[{}]", all?.join(", ")))
@@ -90,6 +83,17 @@ fn expected(document: &Map<String, Value>) -> Option<String> {
     };
     let values: Option<Vec<_>> = ["i", "d", "s", "b", "l"].into_iter().map(show).collect();
     Some(values?.join("|"))
+}
+
+/// An integer; a double of a whole number within range is one too.
+fn integer(value: &Value) -> Option<String> {
+    match (value.as_i64(), value.as_f64()) {
+        (Some(v), _) => Some(v.to_string()),
+        (None, Some(v)) if value.is_f64() && v.fract() == 0.0 && v.abs() < 9e15 => {
+            Some(format!("{}", v as i64))
+        }
+        _ => None,
+    }
 }
 
 /// Shortest forms of doubles differ between printers: compares numbers as numbers.

@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::Field;
 use datafusion::common::{DFSchema, DFSchemaRef, Result, internal_err, plan_err};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, UserDefinedLogicalNodeCore};
 
+use headwater_core::type_name::type_name;
 use headwater_exec::window::WindowSpec;
 use headwater_exec::window_assign::{Assign, window_time_type};
 
@@ -48,7 +49,7 @@ impl WindowNode {
         if !is_event_time_type(time_field.data_type()) {
             return plan_err!(
                 "a window needs a TIMESTAMP column, and \"{time}\" is {}",
-                time_field.data_type()
+                type_name(time_field.data_type())
             );
         }
         let source = event_time_source(&time_field).filter(|_| is_plain(&time, &input));

@@ -60,3 +60,18 @@ pub(crate) fn sources_of(plan: &LogicalPlan) -> Vec<Arc<StreamDefinition>> {
     });
     found
 }
+
+/// Whether a plan reads a declared source, in a subquery too.
+pub fn reads_sources(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    // The closure never fails, so neither does the walk.
+    let _ = plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::TableScan(scan) if stream_table(scan).is_some());
+        Ok(if found {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
+    });
+    found
+}

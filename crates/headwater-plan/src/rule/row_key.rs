@@ -164,8 +164,7 @@ fn keeps_apart(from: &DataType, to: &DataType) -> bool {
         (from, to) if is_text(to) => is_text(from) || from.is_integer() || is_time(from),
         (from, to) if from.is_integer() && to.is_integer() => {
             let is_widened = from.primitive_width() < to.primitive_width();
-            from.is_signed_integer() == to.is_signed_integer() && is_widened
-                || from.is_unsigned_integer() && is_widened
+            is_widened && (from.is_unsigned_integer() || to.is_signed_integer())
         }
         (Timestamp(from, _), Timestamp(to, _)) => from <= to,
         (Date32 | Date64, Timestamp(_, _)) => true,

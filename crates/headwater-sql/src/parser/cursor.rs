@@ -1,6 +1,7 @@
 //! A cursor over the tokens of one statement: sqlparser's parser for what SQL has, word by word
 //! reading for what headwater adds.
 
+use datafusion::common::DataFusionError;
 use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -244,7 +245,7 @@ impl<'s> Cursor<'s> {
         let tokens = self.statement.tokens();
         let start = tokens.iter().position(|t| t.span.start == from);
         let rest = tokens.get(start.unwrap_or(0)..).unwrap_or_default();
-        let in_words = |e| syntax_error::from_datafusion(e, self.statement);
+        let in_words = |e: DataFusionError| syntax_error::from_datafusion(&e, self.statement);
         let mut parser = DFParserBuilder::new(rest.to_vec())
             .with_dialect(&HeadwaterDialect)
             .build()

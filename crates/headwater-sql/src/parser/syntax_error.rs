@@ -46,7 +46,7 @@ pub(super) fn from_parser(error: &ParserError, statement: &StatementTokens<'_>) 
 }
 
 /// An error of DataFusion's parser, which wraps sqlparser's.
-pub(super) fn from_datafusion(error: DataFusionError, statement: &StatementTokens<'_>) -> Error {
+pub(super) fn from_datafusion(error: &DataFusionError, statement: &StatementTokens<'_>) -> Error {
     match error.find_root() {
         DataFusionError::SQL(inner, _) => from_parser(inner, statement),
         _ => Error::from_datafusion(error).with_span(Some(statement.span())),

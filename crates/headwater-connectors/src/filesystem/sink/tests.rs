@@ -153,6 +153,24 @@ async fn a_declared_sink_writes_to_its_folder() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_is_an_error_of_the_declaration() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let options: Options = [("path", file.path().to_str().unwrap())]
+        .into_iter()
+        .collect();
+    let definition = SinkDefinition {
+        name: "f".to_string(),
+        schema: None,
+        primary_key: vec![],
+        format: None,
+    };
+    let mut reader = OptionReader::new("sink \"f\"", &options);
+    let declared = FilesystemConnector.declare_sink(definition, &mut reader);
+    let error = declared.unwrap().open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+}
+
+#[test]
 fn names_tell_their_epoch() {
     let cases = [
         ("part-00000042-000.jsonl", Some(42)),

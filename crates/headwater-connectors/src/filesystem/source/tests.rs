@@ -48,6 +48,14 @@ impl Fixture {
     }
 
     async fn open(&self, options: &[(&str, &str)], columns: Option<SchemaRef>) -> Arc<dyn Source> {
+        self.try_open(options, columns).await.unwrap()
+    }
+
+    async fn try_open(
+        &self,
+        options: &[(&str, &str)],
+        columns: Option<SchemaRef>,
+    ) -> Result<Arc<dyn Source>> {
         let metadata = ["path", "line", "modified"].map(|from| {
             let data_type = match from {
                 "path" => DataType::Utf8View,
@@ -77,7 +85,7 @@ impl Fixture {
             .unwrap();
         reader.finish().unwrap();
         let context = source_context(&self.clock, &self.journal, SourceUse::Stream);
-        declared.open(context).await.unwrap()
+        declared.open(context).await
     }
 }
 
@@ -163,6 +171,23 @@ async fn a_restart_finds_the_same_numbers_in_the_journal() {
 }
 
 #[tokio::test]
+async fn a_path_without_anything_is_an_error_of_the_declaration() {
+    let fixture = Fixture::new();
+    fixture.write("a", 1, "a");
+    for below in ["nothing", "a/nothing"] {
+        let path = fixture.path().join(below).display().to_string();
+        let error = fixture
+            .try_open(&[("path", &path)], None)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        let expected = format!("could not find \"{path}\" of source \"s\"");
+        assert_eq!(error.message(), expected);
+        assert!(error.hint().is_some());
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_gone_or_changed_is_data_loss() {
     let fixture = Fixture::new();
     fixture.write("a", 1, "a");
@@ -245,6 +270,41 @@ async fn csv_with_a_header_and_blank_lines() {
 +---+------+---------------------+"
     );
     assert_eq!(counters.records(), 2);
+}
+
+#[tokio::test]
+async fn a_csv_header_that_does_not_name_the_columns_is_refused() {
+    let fixture = Fixture::new();
+    fixture.write("a.csv", 1, "");
+    fixture.write("b.csv", 2, "\u{feff}SYM, \"n\"\r\nEPE,1\n");
+    fixture.write("c.csv", 3, "n,sym\n1,EPE\n");
+    let columns = Arc::new(Schema::new(vec![
+        Field::new("sym", DataType::Utf8View, true),
+        Field::new("n", DataType::Int64, true),
+    ]));
+    let options = [("format", "csv"), ("csv.header", "true")];
+    let source = fixture.open(&options, Some(columns)).await;
+    assert_eq!(available(source.as_ref(), 0).await, 3);
+    let batches = read_all(source.as_ref(), &position(0), &position(2))
+        .await
+        .unwrap();
+    assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), 1);
+    let error = read_all(source.as_ref(), &position(2), &position(3))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BadData);
+    assert!(
+        error
+            .message()
+            .contains("c.csv\" does not name the columns of source \"s\""),
+        "{}",
+        error.message()
+    );
+    assert_eq!(
+        error.detail(),
+        Some("The header says \"n\", \"sym\"; the columns are \"sym\", \"n\".")
+    );
+    assert!(error.hint().unwrap().contains("'csv.header' = 'false'"));
 }
 
 #[tokio::test]
