@@ -56,6 +56,13 @@ enum Shape {
     Hop,
     Running,
     Global,
+    /// Windows over the results of smaller windows.
+    Chain,
+    /// Results of a window, aggregated again by that window.
+    Regrouped,
+    Distinct,
+    /// Windows over rows without doubles.
+    DistinctChain,
 }
 
 #[derive(Debug, Clone)]
@@ -142,6 +149,27 @@ impl Case {
                 "SELECT window_start, window_end, k, count(*) AS n, sum(v) AS total
                  FROM hop(t, ts, '4 seconds', '10 seconds') GROUP BY window_start, window_end, k"
             }
+            Shape::Chain => {
+                "SELECT window_start, window_end, count(*) AS inner_rows, sum(n) AS n,
+                   sum(total) AS total
+                 FROM hop((
+                   SELECT window_time AS at, k, count(*) AS n, sum(v) AS total
+                   FROM tumble(t, ts, '3 seconds') GROUP BY window_start, window_time, k
+                 ), at, '6 seconds', '12 seconds') GROUP BY window_start, window_end"
+            }
+            Shape::Regrouped => {
+                "SELECT window_start, count(*) AS keys, max(n) AS most
+                 FROM (
+                   SELECT window_start, window_end, k, count(*) AS n
+                   FROM hop(t, ts, '4 seconds', '10 seconds') GROUP BY window_start, window_end, k
+                 ) GROUP BY window_start, window_end"
+            }
+            Shape::Distinct => "SELECT DISTINCT k, v FROM t",
+            Shape::DistinctChain => {
+                "SELECT window_start, window_end, count(*) AS n, count(k) AS keyed
+                 FROM tumble((SELECT DISTINCT k, ts FROM t), ts, '7 seconds')
+                 GROUP BY window_start, window_end"
+            }
             Shape::Running => {
                 "SELECT k, count(*) AS n, sum(v) AS total, min(v) AS low, max(v) AS high,
                    count(DISTINCT v) AS different, array_agg(v ORDER BY v) AS all_v
@@ -210,7 +238,13 @@ fn windows(shape: Shape, time_s: i64) -> Vec<(i64, i64)> {
     let (slide, size) = match shape {
         Shape::Tumble => (7, 7),
         Shape::Hop => (4, 10),
-        Shape::Stateless | Shape::Running | Shape::Global => return vec![],
+        Shape::Stateless
+        | Shape::Running
+        | Shape::Global
+        | Shape::Chain
+        | Shape::Regrouped
+        | Shape::Distinct
+        | Shape::DistinctChain => return vec![],
     };
     let last = time_s.div_euclid(slide) * slide;
     let starts = (0..).map(|n| last - n * slide);
@@ -352,6 +386,26 @@ fn oracle_none_late_running() {
         (Shape::Stateless, "ON UPDATE"),
     ];
     check_cases(2, &none_late(shapes), equals_batch);
+}
+
+#[test]
+fn oracle_none_late_chains() {
+    let modes = ["ON WINDOW CLOSE", "ON UPDATE", "COMPLETE"];
+    let shapes = modes
+        .into_iter()
+        .flat_map(|mode| {
+            let chains = [Shape::Chain, Shape::Regrouped, Shape::DistinctChain];
+            chains.map(|shape| (shape, mode))
+        })
+        .collect();
+    check_cases(5, &none_late(shapes), equals_batch);
+}
+
+#[test]
+fn oracle_distinct() {
+    let modes = ["ON WINDOW CLOSE", "ON UPDATE", "COMPLETE"];
+    let shapes = modes.map(|mode| (Shape::Distinct, mode)).to_vec();
+    check_cases(6, &none_late(shapes), equals_batch);
 }
 
 #[test]

@@ -8,7 +8,8 @@
 //!   complete mode keep everything.
 //! - **Time**: emission and eviction use `W(n)`, known when the input of this very epoch is
 //!   drained; late rows were taken out below by `W(n − 1)`. Output of a window is final in append
-//!   mode, so its rows carry `window_time` past the watermark.
+//!   mode: a window that ends at `e` is emitted by the epoch whose `W(n) ≥ e > W(n − 1)`, so its
+//!   row, at `window_time = e − 1 ms`, is late for no window of whole milliseconds above it.
 //! - **Replay**: takes state `n − 1` to `n` and can undo that; the same slice gives the same rows.
 //! - **Source**: panes are those of Li et al., "No pane, no gain"; the modes are Spark's.
 
@@ -36,6 +37,7 @@ use headwater_core::id::{OperatorId, ShardId, SourceIndex};
 
 use crate::aggregate_spec::AggregateSpec;
 use crate::aggregate_state::{AggregateState, WindowResult};
+use crate::changelog::Stage;
 use crate::epoch_context::EpochContext;
 use crate::group_table::Rows;
 use crate::plan_properties::{exact_children, same_partitions};
@@ -91,6 +93,8 @@ pub struct StreamAggregate {
     pub schema: SchemaRef,
     /// Sources whose watermarks count here.
     pub sources: Vec<SourceIndex>,
+    /// Where it stands in its query.
+    pub stage: Stage,
 }
 
 /// Aggregates incrementally. See the module's page.
@@ -145,6 +149,9 @@ impl DisplayAs for StreamAggregateExec {
         )?;
         if let Some((window, _)) = &a.window {
             write!(f, ", window={window}")?;
+        }
+        if a.stage == Stage::Inner {
+            write!(f, ", emits=final")?;
         }
         write!(
             f,
@@ -244,7 +251,7 @@ async fn run(
     if aggregate.is_global() && partition == 0 {
         state.ensure_global_group(&aggregate.null_arguments(&nothing)?)?;
     }
-    let results = state.finish(epoch.epoch, epoch.mode, step)?;
+    let results = state.finish(epoch.epoch, aggregate.stage.mode(epoch.mode), step)?;
     drop(state);
     results
         .into_iter()

@@ -17,7 +17,7 @@ use headwater_core::state::{ChunkKind, OperatorState, StateChunk};
 
 use crate::aggregate_spec::AggregateSpec;
 use crate::changelog::{WatermarkStep, window_policy};
-use crate::group_table::{GroupTable, Rows, TableUndo};
+use crate::group_table::{GroupTable, KnownGroups, Rows, TableUndo};
 use crate::window::WindowSpec;
 
 mod emission;
@@ -143,9 +143,19 @@ impl AggregateState {
     }
 
     fn table(&mut self, pane: i64) -> Result<&mut GroupTable> {
+        // In update mode a window shows again what is seen in it again; without windows a group
+        // without aggregates is shown once.
+        let known_groups = if self.window.is_none() && self.spec.aggregates().is_empty() {
+            KnownGroups::LeftAlone
+        } else {
+            KnownGroups::Touched
+        };
         match self.panes.entry(pane) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => Ok(entry.insert(GroupTable::try_new(&self.spec)?)),
+            Entry::Vacant(entry) => {
+                let table = GroupTable::try_new(&self.spec, known_groups)?;
+                Ok(entry.insert(table))
+            }
         }
     }
 

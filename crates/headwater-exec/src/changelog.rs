@@ -3,6 +3,25 @@
 use headwater_core::mode::OutputMode;
 use headwater_core::watermark::Watermark;
 
+/// Where a stateful operator stands in its query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Its rows are the query's result: it emits by the query's output mode.
+    Last,
+    /// Another stateful operator reads its rows and cannot take any back: it emits what is final.
+    Inner,
+}
+
+impl Stage {
+    /// How an operator emits in a query of an output mode.
+    pub fn mode(self, query: OutputMode) -> OutputMode {
+        match self {
+            Stage::Last => query,
+            Stage::Inner => OutputMode::Append,
+        }
+    }
+}
+
 /// Watermarks around an epoch, as one operator sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatermarkStep {

@@ -89,8 +89,18 @@ pub(crate) enum Rows<'a> {
     States(&'a [ArrayRef]),
 }
 
+/// What becomes of a group that has state when a row of it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KnownGroups {
+    /// It is touched: the row changes it.
+    Touched,
+    /// Nothing: without aggregates it is what it was. An epoch touches the groups that it brings.
+    LeftAlone,
+}
+
 /// Aggregate state by key.
 pub(crate) struct GroupTable {
+    known_groups: KnownGroups,
     interner: Interner,
     places: Vec<Place>,
     /// Slot of every group in the running epoch.
@@ -102,8 +112,9 @@ pub(crate) struct GroupTable {
 }
 
 impl GroupTable {
-    pub(crate) fn try_new(spec: &AggregateSpec) -> Result<Self> {
+    pub(crate) fn try_new(spec: &AggregateSpec, known_groups: KnownGroups) -> Result<Self> {
         Ok(GroupTable {
+            known_groups,
             interner: Interner::try_new(spec.key_schema())?,
             places: Vec::new(),
             slots: Vec::new(),
@@ -210,6 +221,9 @@ impl GroupTable {
                     stateless.push(row as u32);
                     continue;
                 }
+                if self.known_groups == KnownGroups::LeftAlone {
+                    continue;
+                }
                 *slot = touch.groups.len() as u32;
                 touch.groups.push(*group as u32);
                 new_rows.push(row as u32);
@@ -254,7 +268,7 @@ impl GroupTable {
         &mut self,
         spec: &AggregateSpec,
     ) -> Result<Option<(RecordBatch, TableUndo)>> {
-        let Some(mut touch) = self.touch.take() else {
+        let Some(mut touch) = self.touch.take().filter(|t| !t.groups.is_empty()) else {
             return Ok(None);
         };
         // The slots are free again whatever happens below.

@@ -26,7 +26,7 @@ use futures::StreamExt;
 
 use headwater_core::id::{OperatorId, SourceIndex};
 
-use crate::changelog::window_policy;
+use crate::changelog::{Stage, window_policy};
 use crate::epoch_context::EpochContext;
 use crate::plan_properties::{exact_children, same_partitions};
 use crate::watermark::as_micros;
@@ -43,17 +43,19 @@ pub struct LateRowsExec {
     window: WindowSpec,
     operator: OperatorId,
     sources: Vec<SourceIndex>,
+    stage: Stage,
     properties: Arc<PlanProperties>,
 }
 
 impl LateRowsExec {
-    /// Guards the operator `operator`, which is fed by `sources`.
+    /// Guards the operator `operator`, which is fed by `sources` and stands at `stage`.
     pub fn new(
         input: Arc<dyn ExecutionPlan>,
         pane_column: usize,
         window: WindowSpec,
         operator: OperatorId,
         sources: Vec<SourceIndex>,
+        stage: Stage,
     ) -> Self {
         let partitions = input.output_partitioning().partition_count();
         let properties = same_partitions(input.schema(), partitions);
@@ -63,6 +65,7 @@ impl LateRowsExec {
             window,
             operator,
             sources,
+            stage,
             properties,
         }
     }
@@ -102,6 +105,7 @@ impl ExecutionPlan for LateRowsExec {
             self.window,
             self.operator.clone(),
             self.sources.clone(),
+            self.stage,
         )))
     }
 
@@ -119,7 +123,7 @@ impl ExecutionPlan for LateRowsExec {
     ) -> Result<SendableRecordBatchStream> {
         let epoch = EpochContext::of(&context)?;
         let input = self.input.execute(partition, context)?;
-        if !window_policy(epoch.mode).evicts {
+        if !window_policy(self.stage.mode(epoch.mode)).evicts {
             return Ok(input);
         }
         let late_until = epoch.watermarks.step(&self.sources).before.micros();

@@ -95,6 +95,13 @@ impl WindowSpec {
         self.size_us == self.slide_us
     }
 
+    /// Whether every window begins and ends on a whole millisecond.
+    pub fn is_whole_millis(&self) -> bool {
+        [self.size_us, self.slide_us, self.offset_us]
+            .iter()
+            .all(|us| us % 1_000 == 0)
+    }
+
     /// Whether a window is exactly one pane.
     pub fn is_single_pane(&self) -> bool {
         self.pane_us == self.size_us

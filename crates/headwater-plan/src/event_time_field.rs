@@ -33,6 +33,15 @@ pub struct WindowField {
     pub has_watermark: bool,
     /// The source whose event time it is, for messages; empty if unknown.
     pub source: String,
+    /// How many windows are below it: windows over windows may be of the same size.
+    pub level: usize,
+}
+
+impl WindowField {
+    /// Whether two columns are of one window.
+    pub fn is_of_same_window(&self, other: &WindowField) -> bool {
+        (self.window, self.level) == (other.window, other.level)
+    }
 }
 
 /// Marks the event-time column of a source with a watermark.

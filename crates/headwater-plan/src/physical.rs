@@ -141,6 +141,7 @@ impl Lower<'_> {
             outputs: node.groups.iter().map(output).collect(),
             schema: Arc::clone(node.schema.inner()),
             sources: node.sources.clone(),
+            stage: node.stage,
         };
         Ok(Arc::new(StreamAggregateExec::new(input, aggregate)))
     }
@@ -215,7 +216,8 @@ fn guard_late_rows(
     let column = pane.downcast_ref::<Column>().map(Column::index);
     let column = column.ok_or_else(|| internal_datafusion_err!("pane {pane} is not a column"))?;
     let operator = OperatorId::new(node.operator.as_str());
-    let guarded = LateRowsExec::new(input, column, *window, operator, node.sources.clone());
+    let sources = node.sources.clone();
+    let guarded = LateRowsExec::new(input, column, *window, operator, sources, node.stage);
     Ok((Arc::new(guarded), pieces))
 }
 

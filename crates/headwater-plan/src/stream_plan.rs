@@ -12,6 +12,7 @@ use headwater_core::id::OperatorId;
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
 use headwater_exec::aggregate::StreamAggregateExec;
+use headwater_exec::changelog::Stage;
 
 use crate::check::expressions::check_expressions;
 use crate::check::refuse;
@@ -93,6 +94,8 @@ pub struct OperatorInfo {
     pub state_schema: String,
     /// Number of shards.
     pub shards: usize,
+    /// Whether it holds results back until the watermark passes them.
+    pub holds_back: bool,
 }
 
 /// Plans a bounded read: DataFusion's own operators over this moment's slice.
@@ -154,7 +157,11 @@ pub async fn compile_stream(
     let (incremental, change) = match request.emit {
         Emit::PerEpoch => (plan, Change::AppendOnly),
         Emit::Default | Emit::Mode(_) => {
-            let mut converter = Converter { mode, operators: 0 };
+            let mut converter = Converter {
+                mode,
+                stage: Stage::Last,
+                operators: 0,
+            };
             let converted = converter.convert(&plan)?;
             if mode == OutputMode::Complete && !converted.has_state {
                 return Err(nothing_to_complete());
@@ -176,7 +183,7 @@ pub async fn compile_stream(
             key.map(|key| key.names()).unwrap_or_default()
         }
     };
-    let operators = operators(&physical)?;
+    let operators = operators(&physical, mode)?;
     let incremental_text = incremental.display_indent().to_string();
     let explain = vec![
         ("bound plan".to_string(), bound),
@@ -231,7 +238,6 @@ fn choose_mode(plan: &LogicalPlan, request: &ModeRequest) -> OutputMode {
     let _ = plan.apply(|node| {
         match node {
             LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => needs_whole = true,
-            LogicalPlan::Distinct(_) => never_final = true,
             LogicalPlan::Aggregate(aggregate) => {
                 let is_final = |i: usize| {
                     let field = aggregate.schema.field(i);
@@ -240,7 +246,8 @@ fn choose_mode(plan: &LogicalPlan, request: &ModeRequest) -> OutputMode {
                         w.role != WindowRole::Time && windows_close(&w, &aggregate.input)
                     }) && group.is_some_and(|g| is_plain(g, &aggregate.input))
                 };
-                never_final |= !(0..aggregate.group_expr.len()).any(is_final);
+                never_final |= !aggregate.aggr_expr.is_empty()
+                    && !(0..aggregate.group_expr.len()).any(is_final);
             }
             _ => {}
         }
@@ -264,7 +271,7 @@ fn has_aggregate(plan: &LogicalPlan) -> bool {
         .unwrap_or(false)
 }
 
-fn operators(physical: &Arc<dyn ExecutionPlan>) -> Result<Vec<OperatorInfo>> {
+fn operators(physical: &Arc<dyn ExecutionPlan>, mode: OutputMode) -> Result<Vec<OperatorInfo>> {
     let mut found = Vec::new();
     physical.apply(|node| {
         if let Some(exec) = node.downcast_ref::<StreamAggregateExec>() {
@@ -276,6 +283,8 @@ fn operators(physical: &Arc<dyn ExecutionPlan>) -> Result<Vec<OperatorInfo>> {
                     node,
                 )
                 .partition_count(),
+                holds_back: aggregate.window.is_some()
+                    && aggregate.stage.mode(mode) == OutputMode::Append,
             });
         }
         Ok(TreeNodeRecursion::Continue)

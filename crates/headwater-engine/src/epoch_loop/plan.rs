@@ -4,7 +4,6 @@ use headwater_checkpoint::{EpochRecord, HEADWATER_VERSION, WatermarkState};
 use headwater_core::Result;
 use headwater_core::event_time::EventTime;
 use headwater_core::id::SourceIndex;
-use headwater_core::mode::OutputMode;
 use headwater_core::offset::{Offsets, Slice};
 use headwater_core::source::EpochLimits;
 use headwater_core::trigger::Trigger;
@@ -151,7 +150,7 @@ impl EpochLoop {
             }
         };
         let plan = &self.spec.plan;
-        let holds_back = plan.mode == OutputMode::Append && !plan.operators.is_empty();
+        let holds_back = plan.operators.iter().any(|o| o.holds_back);
         let already = self
             .watermarks
             .iter()

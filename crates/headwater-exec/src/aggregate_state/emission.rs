@@ -33,8 +33,11 @@ impl AggregateState {
     ) -> Result<Vec<WindowResult>> {
         match emission {
             // The plan check refuses append mode for a running aggregation: nothing ever closes.
-            WindowEmission::Closed => internal_err!("a running aggregation cannot append"),
-            WindowEmission::Changed => changed
+            WindowEmission::Closed if !self.spec.aggregates().is_empty() => {
+                internal_err!("a running aggregation cannot append")
+            }
+            // A group without aggregates is final when it is there.
+            WindowEmission::Closed | WindowEmission::Changed => changed
                 .iter()
                 .map(|(_, rows)| self.evaluate_rows(None, rows.columns(), rows.num_rows()))
                 .collect(),

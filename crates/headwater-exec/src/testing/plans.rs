@@ -15,6 +15,7 @@ use super::aggregates::{Kind, column};
 use super::scripted_source::ScriptedSource;
 use crate::aggregate::{Output, Phase, StreamAggregate, StreamAggregateExec};
 use crate::aggregate_spec::AggregateSpec;
+use crate::changelog::Stage;
 use crate::epoch_scan::{EpochScanExec, EventTimeColumn, ScanSpec};
 use crate::late_rows::LateRowsExec;
 use crate::window::WindowSpec;
@@ -89,7 +90,14 @@ pub(crate) fn assign(
 pub(crate) fn guard(input: Arc<dyn ExecutionPlan>, window: WindowSpec) -> Arc<dyn ExecutionPlan> {
     let pane = input.schema().index_of("window_start").unwrap();
     let sources = vec![SourceIndex(0)];
-    Arc::new(LateRowsExec::new(input, pane, window, operator(), sources))
+    Arc::new(LateRowsExec::new(
+        input,
+        pane,
+        window,
+        operator(),
+        sources,
+        Stage::Last,
+    ))
 }
 
 /// The stateful operator.
@@ -147,6 +155,7 @@ pub(crate) fn aggregate(
         outputs,
         schema: Arc::new(Schema::new(fields)),
         sources: vec![SourceIndex(0)],
+        stage: Stage::Last,
     };
     Arc::new(StreamAggregateExec::new(input, aggregate))
 }

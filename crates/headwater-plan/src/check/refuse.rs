@@ -98,16 +98,15 @@ pub(crate) fn limit_without_order() -> Error {
     )
 }
 
-pub(crate) fn distinct_append() -> Error {
-    Error::unsupported("DISTINCT in append mode is not there yet")
-        .with_hint("Ask for `EMIT ON UPDATE` or `EMIT COMPLETE`.")
-}
-
-pub(crate) fn aggregate_over_aggregate() -> Error {
-    Error::unsupported("an aggregation over an aggregation is not there yet in a streaming query")
+/// A running aggregation below a stateful operator, which would have to take rows back.
+pub(crate) fn running_below_state(aggregate: &Aggregate) -> Error {
+    Error::unsupported("an aggregation of a result that changes is not there yet")
+        .with_detail("Without a window every row of the inner result could change again.")
         .with_hint(
-            "Write the first result to a sink and read it as a source, or run a bounded read.",
+            "Group the inner query by a window, write its result to a sink and read it as a \
+             source, or run a bounded read.",
         )
+        .with_span(aggregate.group_expr.iter().find_map(span_of))
 }
 
 pub(crate) fn grouping_sets() -> Error {

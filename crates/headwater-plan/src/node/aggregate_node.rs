@@ -12,6 +12,7 @@ use datafusion::common::{DFSchemaRef, Result, internal_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 
 use headwater_core::id::SourceIndex;
+use headwater_exec::changelog::Stage;
 use headwater_exec::window::WindowSpec;
 
 use crate::event_time_field::WindowRole;
@@ -51,6 +52,8 @@ pub struct StreamAggregateNode {
     pub groups: Vec<GroupColumn>,
     /// Sources whose watermarks count.
     pub sources: Vec<SourceIndex>,
+    /// Where it stands in its query.
+    pub stage: Stage,
     /// Columns of the output.
     pub schema: DFSchemaRef,
 }
@@ -63,6 +66,7 @@ type Identity<'a> = (
     &'a [Expr],
     &'a [GroupColumn],
     &'a [SourceIndex],
+    Stage,
 );
 
 impl StreamAggregateNode {
@@ -75,6 +79,7 @@ impl StreamAggregateNode {
             &self.aggregates,
             &self.groups,
             &self.sources,
+            self.stage,
         )
     }
 }

@@ -16,7 +16,7 @@ use headwater_core::type_name::type_name;
 use headwater_exec::window::WindowSpec;
 use headwater_exec::window_assign::{Assign, window_time_type};
 
-use crate::event_time_field::{WindowField, WindowRole, event_time_source, mark_window};
+use crate::event_time_field::{WindowField, WindowRole, event_time_source, mark_window, window_of};
 use crate::rule::provenance::is_plain;
 use crate::stream_table::is_event_time_type;
 
@@ -52,12 +52,14 @@ impl WindowNode {
                 type_name(time_field.data_type())
             );
         }
-        let source = event_time_source(&time_field).filter(|_| is_plain(&time, &input));
+        let source = has_watermark(&time_field).filter(|_| is_plain(&time, &input));
         let mut fields: Vec<_> = input
             .schema()
             .iter()
             .map(|(q, f)| (q.cloned(), Arc::clone(f)))
             .collect();
+        let below = fields.iter().filter_map(|(_, field)| window_of(field));
+        let level = below.map(|w| w.level + 1).max().unwrap_or(0);
         let roles = [
             ("window_start", WindowRole::Start),
             ("window_end", WindowRole::End),
@@ -72,7 +74,8 @@ impl WindowNode {
                 role,
                 window,
                 has_watermark: source.is_some(),
-                source: source.unwrap_or_default().to_string(),
+                source: source.clone().unwrap_or_default(),
+                level,
             };
             fields.push((None, Arc::new(mark_window(field, &mark))));
         }
@@ -97,6 +100,16 @@ impl WindowNode {
     fn identity(&self) -> (&LogicalPlan, &Expr, WindowSpec, Assign) {
         (&self.input, &self.time, self.window, self.assign)
     }
+}
+
+/// The source whose watermark speaks of a field: its event time, or the time of windows over it.
+fn has_watermark(field: &Field) -> Option<String> {
+    if let Some(source) = event_time_source(field) {
+        return Some(source.to_string());
+    }
+    let window = window_of(field)?;
+    let is_time = window.role == WindowRole::Time && window.window.is_whole_millis();
+    (is_time && window.has_watermark).then_some(window.source)
 }
 
 impl PartialEq for WindowNode {

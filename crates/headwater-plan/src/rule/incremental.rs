@@ -20,6 +20,8 @@ use headwater_core::Error;
 use headwater_core::id::SourceIndex;
 use headwater_core::mode::OutputMode;
 
+use headwater_exec::changelog::Stage;
+
 use crate::check::refuse;
 use crate::event_time_field::{WindowField, WindowRole, window_of};
 use crate::node::aggregate_node::{GroupColumn, WindowGroup};
@@ -62,7 +64,10 @@ pub(crate) struct Incremental {
 /// Converts plans of one query.
 #[derive(Debug)]
 pub(crate) struct Converter {
+    /// How rows of the part that is converted are handed on.
     pub(crate) mode: OutputMode,
+    /// Whether that part is below a stateful operator.
+    pub(crate) stage: Stage,
     pub(crate) operators: usize,
 }
 
@@ -170,9 +175,6 @@ impl Converter {
 
     /// DISTINCT is an aggregation by all columns without aggregates.
     fn distinct(&mut self, input: &Arc<LogicalPlan>) -> Result<Incremental> {
-        if self.mode == OutputMode::Append {
-            return Err(refuse::distinct_append().into());
-        }
         let columns = input
             .schema()
             .columns()
@@ -182,11 +184,17 @@ impl Converter {
         self.aggregate(&Aggregate::try_new(Arc::clone(input), columns, vec![])?)
     }
 
+    /// What a stateful operator reads: rows that stay, because it cannot take any back.
+    fn convert_final(&mut self, input: &LogicalPlan) -> Result<Incremental> {
+        let (mode, stage) = (self.mode, self.stage);
+        (self.mode, self.stage) = (OutputMode::Append, Stage::Inner);
+        let input = self.convert(input);
+        (self.mode, self.stage) = (mode, stage);
+        input
+    }
+
     fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Incremental> {
-        let input = self.convert(&aggregate.input)?;
-        if input.has_state {
-            return Err(refuse::aggregate_over_aggregate().into());
-        }
+        let input = self.convert_final(&aggregate.input)?;
         if aggregate
             .group_expr
             .iter()
@@ -227,6 +235,7 @@ impl Converter {
             aggregates: aggregate.aggr_expr.clone(),
             groups,
             sources: input.sources.clone(),
+            stage: self.stage,
             schema: Arc::clone(&aggregate.schema),
         };
         let plan = LogicalPlan::Extension(Extension {
@@ -249,6 +258,9 @@ impl Converter {
             return Ok(());
         }
         match window {
+            // A group without aggregates is final when it is there.
+            None if aggregate.aggr_expr.is_empty() => Ok(()),
+            None if self.stage == Stage::Inner => Err(refuse::running_below_state(aggregate)),
             None => Err(refuse::running_append(aggregate)),
             Some((field, expr)) if !windows_close(field, &aggregate.input) => {
                 Err(refuse::window_without_watermark(expr, &aggregate.input))
@@ -305,7 +317,7 @@ fn same_window(
     expr: &Expr,
 ) -> Result<(WindowField, Expr), Error> {
     match known {
-        Some((known, first)) if known.window == found.window => Ok((known, first)),
+        Some((known, first)) if known.is_of_same_window(&found) => Ok((known, first)),
         Some(_) => Err(refuse::two_windows()),
         None => Ok((found, expr.clone())),
     }
@@ -323,7 +335,7 @@ fn window_group(
         .enumerate()
         .find_map(|(index, (qualifier, f))| {
             let mark = window_of(f)?;
-            let is_start = mark.role == WindowRole::Start && mark.window == field.window;
+            let is_start = mark.role == WindowRole::Start && mark.is_of_same_window(field);
             (is_start && is_handed_on(&plan, index))
                 .then(|| Expr::Column(Column::new(qualifier.cloned(), f.name())))
         });

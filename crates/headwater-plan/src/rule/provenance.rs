@@ -4,9 +4,11 @@
 //! unions. A mark counts only for a column that no expression has touched, and for a union only if
 //! it counts in every branch.
 
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 use crate::event_time_field::{event_time_source, window_of};
+use crate::node::StreamAggregateNode;
+use crate::node::aggregate_node::GroupColumn;
 
 /// Whether the column at a position of a plan's output is one that a source or a window made,
 /// under whatever name.
@@ -21,11 +23,27 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
         LogicalPlan::Filter(filter) => is_handed_on(&filter.input, column),
         LogicalPlan::Sort(sort) => is_handed_on(&sort.input, column),
         LogicalPlan::Limit(limit) => is_handed_on(&limit.input, column),
+        LogicalPlan::Distinct(Distinct::All(input)) => is_handed_on(input, column),
         LogicalPlan::Union(union) => union.inputs.iter().all(|input| {
             let field = input.schema().field(column);
             let is_marked = event_time_source(field).is_some() || window_of(field).is_some();
             is_marked && is_handed_on(input, column)
         }),
+        LogicalPlan::Aggregate(aggregate) => {
+            let group = aggregate.group_expr.get(column);
+            group.is_some_and(|expr| is_plain(expr, &aggregate.input))
+        }
+        LogicalPlan::Extension(extension) if extension.node.as_any().is::<StreamAggregateNode>() => {
+            let node = extension.node.as_any().downcast_ref::<StreamAggregateNode>();
+            node.is_some_and(|node| match node.groups.get(column) {
+                Some(GroupColumn::Window(_)) => true,
+                Some(GroupColumn::Key(key)) => {
+                    let key = node.keys.get(*key);
+                    key.is_some_and(|expr| is_plain(expr, &node.input))
+                }
+                None => false,
+            })
+        }
         LogicalPlan::Extension(extension) => match extension.node.inputs().first() {
             // A window hands its input's columns on and adds its own at the end.
             Some(input) if column < input.schema().fields().len() => is_handed_on(input, column),
