@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use arrow::array::{Int64Array, RecordBatch};
 use headwater::{
-    ErrorKind, EventTime, Headwater, ManualClock, MemoryStream, QueryState, StreamingQuery, Trigger,
+    EpochId, ErrorKind, EventTime, Headwater, ManualClock, MemoryStream, QueryState,
+    StreamingQuery, Trigger,
 };
 use tokio::sync::Semaphore;
 
@@ -262,5 +263,95 @@ async fn with_a_checkpoint_a_second_insert_needs_a_name() {
     in_time(first.stop()).await.unwrap();
     let again = session.sql(insert).await.unwrap().into_query().unwrap();
     assert_eq!(again.name(), "insert-into-out");
+    in_time(again.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_query_says_after_which_epoch_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let select = "SELECT v FROM g";
+    let run = async |rows: u32| {
+        let session = Headwater::builder().build().unwrap();
+        let source = format!(
+            "CREATE SOURCE g (v BIGINT) WITH (connector = 'datagen', rows = {rows},
+             'max.records.per.epoch' = 10)"
+        );
+        session.sql(&source).await.unwrap();
+        let stream = session.stream(select).await.unwrap();
+        let writer = stream.write_stream().format("blackhole").query_name("q");
+        let query = writer.checkpoint(place).start().await.unwrap();
+        in_time(query.await_termination()).await.unwrap();
+        (query.resumed_after(), query.status().totals.rows_in)
+    };
+    assert_eq!(run(30).await, (None, 30));
+    // More rows of the same generator.
+    assert_eq!(run(50).await, (Some(EpochId(2)), 20));
+}
+
+#[tokio::test]
+async fn a_generator_with_other_rows_is_another_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = async |least: u32| {
+        let session = Headwater::builder().build().unwrap();
+        let source = format!(
+            "CREATE SOURCE g (v BIGINT) WITH (connector = 'datagen', rows = 10,
+             'fields.v.min' = {least})"
+        );
+        session.sql(&source).await.unwrap();
+        let stream = session.stream("SELECT v FROM g").await.unwrap();
+        let writer = stream.write_stream().format("blackhole").query_name("q");
+        let query = writer.checkpoint(folder.path().to_str().unwrap());
+        in_time(query.start().await?.await_termination()).await
+    };
+    run(1).await.unwrap();
+    let error = run(2).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Checkpoint);
+    assert!(
+        error.message().contains("the generator of source \"g\""),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn copy_reads_a_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rows.csv");
+    let session = session(&clock()).await;
+    push(&session.memory_stream("t").unwrap(), 0..3);
+    let copy = format!(
+        "COPY (SELECT v, v * 2 AS twice FROM t) TO '{}'",
+        file.display()
+    );
+    let copied = session.sql(&copy).await.unwrap().collect().await.unwrap();
+    assert_eq!(copied[0].num_rows(), 1);
+    let text = std::fs::read_to_string(file).unwrap();
+    assert_eq!(text, "v,twice\n0,0\n1,2\n2,4\n");
+}
+
+#[tokio::test]
+async fn files_of_two_queries_do_not_meet_and_a_resumed_query_keeps_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let session = session(&clock()).await;
+    push(&session.memory_stream("t").unwrap(), 0..5);
+    let into = async |results: &str, name: &str| {
+        let stream = session.stream("SELECT v FROM t").await.unwrap();
+        let writer = stream.write_stream().format("filesystem");
+        let writer = writer.option("path", &at(results)).query_name(name);
+        writer
+            .checkpoint(&at(&format!("checkpoint-{name}")))
+            .start()
+            .await
+    };
+    let first = into("results", "a").await.unwrap();
+    in_time(first.process_all_available()).await.unwrap();
+    let error = into("results", "b").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    in_time(first.stop()).await.unwrap();
+    let error = into("elsewhere", "a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Checkpoint);
+    assert!(error.message().contains("the path of the sink"), "{error}");
+    let again = into("results", "a").await.unwrap();
     in_time(again.stop()).await.unwrap();
 }

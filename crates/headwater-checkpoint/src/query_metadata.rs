@@ -51,6 +51,8 @@ pub struct QueryMetadata {
     pub operators: Vec<OperatorMetadata>,
     /// Sources, in the order of `SourceIndex`: their offsets in the logs have no other names.
     pub sources: Vec<SourceMetadata>,
+    /// What the sink must be again, by name: `path`.
+    pub sink: BTreeMap<String, String>,
     /// Number of shards of keyed state.
     pub shard_count: u32,
     /// Name of the hash that spreads keys over shards.
@@ -180,13 +182,21 @@ fn operator_changes(stored: &QueryMetadata, current: &QueryMetadata, changes: &m
 /// the plans would differ.
 fn source_changes(stored: &QueryMetadata, current: &QueryMetadata, changes: &mut Vec<String>) {
     for (old, new) in stored.sources.iter().zip(&current.sources) {
-        for (part, was) in &old.identity {
-            if let Some(is) = new.identity.get(part).filter(|is| *is != was) {
-                changes.push(format!(
-                    "the {part} of source \"{}\" (was {was}, is {is})",
-                    new.name
-                ));
-            }
+        let owner = format!("source \"{}\"", new.name);
+        part_changes(&owner, &old.identity, &new.identity, changes);
+    }
+    part_changes("the sink", &stored.sink, &current.sink, changes);
+}
+
+fn part_changes(
+    owner: &str,
+    old: &BTreeMap<String, String>,
+    new: &BTreeMap<String, String>,
+    changes: &mut Vec<String>,
+) {
+    for (part, was) in old {
+        if let Some(is) = new.get(part).filter(|is| *is != was) {
+            changes.push(format!("the {part} of {owner} (was {was}, is {is})"));
         }
     }
 }
@@ -233,7 +243,7 @@ mod tests {
     #[test]
     fn messages_say_what_changed() {
         type Change = fn(&mut QueryMetadata);
-        let cases: [(Change, &str); 10] = [
+        let cases: [(Change, &str); 11] = [
             (
                 |m| m.operators.clear(),
                 "the operators (\"1-window-aggregate\" is gone)",
@@ -257,6 +267,12 @@ mod tests {
             (
                 |m| m.sources = vec![source("orders", "trades")],
                 "the topic of source \"orders\" (was orders, is trades)",
+            ),
+            (
+                |m| {
+                    m.sink.insert("path".into(), "/b".into());
+                },
+                "the path of the sink (was /a, is /b)",
             ),
             (|m| m.shard_count = 8, "the number of shards (was 64, is 8)"),
             (|m| m.hash = "other".into(), "the hash function"),

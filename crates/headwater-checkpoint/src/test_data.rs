@@ -31,6 +31,7 @@ pub(crate) fn metadata() -> QueryMetadata {
             state_schema: "k: Int64".to_string(),
         }],
         sources: vec![source("orders", "orders")],
+        sink: BTreeMap::from([("path".to_string(), "/a".to_string())]),
         shard_count: 64,
         hash: "ahash-1".to_string(),
         output_mode: OutputMode::Append,

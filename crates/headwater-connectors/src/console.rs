@@ -254,11 +254,14 @@ impl ConsoleSink {
         let mut writer = self.writer.lock();
         let written = writer.write_all(text).and_then(|()| writer.flush());
         written.map_err(|error| {
-            let message = match error.kind() {
-                io::ErrorKind::BrokenPipe => "nobody reads the console output any more",
-                _ => "could not write to the console",
+            // Nobody comes back to a closed pipe, so this is not tried again.
+            let failed = match error.kind() {
+                io::ErrorKind::BrokenPipe => {
+                    Error::resource("nobody reads the console output any more")
+                }
+                _ => Error::sink_failed("could not write to the console"),
             };
-            Error::sink_failed(message).with_source(error)
+            failed.with_source(error)
         })
     }
 }

@@ -68,6 +68,7 @@ impl Connector for DatagenConnector {
         options: &mut OptionReader,
     ) -> Result<Arc<dyn DeclaredSource>> {
         crate::record_rows::check_metadata(&definition.metadata, &[], options.owner())?;
+        let shape = shape_options(options);
         let plan = take_plan(options)?;
         let limits = EpochLimits {
             max_records: take_max_records(options)?,
@@ -89,7 +90,26 @@ impl Connector for DatagenConnector {
             maker,
             broken: broken.map(Arc::new),
             owner: options.owner().to_string(),
+            shape,
         }))
+    }
+}
+
+/// The options that say what the rows are, and not how many or how fast, as one text.
+fn shape_options(options: &OptionReader) -> String {
+    const FREE: [&str; 4] = [
+        "rows",
+        "number.of.rows",
+        "rows.per.second",
+        "max.records.per.epoch",
+    ];
+    let shape = options.left().filter(|(key, _)| !FREE.contains(key));
+    let shape: Vec<String> = shape
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect();
+    match shape.as_slice() {
+        [] => "the defaults".to_string(),
+        _ => shape.join(", "),
     }
 }
 

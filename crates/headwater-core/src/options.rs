@@ -94,6 +94,12 @@ impl OptionReader {
         &self.owner
     }
 
+    /// The options that nobody has taken yet: their keys, folded, and their values.
+    pub fn left(&self) -> impl Iterator<Item = (&str, &str)> {
+        let left = self.left.iter();
+        left.map(|(folded, (_, value))| (folded.as_str(), value.as_str()))
+    }
+
     /// Takes an option under its name or one of its aliases.
     ///
     /// # Errors

@@ -70,6 +70,12 @@ pub trait Sink: Debug + Send + Sync + 'static {
     /// What it can take.
     fn capabilities(&self) -> SinkCapabilities;
 
+    /// What a query that is resumed must find again, as names and values that a person
+    /// understands: the folder of files that name their epochs. Empty if rows may go elsewhere.
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![]
+    }
+
     /// Called once, before the first epoch. Fails if the sink cannot be reached, so that a query
     /// does not start in vain.
     async fn open(&self, context: &SinkContext) -> Result<()>;

@@ -17,7 +17,7 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::Float32 => "FLOAT",
         DataType::Float64 => "DOUBLE",
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING",
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BINARY",
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BYTEA",
         DataType::Date32 | DataType::Date64 => "DATE",
         DataType::Timestamp(unit, zone) => {
             let precision = match unit {

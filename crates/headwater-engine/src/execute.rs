@@ -57,7 +57,7 @@ pub(crate) async fn run_epoch(
     drop(task);
     match written {
         Ok(staged) => Ok(staged),
-        Err(error) => Err(after_the_last_user(&users, error).await),
+        Err(error) => Err(after_the_last_user(&users, error, MOST_LOOKS).await),
     }
 }
 
@@ -67,8 +67,8 @@ pub(crate) async fn run_epoch(
     clippy::disallowed_methods,
     reason = "it waits for threads, which a test's clock does not move"
 )]
-async fn after_the_last_user(users: &Weak<EpochContext>, error: Error) -> Error {
-    for _ in 0..MOST_LOOKS {
+async fn after_the_last_user<T>(users: &Weak<T>, error: Error, most_looks: u32) -> Error {
+    for _ in 0..most_looks {
         if users.strong_count() == 0 {
             return error;
         }
@@ -123,4 +123,39 @@ pub(crate) async fn blocking<T: Send + 'static>(
     task.join_unwind()
         .await
         .map_err(|e| Error::internal(e.to_string()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::ErrorKind;
+
+    use super::*;
+
+    fn failure() -> Error {
+        Error::new(ErrorKind::Source, "the broker is away")
+    }
+
+    #[tokio::test]
+    async fn a_failed_epoch_is_over_when_its_last_part_is() {
+        let context = Arc::new(());
+        let users = Arc::downgrade(&context);
+        let part = std::thread::spawn(move || {
+            // A part that is not at an await when it is aborted.
+            std::thread::sleep(Duration::from_millis(40));
+            drop(context);
+        });
+        let error = after_the_last_user(&users, failure(), MOST_LOOKS).await;
+        assert_eq!(users.strong_count(), 0, "it was waited for");
+        assert_eq!(error.kind(), ErrorKind::Source);
+        part.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_part_that_never_ends_ends_the_query() {
+        let context = Arc::new(());
+        let users = Arc::downgrade(&context);
+        let error = after_the_last_user(&users, failure(), 3).await;
+        assert!(!error.kind().is_retryable());
+        assert!(error.report("q", None).contains("the broker is away"));
+    }
 }

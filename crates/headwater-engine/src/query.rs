@@ -364,15 +364,12 @@ impl Run {
                 biased;
                 stepped = self.epoch_loop.step() => stepped?,
                 () = patience_ends(stopped.clone(), &*clock) => {
-                    tracing::warn!(%epoch, "epoch abandoned after {STOP_PATIENCE:?}; a checkpoint runs it again");
+                    tracing::warn!(%epoch, "epoch abandoned after {STOP_PATIENCE:?}; a checkpoint goes on after its last commit");
                     return Ok(());
                 }
             };
             match stepped {
-                Step::Ran(progress) => {
-                    waits = Retries::new();
-                    self.report(*progress);
-                }
+                Step::Ran(progress) => self.report(*progress),
                 Step::Finished => return Ok(()),
                 Step::Nothing => {
                     self.turn.send_modify(|t| t.caught_up += 1);
@@ -383,10 +380,12 @@ impl Run {
                         () = self.look.notified() => Ok(()),
                         ready = self.epoch_loop.wait() => ready,
                     };
-                    if let Err(error) = ready {
-                        waits
-                            .wait_after(error, "waiting for a source", &*clock)
-                            .await?;
+                    match ready {
+                        Ok(()) => waits = Retries::new(),
+                        Err(error) => {
+                            let what = "waiting for a source";
+                            waits.wait_after(error, what, &*clock).await?;
+                        }
                     }
                 }
             }

@@ -129,6 +129,12 @@ async fn open_checkpoint(spec: &QuerySpec) -> Result<(Checkpoint, Recovered)> {
                 identity: s.identity(),
             })
             .collect(),
+        sink: spec
+            .sink
+            .identity()
+            .into_iter()
+            .map(|(part, value)| (part.to_string(), value))
+            .collect(),
         shard_count: u32::try_from(spec.environment.target_partitions()).unwrap_or(u32::MAX),
         hash: "datafusion-repartition-55".to_string(),
         output_mode: plan.mode,

@@ -58,7 +58,25 @@ pub(crate) fn idle_partitions(
         last.plus(spec.idle_timeout) <= now
     };
     let partitions = slice.end.iter().map(|(p, _)| p);
-    partitions.filter(|p| is_idle(p)).cloned().collect()
+    let idle: BTreeSet<Partition> = partitions.filter(|p| is_idle(p)).cloned().collect();
+    let last = last_heard(state);
+    let all_idle = idle.len() == slice.end.len();
+    // The one that was heard last falls silent after the others: the watermark stays at what it
+    // says, and does not stay at what the others said, which may be nothing.
+    idle.into_iter()
+        .filter(|p| !(all_idle && last.contains(p)))
+        .collect()
+}
+
+/// The partitions with rows that were heard last.
+fn last_heard(state: &WatermarkState) -> BTreeSet<Partition> {
+    let has_rows = |p: &Partition| state.max_event_times.get(p).is_some();
+    let heard = || state.last_row_at.iter().filter(|(p, _)| has_rows(p));
+    let newest = heard().map(|(_, at)| at).max();
+    heard()
+        .filter(|(_, at)| Some(*at) == newest)
+        .map(|(p, _)| p.clone())
+        .collect()
 }
 
 /// A partition that is silent and still holds unread records is looked at again after this.
@@ -74,8 +92,15 @@ pub(crate) fn until_next_idle(
         .last_row_at
         .iter()
         .filter(|(p, _)| !state.idle.contains(*p));
+    let waiting: Vec<_> = waiting.collect();
+    // Those that were heard last never become idle.
+    let last = last_heard(state);
+    if waiting.iter().all(|(p, _)| last.contains(*p)) {
+        return None;
+    }
     let due = waiting
-        .map(|(_, last)| EventTime(last).plus(spec.idle_timeout))
+        .iter()
+        .map(|(_, last)| EventTime(*last).plus(spec.idle_timeout))
         .min()?;
     let wait = u64::try_from(due.0.saturating_sub(now.0)).unwrap_or(0);
     Some(Duration::from_micros(wait).max(IDLE_LOOK_MIN))
@@ -222,6 +247,26 @@ mod tests {
             assert_eq!(idle(&state, &slice, 90, end), Vec::<i32>::new());
         }
         assert_eq!(idle(&state, &slice, 90, InputEnd::Log(&at(&[9, 0]))), [1]);
+    }
+
+    #[test]
+    fn the_partition_that_was_heard_last_stays_when_all_fall_silent() {
+        // Partitions 0 and 2 never brought a row, and the clock was looked at late.
+        let state = WatermarkState {
+            last_row_at: at(&[0, 5_000_000, 0]),
+            max_event_times: [(Partition::new("t", 1), 7)].into_iter().collect(),
+            ..WatermarkState::default()
+        };
+        let slice = Slice {
+            start: at(&[0, 2, 0]),
+            end: at(&[0, 2, 0]),
+        };
+        assert_eq!(idle(&state, &slice, 90, InputEnd::Unknown), [0, 2]);
+        let state = WatermarkState {
+            idle: [Partition::new("t", 0), Partition::new("t", 2)].into(),
+            ..state
+        };
+        assert_eq!(until_next_idle(&spec(), &state, seconds(91)), None);
     }
 
     #[test]

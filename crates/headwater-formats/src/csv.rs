@@ -9,4 +9,4 @@ mod options;
 pub(crate) use decoder::CsvDecoder;
 pub(crate) use encoder::CsvEncoder;
 pub(crate) use header::check_header;
-pub(crate) use options::CsvOptions;
+pub(crate) use options::{CsvOptions, Header};

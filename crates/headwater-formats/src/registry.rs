@@ -5,15 +5,15 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use headwater_core::format::{Decoder, Encoder, FormatSpec};
 use headwater_core::options::{OptionReader, nearest};
+use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
 use crate::column::scalar_column;
 use crate::column_builder::ColumnBuilder;
-use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, check_header};
+use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, Header, check_header};
 use crate::json::{JsonDecoder, JsonEncoder, json_column};
 use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
 use crate::timestamp::TimestampOptions;
-use headwater_core::type_name::a_type_name;
 
 /// Formats that can be read and written.
 const KNOWN: [&str; 4] = ["json", "csv", "raw", "text"];
@@ -147,7 +147,7 @@ pub fn check_format(spec: &FormatSpec, owner: &str, declared: &SchemaRef) -> Res
 /// If the definition is wrong.
 pub fn has_header(spec: &FormatSpec, owner: &str) -> Result<bool> {
     match Format::from_spec(spec, owner)? {
-        Format::Csv(options) => Ok(options.has_header),
+        Format::Csv(options) => Ok(options.header != Header::None),
         Format::Json(_) | Format::Raw | Format::Text => Ok(false),
     }
 }
@@ -166,7 +166,10 @@ pub fn check_file_header(
     header: &[u8],
 ) -> Result<()> {
     match Format::from_spec(spec, owner)? {
-        Format::Csv(options) => check_header(header, options.dialect, declared, place, owner),
+        Format::Csv(options) if options.header == Header::Names => {
+            check_header(header, options.dialect, declared, place, owner)
+        }
+        Format::Csv(_) => Ok(()),
         Format::Json(_) | Format::Raw | Format::Text => Ok(()),
     }
 }
@@ -217,6 +220,12 @@ pub fn new_encoder(spec: &FormatSpec, owner: &str, schema: &SchemaRef) -> Result
     let format = Format::from_spec(spec, owner)?;
     Ok(match format {
         Format::Json(timestamps) => Box::new(JsonEncoder::try_new(schema, timestamps, owner)?),
+        Format::Csv(options) if options.header == Header::Skipped => {
+            return Err(Error::configuration(format!(
+                "option \"header\" of {owner} is \"skip\", and a sink has nothing to skip"
+            ))
+            .with_hint("Set it to 'true' to write the names of the columns, or to 'false'."));
+        }
         Format::Csv(options) => Box::new(CsvEncoder::try_new(schema, *options, owner)?),
         Format::Raw | Format::Text => {
             format.only_column(owner, schema)?;

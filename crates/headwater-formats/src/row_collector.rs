@@ -7,10 +7,10 @@ use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, Re
 use arrow::compute::filter;
 use arrow::datatypes::SchemaRef;
 use headwater_core::format::{BadRecord, Decoded};
+use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
 use crate::column_builder::{ColumnBuilder, Mismatch};
-use headwater_core::type_name::a_type_name;
 
 /// What a format found for one column of one record.
 pub(crate) trait Cell {

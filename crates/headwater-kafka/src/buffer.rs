@@ -177,6 +177,20 @@ impl PartitionBuffer {
         true
     }
 
+    /// Forgets a failure that has been told and may pass, and what came before it. Returns whether
+    /// fetching must begin anew.
+    pub(crate) fn try_again(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_free = !self.is_being_read.load(Ordering::Acquire);
+        let may_pass = state.failure.as_ref().is_some_and(Failure::may_pass);
+        if !is_free || !may_pass {
+            return false;
+        }
+        let base = state.base;
+        self.restart(&mut state, base);
+        true
+    }
+
     /// Frees records below `offset` that nobody will read: those of a committed slice whose stream
     /// was dropped before its end.
     pub(crate) fn forget_below(&self, offset: i64) {

@@ -130,6 +130,9 @@ impl KafkaConnection {
 
     fn from_options(options: &mut OptionReader, owned: &[(&str, &str)]) -> Result<Self> {
         let servers = options.require(SERVERS[0], &SERVERS[1..], "localhost:9092")?;
+        if servers.trim().is_empty() {
+            return Err(options.bad_value(SERVERS[0], &servers, "host:port[,host:port]"));
+        }
         let mut connection = KafkaConnection::new(servers.trim());
         for prefix in ["properties.", "kafka."] {
             let given: Options = options.take_prefixed(prefix);

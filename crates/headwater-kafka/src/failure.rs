@@ -1,4 +1,5 @@
-//! Why a partition cannot be read on, kept until it is asked for, as often as it is asked for.
+//! Why a partition cannot be read on, kept until it is asked for; one that may pass is tried again
+//! after it was told.
 
 use headwater_core::offset::Partition;
 use headwater_core::{Error, ErrorKind};
@@ -60,6 +61,11 @@ impl Failure {
             detail: Some(detail),
             hint: Some(hint),
         }
+    }
+
+    /// Whether another try may go well.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.kind.is_retryable()
     }
 
     /// The error to return.

@@ -194,7 +194,7 @@ impl Reader {
         let mut reaches = Vec::with_capacity(buffers.len());
         for buffer in &buffers {
             let start = from.get(buffer.partition()).unwrap_or(0);
-            reaches.push((start, buffer.reach(start)?));
+            reaches.push((start, self.reach(buffer, start)?));
         }
         let records: Vec<u64> = reaches.iter().map(|(_, reach)| reach.records).collect();
         let shares = share_records(&records, limits.max_records.unwrap_or(u64::MAX));
@@ -206,6 +206,15 @@ impl Reader {
             );
         }
         Ok(end)
+    }
+
+    /// How far a buffer reaches. A failure that may pass is told once: then fetching begins anew.
+    fn reach(&self, buffer: &PartitionBuffer, start: i64) -> Result<Reach> {
+        buffer.reach(start).inspect_err(|_| {
+            if buffer.try_again() {
+                self.request();
+            }
+        })
     }
 
     /// Completes when something can be read after `from`.
@@ -226,7 +235,7 @@ impl Reader {
         let mut is_past = false;
         for (partition, buffer) in self.shared.buffers.read().iter() {
             let start = from.get(partition).unwrap_or(0);
-            is_past |= buffer.reach(start)?.position > start;
+            is_past |= self.reach(buffer, start)?.position > start;
         }
         Ok(is_past)
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr as LogicalExpr, ExprSchemable};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr};
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -182,19 +184,20 @@ fn format_of(
 
 fn bad_data(reader: &mut OptionReader) -> Result<BadDataPolicy> {
     let choices = [
-        ("fail", Some(BadDataPolicy::Fail)),
-        ("drop", Some(BadDataPolicy::Drop)),
-        ("null", Some(BadDataPolicy::Null)),
-        ("dead_letter", None),
+        ("fail", BadDataPolicy::Fail),
+        ("drop", BadDataPolicy::Drop),
+        ("null", BadDataPolicy::Null),
     ];
-    match reader.take_choice("bad_data", &[], &choices)? {
-        None => Ok(BadDataPolicy::default()),
-        Some(Some(policy)) => Ok(policy),
-        Some(None) => Err(
+    let is_not_there =
+        |(key, value): (&str, &str)| key == "bad.data" && value.eq_ignore_ascii_case("dead_letter");
+    if reader.left().any(is_not_there) {
+        return Err(
             Error::unsupported("bad_data = 'dead_letter' is not there yet")
                 .with_hint("Use 'fail', 'drop' or 'null'."),
-        ),
+        );
     }
+    let policy = reader.take_choice("bad_data", &[], &choices)?;
+    Ok(policy.unwrap_or_default())
 }
 
 fn watermark(
@@ -389,8 +392,21 @@ fn generated(
         DataType::Unspecified => expr,
         declared => expr.cast_to(&arrow_type(session, declared)?, &schema)?,
     };
+    let expr = simplified(expr, &schema, session)?;
     let data_type: ArrowType = expr.get_type(&schema)?;
     Ok((Field::new(&column.name.value, data_type, true), expr))
+}
+
+/// The expression in the form that can be run: `coalesce` and its like exist only as what they are
+/// simplified to, and a scan is below the optimizer.
+fn simplified(expr: LogicalExpr, schema: &DFSchema, session: &SessionState) -> Result<LogicalExpr> {
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(Arc::clone(session.config_options()))
+        .build();
+    let simplifier = ExprSimplifier::new(context);
+    let expr = simplifier.coerce(expr, schema)?;
+    Ok(simplifier.simplify(expr)?)
 }
 
 /// Marks the event-time column.

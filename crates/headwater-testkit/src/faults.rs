@@ -179,6 +179,10 @@ impl Sink for FaultySink {
         self.inner.capabilities()
     }
 
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        self.inner.identity()
+    }
+
     async fn open(&self, context: &SinkContext) -> Result<()> {
         self.inner.open(context).await
     }

@@ -108,6 +108,10 @@ impl Sink for RecordingSink {
         self.inner.capabilities()
     }
 
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        self.inner.identity()
+    }
+
     async fn open(&self, context: &SinkContext) -> Result<()> {
         self.inner.open(context).await?;
         self.ledger.open(context);

@@ -51,6 +51,7 @@ mod session;
 mod settings;
 mod start;
 mod statements;
+mod tables;
 mod writer;
 
 pub use builder::HeadwaterBuilder;

@@ -67,15 +67,18 @@ impl Settings {
             settings.checkpoint = (checkpoint != "none").then_some(checkpoint);
         }
         let ends = [("hold", EndOfInput::Hold), ("flush", EndOfInput::Flush)];
-        if let Some(end) = reader.take_choice("end-of-input", &[], &ends)? {
+        let told = reader.take_choice("end-of-input", &[], &ends)?;
+        settings.end_of_input = told.or(settings.end_of_input);
+        let flags = [("true", EndOfInput::Flush), ("false", EndOfInput::Hold)];
+        if let Some(end) = reader.take_choice("watermark.flush-at-end", &[], &flags)? {
+            if told.is_some_and(|told| told != end) {
+                return Err(Error::configuration(format!(
+                    "{} says two things about the end of the input",
+                    reader.owner()
+                ))
+                .with_hint("Keep \"end-of-input\" alone."));
+            }
             settings.end_of_input = Some(end);
-        }
-        if let Some(flushes) = reader.take_bool("watermark.flush-at-end", &[])? {
-            settings.end_of_input = Some(if flushes {
-                EndOfInput::Flush
-            } else {
-                EndOfInput::Hold
-            });
         }
         Ok(settings)
     }
@@ -94,5 +97,21 @@ mod tests {
         settings.set("trigger", "5 seconds").unwrap();
         assert_eq!(settings.trigger.to_string(), "5 seconds");
         assert!(settings.set("shards", "4").is_err());
+    }
+
+    #[test]
+    fn the_end_of_the_input_is_told_once() {
+        let mut settings = Settings::default();
+        settings.set("watermark.flush-at-end", "false").unwrap();
+        assert_eq!(settings.end_of_input, Some(EndOfInput::Hold));
+        settings.set("end-of-input", "flush").unwrap();
+        assert_eq!(settings.end_of_input, Some(EndOfInput::Flush));
+        let both = [
+            ("end-of-input", "flush"),
+            ("watermark.flush-at-end", "false"),
+        ];
+        let mut reader = OptionReader::new("streaming query \"q\"", &both.into_iter().collect());
+        let error = settings.overridden(&mut reader).unwrap_err();
+        assert!(error.message().contains("says two things"), "{error}");
     }
 }

@@ -2,20 +2,15 @@
 
 use std::sync::Arc;
 
-use datafusion::datasource::{MemTable, provider_as_source};
-use datafusion::logical_expr::{CreateMemoryTable, DdlStatement, LogicalPlan, LogicalPlanBuilder};
-use datafusion::sql::parser::Statement as DFStatement;
-
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::{Error, ErrorKind, Result};
-use headwater_plan::reads_sources;
 use headwater_sql::ast::{
     CreateStreamingQuery, InsertQuery, Name, ObjectKind, ParsedStatement, SelectQuery, SetOption,
     Statement,
 };
-use headwater_sql::binder::{dropped_table, emit_of, late_rows, query_span};
+use headwater_sql::binder::{emit_of, late_rows, query_span};
 
-use crate::outcome::{Outcome, Rows};
+use crate::outcome::Outcome;
 use crate::session::{Definition, Headwater};
 use crate::settings::Settings;
 use crate::start::StartRequest;
@@ -298,59 +293,6 @@ impl Headwater {
             );
         }
         Ok(done(word, name, "dropped"))
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the façade is the one place that hands DataFusion's own statements to DataFusion"
-    )]
-    async fn datafusion(&self, statement: &DFStatement) -> Result<Outcome> {
-        if let Some(name) = dropped_table(statement)
-            && self.binder.catalog().contains(&name)
-        {
-            self.binder.drop_source(&name)?;
-            self.binder.catalog().remove_sink(&name);
-            return Ok(Outcome::Done(format!("table \"{name}\" dropped")));
-        }
-        let plan = match self.binder.bind_statement(statement).await? {
-            // What reads a source is a bounded read; DataFusion alone cannot run one.
-            LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table))
-                if reads_sources(&table.input) =>
-            {
-                self.with_rows_read(table).await?
-            }
-            plan @ (LogicalPlan::Copy(_) | LogicalPlan::Dml(_)) if reads_sources(&plan) => {
-                return self.read_plan(plan).await.map(Outcome::Rows);
-            }
-            plan => plan,
-        };
-        let frame = self.context.execute_logical_plan(plan).await?;
-        let plan = frame.logical_plan().clone();
-        if plan.schema().fields().is_empty() {
-            frame.collect().await?;
-            return Ok(Outcome::Done("done".to_string()));
-        }
-        Ok(Outcome::Rows(Rows::new(
-            frame.execute_stream().await?,
-            vec![],
-        )))
-    }
-
-    /// `CREATE TABLE … AS` over rows that have been read, in place of the query that reads them.
-    ///
-    /// # Errors
-    /// What goes wrong while they are read.
-    async fn with_rows_read(&self, table: CreateMemoryTable) -> Result<LogicalPlan> {
-        let rows = self.read_plan(table.input.as_ref().clone()).await?;
-        let schema = rows.schema();
-        let rows = MemTable::try_new(schema, vec![rows.collect().await?])?;
-        let rows = provider_as_source(Arc::new(rows));
-        let input = LogicalPlanBuilder::scan(table.name.clone(), rows, None)?.build()?;
-        let table = CreateMemoryTable {
-            input: Arc::new(input),
-            ..table
-        };
-        Ok(LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table)))
     }
 }
 

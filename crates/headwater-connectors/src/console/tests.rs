@@ -240,7 +240,7 @@ async fn a_closed_pipe_is_an_error_that_can_be_told() {
         .await
         .unwrap();
     let error = sink.prepare(EpochId(0), vec![]).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Sink);
+    assert_eq!(error.kind(), ErrorKind::Resource);
     let source = std::error::Error::source(&error).unwrap();
     let source = source.downcast_ref::<io::Error>().unwrap();
     assert_eq!(source.kind(), io::ErrorKind::BrokenPipe);

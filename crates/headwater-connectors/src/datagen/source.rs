@@ -63,6 +63,8 @@ pub(super) struct DeclaredGenerator {
     pub(super) maker: Arc<RowMaker>,
     pub(super) broken: Option<Arc<BrokenRows>>,
     pub(super) owner: String,
+    /// The options that say what the rows are.
+    pub(super) shape: String,
 }
 
 #[async_trait]
@@ -72,10 +74,7 @@ impl DeclaredSource for DeclaredGenerator {
     }
 
     fn identity(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("seed", self.plan.seed.to_string()),
-            ("number of partitions", self.plan.partitions.to_string()),
-        ]
+        vec![("generator", self.shape.clone())]
     }
 
     fn limits(&self) -> EpochLimits {

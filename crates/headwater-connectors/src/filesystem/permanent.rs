@@ -52,12 +52,11 @@ pub(super) fn not_writable(folder: &Path, owner: &str) -> Option<Error> {
 
 fn probe(folder: &Path) -> io::Result<()> {
     let path = folder.join(PROBE);
-    let mut options = OpenOptions::new();
-    options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path)?;
+    match OpenOptions::new().write(true).create_new(true).open(&path) {
+        // Another query that starts at the same time made it, or a user did: it is not ours.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    };
     match fs::remove_file(&path) {
         // Another query that starts at the same time was faster.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -8,6 +8,7 @@
 //! Input: append mode. Output: no file for a partition without rows.
 //! Replay: names carry the epoch, so a re-run overwrites itself, and a rename made twice is made
 //! once. Who reads the folder sees whole files of committed epochs only.
+//! One query at a time: the lock in `.headwater/` is held from the opening to the end.
 //! Source: Spark's `FileStreamSink` needs a log beside the files to tell committed ones; here the
 //! name tells.
 
@@ -20,7 +21,8 @@ use async_trait::async_trait;
 use futures::stream::{BoxStream, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use headwater_checkpoint::{FileStore, FileWriter, LocalFiles, Readers};
+use headwater_checkpoint::{FileStore, FileWriter, LocalFiles, LockGuard, LockOwner, Readers};
+use headwater_core::clock::SystemClock;
 use headwater_core::connector::DeclaredSink;
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::id::EpochId;
@@ -28,11 +30,14 @@ use headwater_core::mode::OutputMode;
 use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
 use headwater_core::{Error, ErrorKind, Result};
 use headwater_formats::{has_header, new_encoder};
+use parking_lot::Mutex;
 
 use super::permanent::not_writable;
 use crate::blocking::blocking;
 
 const STAGED_SUFFIX: &str = ".staged";
+/// Where the lock of the query that writes is, below the folder of the results.
+const CLAIM_FOLDER: &str = ".headwater";
 
 /// Checks the declaration of a sink.
 pub(super) fn declare(
@@ -87,7 +92,10 @@ impl DeclaredSink for DeclaredFolder {
             return Err(error);
         }
         let sink = FilesystemSink::try_new(Arc::new(store?), self.format.clone(), &self.owner)?;
-        Ok(Arc::new(sink))
+        let claim = LocalFiles::readable_by(Readers::ByUmask, &self.path.join(CLAIM_FOLDER));
+        Ok(Arc::new(
+            sink.claiming(Arc::new(claim.map_err(sink_error)?)),
+        ))
     }
 
     fn capabilities(&self) -> Result<SinkCapabilities> {
@@ -102,6 +110,10 @@ pub struct FilesystemSink {
     format: FormatSpec,
     owner: String,
     extension: &'static str,
+    /// Where the lock is that keeps other queries out, if there can be any.
+    claim: Option<Arc<dyn FileStore>>,
+    /// The lock, from the opening to the end of the sink.
+    held: Mutex<Option<Box<dyn LockGuard>>>,
 }
 
 /// The note of a partition and the token of an epoch: names of visible files.
@@ -121,7 +133,41 @@ impl FilesystemSink {
             store,
             format,
             owner: owner.to_string(),
+            claim: None,
+            held: Mutex::new(None),
         })
+    }
+
+    /// The sink of a folder that other queries can reach, whose lock is kept in `claim`.
+    fn claiming(self, claim: Arc<dyn FileStore>) -> Self {
+        FilesystemSink {
+            claim: Some(claim),
+            ..self
+        }
+    }
+
+    /// Keeps other queries out while this one writes: file names say the epoch and not the query,
+    /// so two would replace each other's files.
+    fn take_claim(&self) -> Result<()> {
+        let Some(claim) = &self.claim else {
+            return Ok(());
+        };
+        let mut held = self.held.lock();
+        if held.is_some() {
+            return Ok(());
+        }
+        let owner = LockOwner::this_process(&SystemClock::new());
+        let guard = claim.lock(&owner).map_err(|error| match error.kind() {
+            ErrorKind::Conflict => Error::conflict(format!(
+                "folder \"{}\" of {} is being written by another query",
+                self.store.describe(),
+                self.owner
+            ))
+            .with_hint("Give every query a folder of its own."),
+            _ => sink_error(error),
+        })?;
+        *held = Some(guard);
+        Ok(())
     }
 
     fn file_name(&self, epoch: EpochId, partition: usize) -> String {
@@ -260,8 +306,13 @@ impl Sink for FilesystemSink {
         folder_capabilities()
     }
 
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![("path", self.store.describe())]
+    }
+
     async fn open(&self, context: &SinkContext) -> Result<()> {
         new_encoder(&self.format, &self.owner, &context.schema)?;
+        self.take_claim()?;
         self.check_visible(context.last_committed)
             .map_err(sink_error)?;
         self.remove_staged(|epoch| Some(epoch) > context.last_committed)

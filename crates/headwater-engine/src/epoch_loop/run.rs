@@ -176,7 +176,10 @@ impl EpochLoop {
         publish(&*self.spec.sink, epoch, &token, &*self.clock).await?;
         self.state.committed(epoch)?;
         for (source, position) in self.sources.iter().zip(&positions) {
-            source.committed(position).await?;
+            // The epoch has happened, and this only frees what it needed.
+            if let Err(error) = source.committed(position).await {
+                tracing::warn!(%epoch, %error, "a source could not forget a committed epoch");
+            }
         }
         self.positions = positions;
         self.watermarks = watermarks;

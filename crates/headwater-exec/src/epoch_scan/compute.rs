@@ -43,7 +43,7 @@ pub(super) fn rows_of(
         columns.push(column);
     }
     if let Some(times) = &times {
-        judged.miss_event_times(times, &batch.bad_rows);
+        judged.miss_event_times(times);
     }
     let kept = kept_rows(spec, counters, batch, &judged, times.as_ref())?;
     let (times, columns, rows) = match kept {
@@ -79,7 +79,9 @@ fn kept_rows(
     {
         return Err(flaw.error(spec, &batch.place_of(*row)).into());
     }
-    for flaw in judged.flaws.values() {
+    // A row that stands for a bad record was counted with it.
+    let is_new = |row: &usize| batch.bad_rows.binary_search(row).is_err();
+    for (_, flaw) in judged.flaws.iter().filter(|(row, _)| is_new(row)) {
         counters.add_bad(&flaw.reason, 1);
     }
     // With 'null' a row stays unless it has no event time; it may have been counted before.
@@ -125,7 +127,8 @@ impl Judged {
     ) -> Result<ArrayRef> {
         let error = match values(expr, rows) {
             Ok(array) => return Ok(array),
-            Err(error) => error,
+            Err(error) if is_about_rows(&error) => error,
+            Err(error) => return Err(error),
         };
         let mut parts = Vec::new();
         let failed = Failed {
@@ -147,9 +150,13 @@ impl Judged {
         parts: &mut Vec<ArrayRef>,
     ) -> Result<()> {
         let Failed { rows, first, error } = failed;
-        if rows.num_rows() <= 1 {
+        if rows.num_rows() == 0 {
+            // Nothing came, and nothing of it can be wrong.
+            return Err(error);
+        }
+        if rows.num_rows() == 1 {
             let data_type = expr.data_type(rows.schema_ref())?;
-            parts.push(new_null_array(&data_type, rows.num_rows()));
+            parts.push(new_null_array(&data_type, 1));
             self.flaws.entry(first).or_insert_with(|| Flaw {
                 reason: format!("column \"{name}\" cannot be computed"),
                 source: Some(error),
@@ -161,6 +168,7 @@ impl Judged {
             let half = rows.slice(offset, length);
             match values(expr, &half) {
                 Ok(array) => parts.push(array),
+                Err(error) if !is_about_rows(&error) => return Err(error),
                 Err(error) => {
                     let failed = Failed {
                         rows: half,
@@ -174,13 +182,12 @@ impl Judged {
         Ok(())
     }
 
-    /// Rows without an event time, save those that are known to be bad already.
-    fn miss_event_times(&mut self, times: &ArrayRef, known: &[usize]) {
+    /// Rows without an event time.
+    fn miss_event_times(&mut self, times: &ArrayRef) {
         if times.null_count() == 0 {
             return;
         }
-        let missing = (0..times.len()).filter(|row| times.is_null(*row));
-        for row in missing.filter(|row| known.binary_search(row).is_err()) {
+        for row in (0..times.len()).filter(|row| times.is_null(*row)) {
             self.flaws.entry(row).or_insert_with(|| Flaw {
                 reason: NO_EVENT_TIME.to_string(),
                 source: None,
@@ -215,6 +222,38 @@ impl Flaw {
     }
 }
 
+/// Whether an error can be the fault of a value. Every other one would come with every row, and the
+/// policy for bad records would leave all of them out.
+fn is_about_rows(error: &DataFusionError) -> bool {
+    matches!(
+        error.find_root(),
+        DataFusionError::ArrowError(..) | DataFusionError::Execution(_)
+    )
+}
+
 fn values(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef> {
     expr.evaluate(rows)?.into_array(rows.num_rows())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::error::ArrowError;
+
+    use super::*;
+
+    #[test]
+    fn what_comes_with_every_row_is_not_the_fault_of_one() {
+        let divided = DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
+        assert!(is_about_rows(&divided.context("in a CASE")));
+        assert!(is_about_rows(&DataFusionError::Execution("no date".into())));
+        let lasting = [
+            DataFusionError::Internal("not simplified".into()),
+            DataFusionError::NotImplemented("a type".into()),
+            DataFusionError::ResourcesExhausted("memory".into()),
+            Error::internal("a bug").into(),
+        ];
+        for error in lasting {
+            assert!(!is_about_rows(&error), "{error}");
+        }
+    }
 }

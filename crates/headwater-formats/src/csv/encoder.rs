@@ -9,12 +9,12 @@ use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use headwater_core::format::Encoder;
+use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
 use crate::csv::options::{CsvOptions, Dialect};
 use crate::payload_buffer::PayloadBuffer;
 use crate::timestamp_array::timestamp_values;
-use headwater_core::type_name::a_type_name;
 
 /// Encodes CSV.
 #[derive(Debug)]

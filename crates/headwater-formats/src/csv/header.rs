@@ -42,8 +42,8 @@ pub(crate) fn check_header(
         listed(&columns)
     ))
     .with_hint(
-        "Declare the columns in the order of the file's header, or set 'csv.header' = 'false' if \
-         its first line is a record.",
+        "Declare the columns in the order of the file's header, or set 'csv.header' = 'skip' if the \
+         names do not matter, 'false' if the first line is a record.",
     ))
 }
 

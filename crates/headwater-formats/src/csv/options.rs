@@ -6,7 +6,7 @@
 //! | `quote` | the character around a field; twice inside it for itself | `"` |
 //! | `escape` | a character that takes the next one literally inside quotes | none |
 //! | `null.value` | the unquoted text that means NULL, in every column | see below |
-//! | `header` | whether the first line of a file holds the names of the columns | `false` |
+//! | `header` | whether a file begins with a line of names: `true` (they must be those of the columns), `false`, or `skip` (they may be any) | `false` |
 //! | `timestamp.format`, `timestamp.unit` | see [`crate::timestamp`] | ISO 8601 |
 //!
 //! Without `null.value` an empty unquoted field is NULL in every column but a STRING, where it is
@@ -24,8 +24,19 @@ pub(crate) struct CsvOptions {
     /// The unquoted text of NULL, if one was given.
     pub(crate) null_value: Option<String>,
     /// Whether files start with a line of names.
-    pub(crate) has_header: bool,
+    pub(crate) header: Header,
     pub(crate) timestamps: TimestampOptions,
+}
+
+/// The first line of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Header {
+    /// A record.
+    None,
+    /// The names of the columns.
+    Names,
+    /// Names that nobody compares.
+    Skipped,
 }
 
 /// The bytes with a meaning in a line.
@@ -46,7 +57,12 @@ impl CsvOptions {
         let quote = take_character(reader, "quote", &["csv.quote"])?.unwrap_or(b'"');
         let escape = take_character(reader, "escape", &["csv.escape"])?;
         let null_value = reader.take("null.value", &["csv.null.value", "nullValue"])?;
-        let has_header = reader.take_bool("header", &["csv.header"])?;
+        let headers = [
+            ("true", Header::Names),
+            ("false", Header::None),
+            ("skip", Header::Skipped),
+        ];
+        let header = reader.take_choice("header", &["csv.header"], &headers)?;
         let delimiter = delimiter.unwrap_or(b',');
         if delimiter == quote || escape == Some(delimiter) {
             let text = char::from(delimiter).to_string();
@@ -61,7 +77,7 @@ impl CsvOptions {
                 escape: escape.filter(|escape| *escape != quote),
             },
             null_value,
-            has_header: has_header.unwrap_or(false),
+            header: header.unwrap_or(Header::None),
             timestamps: TimestampOptions::take(reader)?,
         })
     }

@@ -122,7 +122,8 @@ fn wrong_definitions_are_refused() {
 #[test]
 fn a_header_names_the_columns_in_their_order() {
     let check = |options: &[(&str, &str)], header: &str| {
-        let format = spec("csv", options);
+        let mut format = spec("csv", options);
+        format.options.set("header", "true");
         let place = "file \"a.csv\"";
         check_file_header(&format, OWNER, &orders(), place, header.as_bytes())
     };
@@ -167,5 +168,19 @@ fn a_header_names_the_columns_in_their_order() {
 fn a_header_is_an_option_of_csv() {
     assert!(has_header(&spec("csv", &[("header", "true")]), OWNER).unwrap());
     assert!(!has_header(&spec("csv", &[]), OWNER).unwrap());
+    // Names that need not be the columns'.
+    let skipped = spec("csv", &[("header", "skip")]);
+    assert!(has_header(&skipped, OWNER).unwrap());
+    let columns = schema(&[("id", DataType::Int64)]);
+    check_file_header(
+        &skipped,
+        OWNER,
+        &columns,
+        "file \"a.csv\"",
+        b"order id,else",
+    )
+    .unwrap();
+    let error = crate::new_encoder(&skipped, "sink \"s\"", &columns).unwrap_err();
+    assert!(error.message().contains("nothing to skip"), "{error}");
     assert!(!has_header(&spec("json", &[]), OWNER).unwrap());
 }

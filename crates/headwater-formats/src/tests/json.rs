@@ -187,7 +187,7 @@ const TEXTS: &[TypeCases] = &[
     ),
     (
         DataType::BinaryView,
-        "a BINARY",
+        "a BYTEA",
         &[("\"00ff\"", "00ff"), ("\"0\"", "bad"), ("\"xy\"", "bad")],
     ),
     (

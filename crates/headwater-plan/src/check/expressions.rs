@@ -54,7 +54,7 @@ fn check(expr: &Expr) -> Result<TreeNodeRecursion> {
             let error = Error::unsupported(
                 "a subquery in an expression of a streaming query is not there yet",
             )
-            .with_hint("Run it as a bounded read (SELECT without STREAM), or write a join.");
+            .with_hint("Run it as a bounded read: SELECT without STREAM.");
             Err(error.into())
         }
         _ => Ok(TreeNodeRecursion::Continue),

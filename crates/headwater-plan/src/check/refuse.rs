@@ -7,6 +7,7 @@ use headwater_core::Error;
 use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
 
+use crate::event_time_field::window_of;
 use crate::rule::number_sources::sources_of;
 
 /// The place of an expression in the SQL text, if the planner kept it.
@@ -129,9 +130,18 @@ pub(crate) fn running_append(aggregate: &Aggregate) -> Error {
         .iter()
         .chain(&aggregate.aggr_expr)
         .find_map(span_of);
-    Error::plan("an aggregation without a window cannot append")
+    let mut fields = aggregate.input.schema().fields().iter();
+    let window = fields.find(|field| window_of(field).is_some());
+    let error = match window {
+        Some(field) => Error::plan("the query has windows and does not group by them")
+            .with_hint(format!("Add \"{}\" to GROUP BY.", field.name())),
+        None => Error::plan("an aggregation without a window cannot append").with_hint(
+            "Ask for changes with `EMIT ON UPDATE`, for the whole result with `EMIT COMPLETE`, or \
+             group by a window.",
+        ),
+    };
+    error
         .with_detail("A result could always change with the next row.")
-        .with_hint("Ask for changes with `EMIT ON UPDATE`, for the whole result with `EMIT COMPLETE`, or group by a window.")
         .with_span(span)
 }
 

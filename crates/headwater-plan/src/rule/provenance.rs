@@ -33,8 +33,13 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
             let group = aggregate.group_expr.get(column);
             group.is_some_and(|expr| is_plain(expr, &aggregate.input))
         }
-        LogicalPlan::Extension(extension) if extension.node.as_any().is::<StreamAggregateNode>() => {
-            let node = extension.node.as_any().downcast_ref::<StreamAggregateNode>();
+        LogicalPlan::Extension(extension)
+            if extension.node.as_any().is::<StreamAggregateNode>() =>
+        {
+            let node = extension
+                .node
+                .as_any()
+                .downcast_ref::<StreamAggregateNode>();
             node.is_some_and(|node| match node.groups.get(column) {
                 Some(GroupColumn::Window(_)) => true,
                 Some(GroupColumn::Key(key)) => {

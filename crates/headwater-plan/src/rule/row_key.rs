@@ -161,11 +161,9 @@ fn keeps_apart(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (from, to) if from == to => true,
         (Dictionary(_, from), to) => keeps_apart(from, to),
-        (from, to) if is_text(to) => is_text(from) || from.is_integer() || is_time(from),
-        (from, to) if from.is_integer() && to.is_integer() => {
-            let is_widened = from.primitive_width() < to.primitive_width();
-            is_widened && (from.is_unsigned_integer() || to.is_signed_integer())
-        }
+        (from, to) if is_text(to) => is_text(from) || from.is_integer() || has_one_text(from),
+        // A value that does not fit is an error and never another value.
+        (from, to) if from.is_integer() && to.is_integer() => true,
         (Timestamp(from, _), Timestamp(to, _)) => from <= to,
         (Date32 | Date64, Timestamp(_, _)) => true,
         _ => false,
@@ -179,7 +177,8 @@ fn is_text(data_type: &DataType) -> bool {
     )
 }
 
-fn is_time(data_type: &DataType) -> bool {
+/// Whether every value has a text of its own.
+fn has_one_text(data_type: &DataType) -> bool {
     matches!(
         data_type,
         DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 | DataType::Boolean
@@ -220,7 +219,7 @@ mod tests {
         let (ms, us) = (TimeUnit::Millisecond, TimeUnit::Microsecond);
         assert!(keeps_apart(&DataType::Int32, &DataType::Int64));
         assert!(keeps_apart(&DataType::UInt32, &DataType::Int64));
-        assert!(!keeps_apart(&DataType::Int64, &DataType::Int32));
+        assert!(keeps_apart(&DataType::Int64, &DataType::Int32));
         assert!(!keeps_apart(&DataType::Int64, &DataType::Float64));
         assert!(keeps_apart(&DataType::Utf8View, &DataType::Utf8));
         assert!(keeps_apart(&DataType::Int64, &DataType::Utf8));

@@ -187,3 +187,24 @@ fn names_tell_their_epoch() {
         Some(EpochId(42))
     );
 }
+
+#[tokio::test]
+async fn a_folder_is_written_by_one_query_at_a_time() {
+    let (results, claim) = (
+        Arc::new(MemoryFiles::default()),
+        Arc::new(MemoryFiles::default()),
+    );
+    let claiming = || sink(&results, "json").claiming(Arc::<MemoryFiles>::clone(&claim));
+    let first = claiming();
+    open(&first, None).await.unwrap();
+    let error = open(&claiming(), None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(
+        error
+            .message()
+            .contains("is being written by another query")
+    );
+    // The claim ends with the query.
+    drop(first);
+    open(&claiming(), None).await.unwrap();
+}

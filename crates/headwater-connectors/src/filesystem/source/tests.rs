@@ -304,7 +304,7 @@ async fn a_csv_header_that_does_not_name_the_columns_is_refused() {
         error.detail(),
         Some("The header says \"n\", \"sym\"; the columns are \"sym\", \"n\".")
     );
-    assert!(error.hint().unwrap().contains("'csv.header' = 'false'"));
+    assert!(error.hint().unwrap().contains("'csv.header' = 'skip'"));
 }
 
 #[tokio::test]
