@@ -63,6 +63,10 @@ enum Shape {
     Distinct,
     /// Windows over rows without doubles.
     DistinctChain,
+    /// Rows with those of a table, and those that find none.
+    Table,
+    /// Windows over rows with those of a table.
+    TableChain,
 }
 
 #[derive(Debug, Clone)]
@@ -170,6 +174,15 @@ impl Case {
                  FROM tumble((SELECT DISTINCT k, ts FROM t), ts, '7 seconds')
                  GROUP BY window_start, window_end"
             }
+            Shape::Table => {
+                "SELECT t.k, v, ts, label FROM t LEFT JOIN labels ON t.k = labels.k AND v > low"
+            }
+            Shape::TableChain => {
+                "SELECT window_start, window_end, label, count(*) AS n, sum(v) AS total
+                 FROM tumble((
+                   SELECT v, ts, label FROM labels JOIN t ON t.k = labels.k
+                 ), ts, '7 seconds') GROUP BY window_start, window_end, label"
+            }
             Shape::Running => {
                 "SELECT k, count(*) AS n, sum(v) AS total, min(v) AS low, max(v) AS high,
                    count(DISTINCT v) AS different, array_agg(v ORDER BY v) AS all_v
@@ -191,6 +204,12 @@ impl Case {
             .await?;
         session
             .run("CREATE SINK out WITH (connector = 'memory')")
+            .await?;
+        session
+            .run(
+                "CREATE TABLE labels (k VARCHAR, label VARCHAR, low BIGINT) AS VALUES
+                 ('key0', 'zero', 0), ('key1', 'one', -9), ('key1', 'uno', 2), (NULL, 'none', 0)",
+            )
             .await?;
         let (select, mode) = (self.select(), self.mode);
         session
@@ -244,7 +263,9 @@ fn windows(shape: Shape, time_s: i64) -> Vec<(i64, i64)> {
         | Shape::Chain
         | Shape::Regrouped
         | Shape::Distinct
-        | Shape::DistinctChain => return vec![],
+        | Shape::DistinctChain
+        | Shape::Table
+        | Shape::TableChain => return vec![],
     };
     let last = time_s.div_euclid(slide) * slide;
     let starts = (0..).map(|n| last - n * slide);
@@ -399,6 +420,17 @@ fn oracle_none_late_chains() {
         })
         .collect();
     check_cases(5, &none_late(shapes), equals_batch);
+}
+
+#[test]
+fn oracle_join_with_table() {
+    let shapes = vec![
+        (Shape::Table, "ON WINDOW CLOSE"),
+        (Shape::TableChain, "ON WINDOW CLOSE"),
+        (Shape::TableChain, "ON UPDATE"),
+        (Shape::TableChain, "COMPLETE"),
+    ];
+    check_cases(7, &none_late(shapes), equals_batch);
 }
 
 #[test]

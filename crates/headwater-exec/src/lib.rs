@@ -15,6 +15,7 @@ pub mod late_rows;
 pub mod metrics;
 mod plan_properties;
 pub mod state_registry;
+pub mod static_rows;
 #[cfg(test)]
 mod testing;
 mod view_buffers;

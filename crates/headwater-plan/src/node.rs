@@ -1,7 +1,9 @@
 //! Our own logical nodes: what DataFusion's optimizer must not take apart.
 
 pub mod aggregate_node;
+pub mod static_node;
 pub mod window_node;
 
 pub use aggregate_node::StreamAggregateNode;
+pub use static_node::StaticNode;
 pub use window_node::WindowNode;

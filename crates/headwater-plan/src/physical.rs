@@ -21,12 +21,13 @@ use headwater_core::id::OperatorId;
 use headwater_exec::aggregate::{Output, Phase, StreamAggregate, StreamAggregateExec};
 use headwater_exec::aggregate_spec::AggregateSpec;
 use headwater_exec::late_rows::LateRowsExec;
+use headwater_exec::static_rows::StaticRowsExec;
 use headwater_exec::window::WindowSpec;
 use headwater_exec::window_assign::WindowAssignExec;
 
 use crate::event_time_field::WindowRole;
 use crate::node::aggregate_node::GroupColumn;
-use crate::node::{StreamAggregateNode, WindowNode};
+use crate::node::{StaticNode, StreamAggregateNode, WindowNode};
 
 /// Plans our nodes.
 #[derive(Debug)]
@@ -54,6 +55,9 @@ impl ExtensionPlanner for StreamExtensionPlanner {
         };
         if let Some(node) = node.as_any().downcast_ref::<WindowNode>() {
             return lower.window(node, input()?).map(Some);
+        }
+        if node.as_any().is::<StaticNode>() {
+            return Ok(Some(Arc::new(StaticRowsExec::new(input()?))));
         }
         if let Some(node) = node.as_any().downcast_ref::<StreamAggregateNode>() {
             return lower.aggregate(node, input()?).map(Some);

@@ -53,9 +53,9 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Lets the next `times` calls fail at a moment.
+    /// Lets the next `times` calls fail at a moment, and none at any other.
     pub fn arrange(&self, moment: Moment, times: u32) {
-        self.left.lock().insert(moment, times);
+        *self.left.lock() = BTreeMap::from([(moment, times)]);
     }
 
     /// How many failures have not happened yet.

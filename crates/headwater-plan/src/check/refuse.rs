@@ -1,6 +1,6 @@
 //! The refusals of planning, one function each: what is wrong, where, and what would make it right.
 
-use datafusion::common::Spans;
+use datafusion::common::{JoinType, Spans};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableScan};
 
 use headwater_core::Error;
@@ -25,6 +25,16 @@ pub(crate) fn span_of(expr: &Expr) -> Option<Span> {
     })
 }
 
+/// A join that would give the rows of a table that no row of the stream has matched.
+pub(crate) fn unmatched_table_rows(join_type: JoinType) -> Error {
+    Error::plan(format!(
+        "a {} JOIN of a stream and a table has rows of the table that the stream may still match",
+        join_type.to_string().to_uppercase()
+    ))
+    .with_detail("They would be known at the end of the stream only.")
+    .with_hint("Use an inner join, or a LEFT JOIN with the stream on the left.")
+}
+
 pub(crate) fn static_table(scan: &TableScan) -> Error {
     Error::unsupported(format!(
         "table \"{}\" is not a source, and mixing tables into a streaming query is not there yet",
@@ -40,7 +50,7 @@ pub(crate) fn no_source() -> Error {
 
 pub(crate) fn shape(plan: &LogicalPlan) -> Error {
     let what = match plan {
-        LogicalPlan::Join(_) => "a join in a streaming query".to_string(),
+        LogicalPlan::Join(_) => "a join of two streams".to_string(),
         LogicalPlan::Window(_) => "an OVER window in a streaming query".to_string(),
         LogicalPlan::Distinct(_) => "DISTINCT ON in a streaming query".to_string(),
         LogicalPlan::RecursiveQuery(_) => "a recursive query over a source".to_string(),

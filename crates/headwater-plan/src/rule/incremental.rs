@@ -11,9 +11,9 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, Result};
+use datafusion::common::{Column, JoinSide, JoinType, Result};
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, ExprSchemable, Extension, LogicalPlan, Union,
+    Aggregate, Distinct, Expr, ExprSchemable, Extension, Join, LogicalPlan, Union,
 };
 
 use headwater_core::Error;
@@ -25,8 +25,8 @@ use headwater_exec::changelog::Stage;
 use crate::check::refuse;
 use crate::event_time_field::{WindowField, WindowRole, window_of};
 use crate::node::aggregate_node::{GroupColumn, WindowGroup};
-use crate::node::{StreamAggregateNode, WindowNode};
-use crate::rule::number_sources::{sources_of, stream_table};
+use crate::node::{StaticNode, StreamAggregateNode, WindowNode};
+use crate::rule::number_sources::{reads_sources, sources_of, stream_table};
 use crate::rule::panes::{to_panes, uses_window};
 use crate::rule::provenance::{is_handed_on, is_plain};
 use crate::rule::row_key::RowKey;
@@ -120,6 +120,7 @@ impl Converter {
                 )
             }
             LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Join(join) => self.join_with_table(plan, join),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
             LogicalPlan::Sort(sort) => self.over_whole_result(plan, &sort.input, "ORDER BY"),
@@ -153,6 +154,58 @@ impl Converter {
         Ok(Incremental {
             plan,
             change: Change::AppendOnly,
+            sources,
+            has_state,
+        })
+    }
+
+    /// A stream with a table. A row of the stream finds the same rows whenever it comes, so nothing
+    /// is kept; what the table has and the stream has not can only be told at the end of time.
+    fn join_with_table(&mut self, plan: &LogicalPlan, join: &Join) -> Result<Incremental> {
+        let stream_side = match (reads_sources(&join.left), reads_sources(&join.right)) {
+            (true, false) => JoinSide::Left,
+            (false, true) => JoinSide::Right,
+            _ => return Err(refuse::shape(plan).into()),
+        };
+        let keeps_to_stream = match join.join_type {
+            JoinType::Inner => true,
+            JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => {
+                stream_side == JoinSide::Left
+            }
+            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => {
+                stream_side == JoinSide::Right
+            }
+            JoinType::Full | JoinType::LeftMark | JoinType::RightMark => false,
+        };
+        if !keeps_to_stream {
+            return Err(refuse::unmatched_table_rows(join.join_type).into());
+        }
+        let (stream, table) = match stream_side {
+            JoinSide::Left => (&join.left, &join.right),
+            _ => (&join.right, &join.left),
+        };
+        let Incremental {
+            plan: stream,
+            change,
+            sources,
+            has_state,
+        } = self.convert(stream)?;
+        if self.mode == OutputMode::Update && change != Change::AppendOnly {
+            return Err(refuse::over_updates("a join").into());
+        }
+        let table = LogicalPlan::Extension(Extension {
+            node: Arc::new(StaticNode {
+                input: Arc::clone(table),
+            }),
+        });
+        let inputs = match stream_side {
+            JoinSide::Left => vec![stream, table],
+            _ => vec![table, stream],
+        };
+        Ok(Incremental {
+            plan: plan.with_new_exprs(plan.expressions(), inputs)?,
+            // A row of the stream may find several of the table.
+            change: change.with_key(|_| None),
             sources,
             has_state,
         })

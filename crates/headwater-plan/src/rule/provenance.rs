@@ -4,6 +4,7 @@
 //! unions. A mark counts only for a column that no expression has touched, and for a union only if
 //! it counts in every branch.
 
+use datafusion::common::JoinType;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 use crate::event_time_field::{event_time_source, window_of};
@@ -29,6 +30,14 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
             let is_marked = event_time_source(field).is_some() || window_of(field).is_some();
             is_marked && is_handed_on(input, column)
         }),
+        LogicalPlan::Join(join) => {
+            let left = join.left.schema().fields().len();
+            match join.join_type {
+                JoinType::RightSemi | JoinType::RightAnti => is_handed_on(&join.right, column),
+                _ if column < left => is_handed_on(&join.left, column),
+                _ => is_handed_on(&join.right, column - left),
+            }
+        }
         LogicalPlan::Aggregate(aggregate) => {
             let group = aggregate.group_expr.get(column);
             group.is_some_and(|expr| is_plain(expr, &aggregate.input))
