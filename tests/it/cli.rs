@@ -274,6 +274,58 @@ fn a_signal_finishes_the_epoch() {
 }
 
 #[test]
+fn a_second_signal_does_not_wait_for_the_epoch() {
+    let dir = Dir::new();
+    // One epoch that takes far longer than this test.
+    let job = "CREATE SOURCE t (n BIGINT) WITH (connector = 'datagen', rows = 100000000000,
+                 'max.records.per.epoch' = 100000000000);
+               CREATE SINK s WITH (connector = 'blackhole');
+               CREATE STREAMING QUERY q AS INSERT INTO s SELECT n FROM t;";
+    dir.create("job.sql", job);
+    let mut run = dir.command(&["run", "job.sql"]).spawn();
+    run.wait_for_stderr("started");
+    run.signal("INT");
+    run.wait_for_stderr("stopping");
+    run.signal("INT");
+    let end = run.wait();
+    assert_eq!(end.code, Some(130), "{}", end.stderr);
+}
+
+#[test]
+fn a_topic_is_read_without_declaring_its_columns() {
+    let dir = Dir::new();
+    let mut broker = dir.command(&["dev-broker", "--topic", "orders:2"]).spawn();
+    let started = broker.read_stdout_line();
+    let (_, servers) = started.split_once("bootstrap.servers=").unwrap();
+    let produce = [
+        "kafka",
+        "produce",
+        "--bootstrap",
+        servers,
+        "--topic",
+        "orders",
+    ];
+    let lines: String = (0..7).map(|n| format!("line {n}\n")).collect();
+    dir.command(&produce).stdin(&lines).stdout();
+    dir.create("read.sql", include_str!("../../sql/batch-read.sql"));
+    let define = format!("BOOTSTRAP={servers}");
+    let read = ["run", "read.sql", "--define", &define, "--format", "csv"];
+    let text = dir.command(&read).stdout();
+    broker.signal("INT");
+    broker.wait();
+    let (count, newest) = text.split_once("key,value,topic").unwrap();
+    assert_eq!(count.trim(), "messages\n7");
+    let newest: Vec<&str> = newest.lines().skip(1).collect();
+    assert_eq!(newest.len(), 5, "{text}");
+    assert!(
+        newest
+            .iter()
+            .all(|row| row.contains("line ") && row.contains(",orders,")),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_killed_process_loses_and_doubles_nothing() {
     let dir = Dir::new();
     dir.create(
