@@ -2,9 +2,11 @@
 //!
 //! 1. `window_calls`: first, because a call of `window()` in GROUP BY cannot be typed or run.
 //! 2. `number_sources`: gives every scan its position; before anything copies scans.
-//! 3. `incremental`: after DataFusion's analyzer, so that expressions are typed, and before its
+//! 3. `epoch_time`: before DataFusion can fix `now()` when the query is planned.
+//! 4. `incremental`: after DataFusion's analyzer, so that expressions are typed, and before its
 //!    optimizer, so that no batch rule sees a stateful part.
 
+pub(crate) mod epoch_time;
 pub(crate) mod incremental;
 pub(crate) mod number_sources;
 pub(crate) mod panes;

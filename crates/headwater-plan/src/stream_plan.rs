@@ -17,6 +17,7 @@ use headwater_exec::changelog::Stage;
 use crate::check::expressions::check_expressions;
 use crate::check::refuse;
 use crate::event_time_field::{WindowRole, window_of};
+use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
 use crate::rule::incremental::{Change, Converter, windows_close};
 use crate::rule::number_sources::number_sources;
 use crate::rule::provenance::is_plain;
@@ -77,6 +78,8 @@ pub struct StreamPlan {
     pub key: Vec<String>,
     /// Operators that keep state.
     pub operators: Vec<OperatorInfo>,
+    /// The time that `now()` gives; set before every epoch.
+    pub epoch_time: EpochTime,
     /// Identity of the incremental logical plan, for resuming.
     pub fingerprint: String,
     /// What the user should know, in sentences.
@@ -144,6 +147,8 @@ pub async fn compile_stream(
     if sources.is_empty() {
         return Err(refuse::no_source());
     }
+    let epoch_time = EpochTime::default();
+    let plan = rewrite_epoch_time(plan, &epoch_time)?;
     check_expressions(&plan)?;
     let options = session.config_options();
     let plan = session
@@ -174,15 +179,7 @@ pub async fn compile_stream(
         .query_planner()
         .create_physical_plan(&optimized, session)
         .await?;
-    let key = match change {
-        Change::AppendOnly => vec![],
-        Change::Updating { key } => {
-            if mode == OutputMode::Update && !request.key.is_empty() {
-                check_sink_key(key.as_ref(), request)?;
-            }
-            key.map(|key| key.names()).unwrap_or_default()
-        }
-    };
+    let key = key_names(change, mode, request)?;
     let operators = operators(&physical, mode)?;
     let incremental_text = incremental.display_indent().to_string();
     let explain = vec![
@@ -203,8 +200,22 @@ pub async fn compile_stream(
         warnings: warnings(&operators, &sources),
         sources,
         operators,
+        epoch_time,
         explain,
     })
+}
+
+/// The key of an updating result; empty if there is none.
+fn key_names(change: Change, mode: OutputMode, request: &ModeRequest) -> Result<Vec<String>> {
+    match change {
+        Change::AppendOnly => Ok(vec![]),
+        Change::Updating { key } => {
+            if mode == OutputMode::Update && !request.key.is_empty() {
+                check_sink_key(key.as_ref(), request)?;
+            }
+            Ok(key.map(|key| key.names()).unwrap_or_default())
+        }
+    }
 }
 
 /// A sink that replaces rows by a key must use the key of the rows.

@@ -123,6 +123,7 @@ impl EpochLoop {
             state: Arc::clone(&self.state),
             metrics: Arc::clone(&metrics),
         };
+        self.spec.plan.epoch_time.set(record.processing_time);
         let staged = run_epoch(
             &self.spec.plan.physical,
             &self.config,

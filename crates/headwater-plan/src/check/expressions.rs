@@ -6,6 +6,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 
 use headwater_core::Error;
 
+use crate::rule::epoch_time::is_epoch_time;
+
 /// Refuses expressions that a streaming query cannot hold.
 pub(crate) fn check_expressions(plan: &LogicalPlan) -> Result<()> {
     plan.apply(|node| {
@@ -18,14 +20,16 @@ pub(crate) fn check_expressions(plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// Refuses an expression whose value is not a function of the row: DataFusion would fix `now()`
-/// when the query is planned, and draw `random()` anew on every replay.
+/// Refuses an expression whose value is neither a function of the row nor the time of the epoch:
+/// DataFusion would fix the one kind when the query is planned, and draw `random()` anew on every
+/// replay.
 ///
 /// # Errors
 /// The name of the function, and what can stand in its place.
 pub fn check_repeatable(expr: &Expr) -> Result<()> {
     expr.apply(|expr| {
         let (name, volatility) = match expr {
+            expr if is_epoch_time(expr) => return Ok(TreeNodeRecursion::Continue),
             Expr::ScalarFunction(call) => (call.func.name(), call.func.signature().volatility),
             Expr::AggregateFunction(call) => (call.func.name(), call.func.signature().volatility),
             _ => return Ok(TreeNodeRecursion::Continue),
@@ -34,15 +38,15 @@ pub fn check_repeatable(expr: &Expr) -> Result<()> {
             return Ok(TreeNodeRecursion::Continue);
         }
         let hint = match name {
-            "now" | "current_timestamp" | "current_date" | "current_time" => {
-                "Use a time column of the source, such as METADATA FROM 'timestamp'."
+            "now" | "current_timestamp" | "current_date" => {
+                "Call it in the query, where it is the time of the epoch."
             }
+            "current_time" => "Use now(), which is the time of the epoch.",
             "random" | "uuid" => "Derive it from the row, for example by md5() of a column.",
             _ => "If it gives equal values for equal arguments, declare it Volatility::Immutable.",
         };
-        let error = Error::unsupported(format!("{name}() in a streaming query is not there yet"))
-            .with_detail("Its value must be the same when an epoch is run again.")
-            .with_hint(hint);
+        let message = format!("{name}() would have another value when an epoch is run again");
+        let error = Error::unsupported(message).with_hint(hint);
         Err(error.into())
     })?;
     Ok(())

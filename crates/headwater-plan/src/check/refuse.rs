@@ -25,6 +25,13 @@ pub(crate) fn span_of(expr: &Expr) -> Option<Span> {
     })
 }
 
+pub(crate) fn clock_in_key(expr: &Expr) -> Error {
+    Error::plan("the time of the epoch cannot be grouped, joined or sorted by")
+        .with_detail("A row would belong elsewhere in every epoch.")
+        .with_hint("Use a time column of the source, such as METADATA FROM 'timestamp'.")
+        .with_span(span_of(expr))
+}
+
 /// A join that would give the rows of a table that no row of the stream has matched.
 pub(crate) fn unmatched_table_rows(join_type: JoinType) -> Error {
     Error::plan(format!(
