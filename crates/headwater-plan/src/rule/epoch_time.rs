@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Column, JoinType, Result, ScalarValue};
 use datafusion::logical_expr::expr_fn::cast;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ColumnarValue, Distinct, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility,
 };
 
@@ -57,7 +57,78 @@ pub(crate) fn rewrite_epoch_time(plan: LogicalPlan, time: &EpochTime) -> Result<
             Ok(rewritten.update_data(|expr| name.restore(expr)))
         })
     })?;
+    refuse_keys_of_epoch_time(&rewritten.data)?;
     Ok(rewritten.data)
+}
+
+/// Refuses keys that are computed from the time of the epoch somewhere below.
+fn refuse_keys_of_epoch_time(plan: &LogicalPlan) -> Result<()> {
+    plan.apply(|node| {
+        let refused = match node {
+            LogicalPlan::Aggregate(aggregate) => {
+                let mut keys = aggregate.group_expr.iter();
+                keys.find(|key| depends(key, &aggregate.input)).cloned()
+            }
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                let mut columns = input.schema().columns().into_iter().enumerate();
+                let found = columns.find(|(index, _)| column_depends(input, *index));
+                found.map(|(_, column)| Expr::Column(column))
+            }
+            LogicalPlan::Join(join) => {
+                let mut pairs = join.on.iter();
+                let found = pairs.find(|(l, r)| depends(l, &join.left) || depends(r, &join.right));
+                found.map(|(left, _)| left.clone())
+            }
+            _ => None,
+        };
+        match refused {
+            Some(key) => Err(refuse::clock_in_key(&key).into()),
+            None => Ok(TreeNodeRecursion::Continue),
+        }
+    })?;
+    Ok(())
+}
+
+fn depends(expr: &Expr, input: &LogicalPlan) -> bool {
+    // The closure never fails, so neither does the walk.
+    let directly = expr.exists(|e| Ok(is_epoch_time(e))).unwrap_or(false);
+    let below = |column: &Column| {
+        let index = input.schema().maybe_index_of_column(column);
+        index.is_some_and(|index| column_depends(input, index))
+    };
+    directly || expr.column_refs().into_iter().any(below)
+}
+
+/// Whether a column of a plan's output is computed from the time of the epoch.
+fn column_depends(plan: &LogicalPlan, column: usize) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let expr = projection.expr.get(column);
+            expr.is_some_and(|expr| depends(expr, &projection.input))
+        }
+        LogicalPlan::Join(join)
+            if matches!(join.join_type, JoinType::RightSemi | JoinType::RightAnti) =>
+        {
+            column_depends(&join.right, column)
+        }
+        LogicalPlan::Join(join) => {
+            let left = join.left.schema().fields().len();
+            match column.checked_sub(left) {
+                Some(right) => column_depends(&join.right, right),
+                None => column_depends(&join.left, column),
+            }
+        }
+        // What an aggregation computes is final or replaced by key, and its keys were looked at.
+        LogicalPlan::Aggregate(_) | LogicalPlan::TableScan(_) => false,
+        // A window hands its input's columns on in front of its own, and so do all others.
+        other => {
+            let inputs = other.inputs();
+            let has = |input: &&LogicalPlan| column < input.schema().fields().len();
+            inputs
+                .into_iter()
+                .any(|input| has(&input) && column_depends(input, column))
+        }
+    }
 }
 
 fn of_epoch(expr: Expr, time: &EpochTime) -> Transformed<Expr> {
