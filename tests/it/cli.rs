@@ -211,7 +211,7 @@ fn standard_input_is_a_source() {
     );
     let run = dir
         .command(&["run", "job.sql"])
-        .stdin("1,a\n2,b\nx,c\n3,d\n")
+        .stdin("2,b\n1,a\nx,c\n3,d\n")
         .output();
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(run.stdout.contains("Batch: 0"), "{}", run.stdout);
