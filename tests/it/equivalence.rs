@@ -1,10 +1,9 @@
 //! Properties of the SQL surface: random rows, cut into epochs at random, through restarts, crashes
 //! and passing failures at random moments, on one, two and seven shards.
 //!
-//! | family | proves |
-//! | --- | --- |
-//! | `oracle_none_late` | no row is late: the folded output is the bounded read, in every output mode |
-//! | `oracle_late` | rows are late: the folded output is what a model of the lateness rule counts |
+//! A family of queries is a file. `equals_batch` proves that without late rows the folded output is
+//! the bounded read, in every output mode; `equals_model` that with late rows it is what a model of
+//! the lateness rule counts.
 //!
 //! Every replayed epoch is compared with its first run by the sink of the test kit. Cases come from
 //! a fixed seed; `HEADWATER_TEST_LONG=1` runs many more of them.
@@ -21,6 +20,13 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+
+mod chains;
+mod distinct;
+mod failure;
+mod running;
+mod tables;
+mod windows;
 
 const PARTITIONS: usize = 3;
 /// 2026-01-01T12:00:00Z.
@@ -49,31 +55,35 @@ enum Event {
     Fault(Moment, u32),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Shape {
-    Stateless,
-    Tumble,
-    Hop,
-    Running,
-    Global,
-    /// Windows over the results of smaller windows.
-    Chain,
-    /// Results of a window, aggregated again by that window.
-    Regrouped,
-    Distinct,
-    /// Windows over rows without doubles.
-    DistinctChain,
-    /// Rows with those of a table, and those that find none.
-    Table,
-    /// Windows over rows with those of a table.
-    TableChain,
+/// A SELECT over the source `t`, and how it is to be emitted.
+#[derive(Debug, Clone, Copy)]
+struct Query {
+    select: &'static str,
+    mode: &'static str,
+    /// Start and end of the windows of a second, for the model of the lateness rule.
+    windows: fn(i64) -> Vec<(i64, i64)>,
+}
+
+const FINAL: &str = "ON WINDOW CLOSE";
+const UPDATE: &str = "ON UPDATE";
+const COMPLETE: &str = "COMPLETE";
+
+/// Every SELECT in every mode.
+fn queries(selects: &[&'static str], modes: &[&'static str]) -> Vec<Query> {
+    let query = |select, mode| Query {
+        select,
+        mode,
+        windows: |_| vec![],
+    };
+    let each = selects.iter();
+    each.flat_map(|select| modes.iter().map(move |mode| query(*select, *mode)))
+        .collect()
 }
 
 #[derive(Debug, Clone)]
 struct Case {
     epochs: Vec<(Event, Vec<Row>)>,
-    shape: Shape,
-    mode: &'static str,
+    query: Query,
     shards: usize,
 }
 
@@ -110,17 +120,14 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn case(behind_s: i64, shapes: Vec<(Shape, &'static str)>) -> impl Strategy<Value = Case> {
+fn case(behind_s: i64, queries: Vec<Query>) -> impl Strategy<Value = Case> {
     let epochs = vec((event(), vec(row(behind_s), 0..14)), 1..8);
     let shards = prop_oneof![Just(1usize), Just(2), Just(7)];
-    (epochs, proptest::sample::select(shapes), shards).prop_map(
-        |(epochs, (shape, mode), shards)| Case {
-            epochs,
-            shape,
-            mode,
-            shards,
-        },
-    )
+    (epochs, proptest::sample::select(queries), shards).prop_map(|(epochs, query, shards)| Case {
+        epochs,
+        query,
+        shards,
+    })
 }
 
 impl Case {
@@ -142,56 +149,6 @@ impl Case {
         sizes.map(|n| placed.by_ref().take(n).collect()).collect()
     }
 
-    fn select(&self) -> &'static str {
-        match self.shape {
-            Shape::Stateless => "SELECT k, v * 2 AS twice, ts FROM t WHERE v > 0",
-            Shape::Tumble => {
-                "SELECT window_start, window_end, k, count(*) AS n, sum(v) AS total
-                 FROM tumble(t, ts, '7 seconds') GROUP BY window_start, window_end, k"
-            }
-            Shape::Hop => {
-                "SELECT window_start, window_end, k, count(*) AS n, sum(v) AS total
-                 FROM hop(t, ts, '4 seconds', '10 seconds') GROUP BY window_start, window_end, k"
-            }
-            Shape::Chain => {
-                "SELECT window_start, window_end, count(*) AS inner_rows, sum(n) AS n,
-                   sum(total) AS total
-                 FROM hop((
-                   SELECT window_time AS at, k, count(*) AS n, sum(v) AS total
-                   FROM tumble(t, ts, '3 seconds') GROUP BY window_start, window_time, k
-                 ), at, '6 seconds', '12 seconds') GROUP BY window_start, window_end"
-            }
-            Shape::Regrouped => {
-                "SELECT window_start, count(*) AS keys, max(n) AS most
-                 FROM (
-                   SELECT window_start, window_end, k, count(*) AS n
-                   FROM hop(t, ts, '4 seconds', '10 seconds') GROUP BY window_start, window_end, k
-                 ) GROUP BY window_start, window_end"
-            }
-            Shape::Distinct => "SELECT DISTINCT k, v FROM t",
-            Shape::DistinctChain => {
-                "SELECT window_start, window_end, count(*) AS n, count(k) AS keyed
-                 FROM tumble((SELECT DISTINCT k, ts FROM t), ts, '7 seconds')
-                 GROUP BY window_start, window_end"
-            }
-            Shape::Table => {
-                "SELECT t.k, v, ts, label FROM t LEFT JOIN labels ON t.k = labels.k AND v > low"
-            }
-            Shape::TableChain => {
-                "SELECT window_start, window_end, label, count(*) AS n, sum(v) AS total
-                 FROM tumble((
-                   SELECT v, ts, label FROM labels JOIN t ON t.k = labels.k
-                 ), ts, '7 seconds') GROUP BY window_start, window_end, label"
-            }
-            Shape::Running => {
-                "SELECT k, count(*) AS n, sum(v) AS total, min(v) AS low, max(v) AS high,
-                   count(DISTINCT v) AS different, array_agg(v ORDER BY v) AS all_v
-                 FROM t GROUP BY k"
-            }
-            Shape::Global => "SELECT count(*) AS n, sum(v) AS total, median(v) AS middle FROM t",
-        }
-    }
-
     /// Runs everything but the end of the input.
     async fn run(&self, delay: &str) -> headwater::Result<TestSession> {
         let mut session = TestSession::try_new(RunMode::Straight, self.shards)?;
@@ -211,7 +168,7 @@ impl Case {
                  ('key0', 'zero', 0), ('key1', 'one', -9), ('key1', 'uno', 2), (NULL, 'none', 0)",
             )
             .await?;
-        let (select, mode) = (self.select(), self.mode);
+        let Query { select, mode, .. } = self.query;
         session
             .run(&format!(
                 "CREATE STREAMING QUERY q AS INSERT INTO out {select} EMIT {mode}"
@@ -252,27 +209,6 @@ fn feed(session: &TestSession, rows: &[Placed]) -> headwater::Result<()> {
     Ok(())
 }
 
-/// Starts of the windows of a second.
-fn windows(shape: Shape, time_s: i64) -> Vec<(i64, i64)> {
-    let (slide, size) = match shape {
-        Shape::Tumble => (7, 7),
-        Shape::Hop => (4, 10),
-        Shape::Stateless
-        | Shape::Running
-        | Shape::Global
-        | Shape::Chain
-        | Shape::Regrouped
-        | Shape::Distinct
-        | Shape::DistinctChain
-        | Shape::Table
-        | Shape::TableChain => return vec![],
-    };
-    let last = time_s.div_euclid(slide) * slide;
-    let starts = (0..).map(|n| last - n * slide);
-    let covering = starts.take_while(|start| start + size > time_s);
-    covering.map(|start| (start, start + size)).collect()
-}
-
 /// Start and end of a window, and a key.
 type Group = (i64, i64, Option<String>);
 
@@ -285,7 +221,7 @@ fn model(case: &Case, delay_s: i64) -> Vec<TextRow> {
     for rows in case.placed() {
         for row in rows {
             let Some(time_s) = row.time_s else { continue };
-            for (start, end) in windows(case.shape, time_s) {
+            for (start, end) in (case.query.windows)(time_s) {
                 if end > watermark {
                     let group = groups.entry((start, end, row.key.clone())).or_default();
                     group.0 += 1;
@@ -384,115 +320,6 @@ async fn finish(session: &mut TestSession) -> headwater::Result<Vec<TextRow>> {
 }
 
 /// Rows are at most eight seconds behind, and the watermark ten.
-fn none_late(shapes: Vec<(Shape, &'static str)>) -> impl Strategy<Value = Case> {
-    case(8, shapes)
-}
-
-#[test]
-fn oracle_none_late_windows() {
-    let modes = ["ON WINDOW CLOSE", "ON UPDATE", "COMPLETE"];
-    let shapes = modes
-        .into_iter()
-        .flat_map(|mode| [(Shape::Tumble, mode), (Shape::Hop, mode)])
-        .collect();
-    check_cases(1, &none_late(shapes), equals_batch);
-}
-
-#[test]
-fn oracle_none_late_running() {
-    let shapes = vec![
-        (Shape::Running, "ON UPDATE"),
-        (Shape::Running, "COMPLETE"),
-        (Shape::Stateless, "ON WINDOW CLOSE"),
-        (Shape::Stateless, "ON UPDATE"),
-    ];
-    check_cases(2, &none_late(shapes), equals_batch);
-}
-
-#[test]
-fn oracle_none_late_chains() {
-    let modes = ["ON WINDOW CLOSE", "ON UPDATE", "COMPLETE"];
-    let shapes = modes
-        .into_iter()
-        .flat_map(|mode| {
-            let chains = [Shape::Chain, Shape::Regrouped, Shape::DistinctChain];
-            chains.map(|shape| (shape, mode))
-        })
-        .collect();
-    check_cases(5, &none_late(shapes), equals_batch);
-}
-
-#[test]
-fn oracle_join_with_table() {
-    let shapes = vec![
-        (Shape::Table, "ON WINDOW CLOSE"),
-        (Shape::TableChain, "ON WINDOW CLOSE"),
-        (Shape::TableChain, "ON UPDATE"),
-        (Shape::TableChain, "COMPLETE"),
-    ];
-    check_cases(7, &none_late(shapes), equals_batch);
-}
-
-#[test]
-fn oracle_distinct() {
-    let modes = ["ON WINDOW CLOSE", "ON UPDATE", "COMPLETE"];
-    let shapes = modes.map(|mode| (Shape::Distinct, mode)).to_vec();
-    check_cases(6, &none_late(shapes), equals_batch);
-}
-
-#[test]
-fn oracle_none_late_global() {
-    check_cases(
-        3,
-        &none_late(vec![(Shape::Global, "COMPLETE")]),
-        equals_batch,
-    );
-}
-
-#[test]
-fn oracle_late() {
-    let modes = ["ON WINDOW CLOSE", "ON UPDATE"];
-    let shapes = modes
-        .into_iter()
-        .flat_map(|mode| [(Shape::Tumble, mode), (Shape::Hop, mode)])
-        .collect();
-    check_cases(4, &case(25, shapes), equals_model);
-}
-
-/// One more failure than the engine tries again: the query stops with the failure itself, and goes
-/// on where it was when it is started again.
-#[tokio::test]
-async fn a_failure_that_stays_stops_the_query_with_its_own_words() {
-    for moment in Moment::ALL {
-        let case = Case {
-            epochs: vec![],
-            shape: Shape::Tumble,
-            mode: "ON UPDATE",
-            shards: 2,
-        };
-        let mut session = case.run("10 seconds").await.unwrap();
-        let row = |number: i64| Placed {
-            partition: (number % 2) as usize,
-            key: Some(format!("key{}", number % 3)),
-            value: Some(number),
-            time_s: Some(NOON_S + number),
-        };
-        feed(&session, &(0..20).map(row).collect::<Vec<_>>()).unwrap();
-        session.run_to_end("q").await.unwrap();
-        feed(&session, &(20..40).map(row).collect::<Vec<_>>()).unwrap();
-        feed(&session, &(40..60).map(row).collect::<Vec<_>>()).unwrap();
-        session.query("q").unwrap().faults().arrange(moment, 99);
-        let error = session.run_to_end("q").await.unwrap_err();
-        let expected = format!("arranged failure: {moment:?}");
-        assert_eq!(error.message(), expected);
-        // A reader per shard may have failed beside the first one.
-        let struck = 99 - session.query("q").unwrap().faults().left();
-        assert!(
-            (4..=8).contains(&struck),
-            "{moment:?} struck {struck} times"
-        );
-        session.query("q").unwrap().faults().clear();
-        session.query("q").unwrap().close();
-        check_oracle(&mut session).await.unwrap();
-    }
+fn none_late(queries: Vec<Query>) -> impl Strategy<Value = Case> {
+    case(8, queries)
 }

@@ -233,7 +233,7 @@ impl ExecutionPlan for StreamAggregateExec {
 async fn run(
     aggregate: Arc<StreamAggregate>,
     epoch: Arc<EpochContext>,
-    state: SharedState,
+    state: SharedState<AggregateState>,
     mut input: SendableRecordBatchStream,
     partition: usize,
 ) -> Result<Vec<RecordBatch>> {

@@ -1,18 +1,34 @@
 //! Where operators find their state: by operator and shard, made at first use.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use headwater_core::id::{EpochId, OperatorId, ShardId};
 use headwater_core::state::{OperatorState, StateChunk};
 use headwater_core::{Error, Result};
 
-use crate::aggregate_state::AggregateState;
-
 /// State of one shard, shared between the operator that runs and the engine that saves it.
-pub type SharedState = Arc<Mutex<AggregateState>>;
+pub type SharedState<S> = Arc<Mutex<S>>;
+
+/// State of one shard as the registry keeps it: of any operator.
+trait AnyShard: Debug + Send + Sync {
+    fn lock_state(&self) -> MappedMutexGuard<'_, dyn OperatorState>;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl<S: OperatorState + 'static> AnyShard for Mutex<S> {
+    fn lock_state(&self) -> MappedMutexGuard<'_, dyn OperatorState> {
+        MutexGuard::map(self.lock(), |state| state as &mut dyn OperatorState)
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
 
 /// All keyed state of a query in this process.
 #[derive(Debug, Default)]
@@ -22,7 +38,7 @@ pub struct StateRegistry {
 
 #[derive(Debug, Default)]
 struct Shards {
-    states: BTreeMap<(OperatorId, ShardId), SharedState>,
+    states: BTreeMap<(OperatorId, ShardId), Arc<dyn AnyShard>>,
     /// Chunks of a checkpoint, until the operator that knows their layout asks for them.
     restored: BTreeMap<(OperatorId, ShardId), Vec<StateChunk>>,
     version: Option<EpochId>,
@@ -50,17 +66,20 @@ impl StateRegistry {
     /// The state of a shard, made by `make` if this is its first use.
     ///
     /// # Errors
-    /// If chunks of a checkpoint do not fit.
-    pub fn shard(
+    /// If chunks of a checkpoint do not fit, or another kind of operator has the same identity.
+    pub fn shard<S: OperatorState + 'static>(
         &self,
         operator: &OperatorId,
         shard: ShardId,
-        make: impl FnOnce() -> AggregateState,
-    ) -> Result<SharedState> {
+        make: impl FnOnce() -> S,
+    ) -> Result<SharedState<S>> {
         let mut shards = self.shards.lock();
         let key = (operator.clone(), shard);
         if let Some(state) = shards.states.get(&key) {
-            return Ok(Arc::clone(state));
+            let state = Arc::clone(state).into_any().downcast();
+            return state.map_err(|_| {
+                Error::internal(format!("operator {operator} has state of another kind"))
+            });
         }
         let mut state = make();
         // They stay until they are taken over: the epoch may be tried again.
@@ -68,7 +87,8 @@ impl StateRegistry {
         state.restore(chunks.map_or(&[], Vec::as_slice), shards.version)?;
         shards.restored.remove(&key);
         let state = Arc::new(Mutex::new(state));
-        shards.states.insert(key, Arc::clone(&state));
+        let kept: Arc<dyn AnyShard> = Arc::clone(&state) as _;
+        shards.states.insert(key, kept);
         Ok(state)
     }
 
@@ -85,7 +105,7 @@ impl StateRegistry {
         let shards = self.shards.lock();
         let each = shards.states.iter();
         each.map(|((operator, shard), state)| {
-            Ok((operator.clone(), *shard, state.lock().delta(epoch)?))
+            Ok((operator.clone(), *shard, state.lock_state().delta(epoch)?))
         })
         .collect()
     }
@@ -103,7 +123,7 @@ impl StateRegistry {
         }
         let each = shards.states.iter();
         each.map(|((operator, shard), state)| {
-            Ok((operator.clone(), *shard, state.lock().snapshot()?))
+            Ok((operator.clone(), *shard, state.lock_state().snapshot()?))
         })
         .collect()
     }
@@ -118,7 +138,7 @@ impl StateRegistry {
         shards
             .states
             .values()
-            .try_for_each(|state| state.lock().rollback(to))
+            .try_for_each(|state| state.lock_state().rollback(to))
     }
 
     /// Tells every shard that an epoch is durable.
@@ -130,7 +150,7 @@ impl StateRegistry {
         shards
             .states
             .values()
-            .try_for_each(|state| state.lock().committed(epoch))
+            .try_for_each(|state| state.lock_state().committed(epoch))
     }
 
     /// Live rows and bytes held, by operator.
@@ -138,7 +158,7 @@ impl StateRegistry {
         let shards = self.shards.lock();
         let mut sizes: BTreeMap<OperatorId, (usize, usize)> = BTreeMap::new();
         for ((operator, _), state) in &shards.states {
-            let state = state.lock();
+            let state = state.lock_state();
             let size = sizes.entry(operator.clone()).or_default();
             size.0 += state.rows();
             size.1 += state.memory_bytes();

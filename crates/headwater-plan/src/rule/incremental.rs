@@ -11,25 +11,22 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, JoinSide, JoinType, Result};
-use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, ExprSchemable, Extension, Join, LogicalPlan, Union,
-};
+use datafusion::common::Result;
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Union};
 
-use headwater_core::Error;
 use headwater_core::id::SourceIndex;
 use headwater_core::mode::OutputMode;
 
 use headwater_exec::changelog::Stage;
 
 use crate::check::refuse;
-use crate::event_time_field::{WindowField, WindowRole, window_of};
-use crate::node::aggregate_node::{GroupColumn, WindowGroup};
-use crate::node::{StaticNode, StreamAggregateNode, WindowNode};
-use crate::rule::number_sources::{reads_sources, sources_of, stream_table};
-use crate::rule::panes::{to_panes, uses_window};
-use crate::rule::provenance::{is_handed_on, is_plain};
+use crate::event_time_field::WindowField;
+use crate::node::WindowNode;
+use crate::rule::number_sources::{sources_of, stream_table};
 use crate::rule::row_key::RowKey;
+
+mod aggregate;
+mod table_join;
 
 /// How the output of a plan node changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,58 +156,6 @@ impl Converter {
         })
     }
 
-    /// A stream with a table. A row of the stream finds the same rows whenever it comes, so nothing
-    /// is kept; what the table has and the stream has not can only be told at the end of time.
-    fn join_with_table(&mut self, plan: &LogicalPlan, join: &Join) -> Result<Incremental> {
-        let stream_side = match (reads_sources(&join.left), reads_sources(&join.right)) {
-            (true, false) => JoinSide::Left,
-            (false, true) => JoinSide::Right,
-            _ => return Err(refuse::shape(plan).into()),
-        };
-        let keeps_to_stream = match join.join_type {
-            JoinType::Inner => true,
-            JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => {
-                stream_side == JoinSide::Left
-            }
-            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => {
-                stream_side == JoinSide::Right
-            }
-            JoinType::Full | JoinType::LeftMark | JoinType::RightMark => false,
-        };
-        if !keeps_to_stream {
-            return Err(refuse::unmatched_table_rows(join.join_type).into());
-        }
-        let (stream, table) = match stream_side {
-            JoinSide::Left => (&join.left, &join.right),
-            _ => (&join.right, &join.left),
-        };
-        let Incremental {
-            plan: stream,
-            change,
-            sources,
-            has_state,
-        } = self.convert(stream)?;
-        if self.mode == OutputMode::Update && change != Change::AppendOnly {
-            return Err(refuse::over_updates("a join").into());
-        }
-        let table = LogicalPlan::Extension(Extension {
-            node: Arc::new(StaticNode {
-                input: Arc::clone(table),
-            }),
-        });
-        let inputs = match stream_side {
-            JoinSide::Left => vec![stream, table],
-            _ => vec![table, stream],
-        };
-        Ok(Incremental {
-            plan: plan.with_new_exprs(plan.expressions(), inputs)?,
-            // A row of the stream may find several of the table.
-            change: change.with_key(|_| None),
-            sources,
-            has_state,
-        })
-    }
-
     /// Sort and limit see the whole result when the mode is complete, and nothing else.
     fn over_whole_result(
         &mut self,
@@ -226,17 +171,6 @@ impl Converter {
         rebuilt(plan, plan.expressions(), input, change)
     }
 
-    /// DISTINCT is an aggregation by all columns without aggregates.
-    fn distinct(&mut self, input: &Arc<LogicalPlan>) -> Result<Incremental> {
-        let columns = input
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
-        self.aggregate(&Aggregate::try_new(Arc::clone(input), columns, vec![])?)
-    }
-
     /// What a stateful operator reads: rows that stay, because it cannot take any back.
     fn convert_final(&mut self, input: &LogicalPlan) -> Result<Incremental> {
         let (mode, stage) = (self.mode, self.stage);
@@ -244,82 +178,6 @@ impl Converter {
         let input = self.convert(input);
         (self.mode, self.stage) = (mode, stage);
         input
-    }
-
-    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Incremental> {
-        let input = self.convert_final(&aggregate.input)?;
-        if aggregate
-            .group_expr
-            .iter()
-            .any(|e| matches!(e, Expr::GroupingSet(_)))
-        {
-            return Err(refuse::grouping_sets().into());
-        }
-        let schema = aggregate.input.schema();
-        let (keys, groups, window) = split_groups(aggregate)?;
-        self.check_mode(window.as_ref(), aggregate)?;
-        let (plan, window) = match &window {
-            None => (input.plan, None),
-            Some((field, _)) => {
-                let uses = |e: &Expr| uses_window(e, schema);
-                let only_grouped = !keys.iter().chain(&aggregate.aggr_expr).any(uses);
-                let (plan, group) = window_group(input.plan, field, only_grouped)?;
-                (plan, Some(group))
-            }
-        };
-        let kind = if window.is_some() {
-            "window-aggregate"
-        } else {
-            "running-aggregate"
-        };
-        let operator = format!("{}-{kind}", self.operators);
-        self.operators += 1;
-        let change = match self.mode {
-            OutputMode::Append => Change::AppendOnly,
-            OutputMode::Update | OutputMode::Complete => Change::Updating {
-                key: Some(RowKey::of_groups(aggregate, &groups)),
-            },
-        };
-        let node = StreamAggregateNode {
-            input: Arc::new(plan),
-            operator,
-            window,
-            keys,
-            aggregates: aggregate.aggr_expr.clone(),
-            groups,
-            sources: input.sources.clone(),
-            stage: self.stage,
-            schema: Arc::clone(&aggregate.schema),
-        };
-        let plan = LogicalPlan::Extension(Extension {
-            node: Arc::new(node),
-        });
-        Ok(Incremental {
-            plan,
-            change,
-            sources: input.sources,
-            has_state: true,
-        })
-    }
-
-    fn check_mode(
-        &self,
-        window: Option<&(WindowField, Expr)>,
-        aggregate: &Aggregate,
-    ) -> Result<(), Error> {
-        if self.mode != OutputMode::Append {
-            return Ok(());
-        }
-        match window {
-            // A group without aggregates is final when it is there.
-            None if aggregate.aggr_expr.is_empty() => Ok(()),
-            None if self.stage == Stage::Inner => Err(refuse::running_below_state(aggregate)),
-            None => Err(refuse::running_append(aggregate)),
-            Some((field, expr)) if !windows_close(field, &aggregate.input) => {
-                Err(refuse::window_without_watermark(expr, &aggregate.input))
-            }
-            Some(_) => Ok(()),
-        }
     }
 }
 
@@ -339,85 +197,6 @@ fn is_sorted(plan: &LogicalPlan) -> bool {
         LogicalPlan::SubqueryAlias(alias) => is_sorted(&alias.input),
         _ => false,
     }
-}
-
-/// Group expressions as the node keeps them.
-type Groups = (Vec<Expr>, Vec<GroupColumn>, Option<(WindowField, Expr)>);
-
-/// Parts the group expressions into keys and columns of the window.
-fn split_groups(aggregate: &Aggregate) -> Result<Groups> {
-    let schema = aggregate.input.schema();
-    let (mut keys, mut groups, mut window) = (Vec::new(), Vec::new(), None);
-    for expr in &aggregate.group_expr {
-        let (_, field) = expr.to_field(schema.as_ref())?;
-        match window_of(&field).filter(|_| is_plain(expr, &aggregate.input)) {
-            Some(found) => {
-                groups.push(GroupColumn::Window(found.role));
-                window = Some(same_window(window, found, expr)?);
-            }
-            None => {
-                groups.push(GroupColumn::Key(keys.len()));
-                keys.push(expr.clone());
-            }
-        }
-    }
-    Ok((keys, groups, window))
-}
-
-fn same_window(
-    known: Option<(WindowField, Expr)>,
-    found: WindowField,
-    expr: &Expr,
-) -> Result<(WindowField, Expr), Error> {
-    match known {
-        Some((known, first)) if known.is_of_same_window(&found) => Ok((known, first)),
-        Some(_) => Err(refuse::two_windows()),
-        None => Ok((found, expr.clone())),
-    }
-}
-
-/// The column that holds the pane of a row, with the input turned to panes if that is possible.
-fn window_group(
-    plan: LogicalPlan,
-    field: &WindowField,
-    only_grouped: bool,
-) -> Result<(LogicalPlan, WindowGroup)> {
-    let start = plan
-        .schema()
-        .iter()
-        .enumerate()
-        .find_map(|(index, (qualifier, f))| {
-            let mark = window_of(f)?;
-            let is_start = mark.role == WindowRole::Start && mark.is_of_same_window(field);
-            (is_start && is_handed_on(&plan, index))
-                .then(|| Expr::Column(Column::new(qualifier.cloned(), f.name())))
-        });
-    let pane = start.ok_or_else(refuse::no_window_start)?;
-    if field.window.is_tumbling() {
-        return Ok((
-            plan,
-            WindowGroup {
-                window: field.window,
-                pane,
-            },
-        ));
-    }
-    if only_grouped && let Some(paned) = to_panes(&plan)? {
-        return Ok((
-            paned,
-            WindowGroup {
-                window: field.window,
-                pane,
-            },
-        ));
-    }
-    Ok((
-        plan,
-        WindowGroup {
-            window: field.window.unpaned(),
-            pane,
-        },
-    ))
 }
 
 fn rebuilt(

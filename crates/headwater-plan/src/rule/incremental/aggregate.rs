@@ -1,0 +1,187 @@
+//! GROUP BY and DISTINCT to an aggregation that keeps its groups between epochs.
+
+use std::sync::Arc;
+
+use datafusion::common::{Column, Result};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Extension, LogicalPlan};
+
+use headwater_core::Error;
+use headwater_core::mode::OutputMode;
+use headwater_exec::changelog::Stage;
+
+use super::{Change, Converter, Incremental, windows_close};
+use crate::check::refuse;
+use crate::event_time_field::{WindowField, WindowRole, window_of};
+use crate::node::StreamAggregateNode;
+use crate::node::aggregate_node::{GroupColumn, WindowGroup};
+use crate::rule::panes::{to_panes, uses_window};
+use crate::rule::provenance::{is_handed_on, is_plain};
+use crate::rule::row_key::RowKey;
+
+impl Converter {
+    /// DISTINCT is an aggregation by all columns without aggregates.
+    pub(super) fn distinct(&mut self, input: &Arc<LogicalPlan>) -> Result<Incremental> {
+        let columns = input
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
+        self.aggregate(&Aggregate::try_new(Arc::clone(input), columns, vec![])?)
+    }
+
+    pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Incremental> {
+        let input = self.convert_final(&aggregate.input)?;
+        if aggregate
+            .group_expr
+            .iter()
+            .any(|e| matches!(e, Expr::GroupingSet(_)))
+        {
+            return Err(refuse::grouping_sets().into());
+        }
+        let schema = aggregate.input.schema();
+        let (keys, groups, window) = split_groups(aggregate)?;
+        self.check_mode(window.as_ref(), aggregate)?;
+        let (plan, window) = match &window {
+            None => (input.plan, None),
+            Some((field, _)) => {
+                let uses = |e: &Expr| uses_window(e, schema);
+                let only_grouped = !keys.iter().chain(&aggregate.aggr_expr).any(uses);
+                let (plan, group) = window_group(input.plan, field, only_grouped)?;
+                (plan, Some(group))
+            }
+        };
+        let kind = if window.is_some() {
+            "window-aggregate"
+        } else {
+            "running-aggregate"
+        };
+        let operator = format!("{}-{kind}", self.operators);
+        self.operators += 1;
+        let change = match self.mode {
+            OutputMode::Append => Change::AppendOnly,
+            OutputMode::Update | OutputMode::Complete => Change::Updating {
+                key: Some(RowKey::of_groups(aggregate, &groups)),
+            },
+        };
+        let node = StreamAggregateNode {
+            input: Arc::new(plan),
+            operator,
+            window,
+            keys,
+            aggregates: aggregate.aggr_expr.clone(),
+            groups,
+            sources: input.sources.clone(),
+            stage: self.stage,
+            schema: Arc::clone(&aggregate.schema),
+        };
+        let plan = LogicalPlan::Extension(Extension {
+            node: Arc::new(node),
+        });
+        Ok(Incremental {
+            plan,
+            change,
+            sources: input.sources,
+            has_state: true,
+        })
+    }
+
+    fn check_mode(
+        &self,
+        window: Option<&(WindowField, Expr)>,
+        aggregate: &Aggregate,
+    ) -> Result<(), Error> {
+        if self.mode != OutputMode::Append {
+            return Ok(());
+        }
+        match window {
+            // A group without aggregates is final when it is there.
+            None if aggregate.aggr_expr.is_empty() => Ok(()),
+            None if self.stage == Stage::Inner => Err(refuse::running_below_state(aggregate)),
+            None => Err(refuse::running_append(aggregate)),
+            Some((field, expr)) if !windows_close(field, &aggregate.input) => {
+                Err(refuse::window_without_watermark(expr, &aggregate.input))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// Group expressions as the node keeps them.
+type Groups = (Vec<Expr>, Vec<GroupColumn>, Option<(WindowField, Expr)>);
+
+/// Parts the group expressions into keys and columns of the window.
+fn split_groups(aggregate: &Aggregate) -> Result<Groups> {
+    let schema = aggregate.input.schema();
+    let (mut keys, mut groups, mut window) = (Vec::new(), Vec::new(), None);
+    for expr in &aggregate.group_expr {
+        let (_, field) = expr.to_field(schema.as_ref())?;
+        match window_of(&field).filter(|_| is_plain(expr, &aggregate.input)) {
+            Some(found) => {
+                groups.push(GroupColumn::Window(found.role));
+                window = Some(same_window(window, found, expr)?);
+            }
+            None => {
+                groups.push(GroupColumn::Key(keys.len()));
+                keys.push(expr.clone());
+            }
+        }
+    }
+    Ok((keys, groups, window))
+}
+
+fn same_window(
+    known: Option<(WindowField, Expr)>,
+    found: WindowField,
+    expr: &Expr,
+) -> Result<(WindowField, Expr), Error> {
+    match known {
+        Some((known, first)) if known.is_of_same_window(&found) => Ok((known, first)),
+        Some(_) => Err(refuse::two_windows()),
+        None => Ok((found, expr.clone())),
+    }
+}
+
+/// The column that holds the pane of a row, with the input turned to panes if that is possible.
+fn window_group(
+    plan: LogicalPlan,
+    field: &WindowField,
+    only_grouped: bool,
+) -> Result<(LogicalPlan, WindowGroup)> {
+    let start = plan
+        .schema()
+        .iter()
+        .enumerate()
+        .find_map(|(index, (qualifier, f))| {
+            let mark = window_of(f)?;
+            let is_start = mark.role == WindowRole::Start && mark.is_of_same_window(field);
+            (is_start && is_handed_on(&plan, index))
+                .then(|| Expr::Column(Column::new(qualifier.cloned(), f.name())))
+        });
+    let pane = start.ok_or_else(refuse::no_window_start)?;
+    if field.window.is_tumbling() {
+        return Ok((
+            plan,
+            WindowGroup {
+                window: field.window,
+                pane,
+            },
+        ));
+    }
+    if only_grouped && let Some(paned) = to_panes(&plan)? {
+        return Ok((
+            paned,
+            WindowGroup {
+                window: field.window,
+                pane,
+            },
+        ));
+    }
+    Ok((
+        plan,
+        WindowGroup {
+            window: field.window.unpaned(),
+            pane,
+        },
+    ))
+}
