@@ -260,7 +260,7 @@ async fn run(
 }
 
 /// Batches of at most `batch_rows` rows.
-fn cut(
+pub(crate) fn cut(
     batches: Vec<RecordBatch>,
     batch_rows: usize,
 ) -> impl futures::Stream<Item = Result<RecordBatch>> {

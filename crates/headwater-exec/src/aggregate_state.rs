@@ -303,7 +303,7 @@ impl AggregateState {
     }
 }
 
-fn misfit(found: &Schema, wanted: &Schema) -> DataFusionError {
+pub(crate) fn misfit(found: &Schema, wanted: &Schema) -> DataFusionError {
     headwater_core::Error::checkpoint("the state in the checkpoint does not fit the query")
         .with_detail(format!(
             "It has the columns {found}, the query keeps {wanted}."
@@ -395,7 +395,7 @@ impl OperatorState for AggregateState {
     }
 }
 
-fn no_version(wanted: EpochId, found: Option<EpochId>) -> headwater_core::Error {
+pub(crate) fn no_version(wanted: EpochId, found: Option<EpochId>) -> headwater_core::Error {
     let error: DataFusionError =
         internal_datafusion_err!("state of epoch {wanted} was asked for, it has {found:?}");
     headwater_core::Error::internal(error.strip_backtrace())

@@ -1,5 +1,6 @@
 //! Which results an epoch emits: the one place that looks at the output mode.
 
+use headwater_core::event_time::EventTime;
 use headwater_core::mode::OutputMode;
 use headwater_core::watermark::Watermark;
 
@@ -71,6 +72,19 @@ pub fn window_policy(mode: OutputMode) -> WindowPolicy {
 }
 
 impl WatermarkStep {
+    /// The same for an operator whose input may be that much behind the sources' watermark. The
+    /// end of time stays the end of time.
+    pub fn behind(self, behind_us: i64) -> Self {
+        let back = |watermark: Watermark| match watermark {
+            Watermark::MAX => watermark,
+            watermark => Watermark::at(EventTime(watermark.micros().saturating_sub(behind_us))),
+        };
+        WatermarkStep {
+            before: back(self.before),
+            after: back(self.after),
+        }
+    }
+
     /// Whether a window with the given end was finished by an earlier epoch.
     pub fn had_closed(&self, end_us: i64) -> bool {
         end_us <= self.before.micros()

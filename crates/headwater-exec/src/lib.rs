@@ -11,9 +11,12 @@ pub mod changelog;
 pub mod epoch_context;
 pub mod epoch_scan;
 mod group_table;
+pub mod keyed;
+pub mod keyed_runs;
 pub mod late_rows;
 pub mod metrics;
 mod plan_properties;
+pub mod session;
 pub mod state_registry;
 pub mod static_rows;
 #[cfg(test)]

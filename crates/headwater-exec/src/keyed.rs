@@ -1,0 +1,254 @@
+//! `KeyedRunsExec`: an operator that keeps rows by key between epochs.
+//!
+//! - **Input**: rows; each key's rows come to one shard.
+//! - **Output**: what its [`RunLogic`] emits: sessions, the first rows of a ranking, rows with
+//!   values over the rows before them.
+//! - **State**: a run of rows per key, see [`crate::keyed_runs`].
+//! - **Time**: late rows are taken out by `W(n − 1)`, see [`Lateness`]; what is due by `W(n)`, known
+//!   when the input of this very epoch is drained, is emitted and forgotten in it. Both are those
+//!   of the sources, less what the operators below hold back.
+//! - **Replay**: takes state `n − 1` to `n` and can undo that; the same slice gives the same rows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion_common::Result;
+use datafusion_common::tree_node::TreeNodeRecursion;
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion_physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
+    PlanProperties,
+};
+use futures::{StreamExt, TryStreamExt};
+
+use headwater_core::id::{OperatorId, ShardId, SourceIndex};
+use headwater_core::mode::OutputMode;
+
+use crate::aggregate::cut;
+use crate::changelog::{Stage, WatermarkStep};
+use crate::epoch_context::EpochContext;
+use crate::keyed_runs::{EpochEnd, RunLogic, RunState};
+use crate::plan_properties::{exact_children, same_partitions};
+use crate::state_registry::SharedState;
+use crate::watermark::as_micros;
+
+/// Which rows come after everything they could change was final.
+#[derive(Debug, Clone)]
+pub enum Lateness {
+    /// The logic says so.
+    OfLogic,
+    /// Rows of windows that end, at the time the expression gives, at or before `W(n − 1)`.
+    WindowEnd(Arc<dyn PhysicalExpr>),
+    /// Rows whose event time, which the expression gives, is before `W(n − 1)`.
+    EventTime(Arc<dyn PhysicalExpr>),
+}
+
+/// What a `KeyedRunsExec` does.
+#[derive(Debug, Clone)]
+pub struct KeyedRuns {
+    /// The operator's identity in the checkpoint.
+    pub operator: OperatorId,
+    /// Keys, over the input.
+    pub keys: Vec<Arc<dyn PhysicalExpr>>,
+    /// What becomes of the rows of a key.
+    pub logic: Arc<dyn RunLogic>,
+    /// Which rows are late.
+    pub lateness: Lateness,
+    /// Schema of the output.
+    pub schema: SchemaRef,
+    /// Sources whose watermarks count here.
+    pub sources: Vec<SourceIndex>,
+    /// How far behind the watermark of the sources the event time of the input may be.
+    pub behind_us: i64,
+    /// Where it stands in its query.
+    pub stage: Stage,
+}
+
+/// Keeps rows by key. See the module's page.
+#[derive(Debug)]
+pub struct KeyedRunsExec {
+    input: Arc<dyn ExecutionPlan>,
+    runs: Arc<KeyedRuns>,
+    properties: Arc<PlanProperties>,
+}
+
+impl KeyedRunsExec {
+    /// An operator with one shard per input partition.
+    pub fn new(input: Arc<dyn ExecutionPlan>, runs: KeyedRuns) -> Self {
+        Self::shared(input, Arc::new(runs))
+    }
+
+    fn shared(input: Arc<dyn ExecutionPlan>, runs: Arc<KeyedRuns>) -> Self {
+        let shards = input.output_partitioning().partition_count();
+        let properties = same_partitions(Arc::clone(&runs.schema), shards);
+        KeyedRunsExec {
+            input,
+            runs,
+            properties,
+        }
+    }
+
+    /// What it does.
+    pub fn runs(&self) -> &KeyedRuns {
+        &self.runs
+    }
+}
+
+impl DisplayAs for KeyedRunsExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.runs.keys.iter().map(ToString::to_string).collect();
+        let (operator, keys) = (&self.runs.operator, keys.join(", "));
+        write!(f, "KeyedRunsExec: operator={operator}, keys=[{keys}]")?;
+        if self.runs.stage == Stage::Inner {
+            write!(f, ", emits=final")?;
+        }
+        write!(f, ", {:?}", self.runs.logic)
+    }
+}
+
+impl ExecutionPlan for KeyedRunsExec {
+    fn name(&self) -> &'static str {
+        "KeyedRunsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        if self.runs.keys.is_empty() {
+            return vec![Distribution::SinglePartition];
+        }
+        vec![Distribution::KeyPartitioned(self.runs.keys.clone())]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let [input] = exact_children(self.name(), children)?;
+        let runs = Arc::clone(&self.runs);
+        Ok(Arc::new(KeyedRunsExec::shared(input, runs)))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for expr in &self.runs.keys {
+            if f(expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let epoch = EpochContext::of(&context)?;
+        let batch_rows = context.session_config().batch_size();
+        let input = self.input.execute(partition, context)?;
+        let runs = Arc::clone(&self.runs);
+        let key_schema = runs.key_schema(&input.schema())?;
+        let empty = RunState::try_new(Arc::clone(&runs.logic), key_schema)?;
+        let shard = ShardId(partition as u32);
+        let state = epoch.state.shard(&runs.operator, shard, || empty)?;
+        let stream = futures::stream::once(run(runs, epoch, state, input))
+            .map_ok(move |batches| cut(batches, batch_rows))
+            .try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            self.schema(),
+            stream,
+        )))
+    }
+}
+
+/// Drains the input into the state, then ends the epoch.
+async fn run(
+    runs: Arc<KeyedRuns>,
+    epoch: Arc<EpochContext>,
+    state: SharedState<RunState>,
+    mut input: SendableRecordBatchStream,
+) -> Result<Vec<RecordBatch>> {
+    state.lock().begin(epoch.epoch)?;
+    let mode = runs.stage.mode(epoch.mode);
+    let before = runs.step(&epoch);
+    let mut late = 0;
+    while let Some(batch) = input.next().await {
+        let batch = match mode {
+            OutputMode::Complete => batch?,
+            OutputMode::Append | OutputMode::Update => runs.in_time(batch?, before, &mut late)?,
+        };
+        if batch.num_rows() > 0 {
+            let keys = runs.keys.iter();
+            let keys = keys.map(|key| key.evaluate(&batch)?.into_array(batch.num_rows()));
+            let keys = keys.collect::<Result<Vec<_>>>()?;
+            state.lock().add(&keys, &batch)?;
+        }
+    }
+    drop(input);
+    let step = runs.step(&epoch);
+    let (output, late_by_logic) = state.lock().finish(epoch.epoch, &EpochEnd { mode, step })?;
+    late += late_by_logic;
+    if late > 0 {
+        epoch.metrics.add_late(&runs.operator, late);
+    }
+    Ok(output)
+}
+
+impl KeyedRuns {
+    /// The watermarks as this operator sees them; `W(n)` once the input is drained.
+    fn step(&self, epoch: &EpochContext) -> WatermarkStep {
+        epoch.watermarks.step(&self.sources).behind(self.behind_us)
+    }
+
+    /// Names and types of the keys.
+    ///
+    /// # Errors
+    /// If a key is not of the input.
+    fn key_schema(&self, input: &Schema) -> Result<SchemaRef> {
+        let keys = self.keys.iter().enumerate();
+        let fields = keys.map(|(i, key)| {
+            let data_type = key.data_type(input)?;
+            Ok(Field::new(format!("key_{i}"), data_type, true))
+        });
+        Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
+    }
+
+    /// The rows that are not late.
+    fn in_time(
+        &self,
+        batch: RecordBatch,
+        step: WatermarkStep,
+        late: &mut u64,
+    ) -> Result<RecordBatch> {
+        let (time, closes) = match &self.lateness {
+            Lateness::OfLogic => return Ok(batch),
+            Lateness::WindowEnd(end) => (end, true),
+            Lateness::EventTime(time) => (time, false),
+        };
+        let before = step.before.micros();
+        let is_late = |time: i64| time < before || (closes && time == before);
+        let times = as_micros(&time.evaluate(&batch)?.into_array(batch.num_rows())?)?;
+        let in_time = times.iter().map(|time| Some(!time.is_some_and(is_late)));
+        let in_time: BooleanArray = in_time.collect();
+        let dropped = batch.num_rows() - in_time.true_count();
+        if dropped == 0 {
+            return Ok(batch);
+        }
+        *late += dropped as u64;
+        Ok(filter_record_batch(&batch, &in_time)?)
+    }
+}

@@ -1,0 +1,393 @@
+//! The run table: per key a run of rows, in immutable chunks.
+//!
+//! ```text
+//! keys ── intern ──► group ──► runs[group] = (chunk, first row, rows)
+//!
+//! chunks   [ a a a | b | c c ]   [ b b | d ]   ← one more per epoch
+//!            live    dead  live    live
+//! ```
+//!
+//! An epoch replaces whole runs: what it appends is its checkpoint delta. Nothing is changed in
+//! place, so undoing an epoch is putting the old places back. Chunks are merged pairwise like a
+//! binary counter once the epoch that made them is durable, and keys without rows are forgotten
+//! once they are the greater part.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::interleave;
+use arrow::datatypes::SchemaRef;
+use datafusion_common::{Result, internal_datafusion_err};
+
+use crate::aggregate_spec::Interner;
+use crate::view_buffers::owning;
+
+/// No chunk, no slot.
+const NOWHERE: u32 = u32::MAX;
+
+/// No time at which a group is due.
+pub(super) const NEVER: i64 = i64::MAX;
+
+/// Keys below this number are not worth forgetting.
+const FEW_KEYS: usize = 1_024;
+
+/// Where the rows of a group are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    chunk: u32,
+    first: u32,
+    rows: u32,
+}
+
+impl Run {
+    const NONE: Run = Run {
+        chunk: NOWHERE,
+        first: 0,
+        rows: 0,
+    };
+}
+
+#[derive(Debug)]
+struct Chunk {
+    rows: RecordBatch,
+    /// Groups in the order of their runs.
+    groups: Vec<u32>,
+}
+
+/// New runs of some groups.
+#[derive(Debug)]
+pub(super) struct NewRuns {
+    /// The groups.
+    pub(super) groups: Vec<u32>,
+    /// Rows of each of them.
+    pub(super) lengths: Vec<u32>,
+    /// When each of them is due; [`NEVER`] if only a new row can change it.
+    pub(super) due: Vec<i64>,
+    /// All rows, in the order of the groups: keys, then values.
+    pub(super) rows: RecordBatch,
+}
+
+/// What it takes to undo the newest epoch.
+#[derive(Debug)]
+pub(super) struct RunUndo {
+    chunks_before: usize,
+    before: Vec<(u32, Run, i64)>,
+}
+
+/// Rows by key. See the module's page.
+pub(super) struct RunTable {
+    schema: SchemaRef,
+    key_schema: SchemaRef,
+    interner: Interner,
+    runs: Vec<Run>,
+    due: Vec<i64>,
+    /// Groups by the time at which they are due; an entry counts if the group still says so.
+    calendar: BTreeMap<i64, Vec<u32>>,
+    chunks: Vec<Chunk>,
+    live_groups: usize,
+    live_rows: usize,
+    scratch: Vec<usize>,
+}
+
+impl RunTable {
+    /// An empty table; `schema` is that of its rows, keys first.
+    pub(super) fn try_new(key_schema: SchemaRef, schema: SchemaRef) -> Result<Self> {
+        Ok(RunTable {
+            interner: Interner::try_new(&key_schema)?,
+            schema,
+            key_schema,
+            runs: vec![],
+            due: vec![],
+            calendar: BTreeMap::new(),
+            chunks: vec![],
+            live_groups: 0,
+            live_rows: 0,
+            scratch: vec![],
+        })
+    }
+
+    pub(super) fn live_rows(&self) -> usize {
+        self.live_rows
+    }
+
+    /// Number of groups, those without rows among them.
+    pub(super) fn groups(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Whether a group has rows.
+    #[inline]
+    pub(super) fn has_rows(&self, group: usize) -> bool {
+        self.runs[group].chunk != NOWHERE
+    }
+
+    /// The group of every row.
+    pub(super) fn intern(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<usize>> {
+        let mut groups = std::mem::take(&mut self.scratch);
+        self.interner.intern(keys, rows, &mut groups)?;
+        self.runs.resize(self.interner.len(), Run::NONE);
+        self.due.resize(self.interner.len(), NEVER);
+        Ok(groups)
+    }
+
+    /// Gives the vector of [`RunTable::intern`] back for the next batch.
+    pub(super) fn reuse(&mut self, groups: Vec<usize>) {
+        self.scratch = groups;
+    }
+
+    /// Groups that are due at or before a time.
+    pub(super) fn due_until(&self, time_us: i64) -> Vec<u32> {
+        let entries = self.calendar.range(..=time_us);
+        let entries = entries.flat_map(|(at, groups)| groups.iter().map(move |g| (*at, *g)));
+        let mut due: Vec<u32> = entries
+            .filter(|(at, group)| self.due[*group as usize] == *at)
+            .map(|(_, group)| group)
+            .collect();
+        due.sort_unstable();
+        due.dedup();
+        due
+    }
+
+    /// The rows of some groups, in their order, and how many each of them has.
+    pub(super) fn rows_of(&self, groups: &[u32]) -> Result<(RecordBatch, Vec<u32>)> {
+        let runs = groups.iter().map(|group| self.runs[*group as usize]);
+        let lengths: Vec<u32> = runs.clone().map(|run| run.rows).collect();
+        let places: Vec<(usize, usize)> = runs.flat_map(places).collect();
+        Ok((self.gather(&places)?, lengths))
+    }
+
+    /// All rows, in no order but that of their runs.
+    pub(super) fn all_rows(&self) -> Result<RecordBatch> {
+        if let [only] = self.chunks.as_slice()
+            && only.rows.num_rows() == self.live_rows
+        {
+            return Ok(only.rows.clone());
+        }
+        let runs = self.runs.iter().filter(|run| run.chunk != NOWHERE);
+        let places: Vec<_> = runs.flat_map(|run| places(*run)).collect();
+        self.gather(&places)
+    }
+
+    /// Replaces runs.
+    pub(super) fn replace(&mut self, new: NewRuns) -> RunUndo {
+        let before = new.groups.iter().map(|group| {
+            let at = *group as usize;
+            (*group, self.runs[at], self.due[at])
+        });
+        let undo = RunUndo {
+            chunks_before: self.chunks.len(),
+            before: before.collect(),
+        };
+        self.append(new);
+        undo
+    }
+
+    fn append(&mut self, new: NewRuns) {
+        let chunk = self.chunks.len() as u32;
+        let (mut first, mut groups) = (0, Vec::with_capacity(new.groups.len()));
+        let each = new.groups.iter().zip(&new.lengths).zip(&new.due);
+        for ((group, rows), due) in each {
+            let run = match rows {
+                0 => Run::NONE,
+                rows => Run {
+                    chunk,
+                    first,
+                    rows: *rows,
+                },
+            };
+            first += rows;
+            if *rows > 0 {
+                groups.push(*group);
+            }
+            self.place(*group, run, *due);
+        }
+        if !groups.is_empty() {
+            self.chunks.push(Chunk {
+                rows: new.rows,
+                groups,
+            });
+        }
+    }
+
+    fn place(&mut self, group: u32, run: Run, due: i64) {
+        let at = group as usize;
+        let old = std::mem::replace(&mut self.runs[at], run);
+        self.live_groups += usize::from(run.chunk != NOWHERE);
+        self.live_groups -= usize::from(old.chunk != NOWHERE);
+        self.live_rows += run.rows as usize;
+        self.live_rows -= old.rows as usize;
+        let due = if run.chunk == NOWHERE { NEVER } else { due };
+        if due != NEVER && self.due[at] != due {
+            self.calendar.entry(due).or_default().push(group);
+        }
+        self.due[at] = due;
+    }
+
+    /// Undoes the newest epoch.
+    pub(super) fn undo(&mut self, undo: RunUndo) {
+        for (group, run, due) in undo.before {
+            self.place(group, run, due);
+        }
+        self.chunks.truncate(undo.chunks_before);
+    }
+
+    /// Forgets calendar entries of the past, merges chunks and drops keys without rows. Must not be
+    /// called while an epoch can still be undone.
+    pub(super) fn compact(&mut self, past_us: i64) -> Result<()> {
+        self.tidy_calendar(past_us);
+        if self.runs.len() > FEW_KEYS && self.runs.len() > 2 * self.live_groups {
+            return self.rebuild();
+        }
+        let stored: usize = self.chunks.iter().map(|c| c.rows.num_rows()).sum();
+        if stored > FEW_KEYS + 2 * self.live_rows {
+            return self.merge_from(0);
+        }
+        while let [.., before, newest] = self.chunks.as_slice() {
+            if newest.rows.num_rows() * 2 < before.rows.num_rows() {
+                break;
+            }
+            let first = self.chunks.len() - 2;
+            self.merge_from(first)?;
+        }
+        Ok(())
+    }
+
+    fn tidy_calendar(&mut self, past_us: i64) {
+        let later = self.calendar.split_off(&past_us.saturating_add(1));
+        let past = std::mem::replace(&mut self.calendar, later);
+        for (at, groups) in past {
+            // A group that says it is due in the past has been looked at and kept its rows.
+            for group in groups {
+                if self.due[group as usize] == at {
+                    self.due[group as usize] = NEVER;
+                }
+            }
+        }
+    }
+
+    /// Merges the chunks from one on into one.
+    fn merge_from(&mut self, first: usize) -> Result<()> {
+        let (mut at, mut groups, mut lengths, mut due) = (vec![], vec![], vec![], vec![]);
+        for (index, chunk) in self.chunks.iter().enumerate().skip(first) {
+            for group in &chunk.groups {
+                let run = self.runs[*group as usize];
+                if run.chunk as usize == index {
+                    at.extend(places(run));
+                    groups.push(*group);
+                    lengths.push(run.rows);
+                    due.push(self.due[*group as usize]);
+                }
+            }
+        }
+        let rows = self.gather(&at)?;
+        self.chunks.truncate(first);
+        self.append(NewRuns {
+            groups,
+            lengths,
+            due,
+            rows,
+        });
+        Ok(())
+    }
+
+    /// A table with the same rows and no other keys.
+    fn rebuild(&mut self) -> Result<()> {
+        let live: Vec<u32> = (0..self.runs.len() as u32)
+            .filter(|group| self.runs[*group as usize].chunk != NOWHERE)
+            .collect();
+        let (rows, lengths) = self.rows_of(&live)?;
+        let of_group = live.iter().map(|group| self.due[*group as usize]);
+        let due: Vec<i64> = of_group
+            .zip(lengths)
+            .flat_map(|(due, rows)| std::iter::repeat_n(due, rows as usize))
+            .collect();
+        let mut fresh = RunTable::try_new(Arc::clone(&self.key_schema), Arc::clone(&self.schema))?;
+        fresh.load(rows, &due)?;
+        *self = fresh;
+        Ok(())
+    }
+
+    /// Adds runs of keys that come with their rows, the rows of a key side by side, each with the
+    /// time at which it is due; later runs of a key replace earlier ones.
+    pub(super) fn load(&mut self, rows: RecordBatch, row_due: &[i64]) -> Result<()> {
+        let keys = &rows.columns()[..self.key_schema.fields().len()];
+        let ids = self.intern(keys, rows.num_rows())?;
+        let (mut groups, mut lengths, mut due, mut first) = (vec![], vec![], vec![], 0);
+        for run in ids.chunk_by(|a, b| a == b) {
+            let times = row_due[first..first + run.len()].iter().copied();
+            first += run.len();
+            groups.push(run[0] as u32);
+            due.push(times.min().unwrap_or(NEVER));
+            lengths.push(run.len() as u32);
+        }
+        self.reuse(ids);
+        self.append(NewRuns {
+            groups,
+            lengths,
+            due,
+            rows,
+        });
+        Ok(())
+    }
+
+    /// Forgets the rows of some keys.
+    pub(super) fn remove(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
+        let groups = self.intern(keys, rows)?;
+        for group in &groups {
+            self.place(*group as u32, Run::NONE, NEVER);
+        }
+        self.reuse(groups);
+        Ok(())
+    }
+
+    fn gather(&self, places: &[(usize, usize)]) -> Result<RecordBatch> {
+        if places.is_empty() {
+            return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
+        }
+        let columns = (0..self.schema.fields().len()).map(|column| {
+            let pieces = self.chunks.iter().map(|c| c.rows.column(column).as_ref());
+            let pieces: Vec<&dyn Array> = pieces.collect();
+            owning(interleave(&pieces, places)?)
+        });
+        batch(&self.schema, columns.collect::<Result<_>>()?, places.len())
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let chunks: usize = self
+            .chunks
+            .iter()
+            .map(|c| c.rows.get_array_memory_size() + c.groups.len() * 4)
+            .sum();
+        let per_group = size_of::<Run>() + size_of::<i64>();
+        self.interner.memory_bytes() + self.runs.len() * per_group + chunks
+    }
+}
+
+impl std::fmt::Debug for RunTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "RunTable({} rows of {} keys in {} chunks)",
+            self.live_rows,
+            self.live_groups,
+            self.chunks.len()
+        )
+    }
+}
+
+fn places(run: Run) -> impl Iterator<Item = (usize, usize)> {
+    let rows = run.first..run.first + run.rows;
+    rows.map(move |row| (run.chunk as usize, row as usize))
+}
+
+/// A batch that may have no columns.
+pub(crate) fn batch(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch> {
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|e| internal_datafusion_err!("rows of state: {e}"))
+}

@@ -1,0 +1,445 @@
+//! Sessions: rows of one key that follow each other within a gap, aggregated.
+//!
+//! A row stretches from its time to its time plus the gap; rows of a key whose stretches touch are
+//! one session, `[first, end)`. A run of the state is the open sessions of a key, in order, each
+//! with the state of its aggregates:
+//!
+//! ```text
+//! row times      0   4     9  11          30        gap 5
+//! stretches     [----)            [0, 5) [4, 9) [9, 14) [11, 16)      [30, 35)
+//! sessions      [----------------)  0 … 16         [-----)  30 … 35
+//! ```
+//!
+//! A row exactly a gap after another still belongs to its session, so a session is final when the
+//! watermark is past its end, not at it. New rows become sessions of their own first, without
+//! sorting: a row that touches the session its key's last row went to joins it. At the end of the
+//! epoch all sessions of the touched keys, old and new, are sorted and merged.
+//!
+//! A session that was made of new rows alone and has ended before `W(n − 1)` is late: its rows
+//! could only change what is final. A late row that touches an open session counts in it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray,
+    UInt32Array,
+};
+use arrow::compute::{concat, filter, filter_record_batch, take_arrays};
+use arrow::datatypes::{
+    DataType, Field, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Schema, SchemaRef,
+};
+use datafusion_common::cast::as_boolean_array;
+use datafusion_common::{Result, internal_datafusion_err};
+use datafusion_physical_expr::PhysicalExpr;
+
+use headwater_core::mode::OutputMode;
+
+use crate::aggregate_spec::{Accumulators, AggregateSpec};
+use crate::keyed_runs::{Advance, EpochEnd, NO_SLOT, NewRows, RunLogic, Slots, batch_of};
+use crate::watermark::as_micros;
+use crate::window_assign::WINDOW_TIME_GAP_US;
+
+#[cfg(test)]
+mod tests;
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// One output column that is not an aggregate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionColumn {
+    /// Time of the first row.
+    Start,
+    /// A gap after the last row.
+    End,
+    /// One millisecond before the end.
+    Time,
+    /// A key, by position.
+    Key(usize),
+}
+
+/// How long after a row its session goes on.
+#[derive(Debug, Clone)]
+pub enum Gap {
+    /// So many microseconds, more than none.
+    Fixed(i64),
+    /// As an INTERVAL of the row says. A row where it is NULL or not positive is in no session.
+    OfRow(Arc<dyn PhysicalExpr>),
+}
+
+/// A session aggregation.
+#[derive(Debug)]
+pub struct Session {
+    /// Event time.
+    pub time: Arc<dyn PhysicalExpr>,
+    /// The gap after a row.
+    pub gap: Gap,
+    /// Keys and aggregates.
+    pub spec: Arc<AggregateSpec>,
+    /// FILTER of every aggregate.
+    pub filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+    /// Output columns before the aggregates.
+    pub outputs: Vec<SessionColumn>,
+    /// Schema of the output.
+    pub schema: SchemaRef,
+}
+
+/// The logic of a session aggregation. A row of its state is the keys, start and end of a session
+/// in microseconds, and the states of its aggregates.
+pub struct SessionLogic {
+    session: Arc<Session>,
+    schema: SchemaRef,
+}
+
+impl SessionLogic {
+    /// The logic of a session aggregation.
+    pub fn new(session: Session) -> Self {
+        let fields = session.spec.state_schema().fields();
+        let (keys, states) = fields.split_at(session.spec.key_count());
+        let time = |name: &str| Arc::new(Field::new(name, DataType::Int64, false));
+        let mut columns = keys.to_vec();
+        columns.extend([time("__start"), time("__end")]);
+        columns.extend(states.iter().cloned());
+        SessionLogic {
+            session: Arc::new(session),
+            schema: Arc::new(Schema::new(columns)),
+        }
+    }
+}
+
+impl fmt::Debug for SessionLogic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let aggregates = self.session.spec.aggregates().iter();
+        let aggregates: Vec<_> = aggregates.map(|a| a.name()).collect();
+        write!(f, "session: gap={}", self.session.gap)?;
+        write!(f, ", aggregates=[{}]", aggregates.join(", "))
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Gap::Fixed(us) => {
+                let gap = std::time::Duration::from_micros(us.unsigned_abs());
+                f.write_str(&headwater_core::duration::format_duration(gap))
+            }
+            Gap::OfRow(expr) => write!(f, "{expr}"),
+        }
+    }
+}
+
+impl RunLogic for SessionLogic {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn new_rows(&self) -> Result<Box<dyn NewRows>> {
+        Ok(Box::new(NewSessions {
+            accumulators: self.session.spec.accumulators()?,
+            session: Arc::clone(&self.session),
+            current: vec![],
+            spans: vec![],
+        }))
+    }
+
+    fn due(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
+        let end = self.session.spec.key_count() + 1;
+        let ends = rows.column(end).as_primitive::<Int64Type>();
+        let past = ends.values().iter().map(|end| end.saturating_add(1));
+        Ok(past.collect())
+    }
+
+    fn all(&self, rows: &RecordBatch) -> Result<Vec<RecordBatch>> {
+        let session = &self.session;
+        let (keys, rest) = rows.columns().split_at(session.spec.key_count());
+        let [starts, ends, states @ ..] = rest else {
+            return Err(internal_datafusion_err!("sessions without times"));
+        };
+        let starts = starts.as_primitive::<Int64Type>().values();
+        let ends = ends.as_primitive::<Int64Type>().values();
+        session.output(keys, starts, ends, states)
+    }
+}
+
+impl Session {
+    /// Rows of the output, from the states of sessions.
+    fn output(
+        &self,
+        keys: &[ArrayRef],
+        starts: &[i64],
+        ends: &[i64],
+        states: &[ArrayRef],
+    ) -> Result<Vec<RecordBatch>> {
+        let rows = starts.len();
+        if rows == 0 {
+            return Ok(vec![]);
+        }
+        let instants = |times: &mut dyn Iterator<Item = i64>| {
+            Arc::new(TimestampMicrosecondArray::from_iter_values(times)) as ArrayRef
+        };
+        let outputs = self.outputs.iter().map(|output| match output {
+            SessionColumn::Start => instants(&mut starts.iter().copied()),
+            SessionColumn::End => instants(&mut ends.iter().copied()),
+            SessionColumn::Time => instants(
+                &mut ends
+                    .iter()
+                    .map(|end| end.saturating_sub(WINDOW_TIME_GAP_US)),
+            ),
+            SessionColumn::Key(index) => Arc::clone(&keys[*index]),
+        });
+        let mut columns: Vec<ArrayRef> = outputs.collect();
+        let mut accumulators = self.spec.accumulators()?;
+        let groups: Vec<usize> = (0..rows).collect();
+        self.spec.merge(&mut accumulators, states, &groups, rows)?;
+        columns.extend(self.spec.evaluate(accumulators)?);
+        Ok(vec![batch_of(&self.schema, columns, rows)?])
+    }
+
+    /// The gap after every row, in microseconds.
+    fn gaps(&self, batch: &RecordBatch) -> Result<Int64Array> {
+        let gaps = match &self.gap {
+            Gap::Fixed(us) => return Ok(Int64Array::from_value(*us, batch.num_rows())),
+            Gap::OfRow(gap) => gap.evaluate(batch)?.into_array(batch.num_rows())?,
+        };
+        let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+        let gaps = arrow::compute::cast(&gaps, &interval)?;
+        let gaps = gaps.as_primitive::<IntervalMonthDayNanoType>();
+        let micros = gaps.iter().map(|gap| {
+            let gap = gap.filter(|gap| gap.months == 0)?;
+            let days = i64::from(gap.days).saturating_mul(DAY_US);
+            Some(days.saturating_add(gap.nanoseconds / 1_000))
+        });
+        Ok(micros.collect())
+    }
+}
+
+/// A stretch of time of one key.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    slot: u32,
+    start: i64,
+    end: i64,
+    /// New rows in it.
+    rows: u32,
+}
+
+/// Sessions of the new rows of an epoch, each with a group of the accumulators.
+struct NewSessions {
+    session: Arc<Session>,
+    accumulators: Accumulators,
+    /// The session that the last row of a slot went to.
+    current: Vec<u32>,
+    spans: Vec<Span>,
+}
+
+impl NewRows for NewSessions {
+    fn add(&mut self, batch: &RecordBatch, slots: &[u32]) -> Result<()> {
+        let times = self.session.time.evaluate(batch)?;
+        let times = as_micros(&times.into_array(batch.num_rows())?)?;
+        let gaps = self.session.gaps(batch)?;
+        let outside = |row: usize| times.is_null(row) || gaps.is_null(row) || gaps.value(row) <= 0;
+        if (0..batch.num_rows()).any(outside) {
+            let inside: BooleanArray = (0..batch.num_rows())
+                .map(|row| Some(!outside(row)))
+                .collect();
+            let slots = filter(&UInt32Array::from(slots.to_vec()), &inside)?;
+            let slots = slots.as_primitive::<arrow::datatypes::UInt32Type>();
+            return self.add(&filter_record_batch(batch, &inside)?, slots.values());
+        }
+        let each = slots.iter().zip(times.values()).zip(gaps.values());
+        let groups: Vec<usize> = each
+            .map(|((slot, time), gap)| self.join(*slot, *time, time.saturating_add(*gap)))
+            .collect();
+        self.accumulate(batch, &groups)
+    }
+
+    fn finish(mut self: Box<Self>, slots: &Slots, end: &EpochEnd) -> Result<Advance> {
+        let key_count = self.session.spec.key_count();
+        let new_states = self.session.spec.take_states(&mut self.accumulators)?;
+        let old = &slots.old.columns()[key_count..];
+        let states: Vec<ArrayRef> = match self.spans.len() {
+            0 => old[2..].to_vec(),
+            _ => (old[2..].iter().zip(&new_states))
+                .map(|(old, new)| Ok(concat(&[old.as_ref(), new.as_ref()])?))
+                .collect::<Result<_>>()?,
+        };
+        let mut spans = old_spans(slots, &old[0], &old[1]);
+        spans.append(&mut self.spans);
+        self.advance(slots, end, &states, &merge(&spans))
+    }
+}
+
+impl NewSessions {
+    /// The session of a row that stretches over a time of a slot.
+    #[inline]
+    fn join(&mut self, slot: u32, start: i64, end: i64) -> usize {
+        let at = slot as usize;
+        if at >= self.current.len() {
+            self.current.resize(at + 1, NO_SLOT);
+        }
+        let known = self.current[at];
+        if let Some(span) = self.spans.get_mut(known as usize)
+            && start <= span.end
+            && span.start <= end
+        {
+            span.start = span.start.min(start);
+            span.end = span.end.max(end);
+            span.rows += 1;
+            return known as usize;
+        }
+        let group = self.spans.len();
+        self.current[at] = group as u32;
+        self.spans.push(Span {
+            slot,
+            start,
+            end,
+            rows: 1,
+        });
+        group
+    }
+
+    fn accumulate(&mut self, batch: &RecordBatch, groups: &[usize]) -> Result<()> {
+        let evaluate = |expr: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> {
+            expr.evaluate(batch)?.into_array(batch.num_rows())
+        };
+        let total = self.spans.len();
+        let aggregates = self.session.spec.aggregates().iter();
+        let each = aggregates.zip(&self.session.filters);
+        for ((aggregate, filter), accumulator) in each.zip(&mut self.accumulators) {
+            let all = aggregate.all_expressions();
+            let arguments = all.args.iter().chain(&all.order_by_exprs).map(evaluate);
+            let arguments = arguments.collect::<Result<Vec<_>>>()?;
+            let filter = filter.as_ref().map(evaluate).transpose()?;
+            let filter = filter.as_ref().map(|f| as_boolean_array(f)).transpose()?;
+            accumulator.update_batch(&arguments, groups, filter, total)?;
+        }
+        Ok(())
+    }
+
+    /// Emits the sessions that are final and keeps the others.
+    fn advance(
+        &self,
+        slots: &Slots,
+        end: &EpochEnd,
+        states: &[ArrayRef],
+        merged: &Merged,
+    ) -> Result<Advance> {
+        let (before, after) = (end.step.before.micros(), end.step.after.micros());
+        let evicts = end.mode != OutputMode::Complete;
+        let mut advance = Advance {
+            lengths: vec![Some(0); slots.old_lengths.len()],
+            ..Advance::default()
+        };
+        let (mut kept, mut closed) = (vec![], vec![]);
+        for session in &merged.sessions {
+            if evicts && session.is_new && session.span.end < before {
+                advance.late += u64::from(session.span.rows);
+            } else if evicts && session.span.end < after {
+                closed.push(session);
+            } else {
+                let length = &mut advance.lengths[session.span.slot as usize];
+                *length = length.map(|rows| rows + 1);
+                kept.push(session);
+            }
+        }
+        let of_slot: UInt32Array = closed.iter().map(|s| Some(s.span.slot)).collect();
+        let keys = take_arrays(&slots.keys, &of_slot, None)?;
+        let final_states = self.states_of(&closed, &merged.order, states)?;
+        let (starts, ends) = times_of(&closed);
+        advance.output = self.session.output(&keys, &starts, &ends, &final_states)?;
+        let (starts, ends) = times_of(&kept);
+        advance.values = vec![
+            Arc::new(Int64Array::from(starts)),
+            Arc::new(Int64Array::from(ends)),
+        ];
+        let kept_states = self.states_of(&kept, &merged.order, states)?;
+        advance.values.extend(kept_states);
+        Ok(advance)
+    }
+
+    /// The states of sessions, those of their parts merged.
+    fn states_of(
+        &self,
+        sessions: &[&MergedSession],
+        order: &[u32],
+        states: &[ArrayRef],
+    ) -> Result<Vec<ArrayRef>> {
+        let parts = sessions.iter().flat_map(|s| &order[s.parts.clone()]);
+        let parts = UInt32Array::from_iter_values(parts.copied());
+        let states = take_arrays(states, &parts, None)?;
+        if parts.len() == sessions.len() {
+            return Ok(states);
+        }
+        let of_session = sessions.iter().enumerate();
+        let groups = of_session.flat_map(|(i, s)| std::iter::repeat_n(i, s.parts.len()));
+        let groups: Vec<usize> = groups.collect();
+        let mut accumulators = self.session.spec.accumulators()?;
+        let spec = &self.session.spec;
+        spec.merge(&mut accumulators, &states, &groups, sessions.len())?;
+        spec.take_states(&mut accumulators)
+    }
+}
+
+fn times_of(sessions: &[&MergedSession]) -> (Vec<i64>, Vec<i64>) {
+    let times = sessions.iter().map(|s| (s.span.start, s.span.end));
+    times.unzip()
+}
+
+/// The spans of the old runs.
+fn old_spans(slots: &Slots, starts: &ArrayRef, ends: &ArrayRef) -> Vec<Span> {
+    let starts = starts.as_primitive::<Int64Type>().values();
+    let ends = ends.as_primitive::<Int64Type>().values();
+    let of_slot = slots.old_lengths.iter().enumerate();
+    let of_slot = of_slot.flat_map(|(slot, rows)| std::iter::repeat_n(slot, *rows as usize));
+    let each = of_slot.zip(starts).zip(ends);
+    each.map(|((slot, start), end)| Span {
+        slot: slot as u32,
+        start: *start,
+        end: *end,
+        rows: 0,
+    })
+    .collect()
+}
+
+/// Sessions that do not touch each other any more, by slot and time.
+struct Merged {
+    sessions: Vec<MergedSession>,
+    /// Positions of the spans, those of a session side by side.
+    order: Vec<u32>,
+}
+
+struct MergedSession {
+    span: Span,
+    /// Whether no open session is part of it.
+    is_new: bool,
+    parts: Range<usize>,
+}
+
+/// Merges spans of one slot that touch.
+fn merge(spans: &[Span]) -> Merged {
+    let mut order: Vec<u32> = (0..spans.len() as u32).collect();
+    order.sort_unstable_by_key(|i| {
+        let span = &spans[*i as usize];
+        (span.slot, span.start, *i)
+    });
+    let mut sessions: Vec<MergedSession> = Vec::with_capacity(spans.len());
+    for (at, index) in order.iter().enumerate() {
+        let span = spans[*index as usize];
+        let is_new = span.rows > 0;
+        match sessions.last_mut() {
+            Some(last) if last.span.slot == span.slot && span.start <= last.span.end => {
+                last.span.end = last.span.end.max(span.end);
+                last.span.rows += span.rows;
+                last.is_new &= is_new;
+                last.parts.end = at + 1;
+            }
+            _ => sessions.push(MergedSession {
+                span,
+                is_new,
+                parts: at..at + 1,
+            }),
+        }
+    }
+    Merged { sessions, order }
+}
