@@ -25,6 +25,7 @@ mod chains;
 mod distinct;
 mod failure;
 mod running;
+mod sessions;
 mod tables;
 mod windows;
 

@@ -33,7 +33,7 @@ use datafusion_physical_plan::{
 use futures::{StreamExt, TryStreamExt};
 use hashbrown::HashMap;
 
-use headwater_core::id::{OperatorId, ShardId, SourceIndex};
+use headwater_core::id::{OperatorId, ShardId};
 
 use crate::aggregate_spec::AggregateSpec;
 use crate::aggregate_state::{AggregateState, WindowResult};
@@ -42,7 +42,7 @@ use crate::epoch_context::EpochContext;
 use crate::group_table::Rows;
 use crate::plan_properties::{exact_children, same_partitions};
 use crate::state_registry::SharedState;
-use crate::watermark::as_micros;
+use crate::watermark::{InputTime, as_micros};
 use crate::window::WindowSpec;
 use crate::window_assign::window_columns;
 
@@ -91,8 +91,8 @@ pub struct StreamAggregate {
     pub outputs: Vec<Output>,
     /// Schema of the output.
     pub schema: SchemaRef,
-    /// Sources whose watermarks count here.
-    pub sources: Vec<SourceIndex>,
+    /// The watermark that counts here.
+    pub input_time: InputTime,
     /// Where it stands in its query.
     pub stage: Stage,
 }
@@ -246,7 +246,7 @@ async fn run(
     }
     let nothing = RecordBatch::new_empty(input.schema());
     drop(input);
-    let step = epoch.watermarks.step(&aggregate.sources);
+    let step = epoch.watermarks.step(&aggregate.input_time);
     let mut state = state.lock();
     if aggregate.is_global() && partition == 0 {
         state.ensure_global_group(&aggregate.null_arguments(&nothing)?)?;

@@ -26,7 +26,7 @@ use datafusion_physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt};
 
-use headwater_core::id::{OperatorId, ShardId, SourceIndex};
+use headwater_core::id::{OperatorId, ShardId};
 use headwater_core::mode::OutputMode;
 
 use crate::aggregate::cut;
@@ -35,7 +35,7 @@ use crate::epoch_context::EpochContext;
 use crate::keyed_runs::{EpochEnd, RunLogic, RunState};
 use crate::plan_properties::{exact_children, same_partitions};
 use crate::state_registry::SharedState;
-use crate::watermark::as_micros;
+use crate::watermark::{InputTime, as_micros};
 
 /// Which rows come after everything they could change was final.
 #[derive(Debug, Clone)]
@@ -61,10 +61,10 @@ pub struct KeyedRuns {
     pub lateness: Lateness,
     /// Schema of the output.
     pub schema: SchemaRef,
-    /// Sources whose watermarks count here.
-    pub sources: Vec<SourceIndex>,
-    /// How far behind the watermark of the sources the event time of the input may be.
-    pub behind_us: i64,
+    /// The watermark that counts here.
+    pub input_time: InputTime,
+    /// Whether it holds results back until the watermark passes them, in append mode.
+    pub holds_back: bool,
     /// Where it stands in its query.
     pub stage: Stage,
 }
@@ -184,7 +184,7 @@ async fn run(
 ) -> Result<Vec<RecordBatch>> {
     state.lock().begin(epoch.epoch)?;
     let mode = runs.stage.mode(epoch.mode);
-    let before = runs.step(&epoch);
+    let before = epoch.watermarks.step(&runs.input_time);
     let mut late = 0;
     while let Some(batch) = input.next().await {
         let batch = match mode {
@@ -199,7 +199,7 @@ async fn run(
         }
     }
     drop(input);
-    let step = runs.step(&epoch);
+    let step = epoch.watermarks.step(&runs.input_time);
     let (output, late_by_logic) = state.lock().finish(epoch.epoch, &EpochEnd { mode, step })?;
     late += late_by_logic;
     if late > 0 {
@@ -209,11 +209,6 @@ async fn run(
 }
 
 impl KeyedRuns {
-    /// The watermarks as this operator sees them; `W(n)` once the input is drained.
-    fn step(&self, epoch: &EpochContext) -> WatermarkStep {
-        epoch.watermarks.step(&self.sources).behind(self.behind_us)
-    }
-
     /// Names and types of the keys.
     ///
     /// # Errors

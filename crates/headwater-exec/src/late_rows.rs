@@ -24,12 +24,12 @@ use datafusion_physical_plan::{
 };
 use futures::StreamExt;
 
-use headwater_core::id::{OperatorId, SourceIndex};
+use headwater_core::id::OperatorId;
 
 use crate::changelog::{Stage, window_policy};
 use crate::epoch_context::EpochContext;
 use crate::plan_properties::{exact_children, same_partitions};
-use crate::watermark::as_micros;
+use crate::watermark::{InputTime, as_micros};
 use crate::window::WindowSpec;
 
 #[cfg(test)]
@@ -42,19 +42,19 @@ pub struct LateRowsExec {
     pane_column: usize,
     window: WindowSpec,
     operator: OperatorId,
-    sources: Vec<SourceIndex>,
+    input_time: InputTime,
     stage: Stage,
     properties: Arc<PlanProperties>,
 }
 
 impl LateRowsExec {
-    /// Guards the operator `operator`, which is fed by `sources` and stands at `stage`.
+    /// Guards the operator `operator`, whose input has `input_time`, and which stands at `stage`.
     pub fn new(
         input: Arc<dyn ExecutionPlan>,
         pane_column: usize,
         window: WindowSpec,
         operator: OperatorId,
-        sources: Vec<SourceIndex>,
+        input_time: InputTime,
         stage: Stage,
     ) -> Self {
         let partitions = input.output_partitioning().partition_count();
@@ -64,7 +64,7 @@ impl LateRowsExec {
             pane_column,
             window,
             operator,
-            sources,
+            input_time,
             stage,
             properties,
         }
@@ -104,7 +104,7 @@ impl ExecutionPlan for LateRowsExec {
             self.pane_column,
             self.window,
             self.operator.clone(),
-            self.sources.clone(),
+            self.input_time.clone(),
             self.stage,
         )))
     }
@@ -126,7 +126,7 @@ impl ExecutionPlan for LateRowsExec {
         if !window_policy(self.stage.mode(epoch.mode)).evicts {
             return Ok(input);
         }
-        let late_until = epoch.watermarks.step(&self.sources).before.micros();
+        let late_until = epoch.watermarks.step(&self.input_time).before.micros();
         let (window, column) = (self.window, self.pane_column);
         let operator = self.operator.clone();
         let stream = input.map(move |batch| {

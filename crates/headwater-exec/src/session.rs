@@ -26,7 +26,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray,
     UInt32Array,
 };
-use arrow::compute::{concat, filter, filter_record_batch, take_arrays};
+use arrow::compute::{concat, filter_record_batch, take_arrays};
 use arrow::datatypes::{
     DataType, Field, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Schema, SchemaRef,
 };
@@ -144,10 +144,7 @@ impl RunLogic for SessionLogic {
     }
 
     fn due(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
-        let end = self.session.spec.key_count() + 1;
-        let ends = rows.column(end).as_primitive::<Int64Type>();
-        let past = ends.values().iter().map(|end| end.saturating_add(1));
-        Ok(past.collect())
+        due(rows.column(self.session.spec.key_count() + 1))
     }
 
     fn all(&self, rows: &RecordBatch) -> Result<Vec<RecordBatch>> {
@@ -195,10 +192,12 @@ impl Session {
         columns.extend(self.spec.evaluate(accumulators)?);
         Ok(vec![batch_of(&self.schema, columns, rows)?])
     }
+}
 
+impl Gap {
     /// The gap after every row, in microseconds.
-    fn gaps(&self, batch: &RecordBatch) -> Result<Int64Array> {
-        let gaps = match &self.gap {
+    fn micros(&self, batch: &RecordBatch) -> Result<Int64Array> {
+        let gaps = match self {
             Gap::Fixed(us) => return Ok(Int64Array::from_value(*us, batch.num_rows())),
             Gap::OfRow(gap) => gap.evaluate(batch)?.into_array(batch.num_rows())?,
         };
@@ -216,12 +215,12 @@ impl Session {
 
 /// A stretch of time of one key.
 #[derive(Debug, Clone, Copy)]
-struct Span {
-    slot: u32,
-    start: i64,
-    end: i64,
+pub(crate) struct Span {
+    pub(crate) slot: u32,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
     /// New rows in it.
-    rows: u32,
+    pub(crate) rows: u32,
 }
 
 /// Sessions of the new rows of an epoch, each with a group of the accumulators.
@@ -235,23 +234,11 @@ struct NewSessions {
 
 impl NewRows for NewSessions {
     fn add(&mut self, batch: &RecordBatch, slots: &[u32]) -> Result<()> {
-        let times = self.session.time.evaluate(batch)?;
-        let times = as_micros(&times.into_array(batch.num_rows())?)?;
-        let gaps = self.session.gaps(batch)?;
-        let outside = |row: usize| times.is_null(row) || gaps.is_null(row) || gaps.value(row) <= 0;
-        if (0..batch.num_rows()).any(outside) {
-            let inside: BooleanArray = (0..batch.num_rows())
-                .map(|row| Some(!outside(row)))
-                .collect();
-            let slots = filter(&UInt32Array::from(slots.to_vec()), &inside)?;
-            let slots = slots.as_primitive::<arrow::datatypes::UInt32Type>();
-            return self.add(&filter_record_batch(batch, &inside)?, slots.values());
-        }
-        let each = slots.iter().zip(times.values()).zip(gaps.values());
-        let groups: Vec<usize> = each
-            .map(|((slot, time), gap)| self.join(*slot, *time, time.saturating_add(*gap)))
-            .collect();
-        self.accumulate(batch, &groups)
+        let (time, gap) = (&self.session.time, &self.session.gap);
+        let (batch, spans) = row_spans(batch, slots, time, gap)?;
+        let groups = spans.into_iter().map(|span| self.join(span));
+        let groups: Vec<usize> = groups.collect();
+        self.accumulate(&batch, &groups)
     }
 
     fn finish(mut self: Box<Self>, slots: &Slots, end: &EpochEnd) -> Result<Advance> {
@@ -271,31 +258,26 @@ impl NewRows for NewSessions {
 }
 
 impl NewSessions {
-    /// The session of a row that stretches over a time of a slot.
+    /// The session of a row.
     #[inline]
-    fn join(&mut self, slot: u32, start: i64, end: i64) -> usize {
-        let at = slot as usize;
+    fn join(&mut self, row: Span) -> usize {
+        let at = row.slot as usize;
         if at >= self.current.len() {
             self.current.resize(at + 1, NO_SLOT);
         }
         let known = self.current[at];
         if let Some(span) = self.spans.get_mut(known as usize)
-            && start <= span.end
-            && span.start <= end
+            && row.start <= span.end
+            && span.start <= row.end
         {
-            span.start = span.start.min(start);
-            span.end = span.end.max(end);
+            span.start = span.start.min(row.start);
+            span.end = span.end.max(row.end);
             span.rows += 1;
             return known as usize;
         }
         let group = self.spans.len();
         self.current[at] = group as u32;
-        self.spans.push(Span {
-            slot,
-            start,
-            end,
-            rows: 1,
-        });
+        self.spans.push(row);
         group
     }
 
@@ -386,8 +368,42 @@ fn times_of(sessions: &[&MergedSession]) -> (Vec<i64>, Vec<i64>) {
     times.unzip()
 }
 
+/// The stretch of every row, and the rows that have one: a time, and a gap after it.
+pub(crate) fn row_spans(
+    batch: &RecordBatch,
+    slots: &[u32],
+    time: &Arc<dyn PhysicalExpr>,
+    gap: &Gap,
+) -> Result<(RecordBatch, Vec<Span>)> {
+    let times = time.evaluate(batch)?.into_array(batch.num_rows())?;
+    let times = as_micros(&times)?;
+    let gaps = gap.micros(batch)?;
+    let outside = |row: usize| times.is_null(row) || gaps.is_null(row) || gaps.value(row) <= 0;
+    let each = slots.iter().zip(times.values()).zip(gaps.values());
+    let spans = each.map(|((slot, time), gap)| Span {
+        slot: *slot,
+        start: *time,
+        end: time.saturating_add(*gap),
+        rows: 1,
+    });
+    if !(0..batch.num_rows()).any(outside) {
+        return Ok((batch.clone(), spans.collect()));
+    }
+    let inside = (0..batch.num_rows()).map(|row| Some(!outside(row)));
+    let inside: BooleanArray = inside.collect();
+    let spans = spans.zip(inside.values()).filter(|(_, inside)| *inside);
+    let spans = spans.map(|(span, _)| span).collect();
+    Ok((filter_record_batch(batch, &inside)?, spans))
+}
+
+/// When sessions that end at some times are due: when the watermark is past their end.
+pub(crate) fn due(ends: &ArrayRef) -> Result<Vec<i64>> {
+    let ends = ends.as_primitive::<Int64Type>().values().iter();
+    Ok(ends.map(|end| end.saturating_add(1)).collect())
+}
+
 /// The spans of the old runs.
-fn old_spans(slots: &Slots, starts: &ArrayRef, ends: &ArrayRef) -> Vec<Span> {
+pub(crate) fn old_spans(slots: &Slots, starts: &ArrayRef, ends: &ArrayRef) -> Vec<Span> {
     let starts = starts.as_primitive::<Int64Type>().values();
     let ends = ends.as_primitive::<Int64Type>().values();
     let of_slot = slots.old_lengths.iter().enumerate();
@@ -403,21 +419,21 @@ fn old_spans(slots: &Slots, starts: &ArrayRef, ends: &ArrayRef) -> Vec<Span> {
 }
 
 /// Sessions that do not touch each other any more, by slot and time.
-struct Merged {
-    sessions: Vec<MergedSession>,
+pub(crate) struct Merged {
+    pub(crate) sessions: Vec<MergedSession>,
     /// Positions of the spans, those of a session side by side.
-    order: Vec<u32>,
+    pub(crate) order: Vec<u32>,
 }
 
-struct MergedSession {
-    span: Span,
+pub(crate) struct MergedSession {
+    pub(crate) span: Span,
     /// Whether no open session is part of it.
-    is_new: bool,
-    parts: Range<usize>,
+    pub(crate) is_new: bool,
+    pub(crate) parts: Range<usize>,
 }
 
 /// Merges spans of one slot that touch.
-fn merge(spans: &[Span]) -> Merged {
+pub(crate) fn merge(spans: &[Span]) -> Merged {
     let mut order: Vec<u32> = (0..spans.len() as u32).collect();
     order.sort_unstable_by_key(|i| {
         let span = &spans[*i as usize];

@@ -20,6 +20,16 @@ use headwater_core::{Error, Result};
 
 use crate::changelog::WatermarkStep;
 
+/// The watermark of an operator's input.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
+pub struct InputTime {
+    /// The sources that feed it: the minimum over them counts.
+    pub sources: Vec<SourceIndex>,
+    /// How far behind that minimum event times of the input may be, because an operator below
+    /// holds rows back.
+    pub behind_us: i64,
+}
+
 /// What is known of a source's event time before an epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceEventTime {
@@ -176,8 +186,9 @@ impl WatermarkObserver {
         }
     }
 
-    /// `W(n − 1)` and `W(n)` of an operator that is fed by several sources: the minimum of both.
-    pub fn step(&self, sources: &[SourceIndex]) -> WatermarkStep {
+    /// `W(n − 1)` and `W(n)` of an operator's input.
+    pub fn step(&self, input: &InputTime) -> WatermarkStep {
+        let sources = &input.sources;
         let before = sources.iter().filter_map(|s| self.sources.get(s.0));
         let before = before
             .map(|o| o.before.watermark)
@@ -188,7 +199,7 @@ impl WatermarkObserver {
             .map(|s| self.after(*s))
             .min()
             .unwrap_or(Watermark::MIN);
-        WatermarkStep { before, after }
+        WatermarkStep { before, after }.behind(input.behind_us)
     }
 }
 

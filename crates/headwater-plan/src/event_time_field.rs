@@ -22,13 +22,22 @@ pub enum WindowRole {
     Time,
 }
 
+/// The windows that a column is of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Windows {
+    /// Windows of the clock.
+    Fixed(WindowSpec),
+    /// Sessions, told apart by the text of their gap and keys.
+    Session(String),
+}
+
 /// What a window column carries with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowField {
     /// Which column it is.
     pub role: WindowRole,
     /// The windows.
-    pub window: WindowSpec,
+    pub window: Windows,
     /// Whether the windows are on an event time with a watermark.
     pub has_watermark: bool,
     /// The source whose event time it is, for messages; empty if unknown.
@@ -40,7 +49,7 @@ pub struct WindowField {
 impl WindowField {
     /// Whether two columns are of one window.
     pub fn is_of_same_window(&self, other: &WindowField) -> bool {
-        (self.window, self.level) == (other.window, other.level)
+        (&self.window, self.level) == (&other.window, other.level)
     }
 }
 

@@ -27,7 +27,9 @@ use headwater_exec::window_assign::WindowAssignExec;
 
 use crate::event_time_field::WindowRole;
 use crate::node::aggregate_node::GroupColumn;
-use crate::node::{StaticNode, StreamAggregateNode, WindowNode};
+use crate::node::{KeyedNode, StaticNode, StreamAggregateNode, WindowNode};
+
+mod keyed;
 
 /// Plans our nodes.
 #[derive(Debug)]
@@ -59,6 +61,9 @@ impl ExtensionPlanner for StreamExtensionPlanner {
         if node.as_any().is::<StaticNode>() {
             return Ok(Some(Arc::new(StaticRowsExec::new(input()?))));
         }
+        if let Some(node) = node.as_any().downcast_ref::<KeyedNode>() {
+            return lower.keyed(node, input()?).map(Some);
+        }
         if let Some(node) = node.as_any().downcast_ref::<StreamAggregateNode>() {
             return lower.aggregate(node, input()?).map(Some);
         }
@@ -79,6 +84,12 @@ struct Pieces {
     aggregates: Vec<Arc<AggregateFunctionExpr>>,
     filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
 }
+
+/// Aggregates, and the FILTER of each.
+type Aggregates = (
+    Vec<Arc<AggregateFunctionExpr>>,
+    Vec<Option<Arc<dyn PhysicalExpr>>>,
+);
 
 impl Lower<'_> {
     fn expr(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
@@ -144,7 +155,7 @@ impl Lower<'_> {
             phase,
             outputs: node.groups.iter().map(output).collect(),
             schema: Arc::clone(node.schema.inner()),
-            sources: node.sources.clone(),
+            input_time: node.input_time.clone(),
             stage: node.stage,
         };
         Ok(Arc::new(StreamAggregateExec::new(input, aggregate)))
@@ -162,27 +173,36 @@ impl Lower<'_> {
             .enumerate()
             .map(|(i, key)| Ok((self.expr(key, schema)?, format!("key_{i}"))))
             .collect::<Result<Vec<_>>>()?;
-        let physical_schema = input.schema();
-        let props: &ExecutionProps = self.session.execution_props();
-        let (mut aggregates, mut filters) = (Vec::new(), Vec::new());
-        for aggregate in &node.aggregates {
-            let lowered = LoweredAggregateBuilder::new(
-                aggregate,
-                schema,
-                &physical_schema,
-                props,
-                self.context,
-            )
-            .build()?;
-            aggregates.push(lowered.aggregate);
-            filters.push(lowered.filter);
-        }
+        let (aggregates, filters) = self.aggregates(&node.aggregates, &node.input, input)?;
         Ok(Pieces {
             pane,
             keys,
             aggregates,
             filters,
         })
+    }
+
+    /// Aggregates over an input, and their FILTERs.
+    fn aggregates(
+        &self,
+        exprs: &[Expr],
+        logical: &LogicalPlan,
+        input: &Arc<dyn ExecutionPlan>,
+    ) -> Result<Aggregates> {
+        let physical_schema = input.schema();
+        let props: &ExecutionProps = self.session.execution_props();
+        let lowered = exprs.iter().map(|aggregate| {
+            let lowered = LoweredAggregateBuilder::new(
+                aggregate,
+                logical.schema(),
+                &physical_schema,
+                props,
+                self.context,
+            );
+            let lowered = lowered.build()?;
+            Ok((lowered.aggregate, lowered.filter))
+        });
+        lowered.collect()
     }
 
     /// One pass is enough with one reader, unless an aggregate wants its input sorted, which the
@@ -220,8 +240,8 @@ fn guard_late_rows(
     let column = pane.downcast_ref::<Column>().map(Column::index);
     let column = column.ok_or_else(|| internal_datafusion_err!("pane {pane} is not a column"))?;
     let operator = OperatorId::new(node.operator.as_str());
-    let sources = node.sources.clone();
-    let guarded = LateRowsExec::new(input, column, *window, operator, sources, node.stage);
+    let input_time = node.input_time.clone();
+    let guarded = LateRowsExec::new(input, column, *window, operator, input_time, node.stage);
     Ok((Arc::new(guarded), pieces))
 }
 

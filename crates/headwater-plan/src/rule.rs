@@ -3,7 +3,8 @@
 //! 1. `window_calls`: first, because a call of `window()` in GROUP BY cannot be typed or run.
 //! 2. `number_sources`: gives every scan its position; before anything copies scans.
 //! 3. `epoch_time`: before DataFusion can fix `now()` when the query is planned.
-//! 4. `incremental`: after DataFusion's analyzer, so that expressions are typed, and before its
+//! 4. `session_rows`: in a bounded read only.
+//! 5. `incremental`: after DataFusion's analyzer, so that expressions are typed, and before its
 //!    optimizer, so that no batch rule sees a stateful part.
 
 pub(crate) mod epoch_time;
@@ -12,4 +13,5 @@ pub(crate) mod number_sources;
 pub(crate) mod panes;
 pub(crate) mod provenance;
 pub(crate) mod row_key;
+pub(crate) mod session_rows;
 pub(crate) mod window_calls;

@@ -14,7 +14,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::physical::StreamExtensionPlanner;
-use crate::window_udf::window_udf;
+use crate::window_udf::{session_window_udf, window_udf};
 
 /// A session whose optimizer leaves alone what may not differ between two epochs.
 ///
@@ -41,7 +41,9 @@ pub fn session(target_partitions: usize, types: Arc<dyn TypePlanner>) -> Session
         .with_type_planner(types)
         .build();
     let context = SessionContext::new_with_state(state);
-    context.register_udf(window_udf().as_ref().clone());
+    for window in [window_udf(), session_window_udf()] {
+        context.register_udf(window.as_ref().clone());
+    }
     context
 }
 

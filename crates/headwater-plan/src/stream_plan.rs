@@ -6,13 +6,14 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, displayable};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable};
 
 use headwater_core::id::OperatorId;
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
 use headwater_exec::aggregate::StreamAggregateExec;
 use headwater_exec::changelog::Stage;
+use headwater_exec::keyed::KeyedRunsExec;
 
 use crate::check::expressions::check_expressions;
 use crate::check::refuse;
@@ -22,6 +23,7 @@ use crate::rule::incremental::{Change, Converter, windows_close};
 use crate::rule::number_sources::number_sources;
 use crate::rule::provenance::is_plain;
 use crate::rule::row_key::RowKey;
+use crate::rule::session_rows::rewrite_session_rows;
 use crate::rule::window_calls::{refuse_other_window_calls, rewrite_window_calls};
 use crate::stream_table::StreamDefinition;
 
@@ -109,6 +111,7 @@ pub async fn compile_batch(session: &SessionState, plan: LogicalPlan) -> Result<
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;
+    let plan = rewrite_session_rows(plan)?;
     let (plan, sources) = number_sources(plan)?;
     let optimized = session.optimize(&plan)?;
     let physical = session
@@ -285,17 +288,25 @@ fn has_aggregate(plan: &LogicalPlan) -> bool {
 fn operators(physical: &Arc<dyn ExecutionPlan>, mode: OutputMode) -> Result<Vec<OperatorInfo>> {
     let mut found = Vec::new();
     physical.apply(|node| {
+        let shards = node.output_partitioning().partition_count();
         if let Some(exec) = node.downcast_ref::<StreamAggregateExec>() {
             let aggregate = exec.aggregate();
+            let is_final = aggregate.stage.mode(mode) == OutputMode::Append;
             found.push(OperatorInfo {
                 id: aggregate.operator.clone(),
                 state_schema: columns_of(aggregate.spec.state_schema()),
-                shards: datafusion::physical_plan::ExecutionPlanProperties::output_partitioning(
-                    node,
-                )
-                .partition_count(),
-                holds_back: aggregate.window.is_some()
-                    && aggregate.stage.mode(mode) == OutputMode::Append,
+                shards,
+                holds_back: aggregate.window.is_some() && is_final,
+            });
+        }
+        if let Some(exec) = node.downcast_ref::<KeyedRunsExec>() {
+            let runs = exec.runs();
+            let is_final = runs.stage.mode(mode) == OutputMode::Append;
+            found.push(OperatorInfo {
+                id: runs.operator.clone(),
+                state_schema: columns_of(runs.logic.schema()),
+                shards,
+                holds_back: runs.holds_back && is_final,
             });
         }
         Ok(TreeNodeRecursion::Continue)

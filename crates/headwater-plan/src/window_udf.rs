@@ -16,9 +16,22 @@ use headwater_exec::window_assign::window_time_type;
 /// Name of the function.
 pub const WINDOW: &str = "window";
 
-/// The function.
+/// Name of the function of sessions.
+pub const SESSION_WINDOW: &str = "session_window";
+
+/// `window(ts, size[, slide[, offset]])`.
 pub fn window_udf() -> Arc<ScalarUDF> {
+    udf(WINDOW)
+}
+
+/// `session_window(ts, gap)`.
+pub fn session_window_udf() -> Arc<ScalarUDF> {
+    udf(SESSION_WINDOW)
+}
+
+fn udf(name: &'static str) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::from(WindowUdf {
+        name,
         signature: Signature::variadic_any(Volatility::Immutable),
     }))
 }
@@ -31,12 +44,13 @@ pub fn window_struct() -> DataType {
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct WindowUdf {
+    name: &'static str,
     signature: Signature,
 }
 
 impl ScalarUDFImpl for WindowUdf {
     fn name(&self) -> &str {
-        WINDOW
+        self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -44,6 +58,9 @@ impl ScalarUDFImpl for WindowUdf {
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        if self.name == SESSION_WINDOW && arguments.len() != 2 {
+            return plan_err!("session_window() takes a time column and a gap");
+        }
         if !(2..=4).contains(&arguments.len()) {
             return plan_err!(
                 "window() takes a time column, a size, and optionally a slide and an offset"
@@ -53,6 +70,6 @@ impl ScalarUDFImpl for WindowUdf {
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        plan_err!("window() can only stand in GROUP BY")
+        plan_err!("{}() can only stand in GROUP BY", self.name)
     }
 }

@@ -1,16 +1,19 @@
 //! Window table functions in FROM: `tumble(t, ts, …)`, `HOP(TABLE t, DESCRIPTOR(ts), …)`.
 
+use std::sync::Arc;
+
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, lit};
 use datafusion::sql::sqlparser::ast::TableFactor;
 
 use headwater_core::Error;
 use headwater_exec::window::WindowSpec;
 use headwater_exec::window_assign::Assign;
-use headwater_plan::node::WindowNode;
+use headwater_plan::node::{SessionNode, WindowNode};
+use headwater_plan::session_gap;
 
 use crate::ast::Name;
 use crate::parser::{
@@ -31,7 +34,10 @@ impl RelationPlanner for WindowRelationPlanner {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let span = function.span;
-        let window = window_of(&function).map_err(|e| e.with_span(Some(span)))?;
+        let window = match function.kind {
+            WindowKind::Session => None,
+            _ => Some(window_of(&function).map_err(|e| e.with_span(Some(span)))?),
+        };
         let input = context.plan(function.input)?;
         let name = Name::from_ident(&function.time_column);
         let (qualifier, field) = input
@@ -39,11 +45,25 @@ impl RelationPlanner for WindowRelationPlanner {
             .qualified_field_with_unqualified_name(&name.value)
             .map_err(|_| no_time_column(&name, &input))?;
         let time = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-        let node = WindowNode::try_new(input.clone(), time, window, Assign::Windows)
-            .map_err(|e| Error::from(e).with_span(Some(name.span)))?;
-        let plan = LogicalPlan::Extension(Extension {
-            node: std::sync::Arc::new(node),
-        });
+        let schema = input.schema();
+        let node: Result<Arc<dyn UserDefinedLogicalNode>> = match window {
+            Some(window) => WindowNode::try_new(input.clone(), time, window, Assign::Windows)
+                .map(|node| Arc::new(node) as _),
+            None => {
+                let gap = match duration_of(&function.size) {
+                    Ok(gap) => lit(format!("{} microseconds", gap.as_micros())),
+                    Err(_) => context.sql_to_expr(function.size, schema)?,
+                };
+                let gap =
+                    session_gap(gap, schema).map_err(|e| Error::from(e).with_span(Some(span)))?;
+                let keys = function.partition_by.into_iter();
+                let keys = keys.map(|key| context.sql_to_expr(key, schema));
+                let keys = keys.collect::<Result<_>>()?;
+                SessionNode::try_new(input.clone(), time, gap, keys).map(|node| Arc::new(node) as _)
+            }
+        };
+        let node = node.map_err(|e| Error::from(e).with_span(Some(name.span)))?;
+        let plan = LogicalPlan::Extension(Extension { node });
         let planned = PlannedRelation::new(plan, function.alias);
         Ok(RelationPlanning::Planned(Box::new(planned)))
     }
@@ -68,10 +88,7 @@ fn window_of(function: &WindowTableFunction) -> headwater_core::Result<WindowSpe
                 .unwrap_or(size);
             WindowSpec::hop(slide, size, offset)
         }
-        WindowKind::Session => {
-            Err(Error::unsupported("session windows are not there yet")
-                .with_hint("There are tumble(table, time column, size) and hop(table, time column, slide, size)."))
-        }
+        WindowKind::Session => Err(Error::internal("a session has no fixed windows")),
         WindowKind::Cumulate => {
             Err(Error::unsupported("cumulating windows are not there yet")
                 .with_hint("There are tumble(table, time column, size) and hop(table, time column, slide, size)."))

@@ -18,6 +18,7 @@ use crate::aggregate_spec::AggregateSpec;
 use crate::changelog::Stage;
 use crate::epoch_scan::{EpochScanExec, EventTimeColumn, ScanSpec};
 use crate::late_rows::LateRowsExec;
+use crate::watermark::InputTime;
 use crate::window::WindowSpec;
 use crate::window_assign::{Assign, WindowAssignExec, window_time_type};
 
@@ -89,15 +90,23 @@ pub(crate) fn assign(
 /// The late-rows filter on `window_start`.
 pub(crate) fn guard(input: Arc<dyn ExecutionPlan>, window: WindowSpec) -> Arc<dyn ExecutionPlan> {
     let pane = input.schema().index_of("window_start").unwrap();
-    let sources = vec![SourceIndex(0)];
+    let input_time = input_time();
     Arc::new(LateRowsExec::new(
         input,
         pane,
         window,
         operator(),
-        sources,
+        input_time,
         Stage::Last,
     ))
+}
+
+/// The watermark of the one source.
+pub(crate) fn input_time() -> InputTime {
+    InputTime {
+        sources: vec![SourceIndex(0)],
+        behind_us: 0,
+    }
 }
 
 /// The stateful operator.
@@ -154,7 +163,7 @@ pub(crate) fn aggregate(
         },
         outputs,
         schema: Arc::new(Schema::new(fields)),
-        sources: vec![SourceIndex(0)],
+        input_time: input_time(),
         stage: Stage::Last,
     };
     Arc::new(StreamAggregateExec::new(input, aggregate))

@@ -86,6 +86,32 @@ pub(crate) fn filter_over_updates(predicate: &Expr) -> Error {
         .with_span(span_of(predicate))
 }
 
+/// Sessions in update mode: two of them become one, and their rows would have to be taken back.
+pub(crate) fn session_updates(window: &Expr) -> Error {
+    Error::plan("sessions cannot be emitted by updates")
+        .with_detail(
+            "A row between two sessions makes them one, and the two that were emitted would stay.",
+        )
+        .with_hint(
+            "Ask for final sessions with `EMIT ON WINDOW CLOSE`, or for all of them with \
+             `EMIT COMPLETE`.",
+        )
+        .with_span(span_of(window))
+}
+
+/// Groups of several sessions that are not final together.
+pub(crate) fn session_without_end(aggregate: &Aggregate) -> Error {
+    Error::plan("a group of several sessions needs window_end")
+        .with_detail(
+            "Sessions of other keys may begin at the same time and end later, so the group would \
+             be final at no time.",
+        )
+        .with_hint(
+            "Add window_end to GROUP BY, or group by the columns of PARTITION BY alone, all of them.",
+        )
+        .with_span(aggregate.group_expr.iter().find_map(span_of))
+}
+
 pub(crate) fn over_updates(what: &str) -> Error {
     Error::unsupported(format!(
         "{what} over a result that changes is not there yet"
@@ -164,7 +190,12 @@ pub(crate) fn running_append(aggregate: &Aggregate) -> Error {
 
 /// The window is over a column that no watermark speaks of: name the source that lacks one, or
 /// say that the column is not the event time.
-pub(crate) fn window_without_watermark(window: &Expr, input: &LogicalPlan) -> Error {
+/// `otherwise` is what can be asked for without a watermark.
+pub(crate) fn window_without_watermark(
+    window: &Expr,
+    input: &LogicalPlan,
+    otherwise: &str,
+) -> Error {
     let definitions = sources_of(input);
     let without = definitions.iter().find(|d| d.watermark.is_none());
     let error = match (without, definitions.first()) {
@@ -174,7 +205,7 @@ pub(crate) fn window_without_watermark(window: &Expr, input: &LogicalPlan) -> Er
         ))
         .with_hint(format!(
             "Add `WATERMARK FOR ts AS ts - INTERVAL '10 seconds'` to source \"{}\", or ask for \
-             updates with `EMIT ON UPDATE`.",
+             {otherwise}.",
             source.name
         )),
         (None, source) => {
@@ -183,8 +214,7 @@ pub(crate) fn window_without_watermark(window: &Expr, input: &LogicalPlan) -> Er
             Error::plan("the query groups by a window over a column that is not the event time")
                 .with_hint(format!(
                     "Window by the column \"{column}\" as it is, generate the other column in \
-                     CREATE SOURCE and name it in WATERMARK FOR, or ask for updates with \
-                     `EMIT ON UPDATE`."
+                     CREATE SOURCE and name it in WATERMARK FOR, or ask for {otherwise}."
                 ))
         }
     };
@@ -192,6 +222,12 @@ pub(crate) fn window_without_watermark(window: &Expr, input: &LogicalPlan) -> Er
         .with_detail("Rows of a window could arrive for ever, so append mode can never emit.")
         .with_span(span_of(window))
 }
+
+/// What windows that never close can still give.
+pub(crate) const UPDATES: &str = "updates with `EMIT ON UPDATE`";
+
+/// What sessions that never close can still give.
+pub(crate) const WHOLE_RESULT: &str = "the whole result with `EMIT COMPLETE`";
 
 pub(crate) fn sink_mode(sink: &str, mode: OutputMode, accepted: &[OutputMode]) -> Error {
     let names: Vec<_> = accepted.iter().map(|m| m.as_str()).collect();

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use datafusion::common::{DFSchemaRef, Result, internal_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 
-use headwater_core::id::SourceIndex;
 use headwater_exec::changelog::Stage;
+use headwater_exec::watermark::InputTime;
 use headwater_exec::window::WindowSpec;
 
 use crate::event_time_field::WindowRole;
@@ -50,8 +50,8 @@ pub struct StreamAggregateNode {
     pub aggregates: Vec<Expr>,
     /// Group columns of the output.
     pub groups: Vec<GroupColumn>,
-    /// Sources whose watermarks count.
-    pub sources: Vec<SourceIndex>,
+    /// The watermark that counts.
+    pub input_time: InputTime,
     /// Where it stands in its query.
     pub stage: Stage,
     /// Columns of the output.
@@ -65,7 +65,7 @@ type Identity<'a> = (
     &'a [Expr],
     &'a [Expr],
     &'a [GroupColumn],
-    &'a [SourceIndex],
+    &'a InputTime,
     Stage,
 );
 
@@ -78,7 +78,7 @@ impl StreamAggregateNode {
             &self.keys,
             &self.aggregates,
             &self.groups,
-            &self.sources,
+            &self.input_time,
             self.stage,
         )
     }

@@ -16,7 +16,9 @@ use headwater_core::type_name::type_name;
 use headwater_exec::window::WindowSpec;
 use headwater_exec::window_assign::{Assign, window_time_type};
 
-use crate::event_time_field::{WindowField, WindowRole, event_time_source, mark_window, window_of};
+use crate::event_time_field::{
+    WindowField, WindowRole, Windows, event_time_source, mark_window, window_of,
+};
 use crate::rule::provenance::is_plain;
 use crate::stream_table::is_event_time_type;
 
@@ -52,40 +54,13 @@ impl WindowNode {
                 type_name(time_field.data_type())
             );
         }
-        let source = has_watermark(&time_field).filter(|_| is_plain(&time, &input));
-        let mut fields: Vec<_> = input
-            .schema()
-            .iter()
-            .map(|(q, f)| (q.cloned(), Arc::clone(f)))
-            .collect();
-        let below = fields.iter().filter_map(|(_, field)| window_of(field));
-        let level = below.map(|w| w.level + 1).max().unwrap_or(0);
-        let roles = [
-            ("window_start", WindowRole::Start),
-            ("window_end", WindowRole::End),
-            ("window_time", WindowRole::Time),
-        ];
-        for (name, role) in roles {
-            if input.schema().has_column_with_unqualified_name(name) {
-                return plan_err!("the input of a window already has a column \"{name}\"");
-            }
-            let field = Field::new(name, window_time_type(), false);
-            let mark = WindowField {
-                role,
-                window,
-                has_watermark: source.is_some(),
-                source: source.clone().unwrap_or_default(),
-                level,
-            };
-            fields.push((None, Arc::new(mark_window(field, &mark))));
-        }
-        let schema = DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?;
+        let schema = with_window_columns(&input, &time, &Windows::Fixed(window))?;
         Ok(WindowNode {
             input: Arc::new(input),
             time,
             window,
             assign,
-            schema: Arc::new(schema),
+            schema,
         })
     }
 
@@ -102,14 +77,57 @@ impl WindowNode {
     }
 }
 
+/// The columns of an input with those of windows behind them.
+///
+/// # Errors
+/// If the input already has a column of one of the names.
+pub(crate) fn with_window_columns(
+    input: &LogicalPlan,
+    time: &Expr,
+    windows: &Windows,
+) -> Result<DFSchemaRef> {
+    let (_, time_field) = time.to_field(input.schema().as_ref())?;
+    let source = has_watermark(&time_field).filter(|_| is_plain(time, input));
+    let columns = input.schema().iter();
+    let mut fields: Vec<_> = columns.map(|(q, f)| (q.cloned(), Arc::clone(f))).collect();
+    let below = fields.iter().filter_map(|(_, field)| window_of(field));
+    let level = below.map(|w| w.level + 1).max().unwrap_or(0);
+    let roles = [
+        ("window_start", WindowRole::Start),
+        ("window_end", WindowRole::End),
+        ("window_time", WindowRole::Time),
+    ];
+    for (name, role) in roles {
+        if input.schema().has_column_with_unqualified_name(name) {
+            return plan_err!("the input of a window already has a column \"{name}\"");
+        }
+        let field = Field::new(name, window_time_type(), false);
+        let mark = WindowField {
+            role,
+            window: windows.clone(),
+            has_watermark: source.is_some(),
+            source: source.clone().unwrap_or_default(),
+            level,
+        };
+        fields.push((None, Arc::new(mark_window(field, &mark))));
+    }
+    let schema = DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?;
+    Ok(Arc::new(schema))
+}
+
 /// The source whose watermark speaks of a field: its event time, or the time of windows over it.
 fn has_watermark(field: &Field) -> Option<String> {
     if let Some(source) = event_time_source(field) {
         return Some(source.to_string());
     }
     let window = window_of(field)?;
-    let is_time = window.role == WindowRole::Time && window.window.is_whole_millis();
-    (is_time && window.has_watermark).then_some(window.source)
+    let is_certain = match &window.window {
+        Windows::Fixed(window) => window.is_whole_millis(),
+        // What is held back for them covers the millisecond.
+        Windows::Session(_) => true,
+    };
+    let is_time = window.role == WindowRole::Time;
+    (is_time && is_certain && window.has_watermark).then_some(window.source)
 }
 
 impl PartialEq for WindowNode {

@@ -14,18 +14,19 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Union};
 
-use headwater_core::id::SourceIndex;
 use headwater_core::mode::OutputMode;
 
 use headwater_exec::changelog::Stage;
+use headwater_exec::watermark::InputTime;
 
 use crate::check::refuse;
 use crate::event_time_field::WindowField;
-use crate::node::WindowNode;
+use crate::node::{SessionNode, WindowNode};
 use crate::rule::number_sources::{sources_of, stream_table};
 use crate::rule::row_key::RowKey;
 
 mod aggregate;
+mod session;
 mod table_join;
 
 /// How the output of a plan node changes.
@@ -54,7 +55,8 @@ impl Change {
 pub(crate) struct Incremental {
     pub(crate) plan: LogicalPlan,
     pub(crate) change: Change,
-    pub(crate) sources: Vec<SourceIndex>,
+    /// Whose event time the rows have, and how far behind its watermark they may be.
+    pub(crate) time: InputTime,
     pub(crate) has_state: bool,
 }
 
@@ -78,7 +80,10 @@ impl Converter {
                 Ok(Incremental {
                     plan: plan.clone(),
                     change: Change::AppendOnly,
-                    sources: vec![source],
+                    time: InputTime {
+                        sources: vec![source],
+                        behind_us: 0,
+                    },
                     has_state: false,
                 })
             }
@@ -116,6 +121,12 @@ impl Converter {
                     Change::AppendOnly,
                 )
             }
+            LogicalPlan::Extension(extension) if extension.node.as_any().is::<SessionNode>() => {
+                match extension.node.as_any().downcast_ref::<SessionNode>() {
+                    Some(session) => self.session_rows(session),
+                    None => Err(refuse::shape(plan).into()),
+                }
+            }
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Join(join) => self.join_with_table(plan, join),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
@@ -134,13 +145,20 @@ impl Converter {
 
     fn union(&mut self, union: &Union) -> Result<Incremental> {
         let mut inputs = Vec::with_capacity(union.inputs.len());
-        let (mut sources, mut has_state) = (Vec::new(), false);
+        let (mut time, mut has_state) = (
+            InputTime {
+                sources: vec![],
+                behind_us: 0,
+            },
+            false,
+        );
         for input in &union.inputs {
             let input = self.convert(input)?;
             if input.change != Change::AppendOnly {
                 return Err(refuse::over_updates("UNION ALL").into());
             }
-            sources.extend(input.sources);
+            time.sources.extend(input.time.sources);
+            time.behind_us = time.behind_us.max(input.time.behind_us);
             has_state |= input.has_state;
             inputs.push(Arc::new(input.plan));
         }
@@ -151,7 +169,7 @@ impl Converter {
         Ok(Incremental {
             plan,
             change: Change::AppendOnly,
-            sources,
+            time,
             has_state,
         })
     }
@@ -169,6 +187,13 @@ impl Converter {
         }
         let change = input.change.clone();
         rebuilt(plan, plan.expressions(), input, change)
+    }
+
+    /// Identity of the next stateful operator.
+    fn operator(&mut self, kind: &str) -> String {
+        let operator = format!("{}-{kind}", self.operators);
+        self.operators += 1;
+        operator
     }
 
     /// What a stateful operator reads: rows that stay, because it cannot take any back.
@@ -207,7 +232,7 @@ fn rebuilt(
 ) -> Result<Incremental> {
     let Incremental {
         plan: child,
-        sources,
+        time,
         has_state,
         ..
     } = input;
@@ -215,7 +240,7 @@ fn rebuilt(
     Ok(Incremental {
         plan,
         change,
-        sources,
+        time,
         has_state,
     })
 }

@@ -8,8 +8,8 @@ use datafusion::common::JoinType;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 use crate::event_time_field::{event_time_source, window_of};
-use crate::node::StreamAggregateNode;
 use crate::node::aggregate_node::GroupColumn;
+use crate::node::{KeyedLogic, KeyedNode, StreamAggregateNode};
 
 /// Whether the column at a position of a plan's output is one that a source or a window made,
 /// under whatever name.
@@ -49,13 +49,20 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
                 .node
                 .as_any()
                 .downcast_ref::<StreamAggregateNode>();
-            node.is_some_and(|node| match node.groups.get(column) {
-                Some(GroupColumn::Window(_)) => true,
-                Some(GroupColumn::Key(key)) => {
-                    let key = node.keys.get(*key);
-                    key.is_some_and(|expr| is_plain(expr, &node.input))
+            node.is_some_and(|node| {
+                is_group_handed_on(node.groups.get(column), &node.keys, &node.input)
+            })
+        }
+        LogicalPlan::Extension(extension) if extension.node.as_any().is::<KeyedNode>() => {
+            let node = extension.node.as_any().downcast_ref::<KeyedNode>();
+            node.is_some_and(|node| match &node.logic {
+                KeyedLogic::SessionAggregate { groups, .. } => {
+                    is_group_handed_on(groups.get(column), &node.keys, &node.input)
                 }
-                None => false,
+                KeyedLogic::SessionRows { .. } => {
+                    column >= node.input.schema().fields().len()
+                        || is_handed_on(&node.input, column)
+                }
             })
         }
         LogicalPlan::Extension(extension) => match extension.node.inputs().first() {
@@ -65,6 +72,15 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
         },
         LogicalPlan::TableScan(_) => true,
         _ => false,
+    }
+}
+
+/// Whether a group column of an operator is a window's, or a column of its input.
+fn is_group_handed_on(group: Option<&GroupColumn>, keys: &[Expr], input: &LogicalPlan) -> bool {
+    match group {
+        Some(GroupColumn::Window(_)) => true,
+        Some(GroupColumn::Key(key)) => keys.get(*key).is_some_and(|expr| is_plain(expr, input)),
+        None => false,
     }
 }
 

@@ -13,19 +13,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, Result, ScalarValue, plan_err};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Aggregate, Expr, Extension, LogicalPlan, Projection, lit};
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprSchemable, Extension, LogicalPlan, Projection, UserDefinedLogicalNode,
+    cast, lit,
+};
 
 use headwater_core::duration::parse_duration;
 use headwater_core::event_time::micros;
+use headwater_core::type_name::type_name;
 use headwater_exec::window::WindowSpec;
 use headwater_exec::window_assign::Assign;
 
-use crate::node::WindowNode;
-use crate::window_udf::WINDOW;
+use crate::node::{SessionNode, WindowNode};
+use crate::window_udf::{SESSION_WINDOW, WINDOW};
 
 /// Rewrites every aggregation of the plan.
 pub(crate) fn rewrite_window_calls(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -51,16 +56,7 @@ fn rewrite(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let Some(function) = call(found) else {
         return plan_err!("not a window() call");
     };
-    let (time, window) = arguments(function)?;
-    let node = WindowNode::try_new(
-        aggregate.input.as_ref().clone(),
-        time,
-        window,
-        Assign::Windows,
-    )?;
-    let input = LogicalPlan::Extension(Extension {
-        node: Arc::new(node),
-    });
+    let input = windowed(function, &aggregate)?;
 
     let (start, end) = (window_column("window_start"), window_column("window_end"));
     let mut groups = vec![start.clone(), end.clone()];
@@ -89,14 +85,65 @@ fn rewrite(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Projection(projection)))
 }
 
+/// The input of an aggregation with the columns of its window.
+fn windowed(function: &ScalarFunction, aggregate: &Aggregate) -> Result<LogicalPlan> {
+    let input = aggregate.input.as_ref().clone();
+    let node: Arc<dyn UserDefinedLogicalNode> = if function.func.name() == SESSION_WINDOW {
+        let [time, gap] = function.args.as_slice() else {
+            return plan_err!("session_window() takes a time column and a gap");
+        };
+        let gap = session_gap(gap.clone(), input.schema())?;
+        let keys = aggregate.group_expr.iter().filter(|e| call(e).is_none());
+        let keys = keys.cloned().collect();
+        Arc::new(SessionNode::try_new(input, time.clone(), gap, keys)?)
+    } else {
+        let (time, window) = arguments(function)?;
+        Arc::new(WindowNode::try_new(input, time, window, Assign::Windows)?)
+    };
+    Ok(LogicalPlan::Extension(Extension { node }))
+}
+
+/// The gap of a session as an INTERVAL: a length of time, or an expression of the row that gives
+/// an INTERVAL or its text.
+///
+/// # Errors
+/// If it is a constant that is not greater than zero, or of another type.
+pub fn session_gap(gap: Expr, schema: &DFSchema) -> Result<Expr> {
+    let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+    if let Ok(us) = literal_micros(&gap) {
+        if us <= 0 {
+            return plan_err!("the gap of a session must be greater than zero");
+        }
+        let gap = IntervalMonthDayNano::new(0, 0, us.saturating_mul(1_000));
+        return Ok(lit(ScalarValue::IntervalMonthDayNano(Some(gap))));
+    }
+    if matches!(gap, Expr::Literal(..)) {
+        literal_micros(&gap)?;
+    }
+    match gap.get_type(schema)? {
+        found if found == interval => Ok(gap),
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Interval(_) => {
+            Ok(cast(gap, interval))
+        }
+        other => plan_err!(
+            "the gap of a session must be an INTERVAL or a text such as '5 minutes', and \"{gap}\" is {}",
+            type_name(&other)
+        ),
+    }
+}
+
 fn window_column(name: &str) -> Expr {
     Expr::Column(Column::from_name(name))
 }
 
-/// The call of `window` that an expression is.
+fn is_window(function: &ScalarFunction) -> bool {
+    [WINDOW, SESSION_WINDOW].contains(&function.func.name())
+}
+
+/// The call of `window` or `session_window` that an expression is.
 fn call(expr: &Expr) -> Option<&ScalarFunction> {
     match expr {
-        Expr::ScalarFunction(function) if function.func.name() == WINDOW => Some(function),
+        Expr::ScalarFunction(function) if is_window(function) => Some(function),
         Expr::Alias(alias) => call(&alias.expr),
         _ => None,
     }
@@ -160,8 +207,8 @@ pub(crate) fn refuse_other_window_calls(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|inner| match inner {
-                Expr::ScalarFunction(function) if function.func.name() == WINDOW => {
-                    plan_err!("window() can only stand in GROUP BY")
+                Expr::ScalarFunction(function) if is_window(function) => {
+                    plan_err!("{}() can only stand in GROUP BY", function.func.name())
                 }
                 _ => Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue),
             })

@@ -138,7 +138,7 @@ fn refused_group_window(body: &SetExpr) -> Option<Error> {
             return None;
         };
         let name = part.as_ident()?.value.to_ascii_lowercase();
-        let names = ["tumble", "hop", "session", "cumulate", "session_window"];
+        let names = ["tumble", "hop", "session", "cumulate"];
         names.contains(&name.as_str()).then(|| {
             Error::unsupported(format!("{name}() in GROUP BY is not there yet"))
                 .with_span(Some(span_from_tokens(function.name.span())))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, Result};
+use datafusion::common::{Column, Result, internal_err};
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Extension, LogicalPlan};
 
 use headwater_core::Error;
@@ -11,7 +11,7 @@ use headwater_exec::changelog::Stage;
 
 use super::{Change, Converter, Incremental, windows_close};
 use crate::check::refuse;
-use crate::event_time_field::{WindowField, WindowRole, window_of};
+use crate::event_time_field::{WindowField, WindowRole, Windows, window_of};
 use crate::node::StreamAggregateNode;
 use crate::node::aggregate_node::{GroupColumn, WindowGroup};
 use crate::rule::panes::{to_panes, uses_window};
@@ -31,7 +31,6 @@ impl Converter {
     }
 
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Incremental> {
-        let input = self.convert_final(&aggregate.input)?;
         if aggregate
             .group_expr
             .iter()
@@ -41,6 +40,13 @@ impl Converter {
         }
         let schema = aggregate.input.schema();
         let (keys, groups, window) = split_groups(aggregate)?;
+        if let Some((field, expr)) = &window
+            && matches!(field.window, Windows::Session(_))
+        {
+            let window = (field.clone(), expr.clone());
+            return self.session_aggregate(aggregate, &keys, groups, window);
+        }
+        let input = self.convert_final(&aggregate.input)?;
         self.check_mode(window.as_ref(), aggregate)?;
         let (plan, window) = match &window {
             None => (input.plan, None),
@@ -56,8 +62,7 @@ impl Converter {
         } else {
             "running-aggregate"
         };
-        let operator = format!("{}-{kind}", self.operators);
-        self.operators += 1;
+        let operator = self.operator(kind);
         let change = match self.mode {
             OutputMode::Append => Change::AppendOnly,
             OutputMode::Update | OutputMode::Complete => Change::Updating {
@@ -71,7 +76,7 @@ impl Converter {
             keys,
             aggregates: aggregate.aggr_expr.clone(),
             groups,
-            sources: input.sources.clone(),
+            input_time: input.time.clone(),
             stage: self.stage,
             schema: Arc::clone(&aggregate.schema),
         };
@@ -81,7 +86,7 @@ impl Converter {
         Ok(Incremental {
             plan,
             change,
-            sources: input.sources,
+            time: input.time,
             has_state: true,
         })
     }
@@ -99,9 +104,9 @@ impl Converter {
             None if aggregate.aggr_expr.is_empty() => Ok(()),
             None if self.stage == Stage::Inner => Err(refuse::running_below_state(aggregate)),
             None => Err(refuse::running_append(aggregate)),
-            Some((field, expr)) if !windows_close(field, &aggregate.input) => {
-                Err(refuse::window_without_watermark(expr, &aggregate.input))
-            }
+            Some((field, expr)) if !windows_close(field, &aggregate.input) => Err(
+                refuse::window_without_watermark(expr, &aggregate.input, refuse::UPDATES),
+            ),
             Some(_) => Ok(()),
         }
     }
@@ -159,29 +164,18 @@ fn window_group(
                 .then(|| Expr::Column(Column::new(qualifier.cloned(), f.name())))
         });
     let pane = start.ok_or_else(refuse::no_window_start)?;
-    if field.window.is_tumbling() {
-        return Ok((
-            plan,
-            WindowGroup {
-                window: field.window,
-                pane,
-            },
-        ));
+    let Windows::Fixed(window) = field.window else {
+        return internal_err!("panes of a session");
+    };
+    let group = |window| WindowGroup {
+        window,
+        pane: pane.clone(),
+    };
+    if window.is_tumbling() {
+        return Ok((plan, group(window)));
     }
     if only_grouped && let Some(paned) = to_panes(&plan)? {
-        return Ok((
-            paned,
-            WindowGroup {
-                window: field.window,
-                pane,
-            },
-        ));
+        return Ok((paned, group(window)));
     }
-    Ok((
-        plan,
-        WindowGroup {
-            window: field.window.unpaned(),
-            pane,
-        },
-    ))
+    Ok((plan, group(window.unpaned())))
 }

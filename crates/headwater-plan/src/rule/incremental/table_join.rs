@@ -45,7 +45,7 @@ impl Converter {
         let Incremental {
             plan: stream,
             change,
-            sources,
+            time,
             has_state,
         } = self.convert(stream)?;
         if self.mode == OutputMode::Update && change != Change::AppendOnly {
@@ -64,7 +64,7 @@ impl Converter {
             plan: plan.with_new_exprs(plan.expressions(), inputs)?,
             // A row of the stream may find several of the table.
             change: change.with_key(|_| None),
-            sources,
+            time,
             has_state,
         })
     }

@@ -1,0 +1,224 @@
+//! `KeyedNode`: an operator that keeps rows by key between epochs.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::common::{DFSchemaRef, Result, internal_err};
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+
+use headwater_exec::changelog::Stage;
+use headwater_exec::watermark::InputTime;
+
+use super::aggregate_node::GroupColumn;
+
+/// An operator that keeps rows by key. See the module's page.
+#[derive(Debug, Clone)]
+pub struct KeyedNode {
+    /// Rows.
+    pub input: Arc<LogicalPlan>,
+    /// Identity in the checkpoint.
+    pub operator: String,
+    /// Keys.
+    pub keys: Vec<Expr>,
+    /// What becomes of the rows of a key.
+    pub logic: KeyedLogic,
+    /// The watermark that counts.
+    pub input_time: InputTime,
+    /// Where it stands in its query.
+    pub stage: Stage,
+    /// Columns of the output.
+    pub schema: DFSchemaRef,
+}
+
+/// What becomes of the rows of a key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
+pub enum KeyedLogic {
+    /// Sessions, aggregated. Output: [`GroupColumn`]s, then aggregates.
+    SessionAggregate {
+        /// Event time.
+        time: Expr,
+        /// The gap after a row.
+        gap: Expr,
+        /// Aggregates.
+        aggregates: Vec<Expr>,
+        /// Group columns of the output.
+        groups: Vec<GroupColumn>,
+    },
+    /// Rows with the session that each is in. Output: the input's columns, then those of a window.
+    SessionRows {
+        /// Event time.
+        time: Expr,
+        /// The gap after a row.
+        gap: Expr,
+    },
+}
+
+impl KeyedLogic {
+    /// Its expressions over the input.
+    fn expressions(&self) -> Vec<Expr> {
+        match self {
+            KeyedLogic::SessionAggregate {
+                time,
+                gap,
+                aggregates,
+                ..
+            } => [time, gap].into_iter().chain(aggregates).cloned().collect(),
+            KeyedLogic::SessionRows { time, gap } => vec![time.clone(), gap.clone()],
+        }
+    }
+
+    /// The same with other expressions, as many and in the same order.
+    fn with_expressions(&self, exprs: Vec<Expr>) -> Result<Self> {
+        if exprs.len() != self.expressions().len() {
+            return internal_err!("an operator was given other expressions");
+        }
+        let mut exprs = exprs.into_iter();
+        let mut next = || match exprs.next() {
+            Some(expr) => Ok(expr),
+            None => internal_err!("an operator was given too few expressions"),
+        };
+        Ok(match self {
+            KeyedLogic::SessionAggregate { groups, .. } => KeyedLogic::SessionAggregate {
+                time: next()?,
+                gap: next()?,
+                aggregates: exprs.collect(),
+                groups: groups.clone(),
+            },
+            KeyedLogic::SessionRows { .. } => KeyedLogic::SessionRows {
+                time: next()?,
+                gap: next()?,
+            },
+        })
+    }
+
+    /// Whether every column of the input is handed on.
+    fn keeps_all_columns(&self) -> bool {
+        match self {
+            KeyedLogic::SessionAggregate { .. } => false,
+            KeyedLogic::SessionRows { .. } => true,
+        }
+    }
+}
+
+impl fmt::Display for KeyedLogic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyedLogic::SessionAggregate {
+                time,
+                gap,
+                aggregates,
+                ..
+            } => {
+                let aggregates: Vec<_> = aggregates.iter().map(ToString::to_string).collect();
+                let aggregates = aggregates.join(", ");
+                write!(f, "session gap {gap} on {time}, aggregates=[{aggregates}]")
+            }
+            KeyedLogic::SessionRows { time, gap } => {
+                write!(f, "rows of sessions, gap {gap} on {time}")
+            }
+        }
+    }
+}
+
+type Identity<'a> = (
+    &'a LogicalPlan,
+    &'a str,
+    &'a [Expr],
+    &'a KeyedLogic,
+    &'a InputTime,
+    Stage,
+);
+
+impl KeyedNode {
+    fn identity(&self) -> Identity<'_> {
+        (
+            &self.input,
+            &self.operator,
+            &self.keys,
+            &self.logic,
+            &self.input_time,
+            self.stage,
+        )
+    }
+}
+
+impl PartialEq for KeyedNode {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for KeyedNode {}
+
+impl Hash for KeyedNode {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
+impl PartialOrd for KeyedNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.identity().partial_cmp(&other.identity())
+    }
+}
+
+impl UserDefinedLogicalNodeCore for KeyedNode {
+    fn name(&self) -> &'static str {
+        "Keyed"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        let logic = self.logic.expressions();
+        self.keys.iter().cloned().chain(logic).collect()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.keys.iter().map(ToString::to_string).collect();
+        let (operator, keys) = (&self.operator, keys.join(", "));
+        write!(
+            f,
+            "Keyed: operator={operator}, keys=[{keys}], {}",
+            self.logic
+        )
+    }
+
+    fn with_exprs_and_inputs(
+        &self,
+        exprs: Vec<Expr>,
+        mut inputs: Vec<LogicalPlan>,
+    ) -> Result<Self> {
+        let Some(input) = inputs.pop() else {
+            return internal_err!("a keyed operator needs an input");
+        };
+        let mut exprs = exprs.into_iter();
+        let keys = exprs.by_ref().take(self.keys.len()).collect();
+        Ok(KeyedNode {
+            input: Arc::new(input),
+            keys,
+            logic: self.logic.with_expressions(exprs.collect())?,
+            ..self.clone()
+        })
+    }
+
+    fn necessary_children_exprs(&self, _output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let input = self.input.schema();
+        if self.logic.keeps_all_columns() {
+            return Some(vec![(0..input.fields().len()).collect()]);
+        }
+        let columns = self.expressions();
+        let columns = columns.iter().flat_map(Expr::column_refs);
+        let needed = columns.filter_map(|column| input.maybe_index_of_column(column));
+        let needed: std::collections::BTreeSet<usize> = needed.collect();
+        Some(vec![needed.into_iter().collect()])
+    }
+}

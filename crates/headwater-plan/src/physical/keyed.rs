@@ -1,0 +1,99 @@
+//! Operators that keep rows by key.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{Expr, UserDefinedLogicalNodeCore};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
+
+use headwater_core::id::OperatorId;
+use headwater_exec::aggregate_spec::AggregateSpec;
+use headwater_exec::keyed::{KeyedRuns, KeyedRunsExec, Lateness};
+use headwater_exec::keyed_runs::RunLogic;
+use headwater_exec::session::{Gap, Session, SessionColumn, SessionLogic};
+use headwater_exec::session_rows::{SessionRows, SessionRowsLogic};
+
+use super::Lower;
+use crate::event_time_field::WindowRole;
+use crate::node::aggregate_node::GroupColumn;
+use crate::node::{KeyedLogic, KeyedNode};
+use crate::rule::window_calls::literal_micros;
+
+impl Lower<'_> {
+    pub(super) fn keyed(
+        &self,
+        node: &KeyedNode,
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let keys = node.keys.iter();
+        let keys = keys.map(|key| self.expr(key, node.input.schema()));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        let key_schema = key_schema(&keys, &input.schema())?;
+        let logic: Arc<dyn RunLogic> = match &node.logic {
+            KeyedLogic::SessionAggregate {
+                time,
+                gap,
+                aggregates,
+                groups,
+            } => {
+                let (aggregates, filters) = self.aggregates(aggregates, &node.input, &input)?;
+                let keys = key_schema.fields().to_vec();
+                Arc::new(SessionLogic::new(Session {
+                    time: self.expr(time, node.input.schema())?,
+                    gap: self.gap(gap, node)?,
+                    spec: Arc::new(AggregateSpec::try_new(keys, aggregates)?),
+                    filters,
+                    outputs: groups.iter().map(session_column).collect(),
+                    schema: Arc::clone(node.schema().inner()),
+                }))
+            }
+            KeyedLogic::SessionRows { time, gap } => {
+                let rows = SessionRows {
+                    time: self.expr(time, node.input.schema())?,
+                    gap: self.gap(gap, node)?,
+                    schema: Arc::clone(node.schema().inner()),
+                };
+                Arc::new(SessionRowsLogic::new(rows, &key_schema, input.schema()))
+            }
+        };
+        let runs = KeyedRuns {
+            operator: OperatorId::new(node.operator.as_str()),
+            keys,
+            logic,
+            lateness: Lateness::OfLogic,
+            schema: Arc::clone(node.schema().inner()),
+            input_time: node.input_time.clone(),
+            holds_back: true,
+            stage: node.stage,
+        };
+        Ok(Arc::new(KeyedRunsExec::new(input, runs)))
+    }
+
+    fn gap(&self, gap: &Expr, node: &KeyedNode) -> Result<Gap> {
+        match gap {
+            Expr::Literal(ScalarValue::IntervalMonthDayNano(_), _) => {
+                Ok(Gap::Fixed(literal_micros(gap)?))
+            }
+            gap => Ok(Gap::OfRow(self.expr(gap, node.input.schema())?)),
+        }
+    }
+}
+
+fn key_schema(keys: &[Arc<dyn PhysicalExpr>], input: &Schema) -> Result<Schema> {
+    let fields = keys.iter().enumerate().map(|(i, key)| {
+        let data_type = key.data_type(input)?;
+        Ok(Field::new(format!("key_{i}"), data_type, true))
+    });
+    Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
+}
+
+fn session_column(group: &GroupColumn) -> SessionColumn {
+    match group {
+        GroupColumn::Window(WindowRole::Start) => SessionColumn::Start,
+        GroupColumn::Window(WindowRole::End) => SessionColumn::End,
+        GroupColumn::Window(WindowRole::Time) => SessionColumn::Time,
+        GroupColumn::Key(index) => SessionColumn::Key(*index),
+    }
+}
