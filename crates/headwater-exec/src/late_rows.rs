@@ -2,7 +2,7 @@
 //!
 //! - **Input**: rows with the start of their pane in one column, a TIMESTAMP in microseconds.
 //! - **Output**: the same columns; the rows with a window that is still open.
-//! - **State**: none.
+//! - **State**: none; late rows are counted, and kept for the epoch if the query wants them.
 //! - **Time**: reads `W(n − 1)`: a row is late if the last window of its pane ended at or before
 //!   it. Output rows keep the input's watermark.
 //! - **Replay**: a function of the row and `W(n − 1)`, which the epoch's log record holds.
@@ -13,7 +13,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::BooleanArray;
-use arrow::compute::filter_record_batch;
 use datafusion_common::Result;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
@@ -28,6 +27,7 @@ use headwater_core::id::OperatorId;
 
 use crate::changelog::{Stage, window_policy};
 use crate::epoch_context::EpochContext;
+use crate::late_filter::LateFilter;
 use crate::plan_properties::{exact_children, same_partitions};
 use crate::watermark::{InputTime, as_micros};
 use crate::window::WindowSpec;
@@ -35,11 +35,21 @@ use crate::window::WindowSpec;
 #[cfg(test)]
 mod tests;
 
+/// What is kept of a late row, by column of the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateColumns {
+    /// The columns that came into the query, without those of the window.
+    pub row: Vec<usize>,
+    /// The row's event time, if it is still there.
+    pub event_time: Option<usize>,
+}
+
 /// Drops and counts late rows. See the module's page.
 #[derive(Debug)]
 pub struct LateRowsExec {
     input: Arc<dyn ExecutionPlan>,
     pane_column: usize,
+    shown: Option<LateColumns>,
     window: WindowSpec,
     operator: OperatorId,
     input_time: InputTime,
@@ -62,12 +72,19 @@ impl LateRowsExec {
         LateRowsExec {
             input,
             pane_column,
+            shown: None,
             window,
             operator,
             input_time,
             stage,
             properties,
         }
+    }
+
+    /// The same, with what is kept of late rows; otherwise all columns are.
+    pub fn keeping(mut self, columns: LateColumns) -> Self {
+        self.shown = Some(columns);
+        self
     }
 }
 
@@ -99,14 +116,16 @@ impl ExecutionPlan for LateRowsExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let [input] = exact_children(self.name(), children)?;
-        Ok(Arc::new(LateRowsExec::new(
+        let mut guard = LateRowsExec::new(
             input,
             self.pane_column,
             self.window,
             self.operator.clone(),
             self.input_time.clone(),
             self.stage,
-        )))
+        );
+        guard.shown.clone_from(&self.shown);
+        Ok(Arc::new(guard))
     }
 
     fn apply_expressions(
@@ -126,26 +145,21 @@ impl ExecutionPlan for LateRowsExec {
         if !window_policy(self.stage.mode(epoch.mode)).evicts {
             return Ok(input);
         }
-        let late_until = epoch.watermarks.step(&self.input_time).before.micros();
-        let (window, column) = (self.window, self.pane_column);
-        let operator = self.operator.clone();
+        let late_until = epoch.watermarks.step(&self.input_time).before;
+        let mut filter = LateFilter::new(epoch, self.operator.clone(), partition, late_until);
+        let (window, pane_column) = (self.window, self.pane_column);
+        let mut event_time = None;
+        if let Some(shown) = &self.shown {
+            filter = filter.with_columns(shown.row.clone());
+            event_time = shown.event_time;
+        }
         let stream = input.map(move |batch| {
             let batch = batch?;
-            let panes = as_micros(batch.column(column))?;
-            let is_open = |pane: &i64| window.last_end_of_pane(*pane) > late_until;
-            let open = panes.values().iter().filter(|pane| is_open(pane)).count();
-            if open == panes.len() {
-                return Ok(batch);
-            }
-            epoch
-                .metrics
-                .add_late(&operator, (panes.len() - open) as u64);
-            let keep: BooleanArray = panes
-                .values()
-                .iter()
-                .map(|pane| Some(is_open(pane)))
-                .collect();
-            Ok(filter_record_batch(&batch, &keep)?)
+            let panes = as_micros(batch.column(pane_column))?;
+            let is_late = |pane: &i64| window.last_end_of_pane(*pane) <= late_until.micros();
+            let late = BooleanArray::from_iter(panes.values().iter().map(|p| Some(is_late(p))));
+            let event_times = event_time.map(|column| batch.column(column));
+            filter.on_time(&batch, &late, event_times)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(
             self.schema(),

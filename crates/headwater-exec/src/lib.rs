@@ -13,6 +13,7 @@ pub mod epoch_scan;
 mod group_table;
 pub mod keyed;
 pub mod keyed_runs;
+pub mod late_filter;
 pub mod late_rows;
 pub mod metrics;
 mod plan_properties;

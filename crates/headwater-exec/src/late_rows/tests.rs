@@ -6,8 +6,8 @@ use headwater_core::mode::OutputMode;
 use headwater_core::watermark::Watermark;
 
 use super::*;
-use crate::testing::epoch::Query;
-use crate::testing::plans::{assign, at, guard, hop, scan, source};
+use crate::testing::epoch::{Query, lines};
+use crate::testing::plans::{assign, at, guard, guard_keeping, hop, operator, scan, source};
 use crate::window_assign::Assign;
 
 /// Keys of the rows that are let through at a watermark, and the number of those that are not.
@@ -130,4 +130,43 @@ async fn in_complete_mode_no_row_is_late() {
         (all, 0),
     )
     .await;
+}
+
+/// A query over windows of 10 at watermark 10 that keeps `t`, `k` and `x` of late rows.
+fn keeping() -> Query {
+    let panes = assign(scan(1, BadDataPolicy::Fail), hop(10, 10), Assign::Panes);
+    let columns = LateColumns {
+        row: vec![0, 1, 2],
+        event_time: Some(0),
+    };
+    let mut query = Query::new(
+        guard_keeping(panes, hop(10, 10), columns),
+        OutputMode::Append,
+    );
+    query.watermark = Watermark::at(EventTime(10));
+    query
+}
+
+#[tokio::test]
+async fn late_rows_are_kept_as_they_came() {
+    let rows = [at(12, "in time"), at(3, "late"), at(9, "later")];
+    let epoch = keeping().run(source(&[&rows])).await.unwrap();
+    assert_eq!((epoch.rows.len(), epoch.late), (1, 2));
+    let mut kept = Vec::new();
+    for late in &epoch.late_rows {
+        assert_eq!(late.operator, operator());
+        assert_eq!(late.watermark, Watermark::at(EventTime(10)));
+        let times = as_micros(late.event_times.as_ref().unwrap()).unwrap();
+        assert_eq!(&times, &as_micros(late.rows.column(0)).unwrap());
+        kept.extend(lines(std::slice::from_ref(&late.rows)));
+    }
+    assert_eq!(kept, ["3 late 1", "9 later 1"]);
+}
+
+#[tokio::test]
+async fn late_rows_that_do_not_fit_into_memory_are_an_error() {
+    let mut query = keeping();
+    query.late_room = 1;
+    let error = query.run(source(&[&[at(1, "late")]])).await.unwrap_err();
+    assert!(error.to_string().contains("late rows"), "{error}");
 }

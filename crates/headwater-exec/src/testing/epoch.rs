@@ -11,6 +11,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::SessionConfig;
 use datafusion_common::Result;
 use datafusion_execution::TaskContext;
+use datafusion_execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::collect_partitioned;
 
@@ -22,6 +23,7 @@ use headwater_core::watermark::{Watermark, WatermarkCombine, WatermarkSpec};
 
 use super::scripted_source::{ScriptedSource, partition};
 use crate::epoch_context::{EpochContext, EpochInput};
+use crate::late_filter::LateRows;
 use crate::metrics::EpochMetrics;
 use crate::state_registry::{ShardChunk, StateRegistry};
 use crate::watermark::{SourceEventTime, WatermarkObserver};
@@ -32,6 +34,8 @@ pub(crate) struct Query {
     pub(crate) mode: OutputMode,
     pub(crate) state: Arc<StateRegistry>,
     pub(crate) watermark: Watermark,
+    /// Room for the late rows of an epoch, in bytes.
+    pub(crate) late_room: usize,
     next: EpochId,
 }
 
@@ -43,6 +47,7 @@ pub(crate) struct Epoch {
     /// Rows per output partition of the plan.
     pub(crate) rows_by_partition: Vec<usize>,
     pub(crate) late: u64,
+    pub(crate) late_rows: Vec<LateRows>,
     pub(crate) bad: BTreeMap<String, u64>,
     pub(crate) observer: Arc<WatermarkObserver>,
 }
@@ -54,6 +59,7 @@ impl Query {
             mode,
             state: Arc::new(StateRegistry::default()),
             watermark: Watermark::MIN,
+            late_room: 1 << 20,
             next: EpochId(0),
         }
     }
@@ -88,7 +94,8 @@ impl Query {
         };
         let observer = Arc::new(WatermarkObserver::new(vec![before], EventTime(0)));
         let counters = Arc::new(ReadCounters::default());
-        let metrics = Arc::new(EpochMetrics::default());
+        let room: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(self.late_room));
+        let metrics = Arc::new(EpochMetrics::keeping_late_rows(&room));
         let context = EpochContext {
             query: QueryId::new("q"),
             epoch: self.next,
@@ -124,6 +131,7 @@ impl Query {
             rows_by_partition: output.iter().map(count).collect(),
             rows: lines(&output.concat()),
             late: metrics.late().values().sum(),
+            late_rows: metrics.take_late_rows(),
             bad: counters.bad(),
             observer,
         })

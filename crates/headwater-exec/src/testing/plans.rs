@@ -17,7 +17,7 @@ use crate::aggregate::{Output, Phase, StreamAggregate, StreamAggregateExec};
 use crate::aggregate_spec::AggregateSpec;
 use crate::changelog::Stage;
 use crate::epoch_scan::{EpochScanExec, EventTimeColumn, ScanSpec};
-use crate::late_rows::LateRowsExec;
+use crate::late_rows::{LateColumns, LateRowsExec};
 use crate::watermark::InputTime;
 use crate::window::WindowSpec;
 use crate::window_assign::{Assign, WindowAssignExec, window_time_type};
@@ -89,16 +89,21 @@ pub(crate) fn assign(
 
 /// The late-rows filter on `window_start`.
 pub(crate) fn guard(input: Arc<dyn ExecutionPlan>, window: WindowSpec) -> Arc<dyn ExecutionPlan> {
+    Arc::new(late_rows(input, window))
+}
+
+/// The same, with what is kept of late rows.
+pub(crate) fn guard_keeping(
+    input: Arc<dyn ExecutionPlan>,
+    window: WindowSpec,
+    columns: LateColumns,
+) -> Arc<dyn ExecutionPlan> {
+    Arc::new(late_rows(input, window).keeping(columns))
+}
+
+fn late_rows(input: Arc<dyn ExecutionPlan>, window: WindowSpec) -> LateRowsExec {
     let pane = input.schema().index_of("window_start").unwrap();
-    let input_time = input_time();
-    Arc::new(LateRowsExec::new(
-        input,
-        pane,
-        window,
-        operator(),
-        input_time,
-        Stage::Last,
-    ))
+    LateRowsExec::new(input, pane, window, operator(), input_time(), Stage::Last)
 }
 
 /// The watermark of the one source.
