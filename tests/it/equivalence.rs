@@ -68,6 +68,8 @@ struct Query {
 const FINAL: &str = "ON WINDOW CLOSE";
 const UPDATE: &str = "ON UPDATE";
 const COMPLETE: &str = "COMPLETE";
+const FINAL_AND_LATE: &str = "ON WINDOW CLOSE LATE ROWS INTO late";
+const UPDATE_AND_LATE: &str = "ON UPDATE LATE ROWS INTO late";
 
 /// Every SELECT in every mode.
 fn queries(selects: &[&'static str], modes: &[&'static str]) -> Vec<Query> {
@@ -165,6 +167,12 @@ impl Case {
             .await?;
         session
             .run(
+                "CREATE SINK late (k VARCHAR, v BIGINT, ts TIMESTAMP, watermark TIMESTAMP)
+                 WITH (connector = 'memory')",
+            )
+            .await?;
+        session
+            .run(
                 "CREATE TABLE labels (k VARCHAR, label VARCHAR, low BIGINT) AS VALUES
                  ('key0', 'zero', 0), ('key1', 'one', -9), ('key1', 'uno', 2), (NULL, 'none', 0)",
             )
@@ -213,23 +221,33 @@ fn feed(session: &TestSession, rows: &[Placed]) -> headwater::Result<()> {
 /// Start and end of a window, and a key.
 type Group = (i64, i64, Option<String>);
 
+/// What is emitted, and the late rows.
+type Model = (Vec<TextRow>, Vec<TextRow>);
+
 /// What the lateness rule counts: a row counts in the windows that end after the watermark of the
-/// epoch before; the watermark is the smallest of the partitions' maxima, less the delay.
-fn model(case: &Case, delay_s: i64) -> Vec<TextRow> {
+/// epoch before; the watermark is the smallest of the partitions' maxima, less the delay. A row
+/// that counts in no window is late.
+fn model(case: &Case, delay_s: i64) -> Model {
     let mut groups: BTreeMap<Group, (i64, Option<i64>)> = BTreeMap::new();
+    let mut late: Vec<(Placed, i64)> = Vec::new();
     let mut maxima = [i64::MIN; PARTITIONS];
     let mut watermark = i64::MIN;
     for rows in case.placed() {
         for row in rows {
             let Some(time_s) = row.time_s else { continue };
+            let mut is_late = true;
             for (start, end) in (case.query.windows)(time_s) {
                 if end > watermark {
+                    is_late = false;
                     let group = groups.entry((start, end, row.key.clone())).or_default();
                     group.0 += 1;
                     if let Some(value) = row.value {
                         *group.1.get_or_insert(0) += value;
                     }
                 }
+            }
+            if is_late {
+                late.push((row.clone(), watermark));
             }
             let maximum = &mut maxima[row.partition];
             *maximum = time_s.max(*maximum);
@@ -249,6 +267,25 @@ fn model(case: &Case, delay_s: i64) -> Vec<TextRow> {
         ("k", Arc::new(keys)),
         ("n", Arc::new(counts)),
         ("total", Arc::new(totals)),
+    ];
+    let emitted = sorted(text_rows(&[RecordBatch::try_from_iter(columns).unwrap()]).unwrap());
+    (emitted, late_rows(&late))
+}
+
+/// Late rows with the watermark that they were behind.
+fn late_rows(late: &[(Placed, i64)]) -> Vec<TextRow> {
+    let keys: StringViewArray = late.iter().map(|(row, _)| row.key.as_deref()).collect();
+    let values: Int64Array = late.iter().map(|(row, _)| row.value).collect();
+    let times = late.iter().map(|(row, _)| row.time_s.map(|s| s * SECOND));
+    let watermarks = late.iter().map(|(_, watermark)| Some(watermark * SECOND));
+    let columns: [(&str, ArrayRef); 4] = [
+        ("k", Arc::new(keys)),
+        ("v", Arc::new(values)),
+        ("ts", Arc::new(times.collect::<TimestampMicrosecondArray>())),
+        (
+            "watermark",
+            Arc::new(watermarks.collect::<TimestampMicrosecondArray>()),
+        ),
     ];
     sorted(text_rows(&[RecordBatch::try_from_iter(columns).unwrap()]).unwrap())
 }
@@ -307,11 +344,17 @@ async fn equals_batch(case: Case) -> Result<(), String> {
 async fn equals_model(case: Case) -> Result<(), String> {
     let mut session = case.run("2 seconds").await.map_err(|e| report(&e))?;
     let folded = finish(&mut session).await.map_err(|e| report(&e))?;
-    let expected = model(&case, 2);
-    if folded == expected {
-        return Ok(());
+    let late = session.query("q").map_err(|e| report(&e))?.late().epochs();
+    let late: Vec<_> = late.into_iter().flat_map(|(_, rows)| rows).collect();
+    let late = sorted(text_rows(&late).map_err(|e| report(&e))?);
+    let (expected, expected_late) = model(&case, 2);
+    if folded != expected {
+        return Err(format!("emitted  {folded:?}\nexpected {expected:?}"));
     }
-    Err(format!("emitted  {folded:?}\nexpected {expected:?}"))
+    if late != expected_late {
+        return Err(format!("late     {late:?}\nexpected {expected_late:?}"));
+    }
+    Ok(())
 }
 
 async fn finish(session: &mut TestSession) -> headwater::Result<Vec<TextRow>> {

@@ -9,6 +9,8 @@ mod equivalence;
 #[cfg(test)]
 mod kafka;
 #[cfg(test)]
+mod late_rows;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod tidy;

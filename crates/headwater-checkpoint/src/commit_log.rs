@@ -10,6 +10,7 @@
 //!  "sink_token":{…},"version":"0.1.0"}
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater_core::Result;
@@ -39,8 +40,20 @@ pub struct CommitRecord {
     pub state_files: Vec<StateFileRef>,
     /// What the sink needs to publish the epoch, now or after a crash.
     pub sink_token: CommitToken,
+    /// The same for the sink of late rows; not there if the query has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_rows: Option<LateRowsCommit>,
     /// The headwater that ran the epoch.
     pub version: String,
+}
+
+/// What an epoch handed to the sink of its late rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateRowsCommit {
+    /// What that sink must be again, by name: `path`.
+    pub sink: BTreeMap<String, String>,
+    /// What it needs to publish them, now or after a crash.
+    pub sink_token: CommitToken,
 }
 
 /// The commits' records.

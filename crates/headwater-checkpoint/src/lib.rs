@@ -46,7 +46,7 @@ mod store_tests;
 mod test_data;
 
 pub use checkpoint::{Checkpoint, Recovered};
-pub use commit_log::{CommitLog, CommitRecord};
+pub use commit_log::{CommitLog, CommitRecord, LateRowsCommit};
 pub use epoch_log::{EpochLog, EpochRecord};
 pub use failing_files::{Cut, CutKind, CutMoment, FailingFiles};
 pub use file_store::{FileStore, FileWriter, open_store};

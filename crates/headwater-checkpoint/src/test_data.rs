@@ -12,7 +12,7 @@ use headwater_core::sink::CommitToken;
 use headwater_core::state::{ChunkKind, StateChunk};
 use headwater_core::watermark::Watermark;
 
-use crate::commit_log::CommitRecord;
+use crate::commit_log::{CommitRecord, LateRowsCommit};
 use crate::epoch_log::EpochRecord;
 use crate::query_metadata::{OperatorMetadata, QueryMetadata, SourceMetadata};
 use crate::record::FORMAT_VERSION;
@@ -76,6 +76,10 @@ pub(crate) fn commit_record(epoch: EpochId, state_files: Vec<StateFileRef>) -> C
         watermarks: watermarks(epoch.0 + 1),
         state_files,
         sink_token: CommitToken(format!("epoch {epoch}").into()),
+        late_rows: (epoch.0 % 2 == 1).then(|| LateRowsCommit {
+            sink: BTreeMap::from([("path".to_string(), "/late".to_string())]),
+            sink_token: CommitToken(format!("late in {epoch}").into()),
+        }),
         version: crate::HEADWATER_VERSION.to_string(),
     }
 }

@@ -3,14 +3,14 @@
 //! ```text
 //! plan_slices   choose [start, end) of every source; decide idle partitions, clock and seed
 //! log_epoch     write all of that to the epoch log          ── decided
-//! prepare_epoch run the plan; state goes from n − 1 to n; the sink stages its rows
-//!               make the sink's rows and the state delta durable
+//! prepare_epoch run the plan; state goes from n − 1 to n; the sinks stage their rows
+//!               make the sinks' rows and the state delta durable
 //! commit_epoch  write the commit record                     ── happened
-//!               make the sink's rows visible
+//!               make the sinks' rows visible
 //! ```
 //!
 //! A crash before the commit record runs the same epoch again, as it was decided. A crash after
-//! it makes the sink's rows visible again, which is idempotent. There is no third case.
+//! it makes the sinks' rows visible again, which is idempotent. There is no third case.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +39,6 @@ use crate::watermark_tracker::until_next_idle;
 
 mod plan;
 mod run;
-
-pub(crate) use run::publish;
 
 /// What one turn of the loop did.
 #[derive(Debug)]

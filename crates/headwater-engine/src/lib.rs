@@ -7,7 +7,9 @@ pub mod batch;
 mod epoch_loop;
 mod epoch_report;
 mod execute;
+pub mod late_sink;
 mod next_epoch;
+mod outputs;
 pub mod progress;
 pub mod query;
 pub mod query_manager;
@@ -19,6 +21,7 @@ mod watermark_tracker;
 
 pub use batch::{BatchRun, run_batch};
 pub use epoch_loop::{EpochLoop, Step};
+pub use late_sink::LateSink;
 pub use progress::EpochProgress;
 pub use query::{
     Durability, EndOfInput, QueryEnvironment, QuerySpec, QueryState, QueryStatus, StreamingQuery,

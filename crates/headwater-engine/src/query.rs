@@ -20,6 +20,7 @@ use headwater_core::{Error, Result};
 use headwater_plan::StreamPlan;
 
 use crate::epoch_loop::{EpochLoop, Step};
+use crate::late_sink::LateSink;
 use crate::progress::{EpochProgress, Totals};
 use crate::retry::Retries;
 
@@ -75,6 +76,8 @@ pub struct QuerySpec {
     pub plan: StreamPlan,
     /// Where rows go.
     pub sink: Arc<dyn Sink>,
+    /// Where late rows go; `None` if they are counted only.
+    pub late_rows: Option<LateSink>,
     /// Where it is kept.
     pub store: Arc<dyn FileStore>,
     /// Whether the store is there to be started from again.

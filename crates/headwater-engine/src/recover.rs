@@ -16,8 +16,8 @@ use headwater_core::source::Source;
 use headwater_core::{Error, Result};
 use headwater_exec::state_registry::StateRegistry;
 
-use crate::epoch_loop::publish;
 use crate::execute::blocking;
+use crate::outputs::{self, Tokens};
 use crate::query::QuerySpec;
 use crate::state_chain::StateChain;
 
@@ -50,7 +50,10 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
         mode: spec.plan.mode,
         last_committed: last.map(|c| c.epoch),
     };
-    spec.sink.open(&context).await?;
+    if let Some(commit) = last {
+        outputs::check_late_rows(spec, commit)?;
+    }
+    outputs::open(spec, context).await?;
     let next = recovered.next_epoch();
     let (positions, watermarks, state, chain) = match &recovered.last_commit {
         None => {
@@ -69,7 +72,7 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
         Some(commit) => {
             // The commit record may be the last thing the dead process did.
             let clock = &*spec.environment.clock;
-            publish(&*spec.sink, commit.epoch, &commit.sink_token, clock).await?;
+            outputs::publish(spec, commit.epoch, &Tokens::of(commit), clock).await?;
             let (reader, record) = (Arc::clone(&checkpoint), commit.clone());
             let state = blocking(move || reader.load_state(&record)).await?;
             let chunks = state.into_iter().flat_map(|((operator, shard), chunks)| {

@@ -17,6 +17,7 @@ pub mod window_udf;
 
 pub use check::expressions::check_repeatable;
 pub use rule::epoch_time::EpochTime;
+pub use rule::late_inputs::LateInput;
 pub use rule::number_sources::reads_sources;
 pub use rule::window_calls::session_gap;
 pub use stream_plan::{

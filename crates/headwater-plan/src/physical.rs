@@ -25,9 +25,10 @@ use headwater_exec::static_rows::StaticRowsExec;
 use headwater_exec::window::WindowSpec;
 use headwater_exec::window_assign::WindowAssignExec;
 
-use crate::event_time_field::WindowRole;
+use crate::event_time_field::{WindowRole, window_of};
 use crate::node::aggregate_node::GroupColumn;
-use crate::node::{KeyedNode, StaticNode, StreamAggregateNode, WindowNode};
+use crate::node::{KeyedNode, StaticNode, StreamAggregateNode, WholeRowsNode, WindowNode};
+use crate::rule::late_inputs::late_columns;
 
 mod keyed;
 
@@ -57,6 +58,9 @@ impl ExtensionPlanner for StreamExtensionPlanner {
         };
         if let Some(node) = node.as_any().downcast_ref::<WindowNode>() {
             return lower.window(node, input()?).map(Some);
+        }
+        if node.as_any().is::<WholeRowsNode>() {
+            return input().map(Some);
         }
         if node.as_any().is::<StaticNode>() {
             return Ok(Some(Arc::new(StaticRowsExec::new(input()?))));
@@ -241,8 +245,13 @@ fn guard_late_rows(
     let column = column.ok_or_else(|| internal_datafusion_err!("pane {pane} is not a column"))?;
     let operator = OperatorId::new(node.operator.as_str());
     let input_time = node.input_time.clone();
-    let guarded = LateRowsExec::new(input, column, *window, operator, input_time, node.stage);
-    Ok((Arc::new(guarded), pieces))
+    let schema = input.schema();
+    let mark = schema.fields().get(column).and_then(|f| window_of(f));
+    let mut guard = LateRowsExec::new(input, column, *window, operator, input_time, node.stage);
+    if let Some(mark) = mark {
+        guard = guard.keeping(late_columns(&schema, &mark));
+    }
+    Ok((Arc::new(guard), pieces))
 }
 
 type TwoPhase = (

@@ -6,9 +6,11 @@
 //! 4. `session_rows`: in a bounded read only.
 //! 5. `incremental`: after DataFusion's analyzer, so that expressions are typed, and before its
 //!    optimizer, so that no batch rule sees a stateful part.
+//! 5. `late_inputs`: after it, because it looks for stateful parts; only if late rows are wanted.
 
 pub(crate) mod epoch_time;
 pub(crate) mod incremental;
+pub(crate) mod late_inputs;
 pub(crate) mod number_sources;
 pub(crate) mod panes;
 pub(crate) mod provenance;

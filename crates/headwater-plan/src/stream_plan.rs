@@ -20,6 +20,7 @@ use crate::check::refuse;
 use crate::event_time_field::{WindowRole, window_of};
 use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
 use crate::rule::incremental::{Change, Converter, windows_close};
+use crate::rule::late_inputs::{LateInput, keep_whole_rows};
 use crate::rule::number_sources::number_sources;
 use crate::rule::provenance::is_plain;
 use crate::rule::row_key::RowKey;
@@ -38,6 +39,18 @@ pub struct ModeRequest {
     pub accepted: Vec<OutputMode>,
     /// Columns by which the sink knows a row again; empty if it does not.
     pub key: Vec<String>,
+    /// Whether late rows are to be handed on.
+    pub late_rows: LateRowsRequest,
+}
+
+/// What happens to late rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LateRowsRequest {
+    /// They are counted.
+    #[default]
+    Count,
+    /// They are counted and kept whole: `LATE ROWS INTO`.
+    Keep,
 }
 
 /// The EMIT clause.
@@ -80,6 +93,8 @@ pub struct StreamPlan {
     pub key: Vec<String>,
     /// Operators that keep state.
     pub operators: Vec<OperatorInfo>,
+    /// Operators whose late rows are kept; empty if that was not asked for.
+    pub late_inputs: Vec<LateInput>,
     /// The time that `now()` gives; set before every epoch.
     pub epoch_time: EpochTime,
     /// Identity of the incremental logical plan, for resuming.
@@ -113,11 +128,7 @@ pub async fn compile_batch(session: &SessionState, plan: LogicalPlan) -> Result<
     refuse_other_window_calls(&plan)?;
     let plan = rewrite_session_rows(plan)?;
     let (plan, sources) = number_sources(plan)?;
-    let optimized = session.optimize(&plan)?;
-    let physical = session
-        .query_planner()
-        .create_physical_plan(&optimized, session)
-        .await?;
+    let (optimized, physical) = lower(session, &plan).await?;
     let explain = vec![
         ("bound plan".to_string(), bound),
         (
@@ -177,17 +188,20 @@ pub async fn compile_stream(
             (converted.plan, converted.change)
         }
     };
-    let optimized = session.optimize(&incremental)?;
-    let physical = session
-        .query_planner()
-        .create_physical_plan(&optimized, session)
-        .await?;
+    let incremental_text = incremental.display_indent().to_string();
+    let (whole, late_inputs) = match request.late_rows {
+        LateRowsRequest::Count => (incremental, vec![]),
+        LateRowsRequest::Keep => keep_late_rows(incremental, mode, &sources)?,
+    };
+    let (optimized, physical) = lower(session, &whole).await?;
     let key = key_names(change, mode, request)?;
     let operators = operators(&physical, mode)?;
-    let incremental_text = incremental.display_indent().to_string();
     let explain = vec![
         ("bound plan".to_string(), bound),
-        ("incremental plan".to_string(), incremental_text.clone()),
+        (
+            "incremental plan".to_string(),
+            whole.display_indent().to_string(),
+        ),
         (
             "optimized plan".to_string(),
             optimized.display_indent().to_string(),
@@ -199,13 +213,38 @@ pub async fn compile_stream(
         physical,
         mode,
         key,
+        // What happens to late rows changes neither state nor result.
         fingerprint: fingerprint(&format!("{mode}\n{incremental_text}")),
         warnings: warnings(&operators, &sources),
         sources,
         operators,
+        late_inputs,
         epoch_time,
         explain,
     })
+}
+
+/// The optimized plan, and the operators.
+async fn lower(
+    session: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>)> {
+    let optimized = session.optimize(plan)?;
+    let planner = session.query_planner();
+    let physical = planner.create_physical_plan(&optimized, session).await?;
+    Ok((optimized, physical))
+}
+
+fn keep_late_rows(
+    incremental: LogicalPlan,
+    mode: OutputMode,
+    sources: &[Arc<StreamDefinition>],
+) -> Result<(LogicalPlan, Vec<LateInput>)> {
+    let (plan, inputs) = keep_whole_rows(incremental, mode)?;
+    if inputs.is_empty() {
+        return Err(refuse::no_late_rows(mode, sources));
+    }
+    Ok((plan, inputs))
 }
 
 /// The key of an updating result; empty if there is none.

@@ -240,9 +240,6 @@ impl Binder {
     /// # Errors
     /// If the sink is unknown, or the query's columns do not fit it.
     pub async fn bind_insert(&self, insert: &InsertQuery) -> Result<BoundInsert> {
-        if let Some(late) = &insert.late_rows_into {
-            return Err(late_rows(late));
-        }
         let name = bare_name(&insert.sink)?;
         let sink = self.catalog.sink(&name)?;
         let plan = self.bind_query(&insert.query).await?;
@@ -277,13 +274,6 @@ pub fn dropped_table(statement: &DFStatement) -> Option<String> {
 /// Where a query stands.
 pub fn query_span(query: &Query) -> Span {
     span_from_tokens(query.span())
-}
-
-/// LATE ROWS INTO is not there yet.
-pub fn late_rows(into: &Name) -> Error {
-    Error::unsupported("LATE ROWS INTO is not there yet")
-        .with_hint("Leave it out: late rows are counted in the query's progress.")
-        .with_span(Some(into.span))
 }
 
 /// The EMIT clause as the planner knows it.
@@ -395,7 +385,7 @@ fn fit(plan: LogicalPlan, sink: &SinkEntry, named: &[Name]) -> Result<LogicalPla
 
 /// Whether a column may be stored as another type without the user's CAST. A text that is read as
 /// something else fails over rows that nobody foresaw, so it takes a CAST to say that.
-fn can_be_stored(from: &DataType, to: &DataType) -> bool {
+pub(crate) fn can_be_stored(from: &DataType, to: &DataType) -> bool {
     let is_text = |t: &DataType| {
         matches!(
             t,

@@ -6,6 +6,7 @@ pub mod binder;
 pub mod catalog;
 mod declare;
 pub mod dialect;
+pub mod late_rows;
 pub mod parser;
 pub mod relation_planner;
 pub mod type_planner;

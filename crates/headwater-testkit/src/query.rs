@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use headwater::{EpochProgress, Headwater, ManualClock};
 use headwater_checkpoint::{Cut, CutKind, CutMoment, FailingFiles, MemoryFiles};
 use headwater_core::mode::OutputMode;
+use headwater_core::sink::Sink;
 use headwater_core::{Error, Result};
 use headwater_engine::{EpochLoop, Step};
 use headwater_plan::StreamDefinition;
@@ -21,6 +22,7 @@ pub struct TestQuery {
     text: String,
     select: String,
     ledger: Ledger,
+    late: Ledger,
     disk: MemoryFiles,
     faults: Faults,
     clock: ManualClock,
@@ -74,6 +76,7 @@ impl TestQuery {
             text,
             select,
             ledger,
+            late: Ledger::default(),
             disk,
             faults: Faults::default(),
             clock,
@@ -90,6 +93,11 @@ impl TestQuery {
     /// What was emitted.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What was handed to the sink of `LATE ROWS INTO`.
+    pub fn late(&self) -> &Ledger {
+        &self.late
     }
 
     /// The numbers of the last epoch.
@@ -121,10 +129,10 @@ impl TestQuery {
             let files = Arc::new(FailingFiles::new(self.disk.clone()));
             let store = Arc::clone(&files);
             let mut spec = session.prepare(&self.text, Some(store)).await?;
-            let sink = RecordingSink::new(spec.sink, self.ledger.clone());
-            spec.sink = Arc::new(FaultySink {
-                inner: Arc::new(sink),
-                faults: self.faults.clone(),
+            spec.sink = self.faulty_sink(spec.sink, &self.ledger);
+            spec.late_rows = spec.late_rows.map(|late| {
+                let sink = self.faulty_sink(Arc::clone(late.sink()), &self.late);
+                late.with_sink(sink)
             });
             for source in &mut spec.plan.sources {
                 *source = Arc::new(self.faulty(source));
@@ -141,6 +149,13 @@ impl TestQuery {
             });
         }
         Ok(())
+    }
+
+    fn faulty_sink(&self, sink: Arc<dyn Sink>, ledger: &Ledger) -> Arc<dyn Sink> {
+        Arc::new(FaultySink {
+            inner: Arc::new(RecordingSink::new(sink, ledger.clone())),
+            faults: self.faults.clone(),
+        })
     }
 
     fn faulty(&self, source: &StreamDefinition) -> StreamDefinition {

@@ -138,6 +138,7 @@ impl TestSession {
                 Ok(Answer::Done)
             }
             TestStatement::Progress(name) => self.progress(&name),
+            TestStatement::Late(name) => self.late(&name),
         }
     }
 
@@ -288,6 +289,16 @@ impl TestSession {
         Err(Error::internal(format!(
             "query \"{name}\" never catches up"
         )))
+    }
+
+    fn late(&mut self, name: &str) -> Result<Answer> {
+        let query = self.query(name)?;
+        let epoch = query.last_progress().map(|progress| progress.epoch);
+        let epoch = epoch.ok_or_else(|| Error::plan("no epoch has run"))?;
+        let schema = query.late().schema();
+        let schema = schema.ok_or_else(|| Error::plan("its late rows go nowhere"))?;
+        let rows = query.late().epoch(epoch).unwrap_or_default();
+        Ok(Answer::Rows(schema, rows))
     }
 
     fn progress(&mut self, name: &str) -> Result<Answer> {

@@ -7,6 +7,7 @@
 //! | `CLOCK +5s` | moves the clock |
 //! | `RESTART q` | ends the process of a query and starts it again from its checkpoint |
 //! | `PROGRESS q` | numbers of the last epoch: epoch, rows in, out, late, ahead, watermark |
+//! | `LATE q` | the late rows that the last epoch handed to the sink of `LATE ROWS INTO` |
 //! | `REFUSED statement` | gives the whole report of the error, a row a line |
 
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub enum TestStatement {
     Restart(String),
     /// `PROGRESS q`.
     Progress(String),
+    /// `LATE q`.
+    Late(String),
     /// `REFUSED statement`, without the word; lines and columns are those of the statement.
     Refused(String),
 }
@@ -57,6 +60,7 @@ impl TestStatement {
             }
             "RESTART" => TestStatement::Restart(name()),
             "PROGRESS" => TestStatement::Progress(name()),
+            "LATE" => TestStatement::Late(name()),
             "REFUSED" => TestStatement::Refused(name()),
             _ => return Ok(None),
         }))

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use futures::TryStreamExt;
 
 use headwater_core::{Error, Result};
-use headwater_plan::compile_batch;
-use headwater_sql::ast::{ExplainStatement, SelectQuery, Statement};
+use headwater_plan::{ModeRequest, compile_batch};
+use headwater_sql::ast::{ExplainStatement, Name, SelectQuery, Statement};
 use headwater_sql::binder::emit_of;
 
 use crate::outcome::{Outcome, Rows};
 use crate::session::Headwater;
-use crate::start::compile;
+use crate::start::{LateRowsInto, mode_request};
+use crate::statements::refuse_streaming_clauses;
 
 impl Headwater {
     pub(crate) async fn explain(&self, explain: &ExplainStatement) -> Result<Outcome> {
@@ -26,38 +28,24 @@ impl Headwater {
                 .with_hint("Start it and look at its progress: SHOW QUERIES."));
             }
             Statement::Select(select) if !select.stream => {
+                refuse_streaming_clauses(select)?;
                 let plan = self.binder.bind_query(&select.query).await?;
                 compile_batch(&self.binder.state(), plan).await?.explain
             }
             Statement::Select(select) => {
                 let plan = self.binder.bind_query(&select.query).await?;
                 let (emit, sink) = (emit_of(select.emit.as_ref())?, self.console_sink()?);
-                let state = self.binder.state();
-                compile(
-                    &state,
-                    plan,
-                    emit,
-                    &self.settings(),
-                    "console",
-                    sink.capabilities(),
-                )
-                .await?
-                .explain
+                let settings = self.settings();
+                let modes = mode_request(emit, &settings, "console", sink.capabilities());
+                let into = select.late_rows_into.as_ref();
+                self.explain_stream(plan, modes, into).await?
             }
             Statement::Insert(insert) => {
                 let bound = self.binder.bind_insert(insert).await?;
-                let (sink, state) = (bound.sink.declared.capabilities()?, self.binder.state());
-                let name = bound.sink.name;
-                compile(
-                    &state,
-                    bound.plan,
-                    bound.emit,
-                    &self.settings(),
-                    &name,
-                    sink,
-                )
-                .await?
-                .explain
+                let (settings, sink) = (self.settings(), bound.sink.declared.capabilities()?);
+                let modes = mode_request(bound.emit, &settings, &bound.sink.name, sink);
+                let into = insert.late_rows_into.as_ref();
+                self.explain_stream(bound.plan, modes, into).await?
             }
             _ => {
                 return Err(Error::unsupported(
@@ -76,6 +64,18 @@ impl Headwater {
         let plans: ArrayRef = Arc::new(shown.iter().map(|(_, p)| Some(p)).collect::<StringArray>());
         let batch = RecordBatch::try_from_iter([("step", names), ("plan", plans)])?;
         Ok(Outcome::Rows(Rows::of(batch)))
+    }
+
+    async fn explain_stream(
+        &self,
+        plan: LogicalPlan,
+        modes: ModeRequest,
+        late_rows_into: Option<&Name>,
+    ) -> Result<Vec<(String, String)>> {
+        let into = late_rows_into.map(LateRowsInto::from);
+        let state = self.binder.state();
+        let planned = self.compile(&state, plan, modes, into.as_ref()).await?;
+        Ok(planned.plan.explain)
     }
 
     /// Runs a bounded read and shows what its operators measured.

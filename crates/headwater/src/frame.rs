@@ -13,6 +13,7 @@ use headwater_plan::stream_plan::Emit;
 use crate::outcome::Rows;
 use crate::quote::identifier;
 use crate::session::Headwater;
+use crate::start::LateRowsInto;
 use crate::writer::StreamWriter;
 
 /// A bounded query.
@@ -85,6 +86,8 @@ pub struct StreamFrame {
     pub(crate) plan: LogicalPlan,
     pub(crate) emit: Emit,
     pub(crate) text: String,
+    /// The sink of `LATE ROWS INTO`.
+    pub(crate) late_rows_into: Option<LateRowsInto>,
 }
 
 impl StreamFrame {
@@ -94,6 +97,7 @@ impl StreamFrame {
             plan,
             emit,
             text,
+            late_rows_into: None,
         }
     }
 

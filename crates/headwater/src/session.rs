@@ -13,8 +13,8 @@ use headwater_core::options::Options;
 use headwater_core::{Error, Result};
 use headwater_engine::{QueryEnvironment, QueryManager};
 use headwater_plan::compile_batch;
-use headwater_sql::ast::{CreateStreamingQuery, Statement};
-use headwater_sql::binder::Binder;
+use headwater_sql::ast::{CreateStreamingQuery, SelectQuery, Statement};
+use headwater_sql::binder::{Binder, emit_of};
 use headwater_sql::parser::parse_script;
 
 use crate::builder::HeadwaterBuilder;
@@ -22,6 +22,7 @@ use crate::frame::{Frame, StreamFrame};
 use crate::outcome::{Outcome, Rows};
 use crate::reader::{Reader, StreamReader};
 use crate::settings::Settings;
+use crate::statements::refuse_streaming_clauses;
 
 /// A session: sources, sinks, settings and running queries. Clones are the same session.
 #[derive(Clone)]
@@ -121,7 +122,10 @@ impl Headwater {
     /// # Errors
     /// If the text is not one query.
     pub async fn query(&self, text: &str) -> Result<Frame> {
-        Ok(Frame::new(self.clone(), self.plan_of(text).await?.0))
+        let select = only_select(text)?;
+        refuse_streaming_clauses(&select)?;
+        let plan = self.binder.bind_query(&select.query).await?;
+        Ok(Frame::new(self.clone(), plan))
     }
 
     /// A streaming query, to be started by [`StreamFrame::write_stream`].
@@ -129,30 +133,12 @@ impl Headwater {
     /// # Errors
     /// If the text is not one query.
     pub async fn stream(&self, text: &str) -> Result<StreamFrame> {
-        let (plan, emit) = self.plan_of(text).await?;
-        Ok(StreamFrame::new(self.clone(), plan, emit, text.to_string()))
-    }
-
-    async fn plan_of(
-        &self,
-        text: &str,
-    ) -> Result<(
-        datafusion::logical_expr::LogicalPlan,
-        headwater_plan::stream_plan::Emit,
-    )> {
-        let mut statements = parse_script(text)?;
-        let only = if statements.len() == 1 {
-            statements.pop()
-        } else {
-            None
-        };
-        match only.map(|s| s.statement) {
-            Some(Statement::Select(select)) => {
-                let emit = headwater_sql::binder::emit_of(select.emit.as_ref())?;
-                Ok((self.binder.bind_query(&select.query).await?, emit))
-            }
-            _ => Err(Error::plan("one SELECT was expected")),
-        }
+        let select = only_select(text)?;
+        let plan = self.binder.bind_query(&select.query).await?;
+        let emit = emit_of(select.emit.as_ref())?;
+        let mut frame = StreamFrame::new(self.clone(), plan, emit, text.to_string());
+        frame.late_rows_into = select.late_rows_into.as_ref().map(Into::into);
+        Ok(frame)
     }
 
     /// Reads a source as it is now, by format and options.
@@ -228,5 +214,14 @@ impl Headwater {
             "{prefix}-{}",
             self.shared.names.fetch_add(1, Ordering::Relaxed)
         )
+    }
+}
+
+/// The one SELECT that a text is.
+fn only_select(text: &str) -> Result<SelectQuery> {
+    let mut statements = parse_script(text)?;
+    match (statements.pop().map(|s| s.statement), statements.is_empty()) {
+        (Some(Statement::Select(select)), true) => Ok(select),
+        _ => Err(Error::plan("one SELECT was expected")),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
@@ -9,10 +10,12 @@ use headwater_checkpoint::{FileStore, MemoryFiles, query_metadata};
 use headwater_core::error::Span;
 use headwater_core::sink::{Sink, SinkCapabilities};
 use headwater_core::{Error, Result};
-use headwater_engine::{Durability, QueryEnvironment, QuerySpec, StreamingQuery};
-use headwater_plan::stream_plan::Emit;
+use headwater_engine::{Durability, LateSink, QueryEnvironment, QuerySpec, StreamingQuery};
+use headwater_plan::stream_plan::{Emit, LateRowsRequest};
 use headwater_plan::{ModeRequest, StreamPlan, compile_stream};
-use headwater_sql::ast::Statement;
+use headwater_sql::ast::{Name, Statement};
+use headwater_sql::catalog::SinkEntry;
+use headwater_sql::late_rows::late_schema;
 use headwater_sql::parser::parse_script;
 
 use crate::session::Headwater;
@@ -31,8 +34,27 @@ pub(crate) struct StartRequest {
     pub(crate) plan: LogicalPlan,
     pub(crate) emit: Emit,
     pub(crate) sink: Arc<dyn Sink>,
+    /// The sink of `LATE ROWS INTO`.
+    pub(crate) late_rows_into: Option<LateRowsInto>,
     pub(crate) settings: Settings,
     pub(crate) checkpoint: Option<String>,
+}
+
+/// `LATE ROWS INTO name`.
+#[derive(Debug, Clone)]
+pub(crate) struct LateRowsInto {
+    pub(crate) name: String,
+    /// Where the name stands, if it was written in SQL.
+    pub(crate) span: Option<Span>,
+}
+
+impl From<&Name> for LateRowsInto {
+    fn from(name: &Name) -> Self {
+        LateRowsInto {
+            name: name.value.clone(),
+            span: Some(name.span),
+        }
+    }
 }
 
 impl Headwater {
@@ -107,21 +129,25 @@ impl Headwater {
         };
         let environment = self.environment_for(&*store)?;
         let state = state_with(self.binder.state(), environment.target_partitions());
-        let plan = compile(
-            &state,
-            request.plan,
-            request.emit,
-            &request.settings,
-            &request.sink_name,
-            request.sink.capabilities(),
-        )
-        .await
-        .map_err(|e| e.with_span(request.span))?;
+        let capabilities = request.sink.capabilities();
+        let (name, into) = (&request.sink_name, request.late_rows_into.as_ref());
+        let modes = mode_request(request.emit, &request.settings, name, capabilities);
+        let planned = self.compile(&state, request.plan, modes, into).await;
+        let planned = planned.map_err(|e| e.with_span(request.span))?;
+        let plan = planned.plan;
+        let late_rows = match planned.late_rows {
+            Some((late, schema)) => {
+                let sink = late.declared.open()?;
+                Some(LateSink::try_new(sink, schema, &plan.late_inputs)?)
+            }
+            None => None,
+        };
         Ok(QuerySpec {
             name: request.name,
             sql: request.text,
             plan,
             sink: request.sink,
+            late_rows,
             store,
             durability,
             trigger: request.settings.trigger,
@@ -141,28 +167,57 @@ impl Headwater {
         }
         Ok(environment)
     }
+
+    /// Plans for the modes that a sink takes, and finds the sink for late rows.
+    pub(crate) async fn compile(
+        &self,
+        state: &SessionState,
+        plan: LogicalPlan,
+        mut request: ModeRequest,
+        into: Option<&LateRowsInto>,
+    ) -> Result<Planned> {
+        let Some(into) = into else {
+            let plan = compile_stream(state, plan, &request).await?;
+            let late_rows = None;
+            return Ok(Planned { plan, late_rows });
+        };
+        let found = self.binder.catalog().sink(&into.name);
+        let late = found.map_err(|e| e.with_span(into.span))?;
+        request.late_rows = LateRowsRequest::Keep;
+        let plan = compile_stream(state, plan, &request).await?;
+        let every = LateSink::default_schema();
+        let schema = late_schema(&late, &request.sink, &every, &plan.late_inputs, into.span)?;
+        Ok(Planned {
+            plan,
+            late_rows: Some((late, schema)),
+        })
+    }
 }
 
-/// Plans for the modes that a sink takes.
-pub(crate) async fn compile(
-    state: &SessionState,
-    plan: LogicalPlan,
+/// A streaming query with the sink for its late rows and the columns they have there.
+pub(crate) struct Planned {
+    pub(crate) plan: StreamPlan,
+    pub(crate) late_rows: Option<(SinkEntry, SchemaRef)>,
+}
+
+/// The modes to plan for: what was asked for, and what the sink takes.
+pub(crate) fn mode_request(
     emit: Emit,
     settings: &Settings,
     sink_name: &str,
     capabilities: SinkCapabilities,
-) -> Result<StreamPlan> {
+) -> ModeRequest {
     let emit = match (emit, settings.output_mode) {
         (Emit::Default, Some(mode)) => Emit::Mode(mode),
         (emit, _) => emit,
     };
-    let request = ModeRequest {
+    ModeRequest {
         emit,
         sink: sink_name.to_string(),
         accepted: capabilities.modes,
         key: capabilities.key,
-    };
-    compile_stream(state, plan, &request).await
+        late_rows: LateRowsRequest::Count,
+    }
 }
 
 /// The session's state with another number of partitions.

@@ -8,7 +8,7 @@ use headwater_sql::ast::{
     CreateStreamingQuery, InsertQuery, Name, ObjectKind, ParsedStatement, SelectQuery, SetOption,
     Statement,
 };
-use headwater_sql::binder::{emit_of, late_rows, query_span};
+use headwater_sql::binder::{emit_of, query_span};
 
 use crate::outcome::Outcome;
 use crate::session::{Definition, Headwater};
@@ -166,22 +166,16 @@ impl Headwater {
             plan: bound.plan,
             emit: bound.emit,
             sink: bound.sink.declared.open()?,
+            late_rows_into: insert.late_rows_into.as_ref().map(Into::into),
             settings,
             checkpoint,
         })
     }
 
     async fn select(&self, select: &SelectQuery) -> Result<Outcome> {
-        if let Some(late) = &select.late_rows_into {
-            return Err(late_rows(late));
-        }
         let plan = self.binder.bind_query(&select.query).await?;
         if !select.stream {
-            if let Some(emit) = &select.emit {
-                return Err(Error::plan("EMIT belongs to a streaming query")
-                    .with_hint("Write SELECT STREAM, or leave EMIT out.")
-                    .with_span(Some(emit.span)));
-            }
+            refuse_streaming_clauses(select)?;
             return self.read_plan(plan).await.map(Outcome::Rows);
         }
         let name = self.fresh_name("select");
@@ -192,6 +186,7 @@ impl Headwater {
             plan,
             emit: emit_of(select.emit.as_ref())?,
             sink: self.console_sink()?,
+            late_rows_into: select.late_rows_into.as_ref().map(Into::into),
             settings: self.settings(),
             // Looking at a stream leaves nothing behind.
             checkpoint: None,
@@ -294,6 +289,22 @@ impl Headwater {
         }
         Ok(done(word, name, "dropped"))
     }
+}
+
+/// Clauses that say something about a streaming query are refused in a bounded read.
+pub(crate) fn refuse_streaming_clauses(select: &SelectQuery) -> Result<()> {
+    if let Some(emit) = &select.emit {
+        return Err(Error::plan("EMIT belongs to a streaming query")
+            .with_hint("Write SELECT STREAM, or leave EMIT out.")
+            .with_span(Some(emit.span)));
+    }
+    if let Some(late) = &select.late_rows_into {
+        return Err(Error::plan("LATE ROWS INTO belongs to a streaming query")
+            .with_detail("A bounded read waits for all rows, so none is late.")
+            .with_hint("Write SELECT STREAM, or leave LATE ROWS INTO out.")
+            .with_span(Some(late.span)));
+    }
+    Ok(())
 }
 
 /// The error at the statement it is about, if it is about what was written.

@@ -18,7 +18,7 @@ use headwater_sql::parser::parse_script;
 
 use crate::frame::StreamFrame;
 use crate::quote::{identifier, with_clause};
-use crate::start::StartRequest;
+use crate::start::{LateRowsInto, StartRequest};
 
 /// Says where the rows go, and starts the query.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub struct StreamWriter {
     name: Option<String>,
     checkpoint: Option<String>,
     end_of_input: Option<EndOfInput>,
+    late_rows_into: Option<String>,
 }
 
 impl StreamWriter {
@@ -50,6 +51,7 @@ impl StreamWriter {
             name: None,
             checkpoint: None,
             end_of_input: None,
+            late_rows_into: None,
         }
     }
 
@@ -123,6 +125,12 @@ impl StreamWriter {
         self
     }
 
+    /// The sink for late rows, as `CREATE SINK` declared it: the same as `LATE ROWS INTO`.
+    pub fn late_rows_into(mut self, sink: &str) -> Self {
+        self.late_rows_into = Some(sink.to_string());
+        self
+    }
+
     /// Starts the query on the current Tokio runtime.
     ///
     /// # Errors
@@ -159,6 +167,10 @@ impl StreamWriter {
             plan: self.frame.plan,
             emit,
             sink,
+            late_rows_into: match self.late_rows_into {
+                Some(name) => Some(LateRowsInto { name, span: None }),
+                None => self.frame.late_rows_into,
+            },
             settings,
             checkpoint,
         };

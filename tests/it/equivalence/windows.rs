@@ -31,7 +31,7 @@ fn oracle_late() {
         },
         ..query
     };
-    let queries = queries(&[TUMBLE, HOP], &[FINAL, UPDATE]);
+    let queries = queries(&[TUMBLE, HOP], &[FINAL_AND_LATE, UPDATE_AND_LATE]);
     let queries = queries.into_iter().map(with_model).collect();
     check_cases(4, &case(25, queries), equals_model);
 }

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use headwater_checkpoint::{CommitRecord, EpochRecord, HEADWATER_VERSION, WatermarkState};
 use headwater_core::Result;
-use headwater_core::clock::Clock;
 use headwater_core::id::{EpochId, SourceIndex};
 use headwater_core::offset::Offsets;
-use headwater_core::sink::{CommitToken, Sink, Staged};
 use headwater_core::source::ReadCounters;
 use headwater_core::state::ChunkKind;
 use headwater_exec::epoch_context::{EpochContext, EpochInput};
@@ -18,6 +16,7 @@ use headwater_exec::watermark::WatermarkObserver;
 use super::EpochLoop;
 use crate::epoch_report::Counted;
 use crate::execute::{blocking, run_epoch};
+use crate::outputs::{self, StagedRows, Tokens};
 use crate::progress::EpochProgress;
 use crate::query::Durability;
 use crate::retry::Retries;
@@ -29,7 +28,7 @@ const CLEAN_UP_EVERY: u64 = 16;
 
 /// An epoch that ran: its rows are staged, its state is in memory.
 struct Executed {
-    staged: Vec<Staged>,
+    staged: StagedRows,
     numbers: Numbers,
 }
 
@@ -44,23 +43,8 @@ struct Numbers {
 pub(super) struct Prepared {
     numbers: Numbers,
     rows_out: u64,
-    token: CommitToken,
+    tokens: Tokens,
     chain: StateChain,
-}
-
-/// Makes the rows of a committed epoch visible. It has happened, so there is no way back.
-pub(crate) async fn publish(
-    sink: &dyn Sink,
-    epoch: EpochId,
-    token: &CommitToken,
-    clock: &dyn Clock,
-) -> Result<()> {
-    let mut retries = Retries::new();
-    while let Err(error) = sink.commit(epoch, token.clone()).await {
-        let what = format!("making epoch {epoch} visible");
-        retries.wait_after(error, &what, clock).await?;
-    }
-    Ok(())
 }
 
 impl EpochLoop {
@@ -77,10 +61,7 @@ impl EpochLoop {
                 tracing::error!(epoch = %record.epoch, error = %undo, "a failed epoch could not be rolled back");
                 return Err(error);
             }
-            // What the sink has staged is replaced when the epoch runs again.
-            if let Err(abort) = self.spec.sink.abort(record.epoch).await {
-                tracing::warn!(epoch = %record.epoch, error = %abort, "the sink could not forget a failed epoch");
-            }
+            outputs::abort(&self.spec, record.epoch).await;
             let what = format!("epoch {}", record.epoch);
             retries.wait_after(error, &what, &*self.clock).await?;
         }
@@ -89,20 +70,23 @@ impl EpochLoop {
     async fn prepare_epoch(&self, record: &EpochRecord) -> Result<Prepared> {
         let epoch = record.epoch;
         let Executed { staged, numbers } = self.execute_epoch(record).await?;
-        let rows_out = staged.iter().map(|s| s.rows).sum();
-        let token = self.spec.sink.prepare(epoch, staged).await?;
+        let rows_out = staged.result.iter().map(|s| s.rows).sum();
+        let tokens = outputs::prepare(&self.spec, epoch, staged).await?;
         let chain = self.save_state(epoch).await?;
         Ok(Prepared {
             numbers,
             rows_out,
-            token,
+            tokens,
             chain,
         })
     }
 
     async fn execute_epoch(&self, record: &EpochRecord) -> Result<Executed> {
         let observer = Arc::new(self.observer(record));
-        let metrics = Arc::new(EpochMetrics::default());
+        let metrics = Arc::new(match &self.spec.late_rows {
+            Some(_) => EpochMetrics::keeping_late_rows(&self.runtime.memory_pool),
+            None => EpochMetrics::default(),
+        });
         let mut inputs = Vec::with_capacity(self.sources.len());
         for (source, slice) in self.sources.iter().zip(&record.slices) {
             inputs.push(EpochInput {
@@ -124,7 +108,7 @@ impl EpochLoop {
             metrics: Arc::clone(&metrics),
         };
         self.spec.plan.epoch_time.set(record.processing_time);
-        let staged = run_epoch(
+        let result = run_epoch(
             &self.spec.plan.physical,
             &self.config,
             &self.runtime,
@@ -132,12 +116,19 @@ impl EpochLoop {
             context,
         )
         .await?;
+        let late = match &self.spec.late_rows {
+            Some(late) => Some(late.write(record.epoch, &metrics).await?),
+            None => None,
+        };
         let numbers = Numbers {
             observer,
             counters,
             metrics,
         };
-        Ok(Executed { staged, numbers })
+        Ok(Executed {
+            staged: StagedRows { result, late },
+            numbers,
+        })
     }
 
     pub(super) async fn commit_epoch(
@@ -150,7 +141,7 @@ impl EpochLoop {
         let Prepared {
             numbers,
             rows_out,
-            token,
+            tokens,
             chain,
         } = prepared;
         let positions: Vec<Offsets> = record.slices.iter().map(|s| s.end.clone()).collect();
@@ -168,13 +159,14 @@ impl EpochLoop {
             offsets: positions.clone(),
             watermarks: watermarks.clone(),
             state_files: chain.files().to_vec(),
-            sink_token: token.clone(),
+            sink_token: tokens.result.clone(),
+            late_rows: tokens.late.clone(),
             version: HEADWATER_VERSION.to_string(),
         };
         let checkpoint = Arc::clone(&self.checkpoint);
         blocking(move || checkpoint.commit(&commit)).await?;
 
-        publish(&*self.spec.sink, epoch, &token, &*self.clock).await?;
+        outputs::publish(&self.spec, epoch, &tokens, &*self.clock).await?;
         self.state.committed(epoch)?;
         for (source, position) in self.sources.iter().zip(&positions) {
             // The epoch has happened, and this only frees what it needed.

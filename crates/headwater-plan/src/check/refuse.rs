@@ -1,5 +1,7 @@
 //! The refusals of planning, one function each: what is wrong, where, and what would make it right.
 
+use std::sync::Arc;
+
 use datafusion::common::{JoinType, Spans};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableScan};
 
@@ -9,6 +11,7 @@ use headwater_core::mode::OutputMode;
 
 use crate::event_time_field::window_of;
 use crate::rule::number_sources::sources_of;
+use crate::stream_table::StreamDefinition;
 
 /// The place of an expression in the SQL text, if the planner kept it.
 pub(crate) fn span_of(expr: &Expr) -> Option<Span> {
@@ -269,4 +272,28 @@ pub(crate) fn sink_key(sink: &str, sink_key: &[String], key: Option<Vec<String>>
     ))
     .with_detail("Rows would replace rows of other groups, or stay when they have changed.")
     .with_hint(format!("Declare the sink with PRIMARY KEY ({key})."))
+}
+
+/// LATE ROWS INTO of a query in which no row is ever late.
+pub(crate) fn no_late_rows(mode: OutputMode, sources: &[Arc<StreamDefinition>]) -> Error {
+    let error = Error::plan("no row of this query can be late");
+    if mode == OutputMode::Complete {
+        return error
+            .with_detail("In complete mode no window is ever finished, so every row still counts.")
+            .with_hint("Leave LATE ROWS INTO out, or emit on update or on window close.");
+    }
+    if let Some(source) = sources.iter().find(|s| s.watermark.is_none()) {
+        return error
+            .with_detail(format!(
+                "Source \"{}\" has no watermark, so no window is ever finished.",
+                source.name
+            ))
+            .with_hint(format!(
+                "Leave LATE ROWS INTO out, or declare a WATERMARK FOR a column of \"{}\".",
+                source.name
+            ));
+    }
+    error
+        .with_detail("It has no operator that finishes anything by event time, such as a window.")
+        .with_hint("Leave LATE ROWS INTO out, or group by a window of the event time.")
 }

@@ -1,0 +1,149 @@
+//! The sinks of a query as one: that of its result, and that of its late rows if it has one.
+//!
+//! Both are written, prepared and committed with the same epoch, so that after a crash either both
+//! show it or none does: the commit record holds what both need.
+
+use std::sync::Arc;
+
+use headwater_checkpoint::{CommitRecord, LateRowsCommit};
+use headwater_core::clock::Clock;
+use headwater_core::id::{EpochId, QueryId};
+use headwater_core::mode::OutputMode;
+use headwater_core::sink::{CommitToken, Sink, SinkContext, Staged};
+use headwater_core::{Error, Result};
+
+use crate::query::QuerySpec;
+use crate::retry::Retries;
+
+/// What the sinks have taken of an epoch.
+#[derive(Debug)]
+pub(crate) struct StagedRows {
+    pub(crate) result: Vec<Staged>,
+    /// `None` if the query has no sink for late rows.
+    pub(crate) late: Option<Staged>,
+}
+
+/// What the sinks need to make an epoch visible.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokens {
+    pub(crate) result: CommitToken,
+    pub(crate) late: Option<LateRowsCommit>,
+}
+
+impl Tokens {
+    /// Those of a committed epoch.
+    pub(crate) fn of(commit: &CommitRecord) -> Self {
+        Tokens {
+            result: commit.sink_token.clone(),
+            late: commit.late_rows.clone(),
+        }
+    }
+}
+
+/// Opens both sinks.
+pub(crate) async fn open(spec: &QuerySpec, context: SinkContext) -> Result<()> {
+    spec.sink.open(&context).await?;
+    let Some(late) = &spec.late_rows else {
+        return Ok(());
+    };
+    let context = SinkContext {
+        // Two writers are never one, even if they write to the same place.
+        query: QueryId::new(format!("{}-late-rows", context.query)),
+        schema: Arc::clone(late.schema()),
+        mode: OutputMode::Append,
+        ..context
+    };
+    late.sink().open(&context).await
+}
+
+/// Makes what both have staged durable.
+pub(crate) async fn prepare(
+    spec: &QuerySpec,
+    epoch: EpochId,
+    staged: StagedRows,
+) -> Result<Tokens> {
+    let result = spec.sink.prepare(epoch, staged.result).await?;
+    let late = match (&spec.late_rows, staged.late) {
+        (Some(late), Some(staged)) => Some(LateRowsCommit {
+            sink: late.identity(),
+            sink_token: late.sink().prepare(epoch, vec![staged]).await?,
+        }),
+        _ => None,
+    };
+    Ok(Tokens { result, late })
+}
+
+/// Makes the rows of a committed epoch visible. It has happened, so there is no way back.
+pub(crate) async fn publish(
+    spec: &QuerySpec,
+    epoch: EpochId,
+    tokens: &Tokens,
+    clock: &dyn Clock,
+) -> Result<()> {
+    publish_to(&*spec.sink, epoch, &tokens.result, clock).await?;
+    match (&spec.late_rows, &tokens.late) {
+        (Some(late), Some(commit)) => {
+            publish_to(&**late.sink(), epoch, &commit.sink_token, clock).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn publish_to(
+    sink: &dyn Sink,
+    epoch: EpochId,
+    token: &CommitToken,
+    clock: &dyn Clock,
+) -> Result<()> {
+    let mut retries = Retries::new();
+    while let Err(error) = sink.commit(epoch, token.clone()).await {
+        let what = format!("making epoch {epoch} visible");
+        retries.wait_after(error, &what, clock).await?;
+    }
+    Ok(())
+}
+
+/// Lets both forget an epoch that failed. What they keep is replaced when it runs again.
+pub(crate) async fn abort(spec: &QuerySpec, epoch: EpochId) {
+    let late = spec.late_rows.as_ref().map(|late| late.sink());
+    for sink in std::iter::once(&spec.sink).chain(late) {
+        if let Err(abort) = sink.abort(epoch).await {
+            tracing::warn!(%epoch, error = %abort, "a sink could not forget a failed epoch");
+        }
+    }
+}
+
+/// Refuses a query that cannot publish the late rows of the last commit, because it has no sink for
+/// them or another one. The dead process may not have come to that.
+pub(crate) fn check_late_rows(spec: &QuerySpec, commit: &CommitRecord) -> Result<()> {
+    let Some(committed) = &commit.late_rows else {
+        return Ok(());
+    };
+    let hint = "Use a new checkpoint folder or restore the old query.";
+    let Some(late) = &spec.late_rows else {
+        return Err(Error::checkpoint(format!(
+            "query \"{}\" is not the one that wrote this checkpoint: LATE ROWS INTO is gone",
+            spec.name
+        ))
+        .with_detail(format!(
+            "Late rows of epoch {} may not have been handed to their sink yet.",
+            commit.epoch
+        ))
+        .with_hint(hint));
+    };
+    let now = late.identity();
+    let changed = |(part, was): (&String, &String)| {
+        let is = now.get(part).filter(|is| *is != was)?;
+        Some(format!(
+            "the {part} of the sink for late rows (was {was}, is {is})"
+        ))
+    };
+    match committed.sink.iter().find_map(changed) {
+        None => Ok(()),
+        Some(change) => Err(Error::checkpoint(format!(
+            "query \"{}\" is not the one that wrote this checkpoint: it differs in {change}",
+            spec.name
+        ))
+        .with_hint(hint)),
+    }
+}
