@@ -13,7 +13,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::Result;
 use datafusion_common::tree_node::TreeNodeRecursion;
@@ -28,11 +27,13 @@ use futures::{StreamExt, TryStreamExt};
 
 use headwater_core::id::{OperatorId, ShardId};
 use headwater_core::mode::OutputMode;
+use headwater_core::watermark::Watermark;
 
 use crate::aggregate::cut;
-use crate::changelog::{Stage, WatermarkStep};
+use crate::changelog::Stage;
 use crate::epoch_context::EpochContext;
 use crate::keyed_runs::{EpochEnd, RunLogic, RunState};
+use crate::late_filter::LateFilter;
 use crate::plan_properties::{exact_children, same_partitions};
 use crate::state_registry::SharedState;
 use crate::watermark::{InputTime, as_micros};
@@ -40,6 +41,8 @@ use crate::watermark::{InputTime, as_micros};
 /// Which rows come after everything they could change was final.
 #[derive(Debug, Clone)]
 pub enum Lateness {
+    /// None.
+    Never,
     /// The logic says so.
     OfLogic,
     /// Rows of windows that end, at the time the expression gives, at or before `W(n − 1)`.
@@ -165,7 +168,7 @@ impl ExecutionPlan for KeyedRunsExec {
         let empty = RunState::try_new(Arc::clone(&runs.logic), key_schema)?;
         let shard = ShardId(partition as u32);
         let state = epoch.state.shard(&runs.operator, shard, || empty)?;
-        let stream = futures::stream::once(run(runs, epoch, state, input))
+        let stream = futures::stream::once(run(runs, epoch, state, input, partition))
             .map_ok(move |batches| cut(batches, batch_rows))
             .try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(
@@ -181,15 +184,17 @@ async fn run(
     epoch: Arc<EpochContext>,
     state: SharedState<RunState>,
     mut input: SendableRecordBatchStream,
+    partition: usize,
 ) -> Result<Vec<RecordBatch>> {
     state.lock().begin(epoch.epoch)?;
     let mode = runs.stage.mode(epoch.mode);
-    let before = epoch.watermarks.step(&runs.input_time);
-    let mut late = 0;
+    let before = epoch.watermarks.step(&runs.input_time).before;
+    let operator = runs.operator.clone();
+    let late_rows = LateFilter::new(Arc::clone(&epoch), operator, partition, before);
     while let Some(batch) = input.next().await {
         let batch = match mode {
             OutputMode::Complete => batch?,
-            OutputMode::Append | OutputMode::Update => runs.in_time(batch?, before, &mut late)?,
+            OutputMode::Append | OutputMode::Update => runs.in_time(batch?, before, &late_rows)?,
         };
         if batch.num_rows() > 0 {
             let keys = runs.keys.iter();
@@ -200,8 +205,7 @@ async fn run(
     }
     drop(input);
     let step = epoch.watermarks.step(&runs.input_time);
-    let (output, late_by_logic) = state.lock().finish(epoch.epoch, &EpochEnd { mode, step })?;
-    late += late_by_logic;
+    let (output, late) = state.lock().finish(epoch.epoch, &EpochEnd { mode, step })?;
     if late > 0 {
         epoch.metrics.add_late(&runs.operator, late);
     }
@@ -222,28 +226,24 @@ impl KeyedRuns {
         Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
     }
 
-    /// The rows that are not late.
+    /// The rows that are not late, by the watermark before the epoch.
     fn in_time(
         &self,
         batch: RecordBatch,
-        step: WatermarkStep,
-        late: &mut u64,
+        before: Watermark,
+        late_rows: &LateFilter,
     ) -> Result<RecordBatch> {
         let (time, closes) = match &self.lateness {
-            Lateness::OfLogic => return Ok(batch),
+            Lateness::OfLogic | Lateness::Never => return Ok(batch),
             Lateness::WindowEnd(end) => (end, true),
             Lateness::EventTime(time) => (time, false),
         };
-        let before = step.before.micros();
+        let before = before.micros();
         let is_late = |time: i64| time < before || (closes && time == before);
-        let times = as_micros(&time.evaluate(&batch)?.into_array(batch.num_rows())?)?;
-        let in_time = times.iter().map(|time| Some(!time.is_some_and(is_late)));
-        let in_time: BooleanArray = in_time.collect();
-        let dropped = batch.num_rows() - in_time.true_count();
-        if dropped == 0 {
-            return Ok(batch);
-        }
-        *late += dropped as u64;
-        Ok(filter_record_batch(&batch, &in_time)?)
+        let times = time.evaluate(&batch)?.into_array(batch.num_rows())?;
+        let micros = as_micros(&times)?;
+        let late = micros.iter();
+        let late: BooleanArray = late.map(|time| Some(time.is_some_and(is_late))).collect();
+        late_rows.on_time(&batch, &late, Some(&times))
     }
 }

@@ -75,8 +75,9 @@ pub struct Advance {
 /// # Contract
 /// 1. A run is a function of the rows of its key and the watermarks, not of how rows are cut into
 ///    batches and epochs.
-/// 2. `due` of a row is when, without a new row, its run could change or emit; after an epoch no
-///    row of a run is due at or before `W(n)`, but for complete mode.
+/// 2. `due` of a row is when, without a new row, its run could change or emit. An epoch looks at
+///    every run with a row that is due after `W(n − 1)` and at or before `W(n)`, but for complete
+///    mode.
 pub trait RunLogic: Debug + Send + Sync {
     /// Names and types of a row of state: keys, then values.
     fn schema(&self) -> &SchemaRef;
@@ -234,7 +235,7 @@ impl RunState {
         };
         let advance = new_rows.finish(&slots, end)?;
         let late = advance.late;
-        let (runs, removed) = self.new_runs(&slots, &advance)?;
+        let (runs, removed) = self.new_runs(&slots, &advance, past_us)?;
         let rows = runs.rows.clone();
         let undo = self.table.replace(runs);
         let output = match end.mode {
@@ -302,7 +303,12 @@ impl RunState {
     }
 
     /// The runs that change, and the slots whose run is gone.
-    fn new_runs(&self, slots: &Slots, advance: &Advance) -> Result<(NewRuns, Vec<u32>)> {
+    fn new_runs(
+        &self,
+        slots: &Slots,
+        advance: &Advance,
+        past_us: i64,
+    ) -> Result<(NewRuns, Vec<u32>)> {
         if advance.lengths.len() != self.touched.len() {
             return internal_err!(
                 "runs of {} of {}",
@@ -339,21 +345,38 @@ impl RunState {
             columns.extend(fields.map(|f| new_null_array(f.data_type(), 0)));
         }
         let rows = batch_of(self.logic.schema(), columns, count)?;
-        let row_due = self.logic.due(&rows)?;
-        let mut rest = row_due.as_slice();
-        let due = lengths.iter().map(|rows| {
-            let (mine, others) = rest.split_at(*rows as usize);
-            rest = others;
-            mine.iter().copied().min().unwrap_or(i64::MAX)
-        });
-        let due = due.collect();
+        let due = first_due(&self.logic.due(&rows)?, &lengths, past_us);
         let runs = NewRuns {
             groups,
             lengths,
             due,
             rows,
+            rescheduled: self.rescheduled(slots, advance, past_us)?,
         };
         Ok((runs, removed))
+    }
+
+    /// The groups that the watermark has looked at and that keep their runs: they are due when
+    /// their next row is.
+    fn rescheduled(
+        &self,
+        slots: &Slots,
+        advance: &Advance,
+        past_us: i64,
+    ) -> Result<Vec<(u32, i64)>> {
+        let groups = self.touched.iter().copied().enumerate();
+        let kept = groups.filter(|(slot, group)| {
+            advance.lengths[*slot].is_none() && self.table.is_due(*group, past_us)
+        });
+        let kept: Vec<(usize, u32)> = kept.collect();
+        if kept.is_empty() {
+            return Ok(vec![]);
+        }
+        let due = first_due(&self.logic.due(&slots.old)?, &slots.old_lengths, past_us);
+        Ok(kept
+            .into_iter()
+            .map(|(slot, group)| (group, due[slot]))
+            .collect())
     }
 
     /// Rows as they are written: present ones whole, of removed ones the keys.
@@ -409,6 +432,18 @@ impl RunState {
         self.table = RunTable::try_new(Arc::clone(&self.key_schema), schema)?;
         Ok(())
     }
+}
+
+/// When the runs of some lengths are due, of the times after the past.
+fn first_due(row_due: &[i64], lengths: &[u32], past_us: i64) -> Vec<i64> {
+    let mut rest = row_due;
+    let due = lengths.iter().map(|rows| {
+        let (mine, others) = rest.split_at(*rows as usize);
+        rest = others;
+        let to_come = mine.iter().copied().filter(|at| *at > past_us);
+        to_come.min().unwrap_or(i64::MAX)
+    });
+    due.collect()
 }
 
 impl Debug for RunState {

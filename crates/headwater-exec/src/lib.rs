@@ -17,6 +17,7 @@ pub mod late_filter;
 pub mod late_rows;
 pub mod metrics;
 mod plan_properties;
+pub mod rank;
 pub mod session;
 pub mod session_rows;
 pub mod state_registry;

@@ -8,7 +8,7 @@ pub mod whole_rows_node;
 pub mod window_node;
 
 pub use aggregate_node::StreamAggregateNode;
-pub use keyed_node::{KeyedLogic, KeyedNode};
+pub use keyed_node::{Closing, ClosingKind, KeyedLogic, KeyedNode};
 pub use session_node::SessionNode;
 pub use static_node::StaticNode;
 pub use whole_rows_node::WholeRowsNode;

@@ -12,7 +12,6 @@ use headwater_core::id::OperatorId;
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
 use headwater_exec::aggregate::StreamAggregateExec;
-use headwater_exec::changelog::Stage;
 use headwater_exec::keyed::KeyedRunsExec;
 
 use crate::check::expressions::check_expressions;
@@ -169,19 +168,14 @@ pub async fn compile_stream(
         .analyzer()
         .execute_and_check(plan, options, |_, _| {})?;
 
-    let mode = choose_mode(&plan, request);
+    let mode = default_mode(&plan, request).unwrap_or_else(|| choose_mode(&plan, request));
     if !request.accepted.contains(&mode) {
         return Err(refuse::sink_mode(&request.sink, mode, &request.accepted));
     }
     let (incremental, change) = match request.emit {
         Emit::PerEpoch => (plan, Change::AppendOnly),
         Emit::Default | Emit::Mode(_) => {
-            let mut converter = Converter {
-                mode,
-                stage: Stage::Last,
-                operators: 0,
-            };
-            let converted = converter.convert(&plan)?;
+            let converted = Converter::new(mode).convert(&plan)?;
             if mode == OutputMode::Complete && !converted.has_state {
                 return Err(nothing_to_complete());
             }
@@ -278,8 +272,27 @@ fn nothing_to_complete() -> Error {
         .with_hint("Leave EMIT COMPLETE out, or aggregate.")
 }
 
-/// The mode asked for, or the one that fits: append if every result becomes final, else what the
-/// sink can take.
+/// The first mode that the sink takes and the query has a result in, if none was asked for: append,
+/// then update if the sink knows its rows again, then complete.
+fn default_mode(plan: &LogicalPlan, request: &ModeRequest) -> Option<OutputMode> {
+    if request.emit != Emit::Default {
+        return None;
+    }
+    let accepts = |mode: &OutputMode| request.accepted.contains(mode);
+    let has_result = |mode: &OutputMode| {
+        let converted = Converter::new(*mode).convert(plan);
+        converted.is_ok_and(|c| *mode != OutputMode::Complete || c.has_state)
+    };
+    let prefers_update = !request.key.is_empty() || !accepts(&OutputMode::Complete);
+    let modes = match prefers_update {
+        true => [OutputMode::Append, OutputMode::Update, OutputMode::Complete],
+        false => [OutputMode::Append, OutputMode::Complete, OutputMode::Update],
+    };
+    modes.into_iter().filter(accepts).find(has_result)
+}
+
+/// The mode asked for, or, for a query that has a result in none that the sink takes, the one to
+/// speak of: append if every result becomes final, else what the sink can take.
 fn choose_mode(plan: &LogicalPlan, request: &ModeRequest) -> OutputMode {
     match request.emit {
         Emit::Mode(mode) => return mode,

@@ -66,6 +66,8 @@ pub(super) struct NewRuns {
     pub(super) due: Vec<i64>,
     /// All rows, in the order of the groups: keys, then values.
     pub(super) rows: RecordBatch,
+    /// Other groups that keep their runs, and when they are due from now on.
+    pub(super) rescheduled: Vec<(u32, i64)>,
 }
 
 /// What it takes to undo the newest epoch.
@@ -136,6 +138,11 @@ impl RunTable {
         self.scratch = groups;
     }
 
+    /// Whether a group is due at or before a time.
+    pub(super) fn is_due(&self, group: u32, time_us: i64) -> bool {
+        self.due[group as usize] <= time_us
+    }
+
     /// Groups that are due at or before a time.
     pub(super) fn due_until(&self, time_us: i64) -> Vec<u32> {
         let entries = self.calendar.range(..=time_us);
@@ -171,7 +178,8 @@ impl RunTable {
 
     /// Replaces runs.
     pub(super) fn replace(&mut self, new: NewRuns) -> RunUndo {
-        let before = new.groups.iter().map(|group| {
+        let rescheduled = new.rescheduled.iter().map(|(group, _)| group);
+        let before = new.groups.iter().chain(rescheduled).map(|group| {
             let at = *group as usize;
             (*group, self.runs[at], self.due[at])
         });
@@ -201,6 +209,9 @@ impl RunTable {
                 groups.push(*group);
             }
             self.place(*group, run, *due);
+        }
+        for (group, due) in new.rescheduled {
+            self.place(group, self.runs[group as usize], due);
         }
         if !groups.is_empty() {
             self.chunks.push(Chunk {
@@ -235,7 +246,7 @@ impl RunTable {
     /// Forgets calendar entries of the past, merges chunks and drops keys without rows. Must not be
     /// called while an epoch can still be undone.
     pub(super) fn compact(&mut self, past_us: i64) -> Result<()> {
-        self.tidy_calendar(past_us);
+        self.calendar = self.calendar.split_off(&past_us.saturating_add(1));
         if self.runs.len() > FEW_KEYS && self.runs.len() > 2 * self.live_groups {
             return self.rebuild();
         }
@@ -251,19 +262,6 @@ impl RunTable {
             self.merge_from(first)?;
         }
         Ok(())
-    }
-
-    fn tidy_calendar(&mut self, past_us: i64) {
-        let later = self.calendar.split_off(&past_us.saturating_add(1));
-        let past = std::mem::replace(&mut self.calendar, later);
-        for (at, groups) in past {
-            // A group that says it is due in the past has been looked at and kept its rows.
-            for group in groups {
-                if self.due[group as usize] == at {
-                    self.due[group as usize] = NEVER;
-                }
-            }
-        }
     }
 
     /// Merges the chunks from one on into one.
@@ -287,6 +285,7 @@ impl RunTable {
             lengths,
             due,
             rows,
+            rescheduled: vec![],
         });
         Ok(())
     }
@@ -327,6 +326,7 @@ impl RunTable {
             lengths,
             due,
             rows,
+            rescheduled: vec![],
         });
         Ok(())
     }

@@ -115,6 +115,32 @@ pub(crate) fn session_without_end(aggregate: &Aggregate) -> Error {
         .with_span(aggregate.group_expr.iter().find_map(span_of))
 }
 
+/// A ranking that the next row may change for ever.
+pub(crate) fn ranking_append(order: Option<&Expr>, is_inner: bool) -> Error {
+    let hint = match is_inner {
+        true => {
+            "Rank within a window (PARTITION BY window_start, window_end, …), or order by the event \
+             time alone, earliest first."
+        }
+        false => {
+            "Ask for changes with `EMIT ON UPDATE`, for the whole result with `EMIT COMPLETE`, rank \
+             within a window (PARTITION BY window_start, window_end, …), or order by the event \
+             time, earliest first."
+        }
+    };
+    Error::plan("the first rows of a key are never final")
+        .with_detail("A row that is yet to come could always be ahead of them.")
+        .with_hint(hint)
+        .with_span(order.and_then(span_of))
+}
+
+/// Equal rows have one number, and an update could not say which of them it replaces.
+pub(crate) fn ties_without_key() -> Error {
+    Error::plan("rank() and dense_rank() have no key to update by")
+        .with_detail("Rows that are equal in the order have the same number.")
+        .with_hint("Use row_number(), or ask for the whole result with `EMIT COMPLETE`.")
+}
+
 pub(crate) fn over_updates(what: &str) -> Error {
     Error::unsupported(format!(
         "{what} over a result that changes is not there yet"

@@ -6,9 +6,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::common::{DFSchemaRef, Result, internal_err};
-use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, UserDefinedLogicalNodeCore};
 
 use headwater_exec::changelog::Stage;
+use headwater_exec::rank::Numbering;
 use headwater_exec::watermark::InputTime;
 
 use super::aggregate_node::GroupColumn;
@@ -53,6 +54,38 @@ pub enum KeyedLogic {
         /// The gap after a row.
         gap: Expr,
     },
+    /// The first rows of every key. Output: the input's columns, then the number of a row if it is
+    /// asked for.
+    Rank {
+        /// The order.
+        order: Vec<SortExpr>,
+        /// The greatest number that is kept.
+        limit: u64,
+        /// How rows are numbered.
+        numbering: Numbering,
+        /// The event time, if rows are emitted in its order.
+        by_time: Option<Expr>,
+        /// The time at which the watermark closes a key, if it does, and how to tell late rows.
+        closes: Option<Closing>,
+    },
+}
+
+/// When the watermark closes a key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
+pub struct Closing {
+    /// The time, in the key.
+    pub at: Expr,
+    /// What it is.
+    pub kind: ClosingKind,
+}
+
+/// What closes a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Hash)]
+pub enum ClosingKind {
+    /// The end of a window: rows at or behind the watermark are late.
+    WindowEnd,
+    /// An event time: rows behind the watermark are late.
+    EventTime,
 }
 
 impl KeyedLogic {
@@ -66,6 +99,16 @@ impl KeyedLogic {
                 ..
             } => [time, gap].into_iter().chain(aggregates).cloned().collect(),
             KeyedLogic::SessionRows { time, gap } => vec![time.clone(), gap.clone()],
+            KeyedLogic::Rank {
+                order,
+                by_time,
+                closes,
+                ..
+            } => {
+                let order = order.iter().map(|sort| &sort.expr);
+                let closes = closes.iter().map(|closing| &closing.at);
+                order.chain(by_time).chain(closes).cloned().collect()
+            }
         }
     }
 
@@ -90,14 +133,50 @@ impl KeyedLogic {
                 time: next()?,
                 gap: next()?,
             },
+            KeyedLogic::Rank {
+                order,
+                limit,
+                numbering,
+                by_time,
+                closes,
+            } => {
+                let mut sort = |old: &SortExpr| {
+                    Ok(SortExpr {
+                        expr: next()?,
+                        ..old.clone()
+                    })
+                };
+                let order = order.iter().map(&mut sort).collect::<Result<_>>()?;
+                KeyedLogic::Rank {
+                    order,
+                    limit: *limit,
+                    numbering: *numbering,
+                    by_time: by_time.as_ref().map(|_| next()).transpose()?,
+                    closes: match closes {
+                        Some(old) => Some(Closing {
+                            at: next()?,
+                            kind: old.kind,
+                        }),
+                        None => None,
+                    },
+                }
+            }
         })
+    }
+
+    /// Whether results are held back, in append mode, until the watermark passes them.
+    pub(crate) fn holds_back(&self) -> bool {
+        match self {
+            KeyedLogic::SessionAggregate { .. } | KeyedLogic::SessionRows { .. } => true,
+            KeyedLogic::Rank { order, .. } => !order.is_empty(),
+        }
     }
 
     /// Whether every column of the input is handed on.
     fn keeps_all_columns(&self) -> bool {
         match self {
             KeyedLogic::SessionAggregate { .. } => false,
-            KeyedLogic::SessionRows { .. } => true,
+            KeyedLogic::SessionRows { .. } | KeyedLogic::Rank { .. } => true,
         }
     }
 }
@@ -117,6 +196,23 @@ impl fmt::Display for KeyedLogic {
             }
             KeyedLogic::SessionRows { time, gap } => {
                 write!(f, "rows of sessions, gap {gap} on {time}")
+            }
+            KeyedLogic::Rank {
+                order,
+                limit,
+                numbering,
+                by_time,
+                closes,
+            } => {
+                let order: Vec<_> = order.iter().map(ToString::to_string).collect();
+                write!(f, "{numbering:?} <= {limit} by [{}]", order.join(", "))?;
+                if by_time.is_some() {
+                    write!(f, ", in the order of time")?;
+                }
+                match closes {
+                    Some(closing) => write!(f, ", closed at {}", closing.at),
+                    None => Ok(()),
+                }
             }
         }
     }

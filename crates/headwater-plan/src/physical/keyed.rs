@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Field, Schema};
-use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{Expr, UserDefinedLogicalNodeCore};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
+use datafusion::logical_expr::{Expr, SortExpr, UserDefinedLogicalNodeCore};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 
 use headwater_core::id::OperatorId;
 use headwater_exec::aggregate_spec::AggregateSpec;
 use headwater_exec::keyed::{KeyedRuns, KeyedRunsExec, Lateness};
 use headwater_exec::keyed_runs::RunLogic;
+use headwater_exec::rank::{Closes, Emission, Rank, RankLogic};
 use headwater_exec::session::{Gap, Session, SessionColumn, SessionLogic};
 use headwater_exec::session_rows::{SessionRows, SessionRowsLogic};
 
 use super::Lower;
 use crate::event_time_field::WindowRole;
 use crate::node::aggregate_node::GroupColumn;
-use crate::node::{KeyedLogic, KeyedNode};
+use crate::node::{Closing, ClosingKind, KeyedLogic, KeyedNode};
 use crate::rule::window_calls::literal_micros;
 
 impl Lower<'_> {
@@ -57,18 +59,87 @@ impl Lower<'_> {
                 };
                 Arc::new(SessionRowsLogic::new(rows, &key_schema, input.schema()))
             }
+            KeyedLogic::Rank { .. } => {
+                Arc::new(RankLogic::new(self.rank(node, &input)?, &key_schema))
+            }
         };
         let runs = KeyedRuns {
             operator: OperatorId::new(node.operator.as_str()),
             keys,
             logic,
-            lateness: Lateness::OfLogic,
+            lateness: self.lateness(node)?,
             schema: Arc::clone(node.schema().inner()),
             input_time: node.input_time.clone(),
-            holds_back: true,
+            holds_back: node.logic.holds_back(),
             stage: node.stage,
         };
         Ok(Arc::new(KeyedRunsExec::new(input, runs)))
+    }
+
+    fn rank(&self, node: &KeyedNode, input: &Arc<dyn ExecutionPlan>) -> Result<Rank> {
+        let KeyedLogic::Rank {
+            order,
+            limit,
+            numbering,
+            by_time,
+            closes,
+        } = &node.logic
+        else {
+            return internal_err!("{} is no ranking", node.operator);
+        };
+        let logical = node.input.schema();
+        let sort = |sort: &SortExpr| {
+            Ok(PhysicalSortExpr {
+                expr: self.expr(&sort.expr, logical)?,
+                options: SortOptions {
+                    descending: !sort.asc,
+                    nulls_first: sort.nulls_first,
+                },
+            })
+        };
+        let closes_of = |closing: &Closing| {
+            Ok::<_, DataFusionError>(Closes {
+                at: self.expr(&closing.at, logical)?,
+                past_us: match closing.kind {
+                    ClosingKind::WindowEnd => 0,
+                    ClosingKind::EventTime => 1,
+                },
+            })
+        };
+        Ok(Rank {
+            order: order.iter().map(sort).collect::<Result<_>>()?,
+            limit: *limit,
+            numbering: *numbering,
+            emission: match by_time {
+                Some(time) => Emission::ByTime(self.expr(time, logical)?),
+                None if order.is_empty() => Emission::AtOnce,
+                None => Emission::AtClose,
+            },
+            closes: closes.as_ref().map(closes_of).transpose()?,
+            input: input.schema(),
+            schema: Arc::clone(node.schema().inner()),
+        })
+    }
+
+    fn lateness(&self, node: &KeyedNode) -> Result<Lateness> {
+        let schema = node.input.schema();
+        Ok(match &node.logic {
+            KeyedLogic::SessionAggregate { .. } | KeyedLogic::SessionRows { .. } => {
+                Lateness::OfLogic
+            }
+            KeyedLogic::Rank {
+                by_time: Some(time),
+                ..
+            } => Lateness::EventTime(self.expr(time, schema)?),
+            KeyedLogic::Rank {
+                closes: Some(closing),
+                ..
+            } => match closing.kind {
+                ClosingKind::WindowEnd => Lateness::WindowEnd(self.expr(&closing.at, schema)?),
+                ClosingKind::EventTime => Lateness::EventTime(self.expr(&closing.at, schema)?),
+            },
+            KeyedLogic::Rank { .. } => Lateness::Never,
+        })
     }
 
     fn gap(&self, gap: &Expr, node: &KeyedNode) -> Result<Gap> {

@@ -3,6 +3,8 @@
 //! ```text
 //! Aggregate: [window_start, symbol], [sum(x)]  →  StreamAggregate: operator=0-window-aggregate, …
 //! Distinct                                     →  StreamAggregate without aggregates
+//! Session                                      →  Keyed: operator=0-session, …
+//! row_number() of which the first are kept     →  Keyed: operator=0-rank, …
 //! Sort, Limit over an aggregation              →  as they are, over the whole result (complete)
 //! everything row by row                        →  as it is
 //! ```
@@ -12,7 +14,7 @@
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Union};
+use datafusion::logical_expr::{Distinct, Expr, Filter, LogicalPlan, Union};
 
 use headwater_core::mode::OutputMode;
 
@@ -24,8 +26,10 @@ use crate::event_time_field::WindowField;
 use crate::node::{SessionNode, WindowNode};
 use crate::rule::number_sources::{sources_of, stream_table};
 use crate::rule::row_key::RowKey;
+use ranking::Ranking;
 
 mod aggregate;
+mod ranking;
 mod session;
 mod table_join;
 
@@ -71,6 +75,15 @@ pub(crate) struct Converter {
 }
 
 impl Converter {
+    /// For a query of an output mode.
+    pub(crate) fn new(mode: OutputMode) -> Self {
+        Converter {
+            mode,
+            stage: Stage::Last,
+            operators: 0,
+        }
+    }
+
     /// Converts a plan that reads at least one declared source.
     pub(crate) fn convert(&mut self, plan: &LogicalPlan) -> Result<Incremental> {
         match plan {
@@ -98,12 +111,11 @@ impl Converter {
                 rebuilt(plan, vec![], input, change)
             }
             LogicalPlan::Filter(filter) => {
-                let input = self.convert(&filter.input)?;
-                if self.mode == OutputMode::Update && input.change != Change::AppendOnly {
-                    return Err(refuse::filter_over_updates(&filter.predicate).into());
+                if let Some(ranking) = Ranking::of(filter)? {
+                    return self.ranking(&ranking);
                 }
-                let change = input.change.clone();
-                rebuilt(plan, vec![filter.predicate.clone()], input, change)
+                let input = self.convert(&filter.input)?;
+                self.filtered(input, filter.predicate.clone())
             }
             LogicalPlan::Extension(extension) if extension.node.as_any().is::<WindowNode>() => {
                 let inputs = extension.node.inputs();
@@ -131,6 +143,7 @@ impl Converter {
             LogicalPlan::Join(join) => self.join_with_table(plan, join),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
+            LogicalPlan::Distinct(Distinct::On(distinct)) => self.distinct_on(distinct),
             LogicalPlan::Sort(sort) => self.over_whole_result(plan, &sort.input, "ORDER BY"),
             LogicalPlan::Limit(limit) => {
                 let converted = self.over_whole_result(plan, &limit.input, "LIMIT")?;
@@ -141,6 +154,23 @@ impl Converter {
             }
             other => Err(refuse::shape(other).into()),
         }
+    }
+
+    /// Rows that a predicate lets through. Of rows that replace each other it must let all of one
+    /// key through or none.
+    fn filtered(&self, input: Incremental, predicate: Expr) -> Result<Incremental> {
+        let keeps_keys = match &input.change {
+            Change::AppendOnly => true,
+            Change::Updating { key } => key.as_ref().is_some_and(|key| key.determines(&predicate)),
+        };
+        if self.mode == OutputMode::Update && !keeps_keys {
+            return Err(refuse::filter_over_updates(&predicate).into());
+        }
+        let filter = Filter::try_new(predicate, Arc::new(input.plan))?;
+        Ok(Incremental {
+            plan: LogicalPlan::Filter(filter),
+            ..input
+        })
     }
 
     fn union(&mut self, union: &Union) -> Result<Incremental> {

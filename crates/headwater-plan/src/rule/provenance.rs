@@ -25,6 +25,13 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
         LogicalPlan::Sort(sort) => is_handed_on(&sort.input, column),
         LogicalPlan::Limit(limit) => is_handed_on(&limit.input, column),
         LogicalPlan::Distinct(Distinct::All(input)) => is_handed_on(input, column),
+        LogicalPlan::Distinct(Distinct::On(distinct)) => {
+            let expr = distinct.select_expr.get(column);
+            expr.is_some_and(|expr| is_plain(expr, &distinct.input))
+        }
+        LogicalPlan::Window(window) => {
+            column < window.input.schema().fields().len() && is_handed_on(&window.input, column)
+        }
         LogicalPlan::Union(union) => union.inputs.iter().all(|input| {
             let field = input.schema().field(column);
             let is_marked = event_time_source(field).is_some() || window_of(field).is_some();
@@ -59,7 +66,7 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
                 KeyedLogic::SessionAggregate { groups, .. } => {
                     is_group_handed_on(groups.get(column), &node.keys, &node.input)
                 }
-                KeyedLogic::SessionRows { .. } => {
+                KeyedLogic::SessionRows { .. } | KeyedLogic::Rank { .. } => {
                     column >= node.input.schema().fields().len()
                         || is_handed_on(&node.input, column)
                 }

@@ -7,11 +7,12 @@
 //! groups replace each other, with more an update leaves the old row behind.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::Column;
+use datafusion::common::{Column, ExprSchema};
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Projection};
 
-use crate::event_time_field::WindowRole;
+use crate::event_time_field::{WindowField, WindowRole, Windows, window_of};
 use crate::node::aggregate_node::GroupColumn;
+use crate::rule::provenance::{is_handed_on, is_plain};
 
 /// The key of an updating result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,46 @@ impl RowKey {
             parts.insert(0, window.collect());
         }
         RowKey { parts }
+    }
+
+    /// The key of rows that are numbered by partition: the partition's columns, and the number
+    /// unless it is always one. None if the partition is not one of columns.
+    pub(crate) fn of_ranking(
+        partition: &[Expr],
+        number: Option<Column>,
+        input: &LogicalPlan,
+    ) -> Option<Self> {
+        let mut parts: Vec<(Option<WindowField>, Vec<Teller>)> = Vec::new();
+        for expr in partition {
+            let Expr::Column(column) = expr else {
+                return None;
+            };
+            let field = input.schema().field_from_column(column).ok()?;
+            let window = window_of(field).filter(|_| is_plain(expr, input));
+            let same = |known: &Option<WindowField>| match (known, &window) {
+                (Some(known), Some(window)) => known.is_of_same_window(window),
+                _ => false,
+            };
+            let mut tellers = vec![Teller::plain(column.clone())];
+            if let Some(window) = &window {
+                tellers.extend(columns_of(window, input).map(Teller::plain));
+            }
+            match parts.iter_mut().find(|(known, _)| same(known)) {
+                Some((_, part)) => part.append(&mut tellers),
+                None => parts.push((window, tellers)),
+            }
+        }
+        parts.extend(number.map(|number| (None, vec![Teller::plain(number)])));
+        Some(RowKey {
+            parts: parts.into_iter().map(|(_, part)| part).collect(),
+        })
+    }
+
+    /// Whether an expression is a function of the key.
+    pub(crate) fn determines(&self, expr: &Expr) -> bool {
+        let tellers = || self.parts.iter().flatten();
+        let is_teller = |column: &&Column| tellers().any(|teller| teller.column == **column);
+        expr.column_refs().iter().all(is_teller)
     }
 
     /// The key under the names a projection gives; none if it leaves a part out or changes it.
@@ -113,6 +154,21 @@ impl RowKey {
             .all(|name| self.parts.iter().any(|part| tells(part, name)));
         all_told && nothing_else
     }
+}
+
+/// The columns of a plan that tell a window as well as any other: start, end and time of windows
+/// of one size.
+fn columns_of<'a>(
+    window: &'a WindowField,
+    plan: &'a LogicalPlan,
+) -> impl Iterator<Item = Column> + 'a {
+    let is_fixed = matches!(window.window, Windows::Fixed(_));
+    let fields = plan.schema().iter().enumerate();
+    let of_window = fields.filter(move |(position, (_, field))| {
+        let is_same = window_of(field).is_some_and(|found| found.is_of_same_window(window));
+        is_fixed && is_same && is_handed_on(plan, *position)
+    });
+    of_window.map(|(_, field)| Column::from(field))
 }
 
 /// How an expression tells a part of the key.

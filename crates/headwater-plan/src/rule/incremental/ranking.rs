@@ -1,0 +1,371 @@
+//! Numbered rows of which the first are kept, and DISTINCT ON, to an operator that keeps the first
+//! rows of every key.
+//!
+//! ```text
+//! Filter: rn <= 3
+//!   Projection: *, rn                          Projection: *, rn
+//!     Window: row_number() OVER (           →    Keyed: RowNumber <= 3, keys=[window, k]
+//!       PARTITION BY window_start, k               …
+//!       ORDER BY v DESC) AS rn
+//! ```
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::IntervalMonthDayNano;
+use datafusion::common::{Column, Result, ScalarValue};
+use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{
+    BinaryExpr, DistinctOn, Expr, ExprSchemable, Extension, Filter, LogicalPlan, Operator,
+    Projection, SortExpr, Window, lit,
+};
+
+use headwater_core::mode::OutputMode;
+use headwater_exec::changelog::Stage;
+use headwater_exec::rank::Numbering;
+use headwater_exec::window_assign::WINDOW_TIME_GAP_US;
+
+use super::{Change, Converter, Incremental, windows_close};
+use crate::check::refuse;
+use crate::event_time_field::{WindowRole, Windows, event_time_source, window_of};
+use crate::node::{Closing, ClosingKind, KeyedLogic, KeyedNode};
+use crate::rule::number_sources::sources_of;
+use crate::rule::provenance::is_plain;
+use crate::rule::row_key::RowKey;
+
+/// A filter that keeps the first rows of a numbering.
+pub(super) struct Ranking<'a> {
+    filter: &'a Filter,
+    window: &'a Window,
+    limit: u64,
+    /// What the filter asks for besides.
+    rest: Option<Expr>,
+}
+
+impl<'a> Ranking<'a> {
+    /// The ranking that a filter is, if it bounds a number of the rows below it.
+    pub(super) fn of(filter: &'a Filter) -> Result<Option<Self>> {
+        let conjuncts = split_conjunction(&filter.predicate);
+        let bounds = conjuncts.iter().enumerate();
+        let found = bounds.filter_map(|(position, conjunct)| {
+            let bound = Bound::of(conjunct)?;
+            let window = numbering_below(&filter.input, bound.column)?;
+            Some((position, bound, window))
+        });
+        let Some((position, bound, window)) = found.min_by_key(|(_, bound, _)| bound.limit) else {
+            return Ok(None);
+        };
+        let others = conjuncts.into_iter().enumerate();
+        let others = others.filter(|(other, _)| !(bound.is_all && *other == position));
+        let rest = conjunction(others.map(|(_, conjunct)| conjunct.clone()));
+        Ok(Some(Ranking {
+            filter,
+            window,
+            limit: bound.limit,
+            rest,
+        }))
+    }
+}
+
+/// An upper bound of a column.
+struct Bound<'a> {
+    column: &'a Column,
+    limit: u64,
+    /// Whether the bound is all that the expression says.
+    is_all: bool,
+}
+
+impl<'a> Bound<'a> {
+    fn of(expr: &'a Expr) -> Option<Self> {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                let (column, op, number) = match (column_of(left), number_of(right)) {
+                    (Some(column), Some(number)) => (column, *op, number),
+                    _ => (column_of(right)?, op.swap()?, number_of(left)?),
+                };
+                let limit = match op {
+                    Operator::Eq | Operator::LtEq => number,
+                    Operator::Lt => number.checked_sub(1)?,
+                    _ => return None,
+                };
+                Some(Bound {
+                    column,
+                    limit,
+                    is_all: op != Operator::Eq || number == 1,
+                })
+            }
+            Expr::Between(between) if !between.negated => Some(Bound {
+                column: column_of(&between.expr)?,
+                limit: number_of(&between.high)?,
+                is_all: number_of(&between.low)? <= 1,
+            }),
+            _ => None,
+        }
+        .filter(|bound| bound.limit > 0)
+    }
+}
+
+fn column_of(expr: &Expr) -> Option<&Column> {
+    match expr {
+        Expr::Column(column) => Some(column),
+        Expr::Cast(cast) => column_of(&cast.expr),
+        _ => None,
+    }
+}
+
+fn number_of(expr: &Expr) -> Option<u64> {
+    match expr {
+        Expr::Literal(ScalarValue::UInt64(number), _) => *number,
+        Expr::Literal(ScalarValue::Int64(number), _) => u64::try_from((*number)?).ok(),
+        Expr::Literal(ScalarValue::Int32(number), _) => u64::try_from((*number)?).ok(),
+        Expr::Cast(cast) => number_of(&cast.expr),
+        _ => None,
+    }
+}
+
+/// The node whose one numbering a column is, through renamings.
+fn numbering_below<'a>(plan: &'a LogicalPlan, column: &Column) -> Option<&'a Window> {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let position = projection.schema.maybe_index_of_column(column)?;
+            let below = column_of_alias(projection.expr.get(position)?)?;
+            numbering_below(&projection.input, below)
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            let position = alias.schema.maybe_index_of_column(column)?;
+            let below = Column::from(alias.input.schema().qualified_field(position));
+            numbering_below(&alias.input, &below)
+        }
+        LogicalPlan::Window(window) => {
+            let position = window.schema.maybe_index_of_column(column)?;
+            let is_numbering = position == window.input.schema().fields().len();
+            let numbering = window.window_expr.as_slice();
+            (is_numbering && matches!(numbering, [only] if numbering_of(only).is_some()))
+                .then_some(window)
+        }
+        _ => None,
+    }
+}
+
+fn column_of_alias(expr: &Expr) -> Option<&Column> {
+    match expr {
+        Expr::Alias(alias) => column_of_alias(&alias.expr),
+        Expr::Column(column) => Some(column),
+        _ => None,
+    }
+}
+
+/// The numbering that an expression over windows is.
+fn numbering_of(expr: &Expr) -> Option<(Numbering, &WindowFunctionParams)> {
+    let Expr::WindowFunction(call) = expr else {
+        return None;
+    };
+    let WindowFunction { fun, params } = call.as_ref();
+    let numbering = match fun.name() {
+        "row_number" => Numbering::RowNumber,
+        "rank" => Numbering::Rank,
+        "dense_rank" => Numbering::DenseRank,
+        _ => return None,
+    };
+    Some((numbering, params))
+}
+
+/// What is ranked, and by what.
+struct Spec<'a> {
+    input: &'a LogicalPlan,
+    partition: &'a [Expr],
+    order: Vec<SortExpr>,
+    limit: u64,
+    numbering: Numbering,
+}
+
+impl Converter {
+    /// The first rows of a numbering, and what stands between it and its filter.
+    pub(super) fn ranking(&mut self, ranking: &Ranking<'_>) -> Result<Incremental> {
+        let window = ranking.window;
+        let Some((numbering, params)) = window.window_expr.first().and_then(numbering_of) else {
+            return Err(refuse::shape(&ranking.filter.input).into());
+        };
+        let spec = Spec {
+            input: &window.input,
+            partition: &params.partition_by,
+            order: params.order_by.clone(),
+            limit: ranking.limit,
+            numbering,
+        };
+        let number = Column::from(
+            window
+                .schema
+                .qualified_field(window.schema.fields().len() - 1),
+        );
+        let number = (ranking.limit > 1).then_some(number);
+        let ranked = self.ranked(&spec, number, Arc::clone(&window.schema))?;
+        let ranked = self.rebuilt_above(&ranking.filter.input, ranked)?;
+        match &ranking.rest {
+            Some(rest) => self.filtered(ranked, rest.clone()),
+            None => Ok(ranked),
+        }
+    }
+
+    /// The renamings above a numbering, over its incremental form.
+    fn rebuilt_above(&mut self, plan: &LogicalPlan, ranked: Incremental) -> Result<Incremental> {
+        match plan {
+            LogicalPlan::Projection(projection) => {
+                let input = self.rebuilt_above(&projection.input, ranked)?;
+                let change = input.change.with_key(|key| key.projected(projection));
+                super::rebuilt(plan, projection.expr.clone(), input, change)
+            }
+            LogicalPlan::SubqueryAlias(alias) => {
+                let input = self.rebuilt_above(&alias.input, ranked)?;
+                let change = input.change.with_key(|key| key.aliased(&alias.input, plan));
+                super::rebuilt(plan, vec![], input, change)
+            }
+            _ => Ok(ranked),
+        }
+    }
+
+    /// `SELECT DISTINCT ON (k) …`: the first row of every key.
+    pub(super) fn distinct_on(&mut self, distinct: &DistinctOn) -> Result<Incremental> {
+        let order = distinct.sort_expr.as_deref().unwrap_or_default();
+        let of_key = order.len().min(distinct.on_expr.len());
+        let spec = Spec {
+            input: &distinct.input,
+            partition: &distinct.on_expr,
+            order: order[of_key..].to_vec(),
+            limit: 1,
+            numbering: Numbering::RowNumber,
+        };
+        let ranked = self.ranked(&spec, None, Arc::clone(distinct.input.schema()))?;
+        let columns = distinct.select_expr.iter().zip(distinct.schema.iter());
+        let columns = columns.map(|(expr, (qualifier, field))| {
+            let expr = expr.clone().unalias();
+            expr.alias_qualified(qualifier.cloned(), field.name())
+        });
+        let projection = Projection::try_new(columns.collect(), Arc::new(ranked.plan.clone()))?;
+        let change = ranked.change.with_key(|key| key.projected(&projection));
+        Ok(Incremental {
+            plan: LogicalPlan::Projection(projection),
+            change,
+            ..ranked
+        })
+    }
+
+    fn ranked(
+        &mut self,
+        spec: &Spec<'_>,
+        number: Option<Column>,
+        schema: datafusion::common::DFSchemaRef,
+    ) -> Result<Incremental> {
+        let closes = closing(spec.partition, spec.input)?;
+        let by_time = match &closes {
+            None => in_order_of_time(&spec.order, spec.input),
+            Some(_) => None,
+        };
+        self.check_ranking(spec, closes.is_some() || by_time.is_some())?;
+        let input = self.convert_final(spec.input)?;
+        let mut input_time = input.time;
+        let window_time = |expr: &Expr| is_window_time(expr, spec.input);
+        let times = by_time.iter().chain(closes.iter().map(|c| &c.at));
+        if times.into_iter().any(window_time) {
+            input_time.behind_us += WINDOW_TIME_GAP_US;
+        }
+        let change = match self.mode {
+            OutputMode::Append => Change::AppendOnly,
+            OutputMode::Update | OutputMode::Complete => Change::Updating {
+                key: RowKey::of_ranking(spec.partition, number, spec.input),
+            },
+        };
+        let node = KeyedNode {
+            operator: self.operator("rank"),
+            input: Arc::new(input.plan),
+            keys: spec.partition.to_vec(),
+            logic: KeyedLogic::Rank {
+                order: spec.order.clone(),
+                limit: spec.limit,
+                numbering: spec.numbering,
+                by_time,
+                closes,
+            },
+            input_time: input_time.clone(),
+            stage: self.stage,
+            schema,
+        };
+        Ok(Incremental {
+            plan: LogicalPlan::Extension(Extension {
+                node: Arc::new(node),
+            }),
+            change,
+            time: input_time,
+            has_state: true,
+        })
+    }
+
+    fn check_ranking(&self, spec: &Spec<'_>, has_end: bool) -> Result<()> {
+        match self.mode {
+            OutputMode::Append if !has_end && !spec.order.is_empty() => {
+                let span = spec.order.first().map(|sort| &sort.expr);
+                Err(refuse::ranking_append(span, self.stage == Stage::Inner).into())
+            }
+            OutputMode::Update if spec.numbering != Numbering::RowNumber => {
+                Err(refuse::ties_without_key().into())
+            }
+            OutputMode::Append | OutputMode::Update | OutputMode::Complete => Ok(()),
+        }
+    }
+}
+
+/// What closes the keys of a partition: the end of a window that they hold, or an event time.
+fn closing(partition: &[Expr], input: &LogicalPlan) -> Result<Option<Closing>> {
+    let mut from_start = None;
+    for expr in partition.iter().filter(|expr| is_plain(expr, input)) {
+        let (_, field) = expr.to_field(input.schema().as_ref())?;
+        let kind = match window_of(&field).filter(|window| windows_close(window, input)) {
+            Some(window) => match (window.role, window.window) {
+                (WindowRole::End, _) => ClosingKind::WindowEnd,
+                (WindowRole::Time, _) => ClosingKind::EventTime,
+                (WindowRole::Start, Windows::Fixed(window)) => {
+                    let size = IntervalMonthDayNano::new(0, 0, window.size_us() * 1_000);
+                    let size = lit(ScalarValue::IntervalMonthDayNano(Some(size)));
+                    from_start = Some(Closing {
+                        at: expr.clone() + size,
+                        kind: ClosingKind::WindowEnd,
+                    });
+                    continue;
+                }
+                (WindowRole::Start, Windows::Session(_)) => continue,
+            },
+            None if is_event_time(expr, input) => ClosingKind::EventTime,
+            None => continue,
+        };
+        let at = expr.clone();
+        return Ok(Some(Closing { at, kind }));
+    }
+    Ok(from_start)
+}
+
+/// The event time, if rows are in its order.
+fn in_order_of_time(order: &[SortExpr], input: &LogicalPlan) -> Option<Expr> {
+    let first = order.first().filter(|sort| sort.asc)?;
+    is_event_time(&first.expr, input).then(|| first.expr.clone())
+}
+
+/// Whether an expression is the event time that the watermark speaks of.
+pub(super) fn is_event_time(expr: &Expr, input: &LogicalPlan) -> bool {
+    let Ok((_, field)) = expr.to_field(input.schema().as_ref()) else {
+        return false;
+    };
+    let of_source = event_time_source(&field).is_some()
+        && sources_of(input)
+            .iter()
+            .all(|source| source.watermark.is_some());
+    is_plain(expr, input) && (of_source || is_window_time(expr, input))
+}
+
+/// Whether an expression is the time of windows that close.
+pub(super) fn is_window_time(expr: &Expr, input: &LogicalPlan) -> bool {
+    let Ok((_, field)) = expr.to_field(input.schema().as_ref()) else {
+        return false;
+    };
+    let window = window_of(&field).filter(|window| window.role == WindowRole::Time);
+    window.is_some_and(|window| windows_close(&window, input)) && is_plain(expr, input)
+}
