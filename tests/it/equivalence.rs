@@ -24,6 +24,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 mod chains;
 mod distinct;
 mod failure;
+mod over;
 mod ranking;
 mod running;
 mod sessions;

@@ -70,6 +70,19 @@ pub struct KeyedRuns {
     pub holds_back: bool,
     /// Where it stands in its query.
     pub stage: Stage,
+    /// How its state grows.
+    pub growth: Growth,
+}
+
+/// How state grows while the watermark moves on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// It does not: what is behind the watermark is forgotten.
+    None,
+    /// With the number of keys ever seen.
+    ByKeys,
+    /// With the number of rows ever seen.
+    ByRows,
 }
 
 /// Keeps rows by key. See the module's page.

@@ -57,6 +57,16 @@ pub struct Slots {
     pub old_lengths: Vec<u32>,
 }
 
+impl Slots {
+    /// The slot of every row of the old runs.
+    pub(crate) fn old_slots(&self) -> Vec<u32> {
+        let of_slot = self.old_lengths.iter().enumerate();
+        of_slot
+            .flat_map(|(slot, rows)| std::iter::repeat_n(slot as u32, *rows as usize))
+            .collect()
+    }
+}
+
 /// What an epoch makes of its slots.
 #[derive(Debug, Default)]
 pub struct Advance {
@@ -83,8 +93,9 @@ pub trait RunLogic: Debug + Send + Sync {
     fn schema(&self) -> &SchemaRef;
     /// The new rows of an epoch.
     fn new_rows(&self) -> Result<Box<dyn NewRows>>;
-    /// When every row of state is due, in microseconds; `i64::MAX` for never.
-    fn due(&self, rows: &RecordBatch) -> Result<Vec<i64>>;
+    /// When every row of state is due, in microseconds, after the watermark has passed some time;
+    /// `i64::MAX` for never.
+    fn due(&self, rows: &RecordBatch, past_us: i64) -> Result<Vec<i64>>;
     /// The whole result, for complete mode.
     fn all(&self, rows: &RecordBatch) -> Result<Vec<RecordBatch>>;
     /// Whether a key that has a run takes no more rows.
@@ -345,7 +356,7 @@ impl RunState {
             columns.extend(fields.map(|f| new_null_array(f.data_type(), 0)));
         }
         let rows = batch_of(self.logic.schema(), columns, count)?;
-        let due = first_due(&self.logic.due(&rows)?, &lengths, past_us);
+        let due = first_due(&self.logic.due(&rows, past_us)?, &lengths, past_us);
         let runs = NewRuns {
             groups,
             lengths,
@@ -372,7 +383,11 @@ impl RunState {
         if kept.is_empty() {
             return Ok(vec![]);
         }
-        let due = first_due(&self.logic.due(&slots.old)?, &slots.old_lengths, past_us);
+        let due = first_due(
+            &self.logic.due(&slots.old, past_us)?,
+            &slots.old_lengths,
+            past_us,
+        );
         Ok(kept
             .into_iter()
             .map(|(slot, group)| (group, due[slot]))
@@ -421,7 +436,7 @@ impl RunState {
             rows.columns()[1..].to_vec(),
             rows.num_rows(),
         )?;
-        let due = self.logic.due(&rows)?;
+        let due = self.logic.due(&rows, i64::MIN)?;
         self.table.load(rows, &due)
     }
 

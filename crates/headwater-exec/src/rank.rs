@@ -14,23 +14,20 @@
 //!
 //! In update mode the ranks whose row changed are emitted, by key and rank; in complete mode all.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, DynComparator, PrimitiveArray, RecordBatch, UInt32Array, UInt64Array,
-    make_comparator,
-};
-use arrow::compute::{SortOptions, concat_batches, take_record_batch};
+use arrow::array::{ArrayRef, AsArray, PrimitiveArray, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
-use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
+use arrow::row::OwnedRow;
 use datafusion_common::Result;
 use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 use headwater_core::mode::OutputMode;
 
 use crate::keyed_runs::{Advance, EpochEnd, NO_SLOT, NewRows, RunLogic, Slots, batch_of};
+use crate::row_order::{RowOrder, sorted_rows};
 use crate::watermark::as_micros;
 
 #[cfg(test)]
@@ -125,7 +122,7 @@ impl RunLogic for RankLogic {
 
     fn new_rows(&self) -> Result<Box<dyn NewRows>> {
         Ok(Box::new(NewRanked {
-            order: RowOrder::try_new(&self.rank)?,
+            order: RowOrder::try_new(&self.rank.order, &self.rank.input)?,
             rank: Arc::clone(&self.rank),
             key_count: self.key_count,
             batches: vec![],
@@ -134,7 +131,7 @@ impl RunLogic for RankLogic {
         }))
     }
 
-    fn due(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
+    fn due(&self, rows: &RecordBatch, _: i64) -> Result<Vec<i64>> {
         let input = self
             .rank
             .input_of(&rows.columns()[self.key_count + 1..], rows.num_rows())?;
@@ -208,39 +205,6 @@ impl Rank {
     }
 }
 
-/// Turns rows into bytes that compare as the order does.
-struct RowOrder {
-    converter: RowConverter,
-}
-
-impl RowOrder {
-    fn try_new(rank: &Rank) -> Result<Self> {
-        let fields = rank.order.iter().map(|sort| {
-            let data_type = sort.expr.data_type(&rank.input)?;
-            Ok(SortField::new_with_options(data_type, sort.options))
-        });
-        let fields = fields.collect::<Result<Vec<_>>>()?;
-        Ok(RowOrder {
-            converter: RowConverter::new(fields)?,
-        })
-    }
-
-    fn rows(&self, rank: &Rank, batch: &RecordBatch) -> Result<Rows> {
-        let columns = rank.order.iter();
-        let columns = columns.map(|sort| sort.expr.evaluate(batch)?.into_array(batch.num_rows()));
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        if columns.is_empty() {
-            let mut rows = self.converter.empty_rows(0, 0);
-            let parser = self.converter.parser();
-            for _ in 0..batch.num_rows() {
-                rows.push(parser.parse(&[]));
-            }
-            return Ok(rows);
-        }
-        Ok(self.converter.convert_columns(&columns)?)
-    }
-}
-
 /// The new rows of an epoch.
 struct NewRanked {
     rank: Arc<Rank>,
@@ -255,7 +219,7 @@ struct NewRanked {
 
 impl NewRows for NewRanked {
     fn add(&mut self, batch: &RecordBatch, slots: &[u32]) -> Result<()> {
-        let order = self.order.rows(&self.rank, batch)?;
+        let order = self.order.rows(batch)?;
         let is_among_first = |row: &usize| {
             let slot = slots[*row];
             slot != NO_SLOT
@@ -286,10 +250,9 @@ impl NewRows for NewRanked {
         let rows = slots.old.num_rows();
         let old_numbers = old[0].as_primitive::<UInt64Type>().values();
         let old_rows = self.rank.input_of(&old[1..], rows)?;
-        let of_slot = slots.old_lengths.iter().enumerate();
-        let of_slot =
-            of_slot.flat_map(|(slot, rows)| std::iter::repeat_n(slot as u32, *rows as usize));
-        self.slots = of_slot.chain(self.slots.drain(..)).collect();
+        let mut of_row = slots.old_slots();
+        of_row.append(&mut self.slots);
+        self.slots = of_row;
         self.batches.insert(0, old_rows);
         let first = self.first(slots.old_lengths.len(), rows as u32)?;
         self.advance(slots, end, old_numbers, &first)
@@ -313,7 +276,7 @@ impl NewRanked {
         let slot_count = self.slots.iter().max().map_or(0, |slot| *slot as usize + 1);
         let first = self.first(slot_count, 0)?;
         let rows = take_record_batch(&first.rows, &UInt32Array::from(first.chosen.clone()))?;
-        let order = self.order.rows(&self.rank, &rows)?;
+        let order = self.order.rows(&rows)?;
         self.bounds.resize(slot_count.max(self.bounds.len()), None);
         let mut at = 0;
         for (slot, rows) in first.lengths.iter().enumerate() {
@@ -332,25 +295,12 @@ impl NewRanked {
     /// The first rows of every slot, of all batches, of which so many rows are old.
     fn first(&self, slot_count: usize, old_rows: u32) -> Result<First> {
         let rows = concat_batches(&self.rank.input, &self.batches)?;
-        let order = self.order.rows(&self.rank, &rows)?;
-        let contents = comparators(&rows);
-        let mut sorted: Vec<u32> = (0..rows.num_rows() as u32).collect();
+        let order = self.order.rows(&rows)?;
         // Without an order the rows that are there stay.
         let has_order = !self.rank.order.is_empty();
         let is_new = |row: u32| !has_order && row >= old_rows;
-        sorted.sort_unstable_by(|a, b| {
-            let by_age = is_new(*a).cmp(&is_new(*b));
-            let by_position = a.cmp(b);
-            let (a, b) = (*a as usize, *b as usize);
-            let by_order = || order.row(a).cmp(&order.row(b));
-            let by_contents = || {
-                let unequal = contents.iter().map(|compare| compare(a, b));
-                unequal.fold(Ordering::Equal, Ordering::then)
-            };
-            let by_slot = self.slots[a].cmp(&self.slots[b]);
-            let by_order = by_slot.then(by_age).then_with(by_order);
-            by_order.then_with(by_contents).then(by_position)
-        });
+        let group = |row: u32| (self.slots[row as usize], is_new(row));
+        let sorted = sorted_rows(&rows, &order, group);
         let (mut chosen, mut numbers) = (vec![], vec![]);
         let mut lengths = vec![0; slot_count];
         let same_slot = |a: &u32, b: &u32| self.slots[*a as usize] == self.slots[*b as usize];
@@ -493,11 +443,4 @@ impl Chosen {
         let rows = take_record_batch(rows, &UInt32Array::from(self.rows))?;
         Ok((rows, Arc::new(UInt64Array::from(self.numbers))))
     }
-}
-
-/// One per column whose values can be put in an order.
-fn comparators(rows: &RecordBatch) -> Vec<DynComparator> {
-    let columns = rows.columns().iter();
-    let columns = columns.filter_map(|c| make_comparator(c, c, SortOptions::default()).ok());
-    columns.collect()
 }

@@ -143,7 +143,7 @@ impl RunLogic for SessionLogic {
         }))
     }
 
-    fn due(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
+    fn due(&self, rows: &RecordBatch, _: i64) -> Result<Vec<i64>> {
         due(rows.column(self.session.spec.key_count() + 1))
     }
 
@@ -406,11 +406,9 @@ pub(crate) fn due(ends: &ArrayRef) -> Result<Vec<i64>> {
 pub(crate) fn old_spans(slots: &Slots, starts: &ArrayRef, ends: &ArrayRef) -> Vec<Span> {
     let starts = starts.as_primitive::<Int64Type>().values();
     let ends = ends.as_primitive::<Int64Type>().values();
-    let of_slot = slots.old_lengths.iter().enumerate();
-    let of_slot = of_slot.flat_map(|(slot, rows)| std::iter::repeat_n(slot, *rows as usize));
-    let each = of_slot.zip(starts).zip(ends);
+    let each = slots.old_slots().into_iter().zip(starts).zip(ends);
     each.map(|((slot, start), end)| Span {
-        slot: slot as u32,
+        slot,
         start: *start,
         end: *end,
         rows: 0,

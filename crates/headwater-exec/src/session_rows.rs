@@ -77,7 +77,7 @@ impl RunLogic for SessionRowsLogic {
         }))
     }
 
-    fn due(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
+    fn due(&self, rows: &RecordBatch, _: i64) -> Result<Vec<i64>> {
         crate::session::due(rows.column(self.key_count + 1))
     }
 

@@ -12,7 +12,7 @@ use headwater_core::id::OperatorId;
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
 use headwater_exec::aggregate::StreamAggregateExec;
-use headwater_exec::keyed::KeyedRunsExec;
+use headwater_exec::keyed::{Growth, KeyedRunsExec};
 
 use crate::check::expressions::check_expressions;
 use crate::check::refuse;
@@ -115,6 +115,8 @@ pub struct OperatorInfo {
     pub shards: usize,
     /// Whether it holds results back until the watermark passes them.
     pub holds_back: bool,
+    /// How its state grows.
+    pub growth: Growth,
 }
 
 /// Plans a bounded read: DataFusion's own operators over this moment's slice.
@@ -349,6 +351,10 @@ fn operators(physical: &Arc<dyn ExecutionPlan>, mode: OutputMode) -> Result<Vec<
                 state_schema: columns_of(aggregate.spec.state_schema()),
                 shards,
                 holds_back: aggregate.window.is_some() && is_final,
+                growth: match aggregate.window {
+                    Some(_) => Growth::None,
+                    None => Growth::ByKeys,
+                },
             });
         }
         if let Some(exec) = node.downcast_ref::<KeyedRunsExec>() {
@@ -359,6 +365,7 @@ fn operators(physical: &Arc<dyn ExecutionPlan>, mode: OutputMode) -> Result<Vec<
                 state_schema: columns_of(runs.logic.schema()),
                 shards,
                 holds_back: runs.holds_back && is_final,
+                growth: runs.growth,
             });
         }
         Ok(TreeNodeRecursion::Continue)
@@ -377,18 +384,21 @@ fn columns_of(schema: &SchemaRef) -> String {
 }
 
 fn warnings(operators: &[OperatorInfo], sources: &[Arc<StreamDefinition>]) -> Vec<String> {
-    let running = operators
-        .iter()
-        .filter(|o| o.id.as_str().ends_with("running-aggregate"));
-    let mut warnings: Vec<String> = running
-        .map(|o| {
-            format!(
-                "operator {} keeps every group it has ever seen: its state grows with the number \
-                 of distinct keys",
-                o.id
-            )
-        })
-        .collect();
+    let grows = operators.iter().filter_map(|o| {
+        let (what, with) = match o.growth {
+            Growth::None => return None,
+            Growth::ByKeys if o.id.as_str().ends_with("running-aggregate") => {
+                ("every group it has ever seen", "distinct keys")
+            }
+            Growth::ByKeys => ("rows of every key it has ever seen", "distinct keys"),
+            Growth::ByRows => ("every row it has ever seen", "rows"),
+        };
+        Some(format!(
+            "operator {} keeps {what}: its state grows with the number of {with}",
+            o.id
+        ))
+    });
+    let mut warnings: Vec<String> = grows.collect();
     let windowed = operators
         .iter()
         .any(|o| o.id.as_str().ends_with("window-aggregate"));

@@ -61,8 +61,6 @@ pub(crate) fn no_source() -> Error {
 pub(crate) fn shape(plan: &LogicalPlan) -> Error {
     let what = match plan {
         LogicalPlan::Join(_) => "a join of two streams".to_string(),
-        LogicalPlan::Window(_) => "an OVER window in a streaming query".to_string(),
-        LogicalPlan::Distinct(_) => "DISTINCT ON in a streaming query".to_string(),
         LogicalPlan::RecursiveQuery(_) => "a recursive query over a source".to_string(),
         LogicalPlan::Unnest(_) => "unnest in a streaming query".to_string(),
         LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => {
@@ -115,6 +113,56 @@ pub(crate) fn session_without_end(aggregate: &Aggregate) -> Error {
         .with_span(aggregate.group_expr.iter().find_map(span_of))
 }
 
+/// OVER windows in another order than that of event time.
+pub(crate) fn over_order(order: Option<&Expr>, input: &LogicalPlan) -> Error {
+    let definitions = sources_of(input);
+    let watermark = definitions.iter().find_map(|d| d.watermark.as_ref());
+    let hint = match watermark {
+        Some(watermark) => format!(
+            "Order by the event time first, earliest first: `ORDER BY {}`. To keep the first rows \
+             of a numbering, bound it: `WHERE rn <= 3`.",
+            watermark.column
+        ),
+        None => {
+            "Declare the event time with WATERMARK FOR and order by it, or run a bounded read: \
+                 SELECT without STREAM."
+                .to_string()
+        }
+    };
+    Error::plan("an OVER window of a stream must be in the order of event time")
+        .with_detail("In any other order a row that is yet to come could stand anywhere.")
+        .with_hint(hint)
+        .with_span(order.and_then(span_of))
+}
+
+/// OVER windows over rows that are not aggregated, in another mode than append.
+pub(crate) fn over_append_only(order: &Expr, mode: OutputMode) -> Error {
+    Error::plan(format!(
+        "an OVER window of a stream is not possible in {mode} mode"
+    ))
+    .with_detail("Every row is emitted once, when the watermark has passed it, and stays.")
+    .with_hint("Ask for `EMIT ON WINDOW CLOSE`, or leave EMIT out.")
+    .with_span(span_of(order))
+}
+
+/// A window expression that needs rows after its row.
+pub(crate) fn over_following(expr: &Expr) -> Error {
+    Error::plan(format!("{expr} looks at rows after its row"))
+        .with_detail("They are yet to come when the row is final.")
+        .with_hint("End the frame at CURRENT ROW, or look back with lag().")
+        .with_span(span_of(expr))
+}
+
+/// A window function that nothing is known about.
+pub(crate) fn over_function(expr: &Expr) -> Error {
+    Error::unsupported(format!("{expr} is not there yet in a streaming query"))
+        .with_hint(
+            "There are aggregates, row_number, rank, dense_rank, lag, first_value, last_value and \
+             nth_value.",
+        )
+        .with_span(span_of(expr))
+}
+
 /// A ranking that the next row may change for ever.
 pub(crate) fn ranking_append(order: Option<&Expr>, is_inner: bool) -> Error {
     let hint = match is_inner {
@@ -150,11 +198,6 @@ pub(crate) fn over_updates(what: &str) -> Error {
 }
 
 pub(crate) fn needs_complete(what: &str, mode: OutputMode, has_state: bool) -> Error {
-    if !has_state && what == "LIMIT" {
-        return Error::unsupported("LIMIT of rows that are not aggregated is not there yet")
-            .with_detail("It would have to count across epochs.")
-            .with_hint("Aggregate first and ask for `EMIT COMPLETE`, or run a bounded read: SELECT without STREAM.");
-    }
     if !has_state {
         return Error::plan(format!("{what} over a stream that never ends has no result"))
             .with_detail("There is always a row that has not come yet.")
@@ -165,10 +208,17 @@ pub(crate) fn needs_complete(what: &str, mode: OutputMode, has_state: bool) -> E
         .with_hint("Ask for the whole result every epoch with `EMIT COMPLETE`.")
 }
 
-pub(crate) fn limit_without_order() -> Error {
-    Error::unsupported("LIMIT without ORDER BY is not there yet in a streaming query").with_hint(
-        "Add ORDER BY and ask for `EMIT COMPLETE`, or run a bounded read: SELECT without STREAM.",
-    )
+/// LIMIT of rows that are not aggregated, in complete mode.
+pub(crate) fn limit_complete() -> Error {
+    Error::plan("complete mode has nothing to complete")
+        .with_detail("The first rows are emitted once and stay.")
+        .with_hint("Leave EMIT COMPLETE out, or aggregate first.")
+}
+
+pub(crate) fn offset_without_limit() -> Error {
+    Error::plan("OFFSET without LIMIT is not possible in a streaming query")
+        .with_detail("Every row that it lets through would have to be kept.")
+        .with_hint("Add LIMIT, or run a bounded read: SELECT without STREAM.")
 }
 
 /// A running aggregation below a stateful operator, which would have to take rows back.

@@ -9,6 +9,8 @@ use datafusion::common::{DFSchemaRef, Result, internal_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, UserDefinedLogicalNodeCore};
 
 use headwater_exec::changelog::Stage;
+use headwater_exec::keyed::Growth;
+use headwater_exec::over::Reach;
 use headwater_exec::rank::Numbering;
 use headwater_exec::watermark::InputTime;
 
@@ -68,6 +70,17 @@ pub enum KeyedLogic {
         /// The time at which the watermark closes a key, if it does, and how to tell late rows.
         closes: Option<Closing>,
     },
+    /// Values over the rows before each row. Output: the input's columns, then the values.
+    Over {
+        /// The event time.
+        time: Expr,
+        /// The order.
+        order: Vec<SortExpr>,
+        /// The window expressions.
+        windows: Vec<Expr>,
+        /// How far back each of them reaches.
+        reach: Vec<Reach>,
+    },
 }
 
 /// When the watermark closes a key.
@@ -109,6 +122,16 @@ impl KeyedLogic {
                 let closes = closes.iter().map(|closing| &closing.at);
                 order.chain(by_time).chain(closes).cloned().collect()
             }
+            KeyedLogic::Over {
+                time,
+                order,
+                windows,
+                ..
+            } => {
+                let order = order.iter().map(|sort| &sort.expr);
+                let time = std::iter::once(time);
+                time.chain(order).chain(windows).cloned().collect()
+            }
         }
     }
 
@@ -139,36 +162,49 @@ impl KeyedLogic {
                 numbering,
                 by_time,
                 closes,
-            } => {
-                let mut sort = |old: &SortExpr| {
-                    Ok(SortExpr {
-                        expr: next()?,
-                        ..old.clone()
-                    })
-                };
-                let order = order.iter().map(&mut sort).collect::<Result<_>>()?;
-                KeyedLogic::Rank {
-                    order,
-                    limit: *limit,
-                    numbering: *numbering,
-                    by_time: by_time.as_ref().map(|_| next()).transpose()?,
-                    closes: match closes {
-                        Some(old) => Some(Closing {
-                            at: next()?,
-                            kind: old.kind,
-                        }),
-                        None => None,
-                    },
-                }
-            }
+            } => KeyedLogic::Rank {
+                order: with_exprs(order, &mut next)?,
+                limit: *limit,
+                numbering: *numbering,
+                by_time: by_time.as_ref().map(|_| next()).transpose()?,
+                closes: match closes {
+                    Some(old) => Some(Closing {
+                        at: next()?,
+                        kind: old.kind,
+                    }),
+                    None => None,
+                },
+            },
+            KeyedLogic::Over { order, reach, .. } => KeyedLogic::Over {
+                time: next()?,
+                order: with_exprs(order, &mut next)?,
+                windows: exprs.collect(),
+                reach: reach.clone(),
+            },
         })
     }
 
     /// Whether results are held back, in append mode, until the watermark passes them.
     pub(crate) fn holds_back(&self) -> bool {
         match self {
-            KeyedLogic::SessionAggregate { .. } | KeyedLogic::SessionRows { .. } => true,
+            KeyedLogic::SessionAggregate { .. }
+            | KeyedLogic::SessionRows { .. }
+            | KeyedLogic::Over { .. } => true,
             KeyedLogic::Rank { order, .. } => !order.is_empty(),
+        }
+    }
+
+    /// How the state grows while the watermark moves on.
+    pub(crate) fn growth(&self) -> Growth {
+        match self {
+            KeyedLogic::SessionAggregate { .. } | KeyedLogic::SessionRows { .. } => Growth::None,
+            KeyedLogic::Rank { closes, .. } if closes.is_some() => Growth::None,
+            KeyedLogic::Rank { .. } => Growth::ByKeys,
+            KeyedLogic::Over { reach, .. } if reach.contains(&Reach::Everything) => Growth::ByRows,
+            KeyedLogic::Over { reach, .. } => match reach.iter().all(|r| r.is_of_time()) {
+                true => Growth::None,
+                false => Growth::ByKeys,
+            },
         }
     }
 
@@ -176,9 +212,25 @@ impl KeyedLogic {
     fn keeps_all_columns(&self) -> bool {
         match self {
             KeyedLogic::SessionAggregate { .. } => false,
-            KeyedLogic::SessionRows { .. } | KeyedLogic::Rank { .. } => true,
+            KeyedLogic::SessionRows { .. } | KeyedLogic::Rank { .. } | KeyedLogic::Over { .. } => {
+                true
+            }
         }
     }
+}
+
+/// An order with other expressions.
+fn with_exprs(
+    order: &[SortExpr],
+    next: &mut impl FnMut() -> Result<Expr>,
+) -> Result<Vec<SortExpr>> {
+    let order = order.iter().map(|old| {
+        Ok(SortExpr {
+            expr: next()?,
+            ..old.clone()
+        })
+    });
+    order.collect()
 }
 
 impl fmt::Display for KeyedLogic {
@@ -213,6 +265,10 @@ impl fmt::Display for KeyedLogic {
                     Some(closing) => write!(f, ", closed at {}", closing.at),
                     None => Ok(()),
                 }
+            }
+            KeyedLogic::Over { windows, .. } => {
+                let windows: Vec<_> = windows.iter().map(ToString::to_string).collect();
+                f.write_str(&windows.join(", "))
             }
         }
     }

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Field, Schema};
-use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{Expr, SortExpr, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::create_window_expr;
 
 use headwater_core::id::OperatorId;
 use headwater_exec::aggregate_spec::AggregateSpec;
 use headwater_exec::keyed::{KeyedRuns, KeyedRunsExec, Lateness};
 use headwater_exec::keyed_runs::RunLogic;
+use headwater_exec::over::{Over, OverLogic};
 use headwater_exec::rank::{Closes, Emission, Rank, RankLogic};
 use headwater_exec::session::{Gap, Session, SessionColumn, SessionLogic};
 use headwater_exec::session_rows::{SessionRows, SessionRowsLogic};
@@ -62,6 +64,27 @@ impl Lower<'_> {
             KeyedLogic::Rank { .. } => {
                 Arc::new(RankLogic::new(self.rank(node, &input)?, &key_schema))
             }
+            KeyedLogic::Over {
+                time,
+                order,
+                windows,
+                reach,
+            } => {
+                let schema = node.input.schema();
+                let props = self.session.execution_props();
+                let each = windows.iter().zip(reach).map(|(window, reach)| {
+                    let window = create_window_expr(window, schema, props, self.context)?;
+                    Ok((window, *reach))
+                });
+                let over = Over {
+                    time: self.expr(time, schema)?,
+                    order: self.order(order, schema)?,
+                    windows: each.collect::<Result<_>>()?,
+                    input: input.schema(),
+                    schema: Arc::clone(node.schema().inner()),
+                };
+                Arc::new(OverLogic::new(over, &key_schema))
+            }
         };
         let runs = KeyedRuns {
             operator: OperatorId::new(node.operator.as_str()),
@@ -72,6 +95,7 @@ impl Lower<'_> {
             input_time: node.input_time.clone(),
             holds_back: node.logic.holds_back(),
             stage: node.stage,
+            growth: node.logic.growth(),
         };
         Ok(Arc::new(KeyedRunsExec::new(input, runs)))
     }
@@ -88,15 +112,6 @@ impl Lower<'_> {
             return internal_err!("{} is no ranking", node.operator);
         };
         let logical = node.input.schema();
-        let sort = |sort: &SortExpr| {
-            Ok(PhysicalSortExpr {
-                expr: self.expr(&sort.expr, logical)?,
-                options: SortOptions {
-                    descending: !sort.asc,
-                    nulls_first: sort.nulls_first,
-                },
-            })
-        };
         let closes_of = |closing: &Closing| {
             Ok::<_, DataFusionError>(Closes {
                 at: self.expr(&closing.at, logical)?,
@@ -107,7 +122,7 @@ impl Lower<'_> {
             })
         };
         Ok(Rank {
-            order: order.iter().map(sort).collect::<Result<_>>()?,
+            order: self.order(order, logical)?,
             limit: *limit,
             numbering: *numbering,
             emission: match by_time {
@@ -121,13 +136,27 @@ impl Lower<'_> {
         })
     }
 
+    fn order(&self, order: &[SortExpr], schema: &DFSchema) -> Result<Vec<PhysicalSortExpr>> {
+        let sort = |sort: &SortExpr| {
+            Ok(PhysicalSortExpr {
+                expr: self.expr(&sort.expr, schema)?,
+                options: SortOptions {
+                    descending: !sort.asc,
+                    nulls_first: sort.nulls_first,
+                },
+            })
+        };
+        order.iter().map(sort).collect()
+    }
+
     fn lateness(&self, node: &KeyedNode) -> Result<Lateness> {
         let schema = node.input.schema();
         Ok(match &node.logic {
             KeyedLogic::SessionAggregate { .. } | KeyedLogic::SessionRows { .. } => {
                 Lateness::OfLogic
             }
-            KeyedLogic::Rank {
+            KeyedLogic::Over { time, .. }
+            | KeyedLogic::Rank {
                 by_time: Some(time),
                 ..
             } => Lateness::EventTime(self.expr(time, schema)?),

@@ -29,6 +29,7 @@ use crate::rule::row_key::RowKey;
 use ranking::Ranking;
 
 mod aggregate;
+mod over;
 mod ranking;
 mod session;
 mod table_join;
@@ -112,7 +113,7 @@ impl Converter {
             }
             LogicalPlan::Filter(filter) => {
                 if let Some(ranking) = Ranking::of(filter)? {
-                    return self.ranking(&ranking);
+                    return self.ranking(plan, &ranking);
                 }
                 let input = self.convert(&filter.input)?;
                 self.filtered(input, filter.predicate.clone())
@@ -123,15 +124,11 @@ impl Converter {
                     return Err(refuse::shape(plan).into());
                 };
                 let input = self.convert(input)?;
-                if input.change != Change::AppendOnly {
+                if self.mode == OutputMode::Update && input.change != Change::AppendOnly {
                     return Err(refuse::over_updates("a window function").into());
                 }
-                rebuilt(
-                    plan,
-                    extension.node.expressions(),
-                    input,
-                    Change::AppendOnly,
-                )
+                let change = input.change.with_key(|_| None);
+                rebuilt(plan, extension.node.expressions(), input, change)
             }
             LogicalPlan::Extension(extension) if extension.node.as_any().is::<SessionNode>() => {
                 match extension.node.as_any().downcast_ref::<SessionNode>() {
@@ -143,15 +140,10 @@ impl Converter {
             LogicalPlan::Join(join) => self.join_with_table(plan, join),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
-            LogicalPlan::Distinct(Distinct::On(distinct)) => self.distinct_on(distinct),
-            LogicalPlan::Sort(sort) => self.over_whole_result(plan, &sort.input, "ORDER BY"),
-            LogicalPlan::Limit(limit) => {
-                let converted = self.over_whole_result(plan, &limit.input, "LIMIT")?;
-                if !is_sorted(&limit.input) {
-                    return Err(refuse::limit_without_order().into());
-                }
-                Ok(converted)
-            }
+            LogicalPlan::Distinct(Distinct::On(distinct)) => self.distinct_on(plan, distinct),
+            LogicalPlan::Window(window) => self.over(plan, window),
+            LogicalPlan::Sort(sort) => self.sort(plan, &sort.input),
+            LogicalPlan::Limit(limit) => self.limit(plan, limit),
             other => Err(refuse::shape(other).into()),
         }
     }
@@ -175,6 +167,7 @@ impl Converter {
 
     fn union(&mut self, union: &Union) -> Result<Incremental> {
         let mut inputs = Vec::with_capacity(union.inputs.len());
+        let mut change = Change::AppendOnly;
         let (mut time, mut has_state) = (
             InputTime {
                 sources: vec![],
@@ -184,8 +177,11 @@ impl Converter {
         );
         for input in &union.inputs {
             let input = self.convert(input)?;
-            if input.change != Change::AppendOnly {
+            if self.mode == OutputMode::Update && input.change != Change::AppendOnly {
                 return Err(refuse::over_updates("UNION ALL").into());
+            }
+            if input.change != Change::AppendOnly {
+                change = Change::Updating { key: None };
             }
             time.sources.extend(input.time.sources);
             time.behind_us = time.behind_us.max(input.time.behind_us);
@@ -198,25 +194,39 @@ impl Converter {
         });
         Ok(Incremental {
             plan,
-            change: Change::AppendOnly,
+            change,
             time,
             has_state,
         })
     }
 
-    /// Sort and limit see the whole result when the mode is complete, and nothing else.
-    fn over_whole_result(
+    /// Sorted rows: of the whole result, which only complete mode has.
+    fn sort(&mut self, plan: &LogicalPlan, input: &LogicalPlan) -> Result<Incremental> {
+        if let Some(whole) = self.of_whole_result(plan, input)? {
+            return Ok(whole);
+        }
+        let has_state = self.convert(input)?.has_state;
+        Err(refuse::needs_complete("ORDER BY", self.mode, has_state).into())
+    }
+
+    /// The node as it is, if its input is the whole result of every epoch: then it is a batch, and
+    /// nothing need be kept for it.
+    fn of_whole_result(
         &mut self,
         plan: &LogicalPlan,
         input: &LogicalPlan,
-        what: &str,
-    ) -> Result<Incremental> {
-        let input = self.convert(input)?;
-        if self.mode != OutputMode::Complete || !input.has_state {
-            return Err(refuse::needs_complete(what, self.mode, input.has_state).into());
+    ) -> Result<Option<Incremental>> {
+        if self.mode != OutputMode::Complete || self.stage == Stage::Inner {
+            return Ok(None);
         }
-        let change = input.change.clone();
-        rebuilt(plan, plan.expressions(), input, change)
+        let before = self.operators;
+        // An input without a whole result may have final rows, which the node then keeps.
+        let Some(input) = self.convert(input).ok().filter(|input| input.has_state) else {
+            self.operators = before;
+            return Ok(None);
+        };
+        let change = Change::Updating { key: None };
+        rebuilt(plan, plan.expressions(), input, change).map(Some)
     }
 
     /// Identity of the next stateful operator.
@@ -241,17 +251,6 @@ impl Converter {
 pub(crate) fn windows_close(field: &WindowField, input: &LogicalPlan) -> bool {
     let sources = sources_of(input);
     field.has_watermark && sources.iter().all(|source| source.watermark.is_some())
-}
-
-/// Whether the rows of a plan come out of an ORDER BY, which reads all of its input. A bare LIMIT
-/// would end an aggregation below it before its epoch is finished.
-fn is_sorted(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::Sort(_) => true,
-        LogicalPlan::Projection(projection) => is_sorted(&projection.input),
-        LogicalPlan::SubqueryAlias(alias) => is_sorted(&alias.input),
-        _ => false,
-    }
 }
 
 fn rebuilt(

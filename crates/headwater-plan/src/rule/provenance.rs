@@ -66,7 +66,9 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
                 KeyedLogic::SessionAggregate { groups, .. } => {
                     is_group_handed_on(groups.get(column), &node.keys, &node.input)
                 }
-                KeyedLogic::SessionRows { .. } | KeyedLogic::Rank { .. } => {
+                KeyedLogic::SessionRows { .. }
+                | KeyedLogic::Rank { .. }
+                | KeyedLogic::Over { .. } => {
                     column >= node.input.schema().fields().len()
                         || is_handed_on(&node.input, column)
                 }

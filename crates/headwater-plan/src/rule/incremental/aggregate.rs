@@ -9,6 +9,7 @@ use headwater_core::Error;
 use headwater_core::mode::OutputMode;
 use headwater_exec::changelog::Stage;
 
+use super::ranking::is_event_time;
 use super::{Change, Converter, Incremental, windows_close};
 use crate::check::refuse;
 use crate::event_time_field::{WindowField, WindowRole, Windows, window_of};
@@ -21,16 +22,20 @@ use crate::rule::row_key::RowKey;
 impl Converter {
     /// DISTINCT is an aggregation by all columns without aggregates.
     pub(super) fn distinct(&mut self, input: &Arc<LogicalPlan>) -> Result<Incremental> {
-        let columns = input
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
+        let columns = input.schema().columns().into_iter().map(Expr::Column);
+        let columns: Vec<Expr> = columns.collect();
+        let has_time = columns.iter().any(|column| is_event_time(column, input));
+        if has_time && self.mode != OutputMode::Complete {
+            return self.distinct_in_time(input, &columns);
+        }
         self.aggregate(&Aggregate::try_new(Arc::clone(input), columns, vec![])?)
     }
 
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Incremental> {
+        let whole = LogicalPlan::Aggregate(aggregate.clone());
+        if let Some(whole) = self.of_whole_result(&whole, &aggregate.input)? {
+            return Ok(whole);
+        }
         if aggregate
             .group_expr
             .iter()

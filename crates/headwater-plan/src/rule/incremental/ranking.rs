@@ -11,13 +11,13 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::IntervalMonthDayNano;
-use datafusion::common::{Column, Result, ScalarValue};
+use datafusion::arrow::datatypes::{DataType, Field, IntervalMonthDayNano};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
-    BinaryExpr, DistinctOn, Expr, ExprSchemable, Extension, Filter, LogicalPlan, Operator,
-    Projection, SortExpr, Window, lit,
+    BinaryExpr, DistinctOn, Expr, ExprSchemable, Extension, FetchType, Filter, Limit, LogicalPlan,
+    Operator, Projection, SkipType, SortExpr, Window, lit,
 };
 
 use headwater_core::mode::OutputMode;
@@ -32,6 +32,9 @@ use crate::node::{Closing, ClosingKind, KeyedLogic, KeyedNode};
 use crate::rule::number_sources::sources_of;
 use crate::rule::provenance::is_plain;
 use crate::rule::row_key::RowKey;
+
+/// The number of a row below LIMIT.
+const LIMIT_NUMBER: &str = "__limit_number";
 
 /// A filter that keeps the first rows of a numbering.
 pub(super) struct Ranking<'a> {
@@ -181,7 +184,14 @@ struct Spec<'a> {
 
 impl Converter {
     /// The first rows of a numbering, and what stands between it and its filter.
-    pub(super) fn ranking(&mut self, ranking: &Ranking<'_>) -> Result<Incremental> {
+    pub(super) fn ranking(
+        &mut self,
+        plan: &LogicalPlan,
+        ranking: &Ranking<'_>,
+    ) -> Result<Incremental> {
+        if let Some(whole) = self.of_whole_result(plan, &ranking.filter.input)? {
+            return Ok(whole);
+        }
         let window = ranking.window;
         let Some((numbering, params)) = window.window_expr.first().and_then(numbering_of) else {
             return Err(refuse::shape(&ranking.filter.input).into());
@@ -225,7 +235,14 @@ impl Converter {
     }
 
     /// `SELECT DISTINCT ON (k) …`: the first row of every key.
-    pub(super) fn distinct_on(&mut self, distinct: &DistinctOn) -> Result<Incremental> {
+    pub(super) fn distinct_on(
+        &mut self,
+        plan: &LogicalPlan,
+        distinct: &DistinctOn,
+    ) -> Result<Incremental> {
+        if let Some(whole) = self.of_whole_result(plan, &distinct.input)? {
+            return Ok(whole);
+        }
         let order = distinct.sort_expr.as_deref().unwrap_or_default();
         let of_key = order.len().min(distinct.on_expr.len());
         let spec = Spec {
@@ -246,6 +263,79 @@ impl Converter {
         Ok(Incremental {
             plan: LogicalPlan::Projection(projection),
             change,
+            ..ranked
+        })
+    }
+
+    /// Rows without doubles that hold their event time: behind the watermark none can come, so none
+    /// need be kept.
+    pub(super) fn distinct_in_time(
+        &mut self,
+        input: &LogicalPlan,
+        columns: &[Expr],
+    ) -> Result<Incremental> {
+        let spec = Spec {
+            input,
+            partition: columns,
+            order: vec![],
+            limit: 1,
+            numbering: Numbering::RowNumber,
+        };
+        self.ranked(&spec, None, Arc::clone(input.schema()))
+    }
+
+    /// The first rows of a stream, whatever epoch they come in; or of the whole result.
+    pub(super) fn limit(&mut self, plan: &LogicalPlan, limit: &Limit) -> Result<Incremental> {
+        if let Some(whole) = self.of_whole_result(plan, &limit.input)? {
+            return Ok(whole);
+        }
+        if let LogicalPlan::Sort(sort) = limit.input.as_ref() {
+            return self.sort(&limit.input, &sort.input);
+        }
+        match self.mode {
+            OutputMode::Append => {}
+            OutputMode::Update => {
+                return Err(refuse::needs_complete("LIMIT", self.mode, true).into());
+            }
+            OutputMode::Complete => return Err(refuse::limit_complete().into()),
+        }
+        let skip = match limit.get_skip_type()? {
+            SkipType::Literal(rows) => rows as u64,
+            SkipType::UnsupportedExpr => return Err(refuse::shape(plan).into()),
+        };
+        let fetch = match limit.get_fetch_type()? {
+            FetchType::Literal(rows) => rows.map_or(u64::MAX, |rows| rows as u64),
+            FetchType::UnsupportedExpr => return Err(refuse::shape(plan).into()),
+        };
+        if fetch == u64::MAX {
+            return Err(refuse::offset_without_limit().into());
+        }
+        let number = Field::new(LIMIT_NUMBER, DataType::UInt64, false);
+        let input_schema = limit.input.schema();
+        let fields = input_schema
+            .iter()
+            .map(|(q, f)| (q.cloned(), Arc::clone(f)));
+        let fields = fields.chain([(None, Arc::new(number))]).collect();
+        let schema = DFSchema::new_with_metadata(fields, input_schema.metadata().clone())?;
+        let spec = Spec {
+            input: &limit.input,
+            partition: &[],
+            order: vec![],
+            limit: skip.saturating_add(fetch),
+            numbering: Numbering::RowNumber,
+        };
+        let ranked = self.ranked(&spec, None, Arc::new(schema))?;
+        let after = Expr::Column(Column::from_name(LIMIT_NUMBER)).gt(lit(skip));
+        let kept = Filter::try_new(after, Arc::new(ranked.plan.clone()))?;
+        let columns = input_schema
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
+        let projection = Projection::try_new(columns, Arc::new(LogicalPlan::Filter(kept)))?;
+        Ok(Incremental {
+            plan: LogicalPlan::Projection(projection),
+            change: Change::AppendOnly,
             ..ranked
         })
     }

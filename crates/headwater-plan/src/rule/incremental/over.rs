@@ -1,0 +1,139 @@
+//! OVER windows in the order of event time to an operator that waits until rows are final.
+//!
+//! ```text
+//! Window: sum(v) OVER (PARTITION BY k        Keyed: operator=0-over, keys=[k], sum(v) OVER …
+//!   ORDER BY ts RANGE '1 hour' PRECEDING) →    orders
+//!   orders
+//! ```
+
+use std::sync::Arc;
+
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::{
+    Expr, Extension, LogicalPlan, Window, WindowFrameBound, WindowFrameUnits,
+    WindowFunctionDefinition,
+};
+
+use headwater_core::mode::OutputMode;
+use headwater_exec::over::Reach;
+use headwater_exec::window_assign::WINDOW_TIME_GAP_US;
+
+use super::ranking::{is_event_time, is_window_time};
+use super::{Change, Converter, Incremental};
+use crate::check::refuse;
+use crate::node::{KeyedLogic, KeyedNode};
+
+const DAY_US: i64 = 86_400_000_000;
+/// No month is longer.
+const MONTH_DAYS: i64 = 31;
+
+impl Converter {
+    /// Values over the rows before each row.
+    pub(super) fn over(&mut self, plan: &LogicalPlan, window: &Window) -> Result<Incremental> {
+        if let Some(whole) = self.of_whole_result(plan, &window.input)? {
+            return Ok(whole);
+        }
+        let calls = window.window_expr.iter().map(call_of);
+        let calls = calls.collect::<Result<Vec<_>>>()?;
+        let Some(params) = calls.first().map(|call| &call.params) else {
+            return Err(refuse::shape(plan).into());
+        };
+        let first = params.order_by.first();
+        let Some(first) = first.filter(|s| s.asc && is_event_time(&s.expr, &window.input)) else {
+            let span = first.map(|sort| &sort.expr).or(window.window_expr.first());
+            return Err(refuse::over_order(span, &window.input).into());
+        };
+        if self.mode != OutputMode::Append {
+            return Err(refuse::over_append_only(&first.expr, self.mode).into());
+        }
+        let reach = calls.iter().map(|call| reach_of(call));
+        let reach = reach.collect::<Result<Vec<_>>>()?;
+        let input = self.convert_final(&window.input)?;
+        let mut time = input.time;
+        if is_window_time(&first.expr, &window.input) {
+            time.behind_us += WINDOW_TIME_GAP_US;
+        }
+        let node = KeyedNode {
+            operator: self.operator("over"),
+            input: Arc::new(input.plan),
+            keys: params.partition_by.clone(),
+            logic: KeyedLogic::Over {
+                time: first.expr.clone(),
+                order: params.order_by.clone(),
+                windows: window.window_expr.clone(),
+                reach,
+            },
+            input_time: time.clone(),
+            stage: self.stage,
+            schema: Arc::clone(&window.schema),
+        };
+        Ok(Incremental {
+            plan: LogicalPlan::Extension(Extension {
+                node: Arc::new(node),
+            }),
+            change: Change::AppendOnly,
+            time,
+            has_state: true,
+        })
+    }
+}
+
+fn call_of(expr: &Expr) -> Result<&WindowFunction> {
+    match expr {
+        Expr::Alias(alias) => call_of(&alias.expr),
+        Expr::WindowFunction(call) => Ok(call),
+        other => Err(refuse::over_function(other).into()),
+    }
+}
+
+/// How far back a window expression reaches; refuses those that look ahead.
+fn reach_of(call: &WindowFunction) -> Result<Reach> {
+    let expr = || Expr::from(call.clone());
+    match (&call.fun, call.fun.name()) {
+        (WindowFunctionDefinition::AggregateUDF(_), _)
+        | (_, "first_value" | "last_value" | "nth_value") => of_frame(&call.params, &expr()),
+        (_, "row_number" | "rank" | "dense_rank") => Ok(Reach::Everything),
+        (_, "lag") => match call.params.args.get(1) {
+            None => Ok(Reach::Rows(1)),
+            Some(Expr::Literal(ScalarValue::Int64(Some(rows)), _)) if *rows >= 0 => {
+                Ok(Reach::Rows(usize::try_from(*rows).unwrap_or(usize::MAX)))
+            }
+            Some(_) => Err(refuse::over_following(&expr()).into()),
+        },
+        (_, "lead" | "ntile" | "percent_rank" | "cume_dist") => {
+            Err(refuse::over_following(&expr()).into())
+        }
+        _ => Err(refuse::over_function(&expr()).into()),
+    }
+}
+
+fn of_frame(params: &WindowFunctionParams, expr: &Expr) -> Result<Reach> {
+    let frame = &params.window_frame;
+    let ends_here = match &frame.end_bound {
+        WindowFrameBound::CurrentRow | WindowFrameBound::Preceding(_) => true,
+        WindowFrameBound::Following(_) => false,
+    };
+    if !ends_here {
+        return Err(refuse::over_following(expr).into());
+    }
+    Ok(match (&frame.start_bound, frame.units) {
+        (WindowFrameBound::CurrentRow | WindowFrameBound::Following(_), _) => Reach::Rows(0),
+        (WindowFrameBound::Preceding(by), _) if by.is_null() => Reach::Everything,
+        (WindowFrameBound::Preceding(by), WindowFrameUnits::Rows) => match by {
+            ScalarValue::UInt64(Some(rows)) => {
+                Reach::Rows(usize::try_from(*rows).unwrap_or(usize::MAX))
+            }
+            _ => Reach::Everything,
+        },
+        (WindowFrameBound::Preceding(by), WindowFrameUnits::Range) => match by {
+            ScalarValue::IntervalMonthDayNano(Some(by)) => {
+                let days = i64::from(by.months) * MONTH_DAYS + i64::from(by.days);
+                let days = days.saturating_mul(DAY_US);
+                Reach::Time(days.saturating_add(by.nanoseconds / 1_000))
+            }
+            _ => Reach::Everything,
+        },
+        (WindowFrameBound::Preceding(_), WindowFrameUnits::Groups) => Reach::Everything,
+    })
+}

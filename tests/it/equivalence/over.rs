@@ -1,0 +1,57 @@
+//! Values over the rows before each row, in the order of event time.
+
+use super::*;
+
+const RANGES: &str = "SELECT k, v, ts, sum(v) OVER w AS total, count(*) OVER w AS n,
+       min(v) OVER w AS low
+     FROM t WINDOW w AS (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '4 seconds' PRECEDING
+       AND CURRENT ROW)";
+
+const ROWS: &str = "SELECT k, v, ts,
+       sum(v) OVER (PARTITION BY k ORDER BY ts, v ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS total,
+       lag(v, 2) OVER (PARTITION BY k ORDER BY ts, v) AS before
+     FROM t";
+
+/// All rows, of all keys and by key.
+const EVERYTHING: &str = "SELECT k, v, ts, count(*) OVER (ORDER BY ts, k, v) AS so_far,
+       row_number() OVER (PARTITION BY k ORDER BY ts, v) AS rn,
+       dense_rank() OVER (PARTITION BY k ORDER BY ts) AS dense,
+       first_value(v) OVER (PARTITION BY k ORDER BY ts, v) AS earliest
+     FROM t";
+
+/// Windows of rows with the change since the row before.
+const CHAIN: &str = "SELECT window_start, window_end, k, sum(step) AS steps FROM tumble((
+       SELECT k, ts, v - lag(v) OVER (PARTITION BY k ORDER BY ts, v) AS step FROM t
+     ), ts, '7 seconds') GROUP BY window_start, window_end, k";
+
+/// Values over the results of windows.
+const OVER_WINDOWS: &str = "SELECT k, at, n, sum(n) OVER (PARTITION BY k ORDER BY at
+       ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS of_two FROM (
+       SELECT window_time AS at, k, count(*) AS n
+       FROM hop(t, ts, '4 seconds', '10 seconds') GROUP BY window_start, window_end, window_time, k
+     )";
+
+#[test]
+fn oracle_over() {
+    let all = queries(&[RANGES, ROWS, EVERYTHING, CHAIN, OVER_WINDOWS], &[FINAL]);
+    check_cases(25, &none_late(all), equals_batch);
+}
+
+/// Over the whole result of every epoch.
+const OF_WHOLE_RESULT: &str = "SELECT k, n, rank() OVER (ORDER BY n DESC) AS place FROM (
+       SELECT k, count(*) AS n FROM t GROUP BY k
+     )";
+const AGGREGATE_OF_AGGREGATE: &str = "SELECT n, count(*) AS keys FROM (
+       SELECT k, count(*) AS n FROM t GROUP BY k
+     ) GROUP BY n";
+const TOP_OF_WHOLE_RESULT: &str = "SELECT k, n FROM (
+       SELECT k, n, row_number() OVER (ORDER BY n DESC, k) AS rn FROM (
+         SELECT k, count(*) AS n FROM t GROUP BY k
+       )
+     ) WHERE rn <= 2";
+
+#[test]
+fn oracle_of_whole_result() {
+    let selects = [OF_WHOLE_RESULT, AGGREGATE_OF_AGGREGATE, TOP_OF_WHOLE_RESULT];
+    check_cases(26, &none_late(queries(&selects, &[COMPLETE])), equals_batch);
+}
