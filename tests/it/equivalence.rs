@@ -28,6 +28,7 @@ mod over;
 mod ranking;
 mod running;
 mod sessions;
+mod skew;
 mod tables;
 mod windows;
 
@@ -293,9 +294,10 @@ fn late_rows(late: &[(Placed, i64)]) -> Vec<TextRow> {
 }
 
 /// Runs `check` on cases from a fixed seed.
-fn check_cases<F, Fut>(seed: u8, strategy: &impl Strategy<Value = Case>, check: F)
+fn check_cases<T, F, Fut>(seed: u8, strategy: &impl Strategy<Value = T>, check: F)
 where
-    F: Fn(Case) -> Fut,
+    T: std::fmt::Debug,
+    F: Fn(T) -> Fut,
     Fut: Future<Output = Result<(), String>>,
 {
     let config = Config {
