@@ -182,6 +182,35 @@ async fn windows_reach_files_once_across_restarts(cluster: &Cluster) {
     assert_eq!(counted, 480);
 }
 
+/// Partitions of very different sizes, up to an hour apart, read from the beginning in small
+/// epochs; one is empty.
+async fn partitions_hours_apart_lose_no_row(cluster: &Cluster) {
+    let servers = &cluster.servers;
+    let topic = cluster.new_topic("skew", 4).await;
+    for (partition, from, to) in [(0, 0, 400), (1, 3000, 3100), (2, 1500, 1505)] {
+        produce(servers, &topic, partition, orders(from, to)).await;
+    }
+    let hw = Headwater::builder().target_partitions(2).build().unwrap();
+    let small = "WITH ('max.records.per.epoch' = 30, ";
+    let source = source("orders", servers, &topic).replace("WITH (", small);
+    hw.sql(&source).await.unwrap();
+    let writer = hw.stream(WINDOWS).await.unwrap().write_stream();
+    let query = writer
+        .format("memory")
+        .query_name("volumes")
+        .trigger(headwater::Trigger::AvailableNow)
+        .end_of_input(headwater::EndOfInput::Flush)
+        .start()
+        .await
+        .unwrap();
+    query.await_termination().await.unwrap();
+    let totals = query.status().totals;
+    assert_eq!((totals.rows_in, totals.rows_late), (505, 0));
+    assert!(totals.epochs > 10, "{} epochs", totals.epochs);
+    let emitted = text(&hw.memory_sink("volumes").unwrap().rows());
+    assert_eq!(emitted, rows(&hw, WINDOWS).await);
+}
+
 async fn rows_go_from_topic_to_topic(cluster: &Cluster) {
     let servers = &cluster.servers;
     let (input, output) = (
@@ -291,6 +320,7 @@ on_every_broker! {
     topic_to_topic => rows_go_from_topic_to_topic,
     raw => a_topic_without_columns_is_read_raw,
     unknown_topic => an_unknown_topic_is_named,
+    skew => partitions_hours_apart_lose_no_row,
 }
 
 /// Transaction markers make gaps in the offsets, and aborted rows are not there. The mock cluster
