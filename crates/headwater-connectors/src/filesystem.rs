@@ -15,6 +15,7 @@ use headwater_core::connector::{
 use headwater_core::options::OptionReader;
 use headwater_core::{Error, Result};
 
+use crate::change_columns::ChangeColumns;
 use crate::options::take_format;
 use crate::record_rows::RecordRows;
 
@@ -38,6 +39,7 @@ const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// | --- | --- | --- | --- |
 /// | `path` | both | a folder, or as a source a file; `file://` is allowed | |
 /// | `format` | both | `json`, `csv`, `text`, as a source also `raw` | `text`; `json` for sinks |
+/// | `with.epoch`, `with.op` | sink | columns that say a row's epoch and what it is | `false` |
 /// | `max.files.per.epoch` | source | files one epoch reads | all there are |
 /// | `pattern` | source | names to read, with `*` for any characters | `*` |
 /// | `poll.interval` | source | how often the folder is listed while nothing is new | 1 second |
@@ -80,7 +82,11 @@ impl Connector for FilesystemConnector {
         let path = take_path(options, "/data/results")?;
         let format = take_format(definition.format, options, "json")?;
         let owner = options.owner().to_string();
-        sink::declare(path, format, owner, definition.schema.as_ref())
+        let added = ChangeColumns::take(options)?;
+        let schema = definition.schema.as_ref();
+        let schema = schema.map(|schema| added.schema(schema)).transpose()?;
+        let declared = sink::declare(path, format, owner, schema.as_ref())?;
+        Ok(added.around(declared))
     }
 }
 

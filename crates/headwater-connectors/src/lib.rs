@@ -22,6 +22,7 @@ use headwater_core::connector::Connector;
 pub mod blackhole;
 mod blocking;
 mod budget;
+mod change_columns;
 pub mod console;
 pub mod datagen;
 pub mod event_shape;

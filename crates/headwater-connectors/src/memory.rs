@@ -17,6 +17,7 @@ use headwater_core::options::OptionReader;
 use headwater_core::source::EpochLimits;
 use headwater_core::{Error, Result};
 
+use crate::change_columns::ChangeColumns;
 use crate::options::{refuse_format, take_max_records};
 
 mod sink;
@@ -124,6 +125,10 @@ impl Connector for MemoryConnector {
         options: &mut OptionReader,
     ) -> Result<Arc<dyn DeclaredSink>> {
         refuse_format(definition.format.as_ref(), options.owner())?;
+        let added = ChangeColumns::take(options)?;
+        if let Some(schema) = &definition.schema {
+            added.schema(schema)?;
+        }
         let known = self
             .registry
             .sink(&definition.name)
@@ -133,7 +138,7 @@ impl Connector for MemoryConnector {
             self.registry.add_sink(definition.name, sink.clone());
             sink
         });
-        Ok(sink.declared())
+        Ok(added.around(sink.declared()))
     }
 }
 

@@ -257,6 +257,7 @@ impl KeyedRuns {
         let micros = as_micros(&times)?;
         let late = micros.iter();
         let late: BooleanArray = late.map(|time| Some(time.is_some_and(is_late))).collect();
-        late_rows.on_time(&batch, &late, Some(&times))
+        // The end of a window is no event time.
+        late_rows.on_time(&batch, &late, (!closes).then_some(&times))
     }
 }

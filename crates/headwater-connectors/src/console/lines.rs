@@ -16,9 +16,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use headwater_core::Result;
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::id::EpochId;
-use headwater_core::mode::OutputMode;
 use headwater_core::sink::SinkContext;
 use headwater_formats::{has_header, new_encoder};
+
+use crate::change_columns::{EPOCH, OP, op_of};
 
 /// Lines are held up to this many bytes.
 const FULL_BYTES: usize = 8 << 20;
@@ -50,8 +51,8 @@ fn owner_of(context: &SinkContext) -> String {
 
 /// The columns of the rows, after those that CSV needs to say as much as JSON.
 fn with_epoch_and_op(context: &SinkContext) -> SchemaRef {
-    let epoch: FieldRef = Arc::new(Field::new("epoch", DataType::UInt64, false));
-    let op: FieldRef = Arc::new(Field::new("op", DataType::Utf8, false));
+    let epoch: FieldRef = Arc::new(Field::new(EPOCH, DataType::UInt64, false));
+    let op: FieldRef = Arc::new(Field::new(OP, DataType::Utf8, false));
     let fields = [epoch, op];
     let fields = fields.iter().chain(context.schema.fields()).cloned();
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
@@ -89,10 +90,7 @@ impl RowLines {
         epoch: EpochId,
         context: &SinkContext,
     ) -> Result<Self> {
-        let op = match context.mode {
-            OutputMode::Append | OutputMode::Complete => "+I",
-            OutputMode::Update => "+U",
-        };
+        let op = op_of(context.mode);
         let (form, schema) = if format.name == "csv" {
             let schema = with_epoch_and_op(context);
             let columns = LineForm::Columns {

@@ -373,3 +373,12 @@ pub(crate) fn no_late_rows(mode: OutputMode, sources: &[Arc<StreamDefinition>]) 
         .with_detail("It has no operator that finishes anything by event time, such as a window.")
         .with_hint("Leave LATE ROWS INTO out, or group by a window of the event time.")
 }
+
+/// LATE ROWS INTO of a query with sessions.
+pub(crate) fn late_rows_of_sessions(operator: &str) -> Error {
+    Error::unsupported("LATE ROWS INTO of a query with sessions is not there yet")
+        .with_detail(format!(
+            "Operator \"{operator}\" counts late rows and does not keep them."
+        ))
+        .with_hint("Leave it out: late rows are counted in the query's progress.")
+}

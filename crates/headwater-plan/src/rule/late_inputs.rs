@@ -19,8 +19,9 @@ use headwater_core::mode::OutputMode;
 use headwater_exec::changelog::window_policy;
 use headwater_exec::late_rows::LateColumns;
 
+use crate::check::refuse;
 use crate::event_time_field::{WindowField, WindowRole, event_time_source, window_of};
-use crate::node::{StreamAggregateNode, WholeRowsNode};
+use crate::node::{KeyedLogic, KeyedNode, StreamAggregateNode, WholeRowsNode};
 use crate::rule::incremental::windows_close;
 
 /// An input of an operator in which rows may be late.
@@ -42,7 +43,7 @@ pub(crate) fn keep_whole_rows(
         let LogicalPlan::Extension(extension) = &plan else {
             return Ok(Transformed::no(plan));
         };
-        let Some(late) = late_input(extension.node.as_ref(), mode) else {
+        let Some(late) = late_input(extension.node.as_ref(), mode)? else {
             return Ok(Transformed::no(plan));
         };
         found.push(late);
@@ -64,11 +65,35 @@ fn whole_rows(input: &LogicalPlan) -> LogicalPlan {
 }
 
 /// What a node says about late rows: the one list of the operators that drop some.
-fn late_input(node: &dyn UserDefinedLogicalNode, mode: OutputMode) -> Option<LateInput> {
+fn late_input(node: &dyn UserDefinedLogicalNode, mode: OutputMode) -> Result<Option<LateInput>> {
     if let Some(aggregate) = node.as_any().downcast_ref::<StreamAggregateNode>() {
-        return of_aggregate(aggregate, mode);
+        return Ok(of_aggregate(aggregate, mode));
     }
-    None
+    if let Some(keyed) = node.as_any().downcast_ref::<KeyedNode>() {
+        return of_keyed(keyed, mode);
+    }
+    Ok(None)
+}
+
+/// Whether a row of a session is late is known when its session is, and by then it is a part of it.
+fn of_keyed(node: &KeyedNode, mode: OutputMode) -> Result<Option<LateInput>> {
+    if !window_policy(node.stage.mode(mode)).evicts {
+        return Ok(None);
+    }
+    match &node.logic {
+        KeyedLogic::SessionAggregate { .. } | KeyedLogic::SessionRows { .. } => {
+            Err(refuse::late_rows_of_sessions(&node.operator).into())
+        }
+        KeyedLogic::Rank {
+            by_time: None,
+            closes: None,
+            ..
+        } => Ok(None),
+        KeyedLogic::Rank { .. } => Ok(Some(LateInput {
+            operator: OperatorId::new(node.operator.as_str()),
+            columns: node.input.schema().as_arrow().fields().to_vec(),
+        })),
+    }
 }
 
 /// Windows that are finished some day and then removed have late rows.
