@@ -12,7 +12,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::BooleanArray;
+use arrow::array::{BooleanArray, TimestampMicrosecondArray};
+use arrow::compute::{and, filter_record_batch};
 use datafusion_common::Result;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
@@ -42,6 +43,9 @@ pub struct LateColumns {
     pub row: Vec<usize>,
     /// The row's event time, if it is still there.
     pub event_time: Option<usize>,
+    /// The windows, if a row comes once for each that covers it. Those of its rows whose windows
+    /// have ended go out; it is late, once, if the last one has.
+    pub once_per_window: Option<WindowSpec>,
 }
 
 /// Drops and counts late rows. See the module's page.
@@ -86,6 +90,20 @@ impl LateRowsExec {
         self.shown = Some(columns);
         self
     }
+}
+
+/// Which rows are in the last of the windows that cover their event times.
+fn in_last_window(
+    windows: WindowSpec,
+    starts: &TimestampMicrosecondArray,
+    event_times: &TimestampMicrosecondArray,
+) -> BooleanArray {
+    let is_last = |start: i64, time: i64| {
+        windows.end_of_window(start) == windows.last_end_of_pane(windows.pane_of(time))
+    };
+    let each = starts.iter().zip(event_times.iter());
+    each.map(|(start, time)| Some(is_last(start?, time?)))
+        .collect()
 }
 
 impl DisplayAs for LateRowsExec {
@@ -148,18 +166,25 @@ impl ExecutionPlan for LateRowsExec {
         let late_until = epoch.watermarks.step(&self.input_time).before;
         let mut filter = LateFilter::new(epoch, self.operator.clone(), partition, late_until);
         let (window, pane_column) = (self.window, self.pane_column);
-        let mut event_time = None;
+        let (mut event_time, mut once_per_window) = (None, None);
         if let Some(shown) = &self.shown {
             filter = filter.with_columns(shown.row.clone());
-            event_time = shown.event_time;
+            (event_time, once_per_window) = (shown.event_time, shown.once_per_window);
         }
+        let has_ended = move |pane: i64| window.last_end_of_pane(pane) <= late_until.micros();
         let stream = input.map(move |batch| {
             let batch = batch?;
             let panes = as_micros(batch.column(pane_column))?;
-            let is_late = |pane: &i64| window.last_end_of_pane(*pane) <= late_until.micros();
-            let late = BooleanArray::from_iter(panes.values().iter().map(|p| Some(is_late(p))));
+            let ended: BooleanArray = panes.iter().map(|pane| pane.map(has_ended)).collect();
             let event_times = event_time.map(|column| batch.column(column));
-            filter.on_time(&batch, &late, event_times)
+            let (Some(windows), Some(times)) = (once_per_window, event_times) else {
+                return filter.on_time(&batch, &ended, event_times);
+            };
+            let in_last = in_last_window(windows, &panes, &as_micros(times)?);
+            let open = filter.on_time(&batch, &and(&ended, &in_last)?, event_times)?;
+            let panes = as_micros(open.column(pane_column))?;
+            let is_open: BooleanArray = panes.iter().map(|p| p.map(|p| !has_ended(p))).collect();
+            Ok(filter_record_batch(&open, &is_open)?)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(
             self.schema(),

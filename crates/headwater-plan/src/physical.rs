@@ -20,7 +20,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use headwater_core::id::OperatorId;
 use headwater_exec::aggregate::{Output, Phase, StreamAggregate, StreamAggregateExec};
 use headwater_exec::aggregate_spec::AggregateSpec;
-use headwater_exec::late_rows::LateRowsExec;
+use headwater_exec::late_rows::{LateColumns, LateRowsExec};
 use headwater_exec::static_rows::StaticRowsExec;
 use headwater_exec::window::WindowSpec;
 use headwater_exec::window_assign::WindowAssignExec;
@@ -28,7 +28,7 @@ use headwater_exec::window_assign::WindowAssignExec;
 use crate::event_time_field::{WindowRole, window_of};
 use crate::node::aggregate_node::GroupColumn;
 use crate::node::{KeyedNode, StaticNode, StreamAggregateNode, WholeRowsNode, WindowNode};
-use crate::rule::late_inputs::late_columns;
+use crate::rule::late_inputs::{late_columns, once_per_window};
 
 mod keyed;
 
@@ -249,7 +249,10 @@ fn guard_late_rows(
     let mark = schema.fields().get(column).and_then(|f| window_of(f));
     let mut guard = LateRowsExec::new(input, column, *window, operator, input_time, node.stage);
     if let Some(mark) = mark {
-        guard = guard.keeping(late_columns(&schema, &mark));
+        guard = guard.keeping(LateColumns {
+            once_per_window: once_per_window(&mark, *window),
+            ..late_columns(&schema, &mark)
+        });
     }
     Ok((Arc::new(guard), pieces))
 }

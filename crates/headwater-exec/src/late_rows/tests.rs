@@ -138,6 +138,7 @@ fn keeping() -> Query {
     let columns = LateColumns {
         row: vec![0, 1, 2],
         event_time: Some(0),
+        once_per_window: None,
     };
     let mut query = Query::new(
         guard_keeping(panes, hop(10, 10), columns),

@@ -15,7 +15,8 @@ use headwater_exec::changelog::Stage;
 use headwater_exec::watermark::InputTime;
 use headwater_exec::window::WindowSpec;
 
-use crate::event_time_field::WindowRole;
+use crate::event_time_field::{WindowRole, window_of};
+use crate::rule::late_inputs::{late_columns, once_per_window};
 
 /// A group expression as the node keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +105,21 @@ impl PartialOrd for StreamAggregateNode {
     }
 }
 
+impl StreamAggregateNode {
+    /// The event time of rows that come once per window: it tells whether a row is late, or only
+    /// one of its windows has ended.
+    fn time_of_windows(&self) -> Option<usize> {
+        let group = self.window.as_ref()?;
+        let Expr::Column(pane) = &group.pane else {
+            return None;
+        };
+        let input = self.input.schema();
+        let mark = window_of(input.field(input.maybe_index_of_column(pane)?))?;
+        once_per_window(&mark, group.window)?;
+        late_columns(input.as_arrow(), &mark).event_time
+    }
+}
+
 impl UserDefinedLogicalNodeCore for StreamAggregateNode {
     fn name(&self) -> &'static str {
         "StreamAggregate"
@@ -186,6 +202,7 @@ impl UserDefinedLogicalNodeCore for StreamAggregateNode {
             .flat_map(|e| e.column_refs().into_iter().cloned().collect::<Vec<_>>())
             .filter_map(|c| input.maybe_index_of_column(&c))
             .collect();
+        needed.extend(self.time_of_windows());
         needed.sort_unstable();
         needed.dedup();
         Some(vec![needed])

@@ -18,9 +18,10 @@ use headwater_core::id::OperatorId;
 use headwater_core::mode::OutputMode;
 use headwater_exec::changelog::window_policy;
 use headwater_exec::late_rows::LateColumns;
+use headwater_exec::window::WindowSpec;
 
 use crate::check::refuse;
-use crate::event_time_field::{WindowField, WindowRole, event_time_source, window_of};
+use crate::event_time_field::{WindowField, WindowRole, Windows, event_time_source, window_of};
 use crate::node::{KeyedLogic, KeyedNode, StreamAggregateNode, WholeRowsNode};
 use crate::rule::incremental::windows_close;
 
@@ -136,5 +137,14 @@ pub(crate) fn late_columns(input: &Schema, window: &WindowField) -> LateColumns 
     LateColumns {
         row: row.map(|(index, _)| index).collect(),
         event_time: fields.clone().find(|(_, f)| is_time(f)).map(|(i, _)| i),
+        once_per_window: None,
+    }
+}
+
+/// The windows of an aggregation whose input has a row once for each window that covers it.
+pub(crate) fn once_per_window(mark: &WindowField, panes: WindowSpec) -> Option<WindowSpec> {
+    match mark.window {
+        Windows::Fixed(windows) => (windows != panes).then_some(windows),
+        Windows::Session(_) => None,
     }
 }
