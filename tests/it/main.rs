@@ -13,4 +13,6 @@ mod late_rows;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
+mod tables;
+#[cfg(test)]
 mod tidy;

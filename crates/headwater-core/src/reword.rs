@@ -28,6 +28,10 @@ pub(crate) fn is_wrong_argument(text: &str) -> bool {
 
 /// Rewords a message; one that is not known loses its prefix.
 pub(crate) fn reword(text: &str) -> Reworded {
+    // Around it DataFusion names the step of its planning that failed.
+    let text = text
+        .rsplit_once("\ncaused by\n")
+        .map_or(text, |(_, root)| root);
     let text = PREFIXES.iter().fold(text, |text, prefix| {
         text.strip_prefix(prefix).unwrap_or(text)
     });

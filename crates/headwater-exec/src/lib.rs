@@ -10,7 +10,9 @@ pub mod aggregate_state;
 pub mod changelog;
 pub mod epoch_context;
 pub mod epoch_scan;
+pub mod first_epoch;
 mod group_table;
+pub mod kept;
 pub mod keyed;
 pub mod keyed_runs;
 pub mod late_filter;
@@ -24,6 +26,7 @@ pub mod session;
 pub mod session_rows;
 pub mod state_registry;
 pub mod static_rows;
+pub mod table_join;
 #[cfg(test)]
 mod testing;
 mod view_buffers;

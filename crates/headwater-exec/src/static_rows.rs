@@ -3,12 +3,13 @@
 //! - **Input**: a plan that reads no source. **Output**: its rows, in its partitions.
 //! - **State**: the rows, in memory, from the first epoch on. They are not in the checkpoint: a
 //!   query that is started again reads the table as it is then.
-//! - **Time**: none.
+//! - **Time**: the epoch's, if they are to be read again every interval.
 //! - **Replay**: within a process an epoch that runs again sees the same rows.
 //! - **Errors**: what reading the table says; the next epoch reads again.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use datafusion_common::tree_node::TreeNodeRecursion;
@@ -22,12 +23,20 @@ use datafusion_physical_plan::{
     collect_partitioned,
 };
 use futures::TryStreamExt;
-use tokio::sync::OnceCell;
+use futures::future::BoxFuture;
 
+use crate::kept::{Kept, Refresh};
 use crate::plan_properties::{exact_children, same_partitions};
 
 #[cfg(test)]
 mod tests;
+
+/// Plans the reading of a table anew: a plan knows the files, or the rows in memory, that there
+/// were when it was made.
+pub trait TableReader: fmt::Debug + Send + Sync {
+    /// The operators that read the table as it is now.
+    fn plan(&self) -> BoxFuture<'_, Result<Arc<dyn ExecutionPlan>>>;
+}
 
 /// Batches by partition.
 type Rows = Vec<Vec<RecordBatch>>;
@@ -37,41 +46,75 @@ type Rows = Vec<Vec<RecordBatch>>;
 pub struct StaticRowsExec {
     input: Arc<dyn ExecutionPlan>,
     /// Shared by the copies that planning and every epoch make of this node.
-    rows: Arc<OnceCell<Arc<Rows>>>,
+    rows: Kept<Rows>,
+    /// For rows that are read again.
+    reader: Option<Arc<dyn TableReader>>,
     properties: Arc<PlanProperties>,
 }
 
 impl StaticRowsExec {
-    /// The rows of a plan.
+    /// The rows of a plan, read once.
     pub fn new(input: Arc<dyn ExecutionPlan>) -> Self {
-        Self::sharing(input, Arc::default())
+        Self::sharing(input, Kept::new(Refresh::Never), None)
     }
 
-    fn sharing(input: Arc<dyn ExecutionPlan>, rows: Arc<OnceCell<Arc<Rows>>>) -> Self {
+    /// The rows of a plan, read anew in every interval.
+    pub fn read_again(
+        input: Arc<dyn ExecutionPlan>,
+        interval: Duration,
+        reader: Arc<dyn TableReader>,
+    ) -> Self {
+        Self::sharing(input, Kept::new(Refresh::Every(interval)), Some(reader))
+    }
+
+    /// When the rows are read again.
+    pub fn refresh(&self) -> Refresh {
+        self.rows.refresh
+    }
+
+    /// What is read.
+    pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+
+    fn sharing(
+        input: Arc<dyn ExecutionPlan>,
+        rows: Kept<Rows>,
+        reader: Option<Arc<dyn TableReader>>,
+    ) -> Self {
         let partitions = input.output_partitioning().partition_count();
         let properties = same_partitions(input.schema(), partitions);
         StaticRowsExec {
             input,
             rows,
+            reader,
             properties,
         }
     }
 }
 
-/// The rows, read now if nobody has. All partitions at once: a repartitioning input feeds them side
-/// by side.
-async fn rows_of(
-    rows: &OnceCell<Arc<Rows>>,
+/// All partitions at once: a repartitioning input feeds them side by side. A plan made anew may
+/// have other ones, which are dealt to those that were announced.
+async fn read(
     input: Arc<dyn ExecutionPlan>,
-    context: Arc<TaskContext>,
-) -> Result<Arc<Rows>> {
-    let read = || async { collect_partitioned(input, context).await.map(Arc::new) };
-    rows.get_or_try_init(read).await.map(Arc::clone)
+    reader: Option<Arc<dyn TableReader>>,
+    task: Arc<TaskContext>,
+) -> Result<Rows> {
+    let Some(reader) = reader else {
+        return collect_partitioned(input, task).await;
+    };
+    let partitions = input.output_partitioning().partition_count().max(1);
+    let mut rows = vec![vec![]; partitions];
+    let read = collect_partitioned(reader.plan().await?, task).await?;
+    for (number, batches) in read.into_iter().enumerate() {
+        rows[number % partitions].extend(batches);
+    }
+    Ok(rows)
 }
 
 impl DisplayAs for StaticRowsExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StaticRowsExec: read once")
+        write!(f, "StaticRowsExec: {}", self.rows.refresh)
     }
 }
 
@@ -93,8 +136,11 @@ impl ExecutionPlan for StaticRowsExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let [input] = exact_children(self.name(), children)?;
-        let rows = Arc::clone(&self.rows);
-        Ok(Arc::new(StaticRowsExec::sharing(input, rows)))
+        Ok(Arc::new(StaticRowsExec::sharing(
+            input,
+            self.rows.clone(),
+            self.reader.clone(),
+        )))
     }
 
     fn apply_expressions(
@@ -123,9 +169,12 @@ impl ExecutionPlan for StaticRowsExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let (input, rows) = (Arc::clone(&self.input), Arc::clone(&self.rows));
+        let (input, rows) = (Arc::clone(&self.input), self.rows.clone());
+        let reader = self.reader.clone();
         let read = async move {
-            let batches = rows_of(&rows, input, context).await?;
+            let task = Arc::clone(&context);
+            let read = async || read(input, reader, task).await;
+            let batches = rows.get(&context, read).await?;
             let mine = batches.get(partition).cloned().unwrap_or_default();
             let mine: Vec<Result<RecordBatch>> = mine.into_iter().map(Ok).collect();
             Result::<_>::Ok(futures::stream::iter(mine))

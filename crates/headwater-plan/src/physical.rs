@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchema, Result, internal_datafusion_err};
 use datafusion::execution::context::ExecutionProps;
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
@@ -16,17 +17,21 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
+use futures::future::BoxFuture;
 
 use headwater_core::id::OperatorId;
 use headwater_exec::aggregate::{Output, Phase, StreamAggregate, StreamAggregateExec};
 use headwater_exec::aggregate_spec::AggregateSpec;
+use headwater_exec::first_epoch::FirstEpochExec;
+use headwater_exec::kept::Refresh;
 use headwater_exec::late_rows::{LateColumns, LateRowsExec};
-use headwater_exec::static_rows::StaticRowsExec;
+use headwater_exec::static_rows::{StaticRowsExec, TableReader};
 use headwater_exec::window::WindowSpec;
 use headwater_exec::window_assign::WindowAssignExec;
 
 use crate::event_time_field::{WindowRole, window_of};
 use crate::node::aggregate_node::GroupColumn;
+use crate::node::static_node::Seen;
 use crate::node::{KeyedNode, StaticNode, StreamAggregateNode, WholeRowsNode, WindowNode};
 use crate::rule::late_inputs::{late_columns, once_per_window};
 
@@ -62,8 +67,8 @@ impl ExtensionPlanner for StreamExtensionPlanner {
         if node.as_any().is::<WholeRowsNode>() {
             return input().map(Some);
         }
-        if node.as_any().is::<StaticNode>() {
-            return Ok(Some(Arc::new(StaticRowsExec::new(input()?))));
+        if let Some(node) = node.as_any().downcast_ref::<StaticNode>() {
+            return static_rows(node, input()?, session).map(Some);
         }
         if let Some(node) = node.as_any().downcast_ref::<KeyedNode>() {
             return lower.keyed(node, input()?).map(Some);
@@ -72,6 +77,52 @@ impl ExtensionPlanner for StreamExtensionPlanner {
             return lower.aggregate(node, input()?).map(Some);
         }
         Ok(None)
+    }
+}
+
+fn static_rows(
+    node: &StaticNode,
+    input: Arc<dyn ExecutionPlan>,
+    session: &dyn Session,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let interval = match node.seen {
+        Seen::Always(Refresh::Every(interval)) => interval,
+        Seen::Always(Refresh::Never) => return Ok(Arc::new(StaticRowsExec::new(input))),
+        Seen::InFirstEpoch => {
+            let rows = StaticRowsExec::new(input);
+            return Ok(Arc::new(FirstEpochExec::new(Arc::new(rows))));
+        }
+    };
+    let state = session.as_any().downcast_ref::<SessionState>();
+    let state = state.ok_or_else(|| internal_datafusion_err!("a session without a state"))?;
+    let reader = PlannedAnew {
+        state: state.clone(),
+        plan: Arc::clone(&node.input),
+    };
+    let rows = StaticRowsExec::read_again(input, interval, Arc::new(reader));
+    Ok(Arc::new(rows))
+}
+
+/// A table that is planned again whenever it is read again.
+#[derive(Debug)]
+struct PlannedAnew {
+    state: SessionState,
+    plan: Arc<LogicalPlan>,
+}
+
+impl TableReader for PlannedAnew {
+    fn plan(&self) -> BoxFuture<'_, Result<Arc<dyn ExecutionPlan>>> {
+        // It would name the files that there were.
+        if let Some(files) = self
+            .state
+            .runtime_env()
+            .cache_manager
+            .get_list_files_cache()
+        {
+            files.clear();
+        }
+        let planner = self.state.query_planner();
+        Box::pin(async move { planner.create_physical_plan(&self.plan, &self.state).await })
     }
 }
 

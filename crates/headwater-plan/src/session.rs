@@ -9,11 +9,13 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::physical::StreamExtensionPlanner;
+use crate::rule::kept_tables::KeptTables;
 use crate::window_udf::{session_window_udf, window_udf};
 
 /// A session whose optimizer leaves alone what may not differ between two epochs.
@@ -34,9 +36,12 @@ pub fn session(target_partitions: usize, types: Arc<dyn TypePlanner>) -> Session
     options.sql_parser.map_string_types_to_utf8view = true;
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = None;
+    let mut physical_rules = PhysicalOptimizer::new().rules;
+    physical_rules.insert(0, Arc::new(KeptTables));
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
+        .with_physical_optimizer_rules(physical_rules)
         .with_query_planner(Arc::new(StreamQueryPlanner))
         .with_type_planner(types)
         .build();

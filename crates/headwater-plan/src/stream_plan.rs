@@ -12,18 +12,21 @@ use headwater_core::id::OperatorId;
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
 use headwater_exec::aggregate::StreamAggregateExec;
+use headwater_exec::kept::Refresh;
 use headwater_exec::keyed::{Growth, KeyedRunsExec};
 
 use crate::check::expressions::check_expressions;
 use crate::check::refuse;
 use crate::event_time_field::{WindowRole, window_of};
 use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
-use crate::rule::incremental::{Change, Converter, windows_close};
+use crate::rule::incremental::{Change, Converter, keep_tables, windows_close};
 use crate::rule::late_inputs::{LateInput, keep_whole_rows};
-use crate::rule::number_sources::number_sources;
+use crate::rule::lateral_unnest::rewrite_lateral_unnest;
+use crate::rule::number_sources::{number_sources, reads_sources};
 use crate::rule::provenance::is_plain;
 use crate::rule::row_key::RowKey;
 use crate::rule::session_rows::rewrite_session_rows;
+use crate::rule::subqueries::{rewrite_subqueries, subqueries_out_of_on};
 use crate::rule::window_calls::{refuse_other_window_calls, rewrite_window_calls};
 use crate::stream_table::StreamDefinition;
 
@@ -40,6 +43,8 @@ pub struct ModeRequest {
     pub key: Vec<String>,
     /// Whether late rows are to be handed on.
     pub late_rows: LateRowsRequest,
+    /// When the tables that the query reads are read again.
+    pub table_refresh: Refresh,
 }
 
 /// What happens to late rows.
@@ -128,6 +133,7 @@ pub async fn compile_batch(session: &SessionState, plan: LogicalPlan) -> Result<
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;
     let plan = rewrite_session_rows(plan)?;
+    let plan = rewrite_lateral_unnest(subqueries_out_of_on(plan)?)?;
     let (plan, sources) = number_sources(plan)?;
     let (optimized, physical) = lower(session, &plan).await?;
     let explain = vec![
@@ -158,6 +164,7 @@ pub async fn compile_stream(
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;
+    let plan = rewrite_lateral_unnest(plan)?;
     let (plan, sources) = number_sources(plan)?;
     if sources.is_empty() {
         return Err(refuse::no_source());
@@ -169,15 +176,19 @@ pub async fn compile_stream(
     let plan = session
         .analyzer()
         .execute_and_check(plan, options, |_, _| {})?;
+    let plan = rewrite_subqueries(plan, options, request.table_refresh)?;
 
     let mode = default_mode(&plan, request).unwrap_or_else(|| choose_mode(&plan, request));
     if !request.accepted.contains(&mode) {
         return Err(refuse::sink_mode(&request.sink, mode, &request.accepted));
     }
     let (incremental, change) = match request.emit {
-        Emit::PerEpoch => (plan, Change::AppendOnly),
+        Emit::PerEpoch => (
+            keep_tables(plan, request.table_refresh)?,
+            Change::AppendOnly,
+        ),
         Emit::Default | Emit::Mode(_) => {
-            let converted = Converter::new(mode).convert(&plan)?;
+            let converted = Converter::new(mode, request.table_refresh).convert(&plan)?;
             if mode == OutputMode::Complete && !converted.has_state {
                 return Err(nothing_to_complete());
             }
@@ -282,7 +293,7 @@ fn default_mode(plan: &LogicalPlan, request: &ModeRequest) -> Option<OutputMode>
     }
     let accepts = |mode: &OutputMode| request.accepted.contains(mode);
     let has_result = |mode: &OutputMode| {
-        let converted = Converter::new(*mode).convert(plan);
+        let converted = Converter::new(*mode, Refresh::Never).convert(plan);
         converted.is_ok_and(|c| *mode != OutputMode::Complete || c.has_state)
     };
     let prefers_update = !request.key.is_empty() || !accepts(&OutputMode::Complete);
@@ -304,6 +315,10 @@ fn choose_mode(plan: &LogicalPlan, request: &ModeRequest) -> OutputMode {
     let (mut needs_whole, mut never_final) = (false, false);
     // The closure never fails, so neither does the walk.
     let _ = plan.apply(|node| {
+        if !reads_sources(node) {
+            // A table's part has its whole result at once.
+            return Ok(TreeNodeRecursion::Jump);
+        }
         match node {
             LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => needs_whole = true,
             LogicalPlan::Aggregate(aggregate) => {
@@ -335,7 +350,7 @@ fn choose_mode(plan: &LogicalPlan, request: &ModeRequest) -> OutputMode {
 }
 
 fn has_aggregate(plan: &LogicalPlan) -> bool {
-    plan.exists(|node| Ok(matches!(node, LogicalPlan::Aggregate(_))))
+    plan.exists(|node| Ok(matches!(node, LogicalPlan::Aggregate(_)) && reads_sources(node)))
         .unwrap_or(false)
 }
 

@@ -1,10 +1,12 @@
 //! Settings of a session: the defaults of the queries that are started after a `SET`.
 
+use headwater_core::duration::parse_duration;
 use headwater_core::mode::OutputMode;
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
 use headwater_engine::EndOfInput;
+use headwater_exec::kept::Refresh;
 
 /// What `SET 'key' = value` sets, and what `WITH (…)` of a query may set for that query.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,6 +20,8 @@ pub struct Settings {
     /// What happens to open windows when the input ends; default: they are finished if the source
     /// has ended by itself, and held if a bounded run ends before the source.
     pub end_of_input: Option<EndOfInput>,
+    /// When the tables that a streaming query reads are read again; default never.
+    pub table_refresh: Refresh,
 }
 
 /// Keys that are known and not there yet, so that nobody takes silence for success.
@@ -66,6 +70,9 @@ impl Settings {
         if let Some(checkpoint) = reader.take("checkpoint", &["checkpointLocation"])? {
             settings.checkpoint = (checkpoint != "none").then_some(checkpoint);
         }
+        if let Some(refresh) = reader.take("table.refresh", &[])? {
+            settings.table_refresh = table_refresh(&refresh)?;
+        }
         let ends = [("hold", EndOfInput::Hold), ("flush", EndOfInput::Flush)];
         let told = reader.take_choice("end-of-input", &[], &ends)?;
         settings.end_of_input = told.or(settings.end_of_input);
@@ -84,6 +91,20 @@ impl Settings {
     }
 }
 
+/// `never`, or an interval.
+fn table_refresh(text: &str) -> Result<Refresh> {
+    if text.eq_ignore_ascii_case("never") {
+        return Ok(Refresh::Never);
+    }
+    let wrong = || Error::configuration(format!("\"table.refresh\" cannot be \"{text}\""));
+    let hint = "Write 'never', or an interval such as '1 minute'.";
+    match parse_duration(text) {
+        Ok(interval) if interval.is_zero() => Err(wrong().with_hint(hint)),
+        Ok(interval) => Ok(Refresh::Every(interval)),
+        Err(_) => Err(wrong().with_hint(hint)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +118,21 @@ mod tests {
         settings.set("trigger", "5 seconds").unwrap();
         assert_eq!(settings.trigger.to_string(), "5 seconds");
         assert!(settings.set("shards", "4").is_err());
+    }
+
+    #[test]
+    fn tables_are_read_again_after_an_interval_or_never() {
+        let mut settings = Settings::default();
+        settings.set("table.refresh", "1 minute").unwrap();
+        let minute = std::time::Duration::from_secs(60);
+        assert_eq!(settings.table_refresh, Refresh::Every(minute));
+        settings.set("table.refresh", "never").unwrap();
+        assert_eq!(settings.table_refresh, Refresh::Never);
+        for wrong in ["sometimes", "0 seconds"] {
+            let error = settings.set("table.refresh", wrong).unwrap_err();
+            let message = format!("\"table.refresh\" cannot be \"{wrong}\"");
+            assert_eq!(error.message(), message);
+        }
     }
 
     #[test]

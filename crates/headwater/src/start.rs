@@ -217,6 +217,7 @@ pub(crate) fn mode_request(
         accepted: capabilities.modes,
         key: capabilities.key,
         late_rows: LateRowsRequest::Count,
+        table_refresh: settings.table_refresh,
     }
 }
 

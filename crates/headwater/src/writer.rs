@@ -12,6 +12,7 @@ use headwater_core::sink::Sink;
 use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
 use headwater_engine::{EndOfInput, StreamingQuery};
+use headwater_exec::kept::Refresh;
 use headwater_plan::stream_plan::Emit;
 use headwater_sql::ast::Statement;
 use headwater_sql::parser::parse_script;
@@ -35,6 +36,7 @@ pub struct StreamWriter {
     checkpoint: Option<String>,
     end_of_input: Option<EndOfInput>,
     late_rows_into: Option<String>,
+    table_refresh: Option<Refresh>,
 }
 
 impl StreamWriter {
@@ -52,6 +54,7 @@ impl StreamWriter {
             checkpoint: None,
             end_of_input: None,
             late_rows_into: None,
+            table_refresh: None,
         }
     }
 
@@ -131,6 +134,12 @@ impl StreamWriter {
         self
     }
 
+    /// When the tables that the query reads are read again; default the session's.
+    pub fn table_refresh(mut self, refresh: Refresh) -> Self {
+        self.table_refresh = Some(refresh);
+        self
+    }
+
     /// Starts the query on the current Tokio runtime.
     ///
     /// # Errors
@@ -152,6 +161,7 @@ impl StreamWriter {
         let mut settings = session.settings();
         settings.trigger = self.trigger.unwrap_or(settings.trigger);
         settings.end_of_input = self.end_of_input.or(settings.end_of_input);
+        settings.table_refresh = self.table_refresh.unwrap_or(settings.table_refresh);
         let checkpoint = match self.checkpoint {
             Some(url) => Some(url),
             None => settings

@@ -138,6 +138,26 @@ impl Query {
     }
 }
 
+/// The task of an epoch that reads no source, at a second since 1970.
+pub(crate) fn context_at(second: i64, batch_size: usize) -> Arc<TaskContext> {
+    let now = EventTime(second * 1_000_000);
+    let context = EpochContext {
+        query: QueryId::new("q"),
+        epoch: EpochId(0),
+        inputs: vec![],
+        watermarks: Arc::new(WatermarkObserver::new(vec![], now)),
+        processing_time: now,
+        seed: 0,
+        mode: OutputMode::Append,
+        state: Arc::new(StateRegistry::default()),
+        metrics: Arc::new(EpochMetrics::default()),
+    };
+    let config = SessionConfig::new()
+        .with_batch_size(batch_size)
+        .with_extension(Arc::new(context));
+    Arc::new(TaskContext::default().with_session_config(config))
+}
+
 /// Rows as text, sorted; times as microseconds.
 pub(crate) fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::new().with_null("NULL");

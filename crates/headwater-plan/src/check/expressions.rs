@@ -6,14 +6,17 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 
 use headwater_core::Error;
 
+use crate::check::refuse;
 use crate::rule::epoch_time::is_epoch_time;
+use crate::rule::number_sources::reads_sources;
+use crate::rule::subqueries::subquery_of;
 
 /// Refuses expressions that a streaming query cannot hold.
 pub(crate) fn check_expressions(plan: &LogicalPlan) -> Result<()> {
-    plan.apply(|node| {
+    plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             check_repeatable(expr)?;
-            expr.apply(check)
+            expr.apply(check_subquery)
         })?;
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -52,15 +55,30 @@ pub fn check_repeatable(expr: &Expr) -> Result<()> {
     Ok(())
 }
 
-fn check(expr: &Expr) -> Result<TreeNodeRecursion> {
-    match expr {
-        Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => {
-            let error = Error::unsupported(
-                "a subquery in an expression of a streaming query is not there yet",
-            )
-            .with_hint("Run it as a bounded read: SELECT without STREAM.");
-            Err(error.into())
+/// A subquery gives the same rows in every epoch if it reads tables only.
+fn check_subquery(expr: &Expr) -> Result<TreeNodeRecursion> {
+    match subquery_of(expr) {
+        Some(subquery) if reads_sources(&subquery.subquery) => {
+            Err(refuse::subquery_of_source(&subquery.subquery).into())
         }
-        _ => Ok(TreeNodeRecursion::Continue),
+        Some(subquery) => {
+            check_read_once(&subquery.subquery)?;
+            Ok(TreeNodeRecursion::Continue)
+        }
+        None => Ok(TreeNodeRecursion::Continue),
     }
+}
+
+/// Refuses the time of the epoch in a part of a plan that is read once.
+///
+/// # Errors
+/// If it is there.
+pub(crate) fn check_read_once(plan: &LogicalPlan) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| match expr.exists(|e| Ok(is_epoch_time(e)))? {
+            true => Err(refuse::clock_in_table(expr).into()),
+            false => Ok(TreeNodeRecursion::Continue),
+        })
+    })?;
+    Ok(())
 }

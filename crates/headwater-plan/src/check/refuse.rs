@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{JoinType, Spans};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
 use headwater_core::Error;
 use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
 
 use crate::event_time_field::window_of;
-use crate::rule::number_sources::sources_of;
+use crate::rule::number_sources::{first_source, sources_of};
 use crate::stream_table::StreamDefinition;
 
 /// The place of an expression in the SQL text, if the planner kept it.
@@ -45,12 +46,61 @@ pub(crate) fn unmatched_table_rows(join_type: JoinType) -> Error {
     .with_hint("Use an inner join, or a LEFT JOIN with the stream on the left.")
 }
 
-pub(crate) fn static_table(scan: &TableScan) -> Error {
+/// A part that is read once cannot hold a time that moves.
+pub(crate) fn clock_in_table(expr: &Expr) -> Error {
+    Error::plan("the time of the epoch cannot stand in a part that reads tables only")
+        .with_detail("That part is read once, and the time would stand still.")
+        .with_hint("Compare with now() outside: in the WHERE or the SELECT that reads the stream.")
+        .with_span(span_of(expr))
+}
+
+/// A subquery in an expression that reads a stream.
+pub(crate) fn subquery_of_source(subquery: &LogicalPlan) -> Error {
+    let source = first_source(subquery);
+    let name = source.as_ref().map_or("?", |s| s.name.as_str());
     Error::unsupported(format!(
-        "table \"{}\" is not a source, and mixing tables into a streaming query is not there yet",
-        scan.table_name
+        "a subquery over source \"{name}\" in an expression is not there yet"
     ))
-    .with_hint("Run it as a bounded read: SELECT without STREAM.")
+    .with_detail("Its result would change, and with it rows that are out already.")
+    .with_hint(
+        "Let it read a table, such as one that CREATE TABLE … AS SELECT makes of the source, or \
+         run a bounded read: SELECT without STREAM.",
+    )
+}
+
+/// A subquery of which DataFusion makes no join.
+pub(crate) fn subquery_place(plan: &LogicalPlan, expr: &Expr) -> Error {
+    let holds = |of: fn(&Expr) -> bool| expr.exists(|e| Ok(of(e))).unwrap_or(false);
+    let tests = holds(|e| matches!(e, Expr::Exists(_) | Expr::InSubquery(_)));
+    let error = match plan {
+        LogicalPlan::Join(_) => {
+            Error::unsupported("a subquery in the ON of an outer join is not there yet")
+                .with_hint("Test it in a subquery in FROM, and join that.")
+        }
+        LogicalPlan::Aggregate(_) => {
+            Error::unsupported("a subquery inside an aggregation is not there yet")
+                .with_hint("Compute it in a subquery in FROM, and aggregate that.")
+        }
+        LogicalPlan::Projection(_) if tests => {
+            Error::unsupported("EXISTS and IN (SELECT …) in the SELECT list are not there yet")
+                .with_hint(
+                    "Test them in WHERE, or LEFT JOIN the table and ask whether a column IS NULL.",
+                )
+        }
+        _ => Error::unsupported("this subquery over the row around it is not there yet").with_hint(
+            "Let it aggregate, and compare its columns with those of the row by = only.",
+        ),
+    };
+    error.with_detail("Only what can be turned to a join with the table runs.")
+}
+
+/// A subquery in FROM that looks at the rows beside it, and cannot become a join.
+pub(crate) fn lateral() -> Error {
+    Error::unsupported("this LATERAL subquery is not there yet")
+        .with_detail("Only what can be turned to a join with the table runs.")
+        .with_hint(
+            "Compare with the stream's columns in its WHERE alone, without LIMIT or ORDER BY.",
+        )
 }
 
 pub(crate) fn no_source() -> Error {
@@ -62,10 +112,6 @@ pub(crate) fn shape(plan: &LogicalPlan) -> Error {
     let what = match plan {
         LogicalPlan::Join(_) => "a join of two streams".to_string(),
         LogicalPlan::RecursiveQuery(_) => "a recursive query over a source".to_string(),
-        LogicalPlan::Unnest(_) => "unnest in a streaming query".to_string(),
-        LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => {
-            "a part without a source in a streaming query".to_string()
-        }
         other => format!("{} in a streaming query", kind(other)),
     };
     Error::unsupported(format!("{what} is not there yet"))

@@ -44,7 +44,7 @@ impl EpochTime {
 /// # Errors
 /// If one stands where rows are told apart by it: a row would belong elsewhere in every epoch.
 pub(crate) fn rewrite_epoch_time(plan: LogicalPlan, time: &EpochTime) -> Result<LogicalPlan> {
-    let rewritten = plan.transform_up(|node| {
+    let rewritten = plan.transform_up_with_subqueries(|node| {
         let may_stand = matches!(node, LogicalPlan::Projection(_) | LogicalPlan::Filter(_));
         if !may_stand {
             refuse_clock(&node)?;
@@ -117,6 +117,10 @@ fn column_depends(plan: &LogicalPlan, column: usize) -> bool {
                 Some(right) => column_depends(&join.right, right),
                 None => column_depends(&join.left, column),
             }
+        }
+        LogicalPlan::Unnest(unnest) => {
+            let from = unnest.dependency_indices.get(column);
+            from.is_some_and(|from| column_depends(&unnest.input, *from))
         }
         // What an aggregation computes is final or replaced by key, and its keys were looked at.
         LogicalPlan::Aggregate(_) | LogicalPlan::TableScan(_) => false,

@@ -19,12 +19,14 @@ use datafusion::logical_expr::{Distinct, Expr, Filter, LogicalPlan, Union};
 use headwater_core::mode::OutputMode;
 
 use headwater_exec::changelog::Stage;
+use headwater_exec::kept::Refresh;
 use headwater_exec::watermark::InputTime;
 
 use crate::check::refuse;
 use crate::event_time_field::WindowField;
-use crate::node::{SessionNode, WindowNode};
-use crate::rule::number_sources::{sources_of, stream_table};
+use crate::node::static_node::Seen;
+use crate::node::{SessionNode, StaticNode, WindowNode};
+use crate::rule::number_sources::{reads_sources, sources_of, stream_table};
 use crate::rule::row_key::RowKey;
 use ranking::Ranking;
 
@@ -33,6 +35,8 @@ mod over;
 mod ranking;
 mod session;
 mod table_join;
+
+pub(crate) use table_join::keep_tables;
 
 /// How the output of a plan node changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,15 +77,18 @@ pub(crate) struct Converter {
     /// Whether that part is below a stateful operator.
     pub(crate) stage: Stage,
     pub(crate) operators: usize,
+    /// When its tables are read again.
+    pub(crate) refresh: Refresh,
 }
 
 impl Converter {
-    /// For a query of an output mode.
-    pub(crate) fn new(mode: OutputMode) -> Self {
+    /// For a query of an output mode, and when its tables are read again.
+    pub(crate) fn new(mode: OutputMode, refresh: Refresh) -> Self {
         Converter {
             mode,
             stage: Stage::Last,
             operators: 0,
+            refresh,
         }
     }
 
@@ -90,7 +97,7 @@ impl Converter {
         match plan {
             LogicalPlan::TableScan(scan) => {
                 let source = stream_table(scan).and_then(|t| t.index);
-                let source = source.ok_or_else(|| refuse::static_table(scan))?;
+                let source = source.ok_or_else(|| refuse::shape(plan))?;
                 Ok(Incremental {
                     plan: plan.clone(),
                     change: Change::AppendOnly,
@@ -136,6 +143,14 @@ impl Converter {
                     None => Err(refuse::shape(plan).into()),
                 }
             }
+            LogicalPlan::Unnest(unnest) => {
+                let input = self.convert(&unnest.input)?;
+                if self.mode == OutputMode::Update && input.change != Change::AppendOnly {
+                    return Err(refuse::over_updates("unnest").into());
+                }
+                let change = input.change.with_key(|_| None);
+                rebuilt(plan, vec![], input, change)
+            }
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Join(join) => self.join_with_table(plan, join),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
@@ -176,6 +191,10 @@ impl Converter {
             false,
         );
         for input in &union.inputs {
+            if !reads_sources(input) {
+                inputs.push(Arc::new(StaticNode::of(input, Seen::InFirstEpoch)));
+                continue;
+            }
             let input = self.convert(input)?;
             if self.mode == OutputMode::Update && input.change != Change::AppendOnly {
                 return Err(refuse::over_updates("UNION ALL").into());

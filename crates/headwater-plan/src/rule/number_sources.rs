@@ -63,14 +63,20 @@ pub(crate) fn sources_of(plan: &LogicalPlan) -> Vec<Arc<StreamDefinition>> {
 
 /// Whether a plan reads a declared source, in a subquery too.
 pub fn reads_sources(plan: &LogicalPlan) -> bool {
-    let mut found = false;
+    first_source(plan).is_some()
+}
+
+/// A source that a plan reads, in a subquery too.
+pub(crate) fn first_source(plan: &LogicalPlan) -> Option<Arc<StreamDefinition>> {
+    let mut found = None;
     // The closure never fails, so neither does the walk.
     let _ = plan.apply_with_subqueries(|node| {
-        found |= matches!(node, LogicalPlan::TableScan(scan) if stream_table(scan).is_some());
-        Ok(if found {
-            TreeNodeRecursion::Stop
-        } else {
-            TreeNodeRecursion::Continue
+        if let LogicalPlan::TableScan(scan) = node {
+            found = stream_table(scan).map(|table| table.definition);
+        }
+        Ok(match found {
+            Some(_) => TreeNodeRecursion::Stop,
+            None => TreeNodeRecursion::Continue,
         })
     });
     found

@@ -40,10 +40,25 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
         LogicalPlan::Join(join) => {
             let left = join.left.schema().fields().len();
             match join.join_type {
-                JoinType::RightSemi | JoinType::RightAnti => is_handed_on(&join.right, column),
+                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
+                    let right = join.right.schema().fields().len();
+                    column < right && is_handed_on(&join.right, column)
+                }
                 _ if column < left => is_handed_on(&join.left, column),
+                JoinType::LeftMark => false,
                 _ => is_handed_on(&join.right, column - left),
             }
+        }
+        LogicalPlan::Unnest(unnest) => {
+            let from = unnest.dependency_indices.get(column);
+            from.is_some_and(|from| {
+                let is_list = unnest
+                    .list_type_columns
+                    .iter()
+                    .any(|(list, _)| list == from);
+                let is_taken_apart = is_list || unnest.struct_type_columns.contains(from);
+                !is_taken_apart && is_handed_on(&unnest.input, *from)
+            })
         }
         LogicalPlan::Aggregate(aggregate) => {
             let group = aggregate.group_expr.get(column);

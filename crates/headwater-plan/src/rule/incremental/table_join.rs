@@ -1,16 +1,20 @@
 //! Joins of a stream with a table that does not change.
 
-use std::sync::Arc;
-
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{JoinSide, JoinType, Result};
-use datafusion::logical_expr::{Extension, Join, LogicalPlan};
+use datafusion::logical_expr::{Join, LogicalPlan};
 
 use headwater_core::mode::OutputMode;
 
+use headwater_exec::kept::Refresh;
+
 use super::{Change, Converter, Incremental};
+use crate::check::expressions::check_read_once;
 use crate::check::refuse;
 use crate::node::StaticNode;
+use crate::node::static_node::Seen;
 use crate::rule::number_sources::reads_sources;
+use crate::rule::subqueries::was_subquery;
 
 impl Converter {
     /// A stream with a table. A row of the stream finds the same rows whenever it comes, so nothing
@@ -27,13 +31,13 @@ impl Converter {
         };
         let keeps_to_stream = match join.join_type {
             JoinType::Inner => true,
-            JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => {
+            JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => {
                 stream_side == JoinSide::Left
             }
-            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => {
+            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
                 stream_side == JoinSide::Right
             }
-            JoinType::Full | JoinType::LeftMark | JoinType::RightMark => false,
+            JoinType::Full => false,
         };
         if !keeps_to_stream {
             return Err(refuse::unmatched_table_rows(join.join_type).into());
@@ -49,23 +53,62 @@ impl Converter {
             has_state,
         } = self.convert(stream)?;
         if self.mode == OutputMode::Update && change != Change::AppendOnly {
-            return Err(refuse::over_updates("a join").into());
+            let what = if was_subquery(table) {
+                "a subquery"
+            } else {
+                "a join"
+            };
+            return Err(refuse::over_updates(what).into());
         }
-        let table = LogicalPlan::Extension(Extension {
-            node: Arc::new(StaticNode {
-                input: Arc::clone(table),
-            }),
-        });
+        check_read_once(table)?;
+        let table = StaticNode::of(table, Seen::Always(self.refresh));
         let inputs = match stream_side {
             JoinSide::Left => vec![stream, table],
             _ => vec![table, stream],
         };
         Ok(Incremental {
             plan: plan.with_new_exprs(plan.expressions(), inputs)?,
-            // A row of the stream may find several of the table.
-            change: change.with_key(|_| None),
+            change: change.with_key(|key| gives_each_once(join.join_type).then(|| key.clone())),
             time,
             has_state,
         })
     }
+}
+
+/// Whether a join gives a row of the stream once at most; others may find it several rows of the
+/// table.
+fn gives_each_once(join_type: JoinType) -> bool {
+    match join_type {
+        JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => true,
+        JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => true,
+        JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => false,
+    }
+}
+
+/// A plan that is run for every epoch by itself, with its tables read once.
+pub(crate) fn keep_tables(plan: LogicalPlan, refresh: Refresh) -> Result<LogicalPlan> {
+    let kept = plan.transform_up(|node| {
+        let LogicalPlan::Join(join) = &node else {
+            return Ok(Transformed::no(node));
+        };
+        let sides = [&join.left, &join.right];
+        let is_table = sides.map(|side| !reads_sources(side));
+        if is_table[0] == is_table[1] {
+            return Ok(Transformed::no(node));
+        }
+        let mut inputs = Vec::with_capacity(sides.len());
+        for (side, is_table) in sides.into_iter().zip(is_table) {
+            inputs.push(match is_table {
+                true => {
+                    check_read_once(side)?;
+                    StaticNode::of(side, Seen::Always(refresh))
+                }
+                false => side.as_ref().clone(),
+            });
+        }
+        Ok(Transformed::yes(
+            node.with_new_exprs(node.expressions(), inputs)?,
+        ))
+    })?;
+    Ok(kept.data)
 }
