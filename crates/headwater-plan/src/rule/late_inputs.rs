@@ -90,7 +90,7 @@ fn of_keyed(node: &KeyedNode, mode: OutputMode) -> Result<Option<LateInput>> {
             closes: None,
             ..
         } => Ok(None),
-        KeyedLogic::Rank { .. } => Ok(Some(LateInput {
+        KeyedLogic::Rank { .. } | KeyedLogic::Over { .. } => Ok(Some(LateInput {
             operator: OperatorId::new(node.operator.as_str()),
             columns: node.input.schema().as_arrow().fields().to_vec(),
         })),
