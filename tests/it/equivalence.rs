@@ -21,6 +21,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
+mod calendar;
 mod chains;
 mod distinct;
 mod failure;
@@ -37,7 +38,7 @@ const PARTITIONS: usize = 3;
 const NOON_S: i64 = 1_767_268_800;
 const SECOND: i64 = 1_000_000;
 
-/// A row; its event time is its number in seconds, less `behind_s`.
+/// A row; its event time is its number in seconds, less `behind_s`, or in another unit of time.
 #[derive(Debug, Clone)]
 struct Row {
     partition: usize,
@@ -66,6 +67,16 @@ struct Query {
     mode: &'static str,
     /// Start and end of the windows of a second, for the model of the lateness rule.
     windows: fn(i64) -> Vec<(i64, i64)>,
+    time: Time,
+}
+
+/// Where rows lie in time.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    /// The second of row 0.
+    start_s: i64,
+    /// From one row to the next, and the unit of delays.
+    unit_s: i64,
 }
 
 const FINAL: &str = "ON WINDOW CLOSE";
@@ -80,6 +91,10 @@ fn queries(selects: &[&'static str], modes: &[&'static str]) -> Vec<Query> {
         select,
         mode,
         windows: |_| vec![],
+        time: Time {
+            start_s: NOON_S,
+            unit_s: 1,
+        },
     };
     let each = selects.iter();
     each.flat_map(|select| modes.iter().map(move |mode| query(*select, *mode)))
@@ -140,13 +155,16 @@ impl Case {
     /// The rows of every epoch with their event times.
     fn placed(&self) -> Vec<Vec<Placed>> {
         let mut number = 0;
+        let Time { start_s, unit_s } = self.query.time;
         let place = |row: &Row| {
             number += 1;
             Placed {
                 partition: row.partition,
                 key: row.key.map(|k| format!("key{k}")),
                 value: row.value,
-                time_s: row.behind_s.map(|behind| NOON_S + number - behind),
+                time_s: row
+                    .behind_s
+                    .map(|behind| start_s + (number - behind) * unit_s),
             }
         };
         let rows: Vec<&Row> = self.epochs.iter().flat_map(|(_, rows)| rows).collect();
@@ -156,12 +174,13 @@ impl Case {
     }
 
     /// Runs everything but the end of the input.
-    async fn run(&self, delay: &str) -> headwater::Result<TestSession> {
+    async fn run(&self, delay: i64) -> headwater::Result<TestSession> {
+        let delay = delay * self.query.time.unit_s;
         let mut session = TestSession::try_new(RunMode::Straight, self.shards)?;
         session
             .run(&format!(
                 "CREATE SOURCE t (k VARCHAR, v BIGINT, ts TIMESTAMP,
-                   WATERMARK FOR ts AS ts - INTERVAL '{delay}')
+                   WATERMARK FOR ts AS ts - INTERVAL '{delay} seconds')
                  WITH (connector = 'memory', partitions = {PARTITIONS}, bad_data = 'drop')"
             ))
             .await?;
@@ -230,7 +249,8 @@ type Model = (Vec<TextRow>, Vec<TextRow>);
 /// What the lateness rule counts: a row counts in the windows that end after the watermark of the
 /// epoch before; the watermark is the smallest of the partitions' maxima, less the delay. A row
 /// that counts in no window is late.
-fn model(case: &Case, delay_s: i64) -> Model {
+fn model(case: &Case, delay: i64) -> Model {
+    let delay_s = delay * case.query.time.unit_s;
     let mut groups: BTreeMap<Group, (i64, Option<i64>)> = BTreeMap::new();
     let mut late: Vec<(Placed, i64)> = Vec::new();
     let mut maxima = [i64::MIN; PARTITIONS];
@@ -341,12 +361,12 @@ async fn equals_batch(case: Case) -> Result<(), String> {
         // A stream without a row has no epoch, and a global aggregation has a result all the same.
         return Ok(());
     }
-    let mut session = case.run("10 seconds").await.map_err(|e| report(&e))?;
+    let mut session = case.run(10).await.map_err(|e| report(&e))?;
     check_oracle(&mut session).await.map_err(|e| report(&e))
 }
 
 async fn equals_model(case: Case) -> Result<(), String> {
-    let mut session = case.run("2 seconds").await.map_err(|e| report(&e))?;
+    let mut session = case.run(2).await.map_err(|e| report(&e))?;
     let folded = finish(&mut session).await.map_err(|e| report(&e))?;
     let late = session.query("q").map_err(|e| report(&e))?.late().epochs();
     let late: Vec<_> = late.into_iter().flat_map(|(_, rows)| rows).collect();

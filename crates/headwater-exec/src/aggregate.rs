@@ -44,7 +44,7 @@ use crate::plan_properties::{exact_children, same_partitions};
 use crate::state_registry::SharedState;
 use crate::watermark::{InputTime, as_micros};
 use crate::window::WindowSpec;
-use crate::window_assign::window_columns;
+use crate::window_assign::columns_of_window;
 
 #[cfg(test)]
 mod tests;
@@ -79,7 +79,7 @@ pub enum Output {
 pub struct StreamAggregate {
     /// The operator's identity in the checkpoint.
     pub operator: OperatorId,
-    /// Windows, and the expression that gives the start of a row's pane.
+    /// Windows, and the expression that gives a row's pane.
     pub window: Option<(WindowSpec, Arc<dyn PhysicalExpr>)>,
     /// Keys, over the input.
     pub keys: Vec<Arc<dyn PhysicalExpr>>,
@@ -351,11 +351,9 @@ impl StreamAggregate {
     }
 
     fn output(&self, result: WindowResult) -> Result<RecordBatch> {
-        let window = self.window.as_ref().map(|(window, _)| *window);
-        let windows = match (window, result.window_start_us) {
-            (Some(window), Some(start)) => Some(window_columns(vec![start; result.rows], window)),
-            _ => None,
-        };
+        let windows = result
+            .window
+            .map(|window| columns_of_window(window, result.rows));
         let part = |output: &Output| -> Option<ArrayRef> {
             match (output, &windows) {
                 (Output::Key(index), _) => result.keys.get(*index).cloned(),

@@ -18,7 +18,7 @@ use headwater_core::state::{ChunkKind, OperatorState, StateChunk};
 use crate::aggregate_spec::AggregateSpec;
 use crate::changelog::{WatermarkStep, window_policy};
 use crate::group_table::{GroupTable, KnownGroups, Rows, TableUndo};
-use crate::window::WindowSpec;
+use crate::window::{Window, WindowSpec};
 
 mod emission;
 
@@ -37,8 +37,8 @@ type PaneUndo = Vec<(i64, TableUndo)>;
 /// Results of one window, or of the running aggregation.
 #[derive(Debug)]
 pub struct WindowResult {
-    /// Start of the window; `None` for a running aggregation.
-    pub window_start_us: Option<i64>,
+    /// The window; `None` for a running aggregation.
+    pub window: Option<Window>,
     /// Key columns.
     pub keys: Vec<ArrayRef>,
     /// One column per aggregate.
@@ -98,7 +98,7 @@ impl AggregateState {
         Ok(())
     }
 
-    /// Adds rows of one pane; `pane_us` is its start, `None` for a running aggregation.
+    /// Adds rows of one pane; `None` for a running aggregation.
     /// `arguments` holds the argument columns of every aggregate, those of its ORDER BY behind
     /// them, and `filters` its FILTER; both in the order of the specification.
     ///
@@ -246,13 +246,9 @@ impl AggregateState {
 
     /// Panes whose last window is finished, in order.
     fn finished_panes(&self, window: WindowSpec, step: WatermarkStep) -> Vec<i64> {
-        let after = step.after.micros();
-        self.panes
-            .keys()
-            .copied()
-            .take_while(|pane| *pane < after)
-            .filter(|pane| window.last_end_of_pane(*pane) <= after)
-            .collect()
+        let first_open = window.first_open_pane(step.after.micros());
+        let finished = self.panes.range(..first_open);
+        finished.map(|(pane, _)| *pane).collect()
     }
 
     /// State rows with their pane in front, as they are written.

@@ -1,6 +1,6 @@
 //! `LateRowsExec`: rows of windows that have all been finished go out before they cost anything.
 //!
-//! - **Input**: rows with the start of their pane in one column, a TIMESTAMP in microseconds.
+//! - **Input**: rows with their pane in one column, a TIMESTAMP in microseconds.
 //! - **Output**: the same columns; the rows with a window that is still open.
 //! - **State**: none; late rows are counted, and kept for the epoch if the query wants them.
 //! - **Time**: reads `W(n − 1)`: a row is late if the last window of its pane ended at or before
@@ -165,13 +165,14 @@ impl ExecutionPlan for LateRowsExec {
         }
         let late_until = epoch.watermarks.step(&self.input_time).before;
         let mut filter = LateFilter::new(epoch, self.operator.clone(), partition, late_until);
-        let (window, pane_column) = (self.window, self.pane_column);
+        let first_open = self.window.first_open_pane(late_until.micros());
+        let pane_column = self.pane_column;
         let (mut event_time, mut once_per_window) = (None, None);
         if let Some(shown) = &self.shown {
             filter = filter.with_columns(shown.row.clone());
             (event_time, once_per_window) = (shown.event_time, shown.once_per_window);
         }
-        let has_ended = move |pane: i64| window.last_end_of_pane(pane) <= late_until.micros();
+        let has_ended = move |pane: i64| pane < first_open;
         let stream = input.map(move |batch| {
             let batch = batch?;
             let panes = as_micros(batch.column(pane_column))?;

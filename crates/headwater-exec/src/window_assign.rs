@@ -3,7 +3,8 @@
 //! - **Input**: rows with an event time, a TIMESTAMP of any unit.
 //! - **Output**: the input's columns and three TIMESTAMPs. With [`Assign::Windows`] a row comes
 //!   out once for every window that covers it. With [`Assign::Panes`] it comes out once, and
-//!   `window_start` is the start of its pane: an aggregation above puts panes together.
+//!   `window_start` is the start of its pane: an aggregation above puts panes together. The other
+//!   two columns then mean nothing.
 //!   Rows without an event time are in no window and come out nowhere.
 //! - **State**: none. **Time**: none. **Replay**: a function of the row.
 //! - **Source**: Flink's window table-valued functions name the columns; `window_time` is the
@@ -27,7 +28,7 @@ use futures::StreamExt;
 
 use crate::plan_properties::{exact_children, same_partitions};
 use crate::watermark::as_micros;
-use crate::window::WindowSpec;
+use crate::window::{Window, WindowSpec};
 
 #[cfg(test)]
 mod tests;
@@ -170,50 +171,85 @@ fn assign_batch(
     }
     let times = as_micros(&column)?;
     match assign {
-        Assign::Panes => {
-            let starts: Vec<i64> = times.values().iter().map(|t| window.pane_of(*t)).collect();
-            with_columns(batch, starts, window, schema)
+        Assign::Panes if !window.is_tumbling() => {
+            let pane: ArrayRef = Arc::new(TimestampMicrosecondArray::from(
+                window.panes_of(times.values()),
+            ));
+            with_columns(batch, [Arc::clone(&pane), Arc::clone(&pane), pane], schema)
         }
-        Assign::Windows if window.is_tumbling() => {
-            let starts = times
-                .values()
-                .iter()
-                .map(|t| window.last_window_of(*t))
-                .collect();
-            with_columns(batch, starts, window, schema)
-        }
-        Assign::Windows => {
-            let (mut rows, mut starts) = (Vec::new(), Vec::new());
+        Assign::Panes | Assign::Windows => {
+            let mut covering = Covering::new(window);
+            let (mut rows, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
             for (row, time) in times.values().iter().enumerate() {
-                for start in window.windows_of_pane(window.pane_of(*time)) {
+                for window in covering.windows_of(*time) {
                     rows.push(row as u32);
-                    starts.push(start);
+                    starts.push(window.start_us);
+                    ends.push(window.end_us);
                 }
             }
+            let columns = window_columns(starts, ends);
+            if window.is_tumbling() {
+                return with_columns(batch, columns, schema);
+            }
             let batch = take_record_batch(batch, &UInt32Array::from(rows))?;
-            with_columns(&batch, starts, window, schema)
+            with_columns(&batch, columns, schema)
         }
+    }
+}
+
+/// The windows of one instant after another. Instants of one pane have the same windows, and rows
+/// that come together are close in time.
+struct Covering {
+    window: WindowSpec,
+    /// The instants that the windows are those of; empty at first.
+    of: std::ops::Range<i64>,
+    windows: Vec<Window>,
+}
+
+impl Covering {
+    fn new(window: WindowSpec) -> Self {
+        Covering {
+            window,
+            of: 0..0,
+            windows: Vec::new(),
+        }
+    }
+
+    fn windows_of(&mut self, time_us: i64) -> &[Window] {
+        if !self.of.contains(&time_us) {
+            let pane = self.window.pane_at(time_us);
+            self.of = pane.start_us..pane.end_us;
+            self.windows.clear();
+            self.windows
+                .extend(self.window.windows_of_pane(pane.start_us));
+        }
+        &self.windows
     }
 }
 
 fn with_columns(
     batch: &RecordBatch,
-    starts: Vec<i64>,
-    window: WindowSpec,
+    window_columns: [ArrayRef; 3],
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
-    let [start, end, time] = window_columns(starts, window);
     let mut columns = batch.columns().to_vec();
-    columns.extend([start, end, time]);
+    columns.extend(window_columns);
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-/// `window_start`, `window_end` and `window_time` of windows by their starts.
-pub(crate) fn window_columns(starts: Vec<i64>, window: WindowSpec) -> [ArrayRef; 3] {
-    let ends: Vec<i64> = starts.iter().map(|s| window.end_of_window(*s)).collect();
-    let times: Vec<i64> = ends
-        .iter()
-        .map(|e| e.saturating_sub(WINDOW_TIME_GAP_US))
-        .collect();
+/// `window_start`, `window_end` and `window_time` of windows.
+fn window_columns(starts: Vec<i64>, ends: Vec<i64>) -> [ArrayRef; 3] {
+    let times: Vec<i64> = ends.iter().map(|end| time_of(*end)).collect();
     [starts, ends, times].map(|v| Arc::new(TimestampMicrosecondArray::from(v)) as ArrayRef)
+}
+
+/// `window_start`, `window_end` and `window_time` of as many rows of one window.
+pub(crate) fn columns_of_window(window: Window, rows: usize) -> [ArrayRef; 3] {
+    let times = [window.start_us, window.end_us, time_of(window.end_us)];
+    times.map(|v| Arc::new(TimestampMicrosecondArray::from_value(v, rows)) as ArrayRef)
+}
+
+/// The event time of a window that ends at an instant.
+fn time_of(end_us: i64) -> i64 {
+    end_us.saturating_sub(WINDOW_TIME_GAP_US)
 }

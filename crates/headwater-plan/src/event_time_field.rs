@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use datafusion::arrow::datatypes::Field;
 use serde::{Deserialize, Serialize};
 
-use headwater_exec::window::WindowSpec;
+use headwater_exec::window::{Bound, WindowSpec};
 
 const EVENT_TIME: &str = "headwater.event_time";
 const WINDOW: &str = "headwater.window";
+const WINDOW_STRUCT: &str = "headwater.window_struct";
 
 /// Which column of a window a field is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,6 +30,16 @@ pub enum Windows {
     Fixed(WindowSpec),
     /// Sessions, told apart by the text of their gap and keys.
     Session(String),
+}
+
+impl Windows {
+    /// Which bound tells a window from the others of its kind, and of its keys.
+    pub fn told_by(&self) -> Bound {
+        match self {
+            Windows::Fixed(window) => window.told_by(),
+            Windows::Session(_) => Bound::Start,
+        }
+    }
 }
 
 /// What a window column carries with it.
@@ -65,19 +76,35 @@ pub fn event_time_source(field: &Field) -> Option<&str> {
 
 /// Marks a window column.
 pub fn mark_window(field: Field, window: &WindowField) -> Field {
+    mark_as(WINDOW, field, window)
+}
+
+/// Marks a struct of a window's start and end; the role says nothing.
+pub fn mark_window_struct(field: Field, window: &WindowField) -> Field {
+    mark_as(WINDOW_STRUCT, field, window)
+}
+
+fn mark_as(key: &str, field: Field, window: &WindowField) -> Field {
     // A struct of plain fields has no way to fail; without the mark it is an ordinary column.
     match serde_json::to_string(window) {
-        Ok(text) => with(field, WINDOW, text),
+        Ok(text) => with(field, key, text),
         Err(_) => field,
     }
 }
 
 /// What a window column carries, if the field is one.
 pub fn window_of(field: &Field) -> Option<WindowField> {
-    field
-        .metadata()
-        .get(WINDOW)
-        .and_then(|text| serde_json::from_str(text).ok())
+    mark_of(WINDOW, field)
+}
+
+/// The window whose start and end a struct holds, if it is such a struct.
+pub fn window_struct_of(field: &Field) -> Option<WindowField> {
+    mark_of(WINDOW_STRUCT, field)
+}
+
+fn mark_of(key: &str, field: &Field) -> Option<WindowField> {
+    let text = field.metadata().get(key)?;
+    serde_json::from_str(text).ok()
 }
 
 /// The field without marks.
@@ -85,6 +112,7 @@ pub fn unmarked(field: &Field) -> Field {
     let mut metadata = field.metadata().clone();
     metadata.remove(EVENT_TIME);
     metadata.remove(WINDOW);
+    metadata.remove(WINDOW_STRUCT);
     field.clone().with_metadata(metadata)
 }
 

@@ -13,6 +13,7 @@ mod rule;
 pub mod session;
 pub mod stream_plan;
 pub mod stream_table;
+mod window_struct;
 pub mod window_udf;
 
 pub use check::expressions::check_repeatable;

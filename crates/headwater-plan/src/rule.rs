@@ -1,15 +1,17 @@
 //! The rewrites of planning, in the order they run.
 //!
 //! 1. `window_calls`: first, because a call of `window()` in GROUP BY cannot be typed or run.
-//! 2. `lateral_unnest`: before the scans are numbered, because it moves them.
-//! 3. `number_sources`: gives every scan its position; before anything copies scans.
-//! 4. `epoch_time`: before DataFusion can fix `now()` when the query is planned.
-//! 5. `session_rows`: in a bounded read only.
-//! 6. `subqueries`: after DataFusion's analyzer, so that expressions are typed; it makes joins,
+//! 2. `time_buckets`: of a streaming query only, after the windows that are called windows.
+//! 3. `lateral_unnest`: before the scans are numbered, because it moves them.
+//! 4. `number_sources`: gives every scan its position; before anything copies scans.
+//! 5. `epoch_time`: before DataFusion can fix `now()` when the query is planned.
+//! 6. `session_rows`: in a bounded read only.
+//! 7. `subqueries`: after DataFusion's analyzer, so that expressions are typed; it makes joins,
 //!    which the next one knows.
-//! 7. `incremental`: before DataFusion's optimizer, so that no batch rule sees a stateful part.
-//! 8. `late_inputs`: after it, because it looks for stateful parts; only if late rows are wanted.
-//! 9. `kept_tables`: on the physical plan, before DataFusion deals rows to partitions for its joins.
+//! 8. `incremental`: before DataFusion's optimizer, so that no batch rule sees a stateful part.
+//! 9. `late_inputs`: after it, because it looks for stateful parts; only if late rows are wanted.
+//! 10. `kept_tables`: on the physical plan, before DataFusion deals rows to partitions for its
+//!     joins.
 
 pub(crate) mod epoch_time;
 pub(crate) mod incremental;
@@ -22,4 +24,5 @@ pub(crate) mod provenance;
 pub(crate) mod row_key;
 pub(crate) mod session_rows;
 pub(crate) mod subqueries;
+pub(crate) mod time_buckets;
 pub(crate) mod window_calls;

@@ -16,7 +16,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::physical::StreamExtensionPlanner;
 use crate::rule::kept_tables::KeptTables;
-use crate::window_udf::{session_window_udf, window_udf};
+use crate::window_struct::window_time_udf;
+use crate::window_udf::{event_time_udf, session_window_udf, window_udf};
 
 /// A session whose optimizer leaves alone what may not differ between two epochs.
 ///
@@ -49,6 +50,8 @@ pub fn session(target_partitions: usize, types: Arc<dyn TypePlanner>) -> Session
     for window in [window_udf(), session_window_udf()] {
         context.register_udf(window.as_ref().clone());
     }
+    context.register_udf(window_time_udf());
+    context.register_udf(event_time_udf());
     context
 }
 

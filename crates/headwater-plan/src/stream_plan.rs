@@ -27,6 +27,7 @@ use crate::rule::provenance::is_plain;
 use crate::rule::row_key::RowKey;
 use crate::rule::session_rows::rewrite_session_rows;
 use crate::rule::subqueries::{rewrite_subqueries, subqueries_out_of_on};
+use crate::rule::time_buckets::rewrite_time_buckets;
 use crate::rule::window_calls::{refuse_other_window_calls, rewrite_window_calls};
 use crate::stream_table::StreamDefinition;
 
@@ -164,6 +165,7 @@ pub async fn compile_stream(
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;
+    let plan = rewrite_time_buckets(plan)?;
     let plan = rewrite_lateral_unnest(plan)?;
     let (plan, sources) = number_sources(plan)?;
     if sources.is_empty() {

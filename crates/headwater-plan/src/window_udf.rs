@@ -2,6 +2,7 @@
 //!
 //! The function has a result type and no evaluation of its own: the planner replaces every call
 //! in a GROUP BY by a [`crate::node::WindowNode`]. A call elsewhere is refused there.
+//! [`EVENT_TIME`] stands for a time column that the query does not name.
 
 use std::sync::Arc;
 
@@ -19,7 +20,18 @@ pub const WINDOW: &str = "window";
 /// Name of the function of sessions.
 pub const SESSION_WINDOW: &str = "session_window";
 
-/// `window(ts, size[, slide[, offset]])`.
+/// Name of the function that stands for the event time of the rows, where windows are not told
+/// their time column. The parser puts it there; it takes no arguments.
+pub const EVENT_TIME: &str = "window_event_time";
+
+/// The function that stands for the event time.
+pub(crate) fn event_time_udf() -> ScalarUDF {
+    ScalarUDF::from(EventTimeUdf {
+        signature: Signature::nullary(Volatility::Immutable),
+    })
+}
+
+/// `window(ts, size[, slide[, offset[, time zone]]])`.
 pub fn window_udf() -> Arc<ScalarUDF> {
     udf(WINDOW)
 }
@@ -61,9 +73,10 @@ impl ScalarUDFImpl for WindowUdf {
         if self.name == SESSION_WINDOW && arguments.len() != 2 {
             return plan_err!("session_window() takes a time column and a gap");
         }
-        if !(2..=4).contains(&arguments.len()) {
+        if !(2..=5).contains(&arguments.len()) {
             return plan_err!(
-                "window() takes a time column, a size, and optionally a slide and an offset"
+                "window() takes a time column, a size, and optionally a slide, an offset and a \
+                 time zone"
             );
         }
         Ok(window_struct())
@@ -71,5 +84,28 @@ impl ScalarUDFImpl for WindowUdf {
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
         plan_err!("{}() can only stand in GROUP BY", self.name)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct EventTimeUdf {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for EventTimeUdf {
+    fn name(&self) -> &str {
+        EVENT_TIME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(window_time_type())
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        plan_err!("windows without a time column can only stand in GROUP BY")
     }
 }

@@ -30,7 +30,7 @@ use crate::ast::{ParsedStatement, Statement};
 use self::cursor::Cursor;
 use self::script::Script;
 
-pub use self::durations::{duration_of, signed_micros_of};
+pub use self::durations::{length_of, signed_length_of, signed_micros_of};
 pub use self::script::is_complete;
 pub use self::window_calls::{refuse_group_windows, rewrite_statement_windows, rewrite_windows};
 pub use self::window_tables::{WindowKind, WindowTableFunction, window_table_function};

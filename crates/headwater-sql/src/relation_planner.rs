@@ -7,17 +7,17 @@ use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, lit};
-use datafusion::sql::sqlparser::ast::TableFactor;
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Spanned, TableFactor, Value};
 
 use headwater_core::Error;
-use headwater_exec::window::WindowSpec;
+use headwater_exec::window::{WindowLengths, WindowSpec, Zone};
 use headwater_exec::window_assign::Assign;
 use headwater_plan::node::{SessionNode, WindowNode};
 use headwater_plan::session_gap;
 
-use crate::ast::Name;
+use crate::ast::{Name, span_from_tokens};
 use crate::parser::{
-    WindowKind, WindowTableFunction, duration_of, signed_micros_of, window_table_function,
+    WindowKind, WindowTableFunction, length_of, signed_length_of, window_table_function,
 };
 
 /// Plans window table functions; leaves every other relation to DataFusion.
@@ -50,9 +50,9 @@ impl RelationPlanner for WindowRelationPlanner {
             Some(window) => WindowNode::try_new(input.clone(), time, window, Assign::Windows)
                 .map(|node| Arc::new(node) as _),
             None => {
-                let gap = match duration_of(&function.size) {
-                    Ok(gap) => lit(format!("{} microseconds", gap.as_micros())),
-                    Err(_) => context.sql_to_expr(function.size, schema)?,
+                let gap = match length_of(&function.size) {
+                    Ok(gap) if gap.months == 0 => lit(format!("{} microseconds", gap.micros)),
+                    _ => context.sql_to_expr(function.size, schema)?,
                 };
                 let gap =
                     session_gap(gap, schema).map_err(|e| Error::from(e).with_span(Some(span)))?;
@@ -70,30 +70,40 @@ impl RelationPlanner for WindowRelationPlanner {
 }
 
 fn window_of(function: &WindowTableFunction) -> headwater_core::Result<WindowSpec> {
-    let size = duration_of(&function.size)?;
-    let offset = function
-        .offset
-        .as_ref()
-        .map(signed_micros_of)
-        .transpose()?
-        .unwrap_or(0);
-    match function.kind {
-        WindowKind::Tumble => WindowSpec::tumble(size, offset),
-        WindowKind::Hop => {
-            let slide = function
-                .slide
-                .as_ref()
-                .map(duration_of)
-                .transpose()?
-                .unwrap_or(size);
-            WindowSpec::hop(slide, size, offset)
-        }
-        WindowKind::Session => Err(Error::internal("a session has no fixed windows")),
-        WindowKind::Cumulate => {
-            Err(Error::unsupported("cumulating windows are not there yet")
-                .with_hint("There are tumble(table, time column, size) and hop(table, time column, slide, size)."))
-        }
-    }
+    let size = length_of(&function.size)?;
+    let offset = function.offset.as_ref().map(signed_length_of).transpose()?;
+    let unit = function.slide.as_ref().map(length_of).transpose()?;
+    let unit = unit.unwrap_or(size);
+    let lengths = match function.kind {
+        WindowKind::Tumble => WindowLengths::Tumble { size },
+        WindowKind::Hop => WindowLengths::Hop { slide: unit, size },
+        WindowKind::Cumulate => WindowLengths::Cumulate {
+            step: unit,
+            max: size,
+        },
+        WindowKind::Session => return Err(Error::internal("a session has no fixed windows")),
+    };
+    let zone = function.time_zone.as_ref().map(zone_of).transpose()?;
+    WindowSpec::try_new(lengths, offset.unwrap_or_default(), zone)
+}
+
+fn zone_of(expr: &SqlExpr) -> headwater_core::Result<Zone> {
+    let span = span_from_tokens(expr.span());
+    let name = match expr {
+        SqlExpr::Value(value) => match &value.value {
+            Value::SingleQuotedString(name) => Some(name),
+            _ => None,
+        },
+        _ => None,
+    };
+    let found = match name {
+        Some(name) => Zone::named(name),
+        None => Err(
+            Error::plan(format!("a time zone must be a name in quotes, not {expr}"))
+                .with_hint("Write time_zone => 'Europe/Berlin', for example."),
+        ),
+    };
+    found.map_err(|e| e.with_span((span.line > 0).then_some(span)))
 }
 
 fn no_time_column(name: &Name, input: &LogicalPlan) -> Error {

@@ -12,7 +12,7 @@ async fn a_failure_that_stays_stops_the_query_with_its_own_words() {
             query: queries(&[windows::TUMBLE], &[UPDATE])[0],
             shards: 2,
         };
-        let mut session = case.run("10 seconds").await.unwrap();
+        let mut session = case.run(10).await.unwrap();
         let row = |number: i64| Placed {
             partition: (number % 2) as usize,
             key: Some(format!("key{}", number % 3)),

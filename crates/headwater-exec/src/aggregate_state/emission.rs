@@ -9,7 +9,7 @@ use datafusion_common::{Result, internal_err};
 use super::{AggregateState, RUNNING, WindowResult};
 use crate::aggregate_spec::{Accumulators, AggregateSpec, Interner};
 use crate::changelog::{WatermarkStep, WindowEmission};
-use crate::window::WindowSpec;
+use crate::window::{Window, WindowSpec};
 
 impl AggregateState {
     /// The results that `emission` asks for, after an epoch that changed the given state rows.
@@ -62,7 +62,7 @@ impl AggregateState {
         step: WatermarkStep,
         changed: &[(i64, RecordBatch)],
     ) -> Result<Vec<WindowResult>> {
-        let windows_of = |panes: &mut dyn Iterator<Item = i64>| -> BTreeSet<i64> {
+        let windows_of = |panes: &mut dyn Iterator<Item = i64>| -> BTreeSet<Window> {
             panes
                 .flat_map(|pane| window.windows_of_pane(pane))
                 .collect()
@@ -71,42 +71,42 @@ impl AggregateState {
             WindowEmission::Closed => self
                 .closing_windows(window, step)
                 .into_iter()
-                .filter_map(|start| self.whole_window(window, start).transpose())
+                .filter_map(|one| self.whole_window(window, one).transpose())
                 .collect(),
             WindowEmission::All => windows_of(&mut self.panes.keys().copied())
                 .into_iter()
-                .filter_map(|start| self.whole_window(window, start).transpose())
+                .filter_map(|one| self.whole_window(window, one).transpose())
                 .collect(),
             WindowEmission::Changed => windows_of(&mut changed.iter().map(|(pane, _)| *pane))
                 .into_iter()
-                .filter(|start| !step.had_closed(window.end_of_window(*start)))
-                .map(|start| self.changed_window(window, start, changed))
+                .filter(|one| !step.had_closed(one.end_us))
+                .map(|one| self.changed_window(window, one, changed))
                 .collect(),
         }
     }
 
-    /// Starts of the windows with a pane that this epoch finishes, in order. Takes as long as there
-    /// are panes and finished windows: the windows that stay open are not looked at.
-    fn closing_windows(&self, window: WindowSpec, step: WatermarkStep) -> Vec<i64> {
+    /// The windows with a pane that this epoch finishes, in order. Takes as long as there are panes
+    /// and finished windows: the windows that stay open are not looked at.
+    fn closing_windows(&self, window: WindowSpec, step: WatermarkStep) -> Vec<Window> {
         let (before, after) = (step.before.micros(), step.after.micros());
-        let mut found: Vec<i64> = Vec::new();
+        let mut found: Vec<Window> = Vec::new();
         if after <= before {
             return found;
         }
-        for pane in self.panes.range(..after).map(|(pane, _)| *pane) {
+        for pane in self.panes.range(..=after).map(|(pane, _)| *pane) {
             // Panes are in order, and so are their windows: what an earlier pane has is behind.
             let (known, last) = (found.len(), found.last().copied());
             let ending = window.windows_of_pane_ending(pane, before, after);
-            found.extend(ending.take_while(|start| last.is_none_or(|last| *start > last)));
+            found.extend(ending.take_while(|one| last.is_none_or(|last| *one > last)));
             found[known..].reverse();
         }
         found
     }
 
     /// All keys of a window; `None` if no pane of it has a group.
-    fn whole_window(&self, window: WindowSpec, start: i64) -> Result<Option<WindowResult>> {
+    fn whole_window(&self, window: WindowSpec, one: Window) -> Result<Option<WindowResult>> {
         let mut tables = window
-            .panes_of_window(start)
+            .panes_of_window(one)
             .filter_map(|pane| self.panes.get(&pane))
             .filter(|table| table.live_groups() > 0);
         let Some(first) = tables.next() else {
@@ -115,7 +115,7 @@ impl AggregateState {
         let Some(second) = tables.next() else {
             let columns = first.live_rows(&self.spec)?;
             return Ok(Some(self.evaluate_rows(
-                Some(start),
+                Some(one),
                 &columns,
                 first.live_groups(),
             )?));
@@ -128,46 +128,41 @@ impl AggregateState {
                 table.live_groups(),
             )?;
         }
-        merge.result(&self.spec, start).map(Some)
+        merge.result(&self.spec, one).map(Some)
     }
 
     /// Those keys of a window that this epoch changed in one of its panes.
     fn changed_window(
         &mut self,
         window: WindowSpec,
-        start: i64,
+        one: Window,
         changed: &[(i64, RecordBatch)],
     ) -> Result<WindowResult> {
-        let end = window.end_of_window(start);
-        // Panes that are windows may overlap: those that begin in this one are not its parts.
-        let is_part = |pane: i64| match window.is_single_pane() {
-            true => pane == start,
-            false => pane >= start && pane < end,
-        };
+        let is_part = |pane: i64| window.is_part(pane, one);
         let inside: Vec<_> = changed.iter().filter(|(pane, _)| is_part(*pane)).collect();
         if window.is_single_pane()
             && let [(_, rows)] = inside.as_slice()
         {
-            return self.evaluate_rows(Some(start), rows.columns(), rows.num_rows());
+            return self.evaluate_rows(Some(one), rows.columns(), rows.num_rows());
         }
         let mut keys = KeySet::try_new(&self.spec)?;
         for (_, rows) in &inside {
             keys.add(&rows.columns()[..self.spec.key_count()], rows.num_rows())?;
         }
         let mut merge = KeyMerge::try_new(&self.spec, keys)?;
-        for pane in window.panes_of_window(start) {
+        for pane in window.panes_of_window(one) {
             if let Some(table) = self.panes.get_mut(&pane) {
                 let (states, which) = table.states_of(&self.spec, &merge.keys, merge.key_count)?;
                 merge.add(&self.spec, &states, &which)?;
             }
         }
-        merge.result(&self.spec, start)
+        merge.result(&self.spec, one)
     }
 
     /// Evaluates state rows, one group each.
     fn evaluate_rows(
         &self,
-        window_start_us: Option<i64>,
+        window: Option<Window>,
         columns: &[ArrayRef],
         rows: usize,
     ) -> Result<WindowResult> {
@@ -177,7 +172,7 @@ impl AggregateState {
         self.spec.merge(&mut accumulators, states, &groups, rows)?;
         let values = self.spec.evaluate(accumulators)?;
         Ok(WindowResult {
-            window_start_us,
+            window,
             keys: keys.to_vec(),
             values,
             rows,
@@ -226,10 +221,10 @@ impl PaneMerge {
         spec.merge(&mut self.accumulators, states, &self.keys.scratch, total)
     }
 
-    fn result(self, spec: &AggregateSpec, start: i64) -> Result<WindowResult> {
+    fn result(self, spec: &AggregateSpec, window: Window) -> Result<WindowResult> {
         let rows = self.keys.interner.len();
         Ok(WindowResult {
-            window_start_us: Some(start),
+            window: Some(window),
             keys: self.keys.interner.take_keys()?,
             values: spec.evaluate(self.accumulators)?,
             rows,
@@ -280,10 +275,10 @@ impl KeyMerge {
         spec.merge(&mut self.accumulators, states, &groups, self.found.len())
     }
 
-    fn result(self, spec: &AggregateSpec, start: i64) -> Result<WindowResult> {
+    fn result(self, spec: &AggregateSpec, window: Window) -> Result<WindowResult> {
         let rows = self.found.len();
         Ok(WindowResult {
-            window_start_us: Some(start),
+            window: Some(window),
             keys: take_arrays(&self.keys, &UInt32Array::from(self.found), None)?,
             values: spec.evaluate(self.accumulators)?,
             rows,

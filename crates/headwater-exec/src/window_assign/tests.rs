@@ -48,7 +48,7 @@ async fn a_hopping_window_is_a_row_per_window_or_one_per_pane() {
         ],
     )
     .await;
-    // Of the columns of a pane only the start means anything: the aggregation gives the window's.
+    // Of the columns of a pane only the first means anything: the aggregation gives the window's.
     let panes = hop(4000, 10_000);
     let starts = [3000, 9000].map(|t| panes.pane_of(t));
     assert_eq!(starts, [2000, 8000]);
@@ -56,7 +56,7 @@ async fn a_hopping_window_is_a_row_per_window_or_one_per_pane() {
         panes,
         Assign::Panes,
         &rows,
-        &["3000 b 1 2000 12000 11000", "9000 a 1 8000 18000 17000"],
+        &["3000 b 1 2000 2000 2000", "9000 a 1 8000 8000 8000"],
     )
     .await;
 }

@@ -9,6 +9,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use headwater_core::Error;
 use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
+use headwater_exec::window::Bound;
 
 use crate::event_time_field::window_of;
 use crate::rule::number_sources::{first_source, sources_of};
@@ -287,9 +288,24 @@ pub(crate) fn two_windows() -> Error {
     Error::plan("an aggregation can group by one window, and this one groups by several")
 }
 
-pub(crate) fn no_window_start() -> Error {
-    Error::plan("an aggregation by window_end or window_time needs window_start in its input")
-        .with_hint("Keep window_start in the subquery's columns.")
+/// Windows whose rows come in without the column that tells one window from another.
+pub(crate) fn no_window_bound(told_by: Bound) -> Error {
+    let (grouped, needed) = match told_by {
+        Bound::Start => ("window_end or window_time", "window_start"),
+        Bound::End => ("window_time", "window_end"),
+    };
+    Error::plan(format!(
+        "an aggregation by {grouped} needs {needed} in its input"
+    ))
+    .with_hint(format!("Keep {needed} in the subquery's columns."))
+}
+
+/// A GROUP BY that would put several windows into one group.
+pub(crate) fn start_of_many_windows(window: &Expr) -> Error {
+    Error::plan("cumulating windows share their starts, and the query groups by the start alone")
+        .with_detail("A row would count once for every window that it is in.")
+        .with_hint("Group by window_start and window_end.")
+        .with_span(span_of(window))
 }
 
 pub(crate) fn running_append(aggregate: &Aggregate) -> Error {

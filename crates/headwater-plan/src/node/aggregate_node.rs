@@ -32,7 +32,7 @@ pub enum GroupColumn {
 pub struct WindowGroup {
     /// The windows.
     pub window: WindowSpec,
-    /// The column that holds the start of a row's pane.
+    /// The column that holds a row's pane.
     pub pane: Expr,
 }
 

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, UserDefinedLogi
 
 use headwater_core::type_name::type_name;
 
-use super::window_node::with_window_columns;
+use super::window_node::{named, with_window_columns};
 use crate::event_time_field::Windows;
 use crate::stream_table::is_event_time_type;
 
@@ -63,7 +63,7 @@ impl SessionNode {
         let identity = iter::once(&gap).chain(&partition_by);
         let identity: Vec<_> = identity.map(ToString::to_string).collect();
         let windows = Windows::Session(identity.join(", "));
-        let schema = with_window_columns(&input, &time, &windows)?;
+        let schema = with_window_columns(&input, &time, &windows, &named())?;
         Ok(SessionNode {
             input: Arc::new(input),
             time,

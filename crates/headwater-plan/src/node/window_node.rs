@@ -33,8 +33,13 @@ pub struct WindowNode {
     pub window: WindowSpec,
     /// A row per window or a row per pane.
     pub assign: Assign,
+    /// Names of the columns, in the order of [`ROLES`].
+    names: [String; 3],
     schema: DFSchemaRef,
 }
+
+const ROLES: [WindowRole; 3] = [WindowRole::Start, WindowRole::End, WindowRole::Time];
+const NAMES: [&str; 3] = ["window_start", "window_end", "window_time"];
 
 impl WindowNode {
     /// Windows over an input.
@@ -47,6 +52,31 @@ impl WindowNode {
         window: WindowSpec,
         assign: Assign,
     ) -> Result<Self> {
+        let names = named();
+        Self::try_named(input, time, window, assign, names)
+    }
+
+    /// Windows whose columns no query names, so that they are named after none of the input's.
+    ///
+    /// # Errors
+    /// If the time is not a TIMESTAMP.
+    pub fn try_unnamed(
+        input: LogicalPlan,
+        time: Expr,
+        window: WindowSpec,
+        assign: Assign,
+    ) -> Result<Self> {
+        let names = unnamed(&input);
+        Self::try_named(input, time, window, assign, names)
+    }
+
+    fn try_named(
+        input: LogicalPlan,
+        time: Expr,
+        window: WindowSpec,
+        assign: Assign,
+        names: [String; 3],
+    ) -> Result<Self> {
         let (_, time_field) = time.to_field(input.schema().as_ref())?;
         if !is_event_time_type(time_field.data_type()) {
             return plan_err!(
@@ -54,14 +84,31 @@ impl WindowNode {
                 type_name(time_field.data_type())
             );
         }
-        let schema = with_window_columns(&input, &time, &Windows::Fixed(window))?;
+        let schema = with_window_columns(&input, &time, &Windows::Fixed(window), &names)?;
         Ok(WindowNode {
             input: Arc::new(input),
             time,
             window,
             assign,
+            names,
             schema,
         })
+    }
+
+    /// Name of the column of the windows' starts.
+    pub fn start_name(&self) -> &str {
+        &self.names[0]
+    }
+
+    /// Name of the column of the windows' ends.
+    pub fn end_name(&self) -> &str {
+        &self.names[1]
+    }
+
+    /// Whether the windows are on an event time with a watermark.
+    pub fn has_watermark(&self) -> bool {
+        let mark = self.schema.fields().last().and_then(|f| window_of(f));
+        mark.is_some_and(|mark| mark.has_watermark)
     }
 
     /// The same with panes instead of windows.
@@ -72,9 +119,26 @@ impl WindowNode {
         }
     }
 
-    fn identity(&self) -> (&LogicalPlan, &Expr, WindowSpec, Assign) {
-        (&self.input, &self.time, self.window, self.assign)
+    fn identity(&self) -> (&LogicalPlan, &Expr, WindowSpec, Assign, &[String; 3]) {
+        let (input, time) = (&self.input, &self.time);
+        (input, time, self.window, self.assign, &self.names)
     }
+}
+
+/// The names that queries know the columns by.
+pub(crate) fn named() -> [String; 3] {
+    NAMES.map(str::to_string)
+}
+
+/// Names that are none of the input's.
+fn unnamed(input: &LogicalPlan) -> [String; 3] {
+    named().map(|name| {
+        let mut name = format!("__{name}");
+        while input.schema().has_column_with_unqualified_name(&name) {
+            name.insert(0, '_');
+        }
+        name
+    })
 }
 
 /// The columns of an input with those of windows behind them.
@@ -85,6 +149,7 @@ pub(crate) fn with_window_columns(
     input: &LogicalPlan,
     time: &Expr,
     windows: &Windows,
+    names: &[String; 3],
 ) -> Result<DFSchemaRef> {
     let (_, time_field) = time.to_field(input.schema().as_ref())?;
     let source = has_watermark(&time_field).filter(|_| is_plain(time, input));
@@ -92,12 +157,7 @@ pub(crate) fn with_window_columns(
     let mut fields: Vec<_> = columns.map(|(q, f)| (q.cloned(), Arc::clone(f))).collect();
     let below = fields.iter().filter_map(|(_, field)| window_of(field));
     let level = below.map(|w| w.level + 1).max().unwrap_or(0);
-    let roles = [
-        ("window_start", WindowRole::Start),
-        ("window_end", WindowRole::End),
-        ("window_time", WindowRole::Time),
-    ];
-    for (name, role) in roles {
+    for (name, role) in names.iter().zip(ROLES) {
         if input.schema().has_column_with_unqualified_name(name) {
             return plan_err!("the input of a window already has a column \"{name}\"");
         }
@@ -181,7 +241,10 @@ impl UserDefinedLogicalNodeCore for WindowNode {
         mut inputs: Vec<LogicalPlan>,
     ) -> Result<Self> {
         match (exprs.pop(), inputs.pop()) {
-            (Some(time), Some(input)) => WindowNode::try_new(input, time, self.window, self.assign),
+            (Some(time), Some(input)) => {
+                let names = self.names.clone();
+                WindowNode::try_named(input, time, self.window, self.assign, names)
+            }
             _ => internal_err!("a window takes one expression and one input"),
         }
     }

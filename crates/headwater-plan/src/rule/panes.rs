@@ -1,4 +1,4 @@
-//! Turns a hopping window below an aggregation to panes, when nothing looks at its columns but
+//! Turns windows that overlap, an aggregation, to panes, when nothing looks at its columns but
 //! the GROUP BY: each row is then added once, however many windows cover it.
 //!
 //! ```text

@@ -7,9 +7,10 @@
 use datafusion::common::JoinType;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
-use crate::event_time_field::{event_time_source, window_of};
+use crate::event_time_field::{event_time_source, window_of, window_struct_of};
 use crate::node::aggregate_node::GroupColumn;
 use crate::node::{KeyedLogic, KeyedNode, StreamAggregateNode};
+use crate::window_struct::argument_of_part;
 
 /// Whether the column at a position of a plan's output is one that a source or a window made,
 /// under whatever name.
@@ -34,7 +35,9 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
         }
         LogicalPlan::Union(union) => union.inputs.iter().all(|input| {
             let field = input.schema().field(column);
-            let is_marked = event_time_source(field).is_some() || window_of(field).is_some();
+            let is_marked = event_time_source(field).is_some()
+                || window_of(field).is_some()
+                || window_struct_of(field).is_some();
             is_marked && is_handed_on(input, column)
         }),
         LogicalPlan::Join(join) => {
@@ -117,6 +120,7 @@ fn position_of(expr: &Expr, input: &LogicalPlan) -> Option<usize> {
     match expr {
         Expr::Column(column) => input.schema().maybe_index_of_column(column),
         Expr::Alias(alias) => position_of(&alias.expr, input),
-        _ => None,
+        // A window's struct says what its start does, and so do its parts.
+        other => position_of(argument_of_part(other)?, input),
     }
 }

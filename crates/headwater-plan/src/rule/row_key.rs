@@ -2,17 +2,20 @@
 //!
 //! A key has parts, and a part may be told by any of several columns: the start, the end and the
 //! time of a window say the same, and so does the struct that Spark's `window()` makes of them; a
-//! column selected twice stands there twice. A sink that
-//! keeps the newest row of a key must use exactly this key: with fewer columns rows of different
+//! column selected twice stands there twice. The start of a cumulating window says less than its
+//! end: such a column may stand in the key, and does not tell it alone. A sink that keeps the newest row of a key must use exactly this key: with fewer columns rows of different
 //! groups replace each other, with more an update leaves the old row behind.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, ExprSchema};
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Projection};
 
+use headwater_exec::window::Bound;
+
 use crate::event_time_field::{WindowField, WindowRole, Windows, window_of};
 use crate::node::aggregate_node::GroupColumn;
 use crate::rule::provenance::{is_handed_on, is_plain};
+use crate::window_struct::{is_bounds, is_part};
 
 /// The key of an updating result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,39 +24,60 @@ pub(crate) struct RowKey {
     parts: Vec<Vec<Teller>>,
 }
 
-/// A column that tells a part of the key.
+/// A column that speaks of a part of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Teller {
     column: Column,
-    /// Whether it is a struct of which every field tells the part, as `window` is.
-    is_struct: bool,
+    tells: Tells,
+}
+
+/// What an expression says of a part of the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tells {
+    /// All: equal values mean equal parts.
+    AsValue,
+    /// All, and so does every field of the struct that it is, as of `window`.
+    AsStruct,
+    /// Something: equal parts have equal values.
+    InPart,
 }
 
 impl Teller {
     fn plain(column: Column) -> Self {
         Teller {
             column,
-            is_struct: false,
+            tells: Tells::AsValue,
         }
+    }
+
+    fn tells_all(&self) -> bool {
+        self.tells != Tells::InPart
     }
 }
 
 impl RowKey {
-    /// The key of an aggregation's rows: its group columns.
-    pub(crate) fn of_groups(aggregate: &Aggregate, groups: &[GroupColumn]) -> Self {
+    /// The key of an aggregation's rows: its group columns, and what tells its windows apart.
+    pub(crate) fn of_groups(aggregate: &Aggregate, groups: &[GroupColumn], by: Bound) -> Self {
         let columns = aggregate.schema.columns().into_iter().zip(groups);
-        let mut window: Vec<(WindowRole, Column)> = Vec::new();
+        let mut window: Vec<(Tells, WindowRole, Column)> = Vec::new();
         let mut parts: Vec<Vec<Teller>> = Vec::new();
         for (column, group) in columns {
             match group {
                 GroupColumn::Key(_) => parts.push(vec![Teller::plain(column)]),
-                GroupColumn::Window(role) => window.push((*role, column)),
+                GroupColumn::Window(role) => {
+                    window.push((tells_by(*role, by), *role, column));
+                }
             }
         }
         if !window.is_empty() {
-            window.sort_by_key(|(role, _)| *role);
-            let window = window.into_iter().map(|(_, column)| Teller::plain(column));
-            parts.insert(0, window.collect());
+            window.sort_by_key(|(tells, role, _)| (*tells, *role));
+            let window = window.into_iter();
+            parts.insert(
+                0,
+                window
+                    .map(|(tells, _, column)| Teller { column, tells })
+                    .collect(),
+            );
         }
         RowKey { parts }
     }
@@ -71,14 +95,17 @@ impl RowKey {
                 return None;
             };
             let field = input.schema().field_from_column(column).ok()?;
-            let window = window_of(field).filter(|_| is_plain(expr, input));
+            let tells_it = |w: &WindowField| {
+                tells_by(w.role, w.window.told_by()) == Tells::AsValue && is_plain(expr, input)
+            };
+            let window = window_of(field).filter(tells_it);
             let same = |known: &Option<WindowField>| match (known, &window) {
                 (Some(known), Some(window)) => known.is_of_same_window(window),
                 _ => false,
             };
             let mut tellers = vec![Teller::plain(column.clone())];
             if let Some(window) = &window {
-                tellers.extend(columns_of(window, input).map(Teller::plain));
+                tellers.extend(columns_of(window, input));
             }
             match parts.iter_mut().find(|(known, _)| same(known)) {
                 Some((_, part)) => part.append(&mut tellers),
@@ -106,7 +133,7 @@ impl RowKey {
                 .filter_map(|(position, expr)| {
                     Some(Teller {
                         column: Column::from(projection.schema.qualified_field(position)),
-                        is_struct: tells(expr, part, &projection.input)? == Tells::AsStruct,
+                        tells: tells(expr, part, &projection.input)?,
                     })
                 })
                 .collect()
@@ -120,7 +147,7 @@ impl RowKey {
             let position = input.schema().maybe_index_of_column(&teller.column)?;
             Some(Teller {
                 column: Column::from(output.schema().qualified_field(position)),
-                is_struct: teller.is_struct,
+                tells: teller.tells,
             })
         };
         self.renamed(|part| part.iter().filter_map(alias).collect())
@@ -129,7 +156,7 @@ impl RowKey {
     fn renamed(&self, rename: impl Fn(&[Teller]) -> Vec<Teller>) -> Option<Self> {
         let parts = self.parts.iter().map(|part| {
             let tellers = rename(part);
-            (!tellers.is_empty()).then_some(tellers)
+            tellers.iter().any(Teller::tells_all).then_some(tellers)
         });
         Some(RowKey {
             parts: parts.collect::<Option<_>>()?,
@@ -138,70 +165,78 @@ impl RowKey {
 
     /// One name per part.
     pub(crate) fn names(&self) -> Vec<String> {
-        let first = self.parts.iter().filter_map(|part| part.first());
+        let first = self
+            .parts
+            .iter()
+            .filter_map(|part| part.iter().find(|t| t.tells_all()));
         first.map(|teller| teller.column.name.clone()).collect()
     }
 
     /// Whether these columns identify the same rows as the key does.
     pub(crate) fn is_told_by(&self, columns: &[String]) -> bool {
-        let tells = |part: &[Teller], name: &String| part.iter().any(|t| t.column.name == *name);
+        let is_in_key = |teller: &&Teller| columns.contains(&teller.column.name);
         let all_told = self
             .parts
             .iter()
-            .all(|part| columns.iter().any(|name| tells(part, name)));
-        let nothing_else = columns
-            .iter()
-            .all(|name| self.parts.iter().any(|part| tells(part, name)));
+            .all(|part| part.iter().filter(is_in_key).any(Teller::tells_all));
+        let speaks = |name: &String| {
+            let mut tellers = self.parts.iter().flatten();
+            tellers.any(|t| t.column.name == *name)
+        };
+        let nothing_else = columns.iter().all(speaks);
         all_told && nothing_else
     }
 }
 
-/// The columns of a plan that tell a window as well as any other: start, end and time of windows
-/// of one size.
+/// What the columns of a plan tell of a window of a fixed kind.
 fn columns_of<'a>(
     window: &'a WindowField,
     plan: &'a LogicalPlan,
-) -> impl Iterator<Item = Column> + 'a {
+) -> impl Iterator<Item = Teller> + 'a {
     let is_fixed = matches!(window.window, Windows::Fixed(_));
     let fields = plan.schema().iter().enumerate();
-    let of_window = fields.filter(move |(position, (_, field))| {
-        let is_same = window_of(field).is_some_and(|found| found.is_of_same_window(window));
-        is_fixed && is_same && is_handed_on(plan, *position)
-    });
-    of_window.map(|(_, field)| Column::from(field))
+    fields.filter_map(move |(position, (qualifier, field))| {
+        let found = window_of(field).filter(|found| found.is_of_same_window(window))?;
+        (is_fixed && is_handed_on(plan, position)).then(|| Teller {
+            column: Column::from((qualifier, field)),
+            tells: tells_by(found.role, window.window.told_by()),
+        })
+    })
 }
 
-/// How an expression tells a part of the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tells {
-    AsValue,
-    AsStruct,
+/// What a column of a window tells of it.
+fn tells_by(role: WindowRole, told_by: Bound) -> Tells {
+    match (role, told_by) {
+        (WindowRole::Start, Bound::End) => Tells::InPart,
+        _ => Tells::AsValue,
+    }
 }
 
-/// Whether equal values of an expression mean equal values of a part of the key, and the other way
-/// round.
+/// What an expression says of a part of the key; `None` if equal parts may differ in it.
 fn tells(expr: &Expr, part: &[Teller], input: &LogicalPlan) -> Option<Tells> {
     match expr {
         Expr::Column(column) => {
             let teller = part.iter().find(|t| t.column == *column)?;
-            Some(if teller.is_struct {
-                Tells::AsStruct
-            } else {
-                Tells::AsValue
-            })
+            Some(teller.tells)
         }
         Expr::Alias(alias) => tells(&alias.expr, part, input),
         Expr::Cast(cast) => {
             let from = cast.expr.get_type(input.schema()).ok()?;
-            let told = tells(&cast.expr, part, input)?;
-            (told == Tells::AsValue && keeps_apart(&from, cast.field.data_type())).then_some(told)
+            match tells(&cast.expr, part, input)? {
+                Tells::AsValue if keeps_apart(&from, cast.field.data_type()) => {
+                    Some(Tells::AsValue)
+                }
+                Tells::AsValue | Tells::InPart => Some(Tells::InPart),
+                Tells::AsStruct => None,
+            }
+        }
+        Expr::ScalarFunction(call) if is_bounds(expr) => told_by_all(call.args.iter(), part, input),
+        Expr::ScalarFunction(call) if is_part(expr) => {
+            let of = call.args.first()?;
+            (tells(of, part, input)? == Tells::AsStruct).then_some(Tells::AsValue)
         }
         Expr::ScalarFunction(call) => match (call.func.name(), call.args.as_slice()) {
-            ("named_struct", args) => {
-                let mut values = args.iter().skip(1).step_by(2);
-                let tell = |value| tells(value, part, input) == Some(Tells::AsValue);
-                (!args.is_empty() && values.all(tell)).then_some(Tells::AsStruct)
-            }
+            ("named_struct", args) => told_by_all(args.iter().skip(1).step_by(2), part, input),
             ("get_field", [of, _]) => {
                 (tells(of, part, input)? == Tells::AsStruct).then_some(Tells::AsValue)
             }
@@ -209,6 +244,22 @@ fn tells(expr: &Expr, part: &[Teller], input: &LogicalPlan) -> Option<Tells> {
         },
         _ => None,
     }
+}
+
+/// What a struct of some values says of a part of the key.
+fn told_by_all<'a>(
+    values: impl Iterator<Item = &'a Expr>,
+    part: &[Teller],
+    input: &LogicalPlan,
+) -> Option<Tells> {
+    let told: Option<Vec<Tells>> = values.map(|v| tells(v, part, input)).collect();
+    let told = told.filter(|told| !told.is_empty())?;
+    let all = |wanted| told.iter().all(|t| *t == wanted);
+    Some(match () {
+        () if all(Tells::AsValue) => Tells::AsStruct,
+        () if all(Tells::InPart) => Tells::InPart,
+        () => Tells::AsValue,
+    })
 }
 
 /// Whether a cast gives different values for different values.
@@ -248,7 +299,14 @@ mod tests {
     use super::*;
 
     fn key(parts: &[&[&str]]) -> RowKey {
-        let teller = |n: &&str| Teller::plain(Column::from_name(*n));
+        // A name with a question mark tells its part in part.
+        let teller = |n: &&str| Teller {
+            column: Column::from_name(n.trim_end_matches('?')),
+            tells: match n.ends_with('?') {
+                true => Tells::InPart,
+                false => Tells::AsValue,
+            },
+        };
         let part = |names: &&[&str]| names.iter().map(teller).collect();
         RowKey {
             parts: parts.iter().map(part).collect(),
@@ -268,6 +326,15 @@ mod tests {
         assert!(!key.is_told_by(&columns(&["symbol"])));
         assert!(!key.is_told_by(&columns(&["symbol", "window_start", "n"])));
         assert_eq!(key.names(), ["window_start", "symbol"]);
+    }
+
+    #[test]
+    fn the_start_of_a_cumulating_window_tells_nothing_alone() {
+        let key = key(&[&["window_end", "window_start?"], &["symbol"]]);
+        assert!(key.is_told_by(&columns(&["symbol", "window_end"])));
+        assert!(key.is_told_by(&columns(&["window_start", "window_end", "symbol"])));
+        assert!(!key.is_told_by(&columns(&["window_start", "symbol"])));
+        assert_eq!(key.names(), ["window_end", "symbol"]);
     }
 
     #[test]

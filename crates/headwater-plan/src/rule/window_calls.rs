@@ -3,70 +3,115 @@
 //! ```text
 //! Aggregate: [window(ts, '10 minutes'), user], [max(v)]
 //!   →
-//! Projection: named_struct('start', window_start, 'end', window_end) AS window(…), user, max(v)
-//!   Aggregate: [window_start, window_end, user], [max(v)]
+//! Projection: window_bounds(__window_start, __window_end) AS window(…), user, max(v)
+//!   Aggregate: [__window_start, __window_end, user], [max(v)]
 //!     Window: tumble(10 minutes) on ts
 //! ```
 //!
 //! Columns keep their names, so that everything above stays as it is.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
-use datafusion::functions::core::expr_fn::named_struct;
+use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, Extension, LogicalPlan, Projection, UserDefinedLogicalNode,
-    cast, lit,
+    Aggregate, Expr, ExprSchemable, Extension, LogicalPlan, Projection, cast, lit,
 };
 
-use headwater_core::duration::parse_duration;
-use headwater_core::event_time::micros;
+use headwater_core::Error;
 use headwater_core::type_name::type_name;
-use headwater_exec::window::WindowSpec;
+use headwater_exec::window::{Length, WindowLengths, WindowSpec, Zone};
 use headwater_exec::window_assign::Assign;
 
+use crate::event_time_field::{
+    WindowField, WindowRole, event_time_source, window_of, window_struct_of,
+};
 use crate::node::{SessionNode, WindowNode};
-use crate::window_udf::{SESSION_WINDOW, WINDOW};
+use crate::rule::provenance::{is_handed_on, is_plain};
+use crate::window_struct::{window_bounds, window_part};
+use crate::window_udf::{EVENT_TIME, SESSION_WINDOW, WINDOW};
 
-/// Rewrites every aggregation of the plan.
+/// Rewrites every aggregation of the plan, and what takes the struct of such a window apart.
 pub(crate) fn rewrite_window_calls(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let rewritten = plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Aggregate(aggregate) => rewrite(aggregate),
-        other => Ok(Transformed::no(other)),
+    let mut is_new = false;
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        // Marks of columns travel up through schemas, which do not follow their inputs.
+        let node = match is_new {
+            true => take_apart(node.recompute_schema()?)?,
+            false => node,
+        };
+        match node {
+            LogicalPlan::Aggregate(aggregate) => {
+                let rewritten = rewrite(aggregate)?;
+                is_new |= rewritten.transformed;
+                Ok(rewritten)
+            }
+            other => Ok(Transformed::new_transformed(other, is_new)),
+        }
     })?;
     Ok(rewritten.data)
 }
 
+/// `window.start` and `window.end` of a struct that comes from a subquery, to parts that carry the
+/// marks of a window.
+fn take_apart(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    let rewritten = plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let rewritten = expr.transform_up(|inner| match part_of_struct(&inner, &schema) {
+            Some(part) => Ok(Transformed::yes(part)),
+            None => Ok(Transformed::no(inner)),
+        })?;
+        Ok(rewritten.update_data(|expr| name.restore(expr)))
+    })?;
+    match rewritten.transformed {
+        true => rewritten.data.recompute_schema(),
+        false => Ok(rewritten.data),
+    }
+}
+
+fn part_of_struct(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
+    let Expr::ScalarFunction(call) = expr else {
+        return None;
+    };
+    let ("get_field", [of, Expr::Literal(name, _)]) = (call.func.name(), call.args.as_slice())
+    else {
+        return None;
+    };
+    let role = match name.try_as_str()?? {
+        "start" => WindowRole::Start,
+        "end" => WindowRole::End,
+        _ => return None,
+    };
+    let (_, field) = of.to_field(schema).ok()?;
+    window_struct_of(&field).map(|_| window_part(role, of.clone()))
+}
+
 fn rewrite(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
-    let calls: Vec<&Expr> = aggregate
-        .group_expr
-        .iter()
-        .filter(|e| call(e).is_some())
-        .collect();
-    let Some(found) = calls.first().copied() else {
+    let is_window = |expr: &Expr| call(expr).is_some() || is_window_struct(expr, &aggregate.input);
+    let mut windows = aggregate.group_expr.iter().filter(|e| is_window(e));
+    let Some(found) = windows.next() else {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     };
-    if calls.iter().any(|other| *other != found) {
+    if windows.any(|other| *other != *found) {
         return plan_err!("a GROUP BY can hold one window() call, and this one holds several");
     }
-    let Some(function) = call(found) else {
-        return plan_err!("not a window() call");
+    let (input, start, end) = match call(found) {
+        Some(function) if function.func.name() == SESSION_WINDOW => {
+            let keys = aggregate.group_expr.iter().filter(|e| !is_window(e));
+            sessions(&aggregate.input, function, keys.cloned().collect())?
+        }
+        Some(function) => windowed(&aggregate.input, function)?,
+        None => with_bounds(&aggregate.input, found)?,
     };
-    let input = windowed(function, &aggregate)?;
-
-    let (start, end) = (window_column("window_start"), window_column("window_end"));
     let mut groups = vec![start.clone(), end.clone()];
-    groups.extend(
-        aggregate
-            .group_expr
-            .iter()
-            .filter(|e| call(e).is_none())
-            .cloned(),
-    );
+    let others = aggregate.group_expr.iter().filter(|e| !is_window(e));
+    groups.extend(others.cloned());
     let inner = Aggregate::try_new(Arc::new(input), groups, aggregate.aggr_expr.clone())?;
 
     let old = aggregate
@@ -74,33 +119,46 @@ fn rewrite(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
         .iter()
         .zip(aggregate.group_expr.iter().chain(&aggregate.aggr_expr));
     let columns = old.map(|((qualifier, field), expr)| {
-        if call(expr).is_some() {
-            let parts = vec![lit("start"), start.clone(), lit("end"), end.clone()];
-            return Ok(named_struct(parts).alias_qualified(qualifier.cloned(), field.name()));
+        if is_window(expr) {
+            let bounds = window_bounds(start.clone(), end.clone());
+            return bounds.alias_qualified(qualifier.cloned(), field.name());
         }
-        Ok(Expr::Column(Column::new(qualifier.cloned(), field.name())))
+        Expr::Column(Column::new(qualifier.cloned(), field.name()))
     });
-    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let columns = columns.collect();
     let projection = Projection::try_new(columns, Arc::new(LogicalPlan::Aggregate(inner)))?;
     Ok(Transformed::yes(LogicalPlan::Projection(projection)))
 }
 
-/// The input of an aggregation with the columns of its window.
-fn windowed(function: &ScalarFunction, aggregate: &Aggregate) -> Result<LogicalPlan> {
-    let input = aggregate.input.as_ref().clone();
-    let node: Arc<dyn UserDefinedLogicalNode> = if function.func.name() == SESSION_WINDOW {
-        let [time, gap] = function.args.as_slice() else {
-            return plan_err!("session_window() takes a time column and a gap");
-        };
-        let gap = session_gap(gap.clone(), input.schema())?;
-        let keys = aggregate.group_expr.iter().filter(|e| call(e).is_none());
-        let keys = keys.cloned().collect();
-        Arc::new(SessionNode::try_new(input, time.clone(), gap, keys)?)
-    } else {
-        let (time, window) = arguments(function)?;
-        Arc::new(WindowNode::try_new(input, time, window, Assign::Windows)?)
+/// An input with columns of a window's start and end, and these columns.
+type WithBounds = (LogicalPlan, Expr, Expr);
+
+/// The windows that a call asks for.
+fn windowed(input: &LogicalPlan, function: &ScalarFunction) -> Result<WithBounds> {
+    let (time, window) = arguments(function, input)?;
+    let node = WindowNode::try_unnamed(input.clone(), time, window, Assign::Windows)?;
+    let column = |name: &str| Expr::Column(Column::from_name(name));
+    let (start, end) = (column(node.start_name()), column(node.end_name()));
+    let node = LogicalPlan::Extension(Extension {
+        node: Arc::new(node),
+    });
+    Ok((node, start, end))
+}
+
+/// The sessions that a call asks for, a window per value of the keys.
+fn sessions(input: &LogicalPlan, function: &ScalarFunction, keys: Vec<Expr>) -> Result<WithBounds> {
+    let [time, gap] = function.args.as_slice() else {
+        return plan_err!("session_window() takes a time column and a gap");
     };
-    Ok(LogicalPlan::Extension(Extension { node }))
+    let gap = session_gap(gap.clone(), input.schema())?;
+    let time = time_of(time, input)?;
+    let node = SessionNode::try_new(input.clone(), time, gap, keys)?;
+    let column = |name: &str| Expr::Column(Column::from_name(name));
+    let (start, end) = (column("window_start"), column("window_end"));
+    let node = LogicalPlan::Extension(Extension {
+        node: Arc::new(node),
+    });
+    Ok((node, start, end))
 }
 
 /// The gap of a session as an INTERVAL: a length of time, or an expression of the row that gives
@@ -110,15 +168,13 @@ fn windowed(function: &ScalarFunction, aggregate: &Aggregate) -> Result<LogicalP
 /// If it is a constant that is not greater than zero, or of another type.
 pub fn session_gap(gap: Expr, schema: &DFSchema) -> Result<Expr> {
     let interval = DataType::Interval(IntervalUnit::MonthDayNano);
-    if let Ok(us) = literal_micros(&gap) {
-        if us <= 0 {
+    if matches!(gap, Expr::Literal(..) | Expr::Negative(_)) {
+        let micros = literal_micros(&gap)?;
+        if micros <= 0 {
             return plan_err!("the gap of a session must be greater than zero");
         }
-        let gap = IntervalMonthDayNano::new(0, 0, us.saturating_mul(1_000));
+        let gap = IntervalMonthDayNano::new(0, 0, micros.saturating_mul(1_000));
         return Ok(lit(ScalarValue::IntervalMonthDayNano(Some(gap))));
-    }
-    if matches!(gap, Expr::Literal(..)) {
-        literal_micros(&gap)?;
     }
     match gap.get_type(schema)? {
         found if found == interval => Ok(gap),
@@ -132,73 +188,149 @@ pub fn session_gap(gap: Expr, schema: &DFSchema) -> Result<Expr> {
     }
 }
 
-fn window_column(name: &str) -> Expr {
-    Expr::Column(Column::from_name(name))
+/// The windows that a struct column holds, which a subquery has grouped by.
+fn with_bounds(input: &LogicalPlan, window: &Expr) -> Result<WithBounds> {
+    let mut exprs: Vec<Expr> = input
+        .schema()
+        .columns()
+        .into_iter()
+        .map(Expr::Column)
+        .collect();
+    let mut bound = |role, name: &str| {
+        let mut name = name.to_string();
+        while input.schema().has_column_with_unqualified_name(&name) {
+            name.insert(0, '_');
+        }
+        exprs.push(window_part(role, unaliased(window).clone()).alias(&name));
+        Expr::Column(Column::from_name(name))
+    };
+    let start = bound(WindowRole::Start, "__window_start");
+    let end = bound(WindowRole::End, "__window_end");
+    let projection = Projection::try_new(exprs, Arc::new(input.clone()))?;
+    Ok((LogicalPlan::Projection(projection), start, end))
 }
 
-fn is_window(function: &ScalarFunction) -> bool {
+fn is_call(function: &ScalarFunction) -> bool {
     [WINDOW, SESSION_WINDOW].contains(&function.func.name())
 }
 
 /// The call of `window` or `session_window` that an expression is.
 fn call(expr: &Expr) -> Option<&ScalarFunction> {
-    match expr {
-        Expr::ScalarFunction(function) if is_window(function) => Some(function),
-        Expr::Alias(alias) => call(&alias.expr),
+    match unaliased(expr) {
+        Expr::ScalarFunction(function) if is_call(function) => Some(function),
         _ => None,
     }
 }
 
-fn arguments(function: &ScalarFunction) -> Result<(Expr, WindowSpec)> {
-    let [time, rest @ ..] = function.args.as_slice() else {
-        return plan_err!("window() needs a time column and a size");
+/// Whether an expression is the struct of a window that was made below.
+fn is_window_struct(expr: &Expr, input: &LogicalPlan) -> bool {
+    let is_marked = |column: &Column| {
+        let field = input.schema().field_from_column(column);
+        field.is_ok_and(|field| window_struct_of(field).is_some())
     };
-    let [size, more @ ..] = rest else {
-        return plan_err!("window() needs a size");
-    };
-    let size = literal_micros(size)?;
-    let slide = more
-        .first()
-        .map(literal_micros)
-        .transpose()?
-        .unwrap_or(size);
-    let offset = more.get(1).map(literal_micros).transpose()?.unwrap_or(0);
-    let window = WindowSpec::hop(positive(slide)?, positive(size)?, offset)?;
-    Ok((time.clone(), window))
+    matches!(unaliased(expr), Expr::Column(column) if is_marked(column)) && is_plain(expr, input)
 }
 
-fn positive(us: i64) -> Result<Duration> {
-    match u64::try_from(us) {
-        Ok(us) if us > 0 => Ok(Duration::from_micros(us)),
-        _ => plan_err!("a window's size and slide must be greater than zero"),
+fn unaliased(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unaliased(&alias.expr),
+        other => other,
     }
 }
 
-/// A length of time written as a text (`'10 minutes'`) or an INTERVAL, in microseconds.
+/// Time and windows of a call.
+fn arguments(function: &ScalarFunction, input: &LogicalPlan) -> Result<(Expr, WindowSpec)> {
+    let [time, size, more @ ..] = function.args.as_slice() else {
+        return plan_err!("window() needs a time column and a size");
+    };
+    let size = literal_length(size)?;
+    let slide = more.first().map(literal_length).transpose()?;
+    let offset = more.get(1).map(literal_length).transpose()?;
+    let zone = more.get(2).map(literal_zone).transpose()?;
+    let lengths = match slide {
+        Some(slide) if slide != size => WindowLengths::Hop { slide, size },
+        _ => WindowLengths::Tumble { size },
+    };
+    let window = WindowSpec::try_new(lengths, offset.unwrap_or_default(), zone)?;
+    Ok((time_of(time, input)?, window))
+}
+
+/// The time that windows are on: a column, the time of the windows in a struct, or, where the
+/// query names none, the event time of the rows.
+fn time_of(time: &Expr, input: &LogicalPlan) -> Result<Expr> {
+    if is_window_struct(time, input) {
+        return Ok(window_part(WindowRole::Time, unaliased(time).clone()));
+    }
+    match time {
+        Expr::ScalarFunction(function) if function.func.name() == EVENT_TIME => {
+            event_time_column(input)
+        }
+        other => Ok(other.clone()),
+    }
+}
+
+fn event_time_column(input: &LogicalPlan) -> Result<Expr> {
+    let columns = input.schema().iter().enumerate();
+    let mut times = columns.filter(|(position, (_, field))| {
+        let is_window_time = |w: WindowField| w.role == WindowRole::Time && w.has_watermark;
+        let is_time =
+            event_time_source(field).is_some() || window_of(field).is_some_and(is_window_time);
+        is_time && is_handed_on(input, *position)
+    });
+    let found = times.next().filter(|_| times.next().is_none());
+    let Some((_, (qualifier, field))) = found else {
+        return Err(
+            Error::plan("windows without a time column need rows with one event time")
+                .with_hint("Name the column, as in tumble(ts, INTERVAL '10 seconds').")
+                .into(),
+        );
+    };
+    Ok(Expr::Column(Column::new(qualifier.cloned(), field.name())))
+}
+
+fn literal_zone(expr: &Expr) -> Result<Zone> {
+    match expr {
+        Expr::Literal(name, _) => match name.try_as_str().flatten() {
+            Some(name) => Ok(Zone::named(name)?),
+            None => plan_err!("a time zone must be a name such as 'Europe/Berlin', not {expr}"),
+        },
+        other => plan_err!("a time zone must be a name such as 'Europe/Berlin', not {other}"),
+    }
+}
+
+/// A length of time written as a text (`'10 minutes'`) or an INTERVAL.
+///
+/// # Errors
+/// If it is not a literal.
+pub(crate) fn literal_length(expr: &Expr) -> Result<Length> {
+    let days = |days: i32| i64::from(days) * 86_400_000_000;
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(Some(s)) | ScalarValue::Utf8View(Some(s)), _) => {
+            Ok(Length::parse(s)?)
+        }
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => Ok(Length {
+            months: i64::from(interval.months),
+            micros: days(interval.days) + interval.nanoseconds / 1_000,
+        }),
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(interval)), _) => Ok(Length::fixed(
+            days(interval.days) + i64::from(interval.milliseconds) * 1_000,
+        )),
+        Expr::Literal(ScalarValue::IntervalYearMonth(Some(months)), _) => {
+            Ok(Length::months(i64::from(*months)))
+        }
+        Expr::Negative(inner) => literal_length(inner).map(|length| -length),
+        other => plan_err!("a window's length must be a literal such as '10 minutes', not {other}"),
+    }
+}
+
+/// A length of time that has no months, in microseconds.
 ///
 /// # Errors
 /// If it is not a literal, or holds months, which have no fixed length.
 pub(crate) fn literal_micros(expr: &Expr) -> Result<i64> {
-    match expr {
-        Expr::Literal(ScalarValue::Utf8(Some(s)) | ScalarValue::Utf8View(Some(s)), _) => {
-            match s.trim().strip_prefix('-') {
-                Some(rest) => Ok(-micros(parse_duration(rest)?)),
-                None => Ok(micros(parse_duration(s)?)),
-            }
-        }
-        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
-            if interval.months != 0 {
-                return plan_err!("a window of months has no fixed length: give it in days");
-            }
-            let days = i64::from(interval.days) * 86_400_000_000;
-            Ok(days + interval.nanoseconds / 1_000)
-        }
-        Expr::Literal(ScalarValue::IntervalDayTime(Some(interval)), _) => {
-            let days = i64::from(interval.days) * 86_400_000_000;
-            Ok(days + i64::from(interval.milliseconds) * 1_000)
-        }
-        Expr::Negative(inner) => Ok(-literal_micros(inner)?),
-        other => plan_err!("a window's length must be a literal such as '10 minutes', not {other}"),
+    match literal_length(expr)? {
+        Length { months: 0, micros } => Ok(micros),
+        length => plan_err!("a length of {length} is not fixed: give it in days"),
     }
 }
 
@@ -207,8 +339,11 @@ pub(crate) fn refuse_other_window_calls(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|inner| match inner {
-                Expr::ScalarFunction(function) if is_window(function) => {
+                Expr::ScalarFunction(function) if is_call(function) => {
                     plan_err!("{}() can only stand in GROUP BY", function.func.name())
+                }
+                Expr::ScalarFunction(function) if function.func.name() == EVENT_TIME => {
+                    plan_err!("windows without a time column can only stand in GROUP BY")
                 }
                 _ => Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue),
             })

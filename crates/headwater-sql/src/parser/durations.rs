@@ -1,39 +1,21 @@
-//! Fixed lengths of time in arguments: `'10 minutes'`, `INTERVAL '10' MINUTE`, `INTERVAL '10 m'`.
-
-use std::time::Duration;
+//! Lengths of time in arguments: `'10 minutes'`, `INTERVAL '10' MINUTE`, `INTERVAL '1 month'`.
 
 use datafusion::sql::sqlparser::ast::{Expr, Interval, Spanned, UnaryOperator, Value};
-use headwater_core::duration::parse_duration;
 use headwater_core::{Error, Result};
+use headwater_exec::window::Length;
 
 use crate::ast::span_from_tokens;
 
-/// Units whose length depends on the calendar.
-const CALENDAR_UNITS: &[&str] = &[
-    "month",
-    "months",
-    "mon",
-    "mons",
-    "quarter",
-    "quarters",
-    "year",
-    "years",
-    "century",
-    "centuries",
-    "decade",
-    "decades",
-];
-
-/// The length of time an argument means, which must not be negative.
+/// The length of time an argument means, in months or not, which must not be negative.
 ///
 /// # Errors
-/// If it is no constant, no length of time, negative, or has no fixed length, as months have.
-pub fn duration_of(expr: &Expr) -> Result<Duration> {
-    let (is_negative, duration) = signed_duration(expr)?;
-    if is_negative && !duration.is_zero() {
+/// If it is no constant, no length of time, or negative.
+pub fn length_of(expr: &Expr) -> Result<Length> {
+    let length = signed_length_of(expr)?;
+    if length.months < 0 || length.micros < 0 {
         return Err(refusal(expr, "is negative"));
     }
-    Ok(duration)
+    Ok(length)
 }
 
 /// The length of time an argument means, in microseconds, negative ones included.
@@ -41,22 +23,29 @@ pub fn duration_of(expr: &Expr) -> Result<Duration> {
 /// # Errors
 /// If it is no constant, no length of time, or has no fixed length, as months have.
 pub fn signed_micros_of(expr: &Expr) -> Result<i64> {
-    let (is_negative, duration) = signed_duration(expr)?;
-    let micros = i64::try_from(duration.as_micros()).map_err(|_| refusal(expr, "is too long"))?;
-    Ok(if is_negative { -micros } else { micros })
+    let length = signed_length_of(expr)?;
+    if length.months != 0 {
+        return Err(refusal(expr, "has no fixed length")
+            .with_detail("Months and years are not all equally long."));
+    }
+    Ok(length.micros)
 }
 
-fn signed_duration(expr: &Expr) -> Result<(bool, Duration)> {
+/// The length of time an argument means, negative ones included.
+///
+/// # Errors
+/// If it is no constant, or no length of time.
+pub fn signed_length_of(expr: &Expr) -> Result<Length> {
     match expr {
-        Expr::Nested(inner) => signed_duration(inner),
+        Expr::Nested(inner) => signed_length_of(inner),
         Expr::UnaryOp {
             op: UnaryOperator::Minus,
             expr,
-        } => signed_duration(expr).map(|(is_negative, duration)| (!is_negative, duration)),
+        } => signed_length_of(expr).map(|length| -length),
         Expr::UnaryOp {
             op: UnaryOperator::Plus,
             expr,
-        } => signed_duration(expr),
+        } => signed_length_of(expr),
         Expr::Value(value) => match &value.value {
             Value::SingleQuotedString(text) => read(text, expr),
             _ => Err(refusal(expr, "is not a length of time")),
@@ -91,19 +80,12 @@ fn interval_text(interval: &Interval, whole: &Expr) -> Result<String> {
     })
 }
 
-fn read(text: &str, expr: &Expr) -> Result<(bool, Duration)> {
-    let trimmed = text.trim();
-    let (is_negative, length) = match trimmed.strip_prefix('-') {
-        Some(rest) => (true, rest.trim_start()),
-        None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
-    };
-    let mut words = length.split(|c: char| !c.is_alphabetic());
-    if words.any(|w| CALENDAR_UNITS.contains(&w.to_ascii_lowercase().as_str())) {
-        return Err(refusal(expr, "has no fixed length")
-            .with_detail("Months and years are not all equally long."));
+fn read(text: &str, expr: &Expr) -> Result<Length> {
+    let length = Length::parse(text).map_err(|_| refusal(expr, "is not a length of time"))?;
+    if length.micros == i64::MAX || length.micros == -i64::MAX {
+        return Err(refusal(expr, "is too long"));
     }
-    let duration = parse_duration(length).map_err(|_| refusal(expr, "is not a length of time"))?;
-    Ok((is_negative, duration))
+    Ok(length)
 }
 
 fn refusal(expr: &Expr, what: &str) -> Error {
@@ -143,8 +125,8 @@ mod tests {
         for (sql, micros) in cases {
             assert_eq!(signed_micros_of(&expr(sql)).unwrap(), micros, "{sql}");
             assert_eq!(
-                duration_of(&expr(sql)).unwrap(),
-                Duration::from_micros(micros.unsigned_abs()),
+                length_of(&expr(sql)).unwrap(),
+                Length::fixed(micros),
                 "{sql}"
             );
         }
@@ -160,7 +142,7 @@ mod tests {
             "INTERVAL '- 5 minutes'",
         ] {
             assert_eq!(signed_micros_of(&expr(sql)).unwrap(), -300_000_000, "{sql}");
-            assert!(duration_of(&expr(sql)).is_err(), "{sql}");
+            assert!(length_of(&expr(sql)).is_err(), "{sql}");
         }
     }
 

@@ -8,6 +8,7 @@
 //! SELECT window.start, count(*) FROM t GROUP BY window(ts, '10 minutes')
 //! SELECT get_field(window(ts, '10 minutes'), 'start') AS start, count(*) FROM t GROUP BY …
 //! ```
+//! The name is that of the function, or one that the SELECT gives it (`GROUP BY w`, `GROUP BY 1`).
 //! Every SELECT is its own world: a name means the window of the SELECT it stands in, and
 //! subqueries are rewritten for themselves.
 
@@ -15,8 +16,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, Ident, ObjectName, OrderBy, OrderByKind, Query, Select,
+    AccessExpr, Expr, FunctionArguments, GroupByExpr, Ident, OrderByKind, Query, Select,
     SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, Value, Visit,
     VisitMut, Visitor, VisitorMut,
 };
@@ -25,6 +25,9 @@ use headwater_core::{Error, Result};
 use crate::ast::span_from_tokens;
 
 use super::window_tables::{name_input_table, window_table_function};
+use group_windows::{call, canonicalize, canonicalize_item};
+
+mod group_windows;
 
 /// Calls in GROUP BY whose result is a struct of start and end, named like the function.
 const STRUCT_WINDOWS: &[&str] = &["window", "session_window"];
@@ -74,14 +77,49 @@ impl VisitorMut for WindowRewriter {
     }
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
-        if let SetExpr::Select(select) = query.body.as_ref() {
-            let windows = struct_windows(select);
-            if let Some(order_by) = &mut query.order_by {
-                replace_in_order_by(order_by, &windows);
+        match rewrite_query(query) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+fn rewrite_query(query: &mut Query) -> Result<()> {
+    canonicalize_selects(&mut query.body)?;
+    if let SetExpr::Select(select) = query.body.as_ref() {
+        let windows = struct_windows(select);
+        if let Some(order_by) = &mut query.order_by
+            && let OrderByKind::Expressions(exprs) = &mut order_by.kind
+        {
+            for order in exprs {
+                canonicalize(&mut order.expr)?;
+                replace_names(&mut order.expr, &windows);
             }
         }
-        rewrite_selects(&mut query.body);
-        ControlFlow::Continue(())
+    }
+    rewrite_selects(&mut query.body);
+    Ok(())
+}
+
+/// Gives the window functions of all spellings one spelling.
+fn canonicalize_selects(body: &mut SetExpr) -> Result<()> {
+    match body {
+        SetExpr::Select(select) => {
+            select
+                .projection
+                .iter_mut()
+                .try_for_each(canonicalize_item)?;
+            if let GroupByExpr::Expressions(groups, _) = &mut select.group_by {
+                groups.iter_mut().try_for_each(canonicalize)?;
+            }
+            let clauses = [&mut select.having, &mut select.qualify];
+            clauses.into_iter().flatten().try_for_each(canonicalize)
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            canonicalize_selects(left)?;
+            canonicalize_selects(right)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -97,8 +135,8 @@ fn rewrite_selects(body: &mut SetExpr) {
     }
 }
 
-/// Refuses the windows of other engines that stand in GROUP BY: Flink's group windows, Arroyo's
-/// windows without a table. They would read as unknown functions.
+/// Refuses the windows of other engines that stand in GROUP BY and are not read. They would be
+/// taken for unknown functions.
 ///
 /// # Errors
 /// If the query, or a query in it, groups by one.
@@ -138,14 +176,13 @@ fn refused_group_window(body: &SetExpr) -> Option<Error> {
             return None;
         };
         let name = part.as_ident()?.value.to_ascii_lowercase();
-        let names = ["tumble", "hop", "session", "cumulate"];
+        let names = ["session", "cumulate"];
         names.contains(&name.as_str()).then(|| {
             Error::unsupported(format!("{name}() in GROUP BY is not there yet"))
                 .with_span(Some(span_from_tokens(function.name.span())))
                 .with_hint(
-                    "Write window(time column, size[, slide]) in GROUP BY, or \
-                     tumble(table, time column, size) and hop(table, time column, slide, size) \
-                     in FROM.",
+                    "Write it in FROM: session(table, time column, gap) or \
+                     cumulate(table, time column, step, greatest size).",
                 )
         })
     })
@@ -153,7 +190,7 @@ fn refused_group_window(body: &SetExpr) -> Option<Error> {
 
 /// A call in GROUP BY and the name of its column.
 struct StructWindow {
-    name: &'static str,
+    name: String,
     call: Expr,
 }
 
@@ -165,14 +202,46 @@ fn struct_windows(select: &Select) -> Vec<StructWindow> {
     };
     let mut windows: Vec<StructWindow> = Vec::new();
     for group in groups {
-        if let Some(name) = struct_window_name(group)
+        let found = match struct_window_name(group) {
+            Some(name) => Some((name.to_string(), group.clone())),
+            None => selected_window(group, &select.projection),
+        };
+        if let Some((name, call)) = found
             && windows.iter().all(|w| w.name != name)
         {
-            let call = group.clone();
             windows.push(StructWindow { name, call });
         }
     }
     windows
+}
+
+/// The window that a group means by the name or the place of a selected item.
+fn selected_window(group: &Expr, items: &[SelectItem]) -> Option<(String, Expr)> {
+    let named = |item: &SelectItem| match item {
+        SelectItem::ExprWithAlias { expr, alias } => Some((alias.value.clone(), expr.clone())),
+        SelectItem::UnnamedExpr(expr) => {
+            struct_window_name(expr).map(|name| (name.to_string(), expr.clone()))
+        }
+        _ => None,
+    };
+    let found =
+        match group {
+            Expr::Identifier(ident) => items.iter().filter_map(named).find(|(name, _)| match ident
+                .quote_style
+            {
+                Some(_) => *name == ident.value,
+                None => name.eq_ignore_ascii_case(&ident.value),
+            }),
+            Expr::Value(value) => match &value.value {
+                Value::Number(place, _) => {
+                    let place = place.parse::<usize>().ok()?.checked_sub(1)?;
+                    items.get(place).and_then(named)
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+    found.filter(|(_, expr)| struct_window_name(expr).is_some())
 }
 
 fn struct_window_name(expr: &Expr) -> Option<&'static str> {
@@ -237,21 +306,20 @@ fn rewrite_item(mut item: SelectItem, windows: &[StructWindow], out: &mut Vec<Se
     out.push(item);
 }
 
-fn replace_in_order_by(order_by: &mut OrderBy, windows: &[StructWindow]) {
-    if let OrderByKind::Expressions(exprs) = &mut order_by.kind {
-        for order in exprs {
-            replace_names(&mut order.expr, windows);
-        }
-    }
-}
-
 /// The name Spark gives to `window`, `window.start` and `window(…).start`.
 fn output_name(expr: &Expr, windows: &[StructWindow]) -> Option<Ident> {
     match expr {
-        Expr::Identifier(ident) => find(ident, windows).map(|w| output_ident(w.name)),
-        Expr::Function(_) => {
+        Expr::Identifier(ident) => find(ident, windows).map(|w| output_ident(&w.name)),
+        Expr::Function(function) => {
+            let is_time = function
+                .name
+                .to_string()
+                .eq_ignore_ascii_case("window_time");
+            if is_time && !windows.is_empty() {
+                return Some(output_ident("window_time"));
+            }
             let window = windows.iter().find(|w| w.call == *expr);
-            window.map(|w| output_ident(w.name))
+            window.map(|w| output_ident(&w.name))
         }
         _ => field_access(expr, windows).map(|(_, field)| output_ident(field)),
     }
@@ -265,7 +333,7 @@ fn output_ident(name: &str) -> Ident {
 fn find<'w>(ident: &Ident, windows: &'w [StructWindow]) -> Option<&'w StructWindow> {
     windows.iter().find(|w| match ident.quote_style {
         Some(_) => ident.value == w.name,
-        None => ident.value.eq_ignore_ascii_case(w.name),
+        None => ident.value.eq_ignore_ascii_case(&w.name),
     })
 }
 
@@ -296,26 +364,12 @@ fn field_name(ident: &Ident) -> Option<&'static str> {
 }
 
 /// `get_field(call, 'field')`.
-fn field_of(call: &Expr, field: &str) -> Expr {
-    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+fn field_of(window: &Expr, field: &str) -> Expr {
     let name = Value::SingleQuotedString(field.to_string());
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new("get_field")]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: vec![
-                argument(call.clone()),
-                argument(Expr::Value(name.with_empty_span())),
-            ],
-            clauses: vec![],
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: vec![],
-    })
+    call(
+        "get_field",
+        vec![window.clone(), Expr::Value(name.with_empty_span())],
+    )
 }
 
 /// Replaces the names of windows in an expression by the calls they stand for.

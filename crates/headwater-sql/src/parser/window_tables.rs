@@ -44,6 +44,8 @@ pub struct WindowTableFunction {
     pub slide: Option<Expr>,
     /// How far windows are moved against the epoch.
     pub offset: Option<Expr>,
+    /// The time zone whose days and months they are.
+    pub time_zone: Option<Expr>,
     /// `PARTITION BY` of a session's table; else empty.
     pub partition_by: Vec<Expr>,
     /// The alias of the whole.
@@ -56,7 +58,18 @@ pub struct WindowTableFunction {
 struct Parameter {
     name: &'static str,
     aliases: &'static [&'static str],
-    is_required: bool,
+    given: Given,
+}
+
+/// How an argument may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given {
+    /// It must be, by place or by name.
+    Always,
+    /// It may be, by place or by name.
+    IfWanted,
+    /// It may be, by name.
+    ByName,
 }
 
 const DATA: Parameter = required("data", &["input", "table"]);
@@ -68,14 +81,19 @@ const GAP: Parameter = required("gap", &[]);
 const OFFSET: Parameter = Parameter {
     name: "offset",
     aliases: &[],
-    is_required: false,
+    given: Given::IfWanted,
+};
+const TIME_ZONE: Parameter = Parameter {
+    name: "time_zone",
+    aliases: &["timezone"],
+    given: Given::ByName,
 };
 
 const fn required(name: &'static str, aliases: &'static [&'static str]) -> Parameter {
     Parameter {
         name,
         aliases,
-        is_required: true,
+        given: Given::Always,
     }
 }
 
@@ -106,20 +124,24 @@ impl WindowKind {
     /// Parameters in the order of arguments without names.
     fn parameters(self) -> &'static [Parameter] {
         match self {
-            WindowKind::Tumble => &[DATA, TIME_COLUMN, SIZE, OFFSET],
-            WindowKind::Hop => &[DATA, TIME_COLUMN, SLIDE, SIZE, OFFSET],
+            WindowKind::Tumble => &[DATA, TIME_COLUMN, SIZE, OFFSET, TIME_ZONE],
+            WindowKind::Hop => &[DATA, TIME_COLUMN, SLIDE, SIZE, OFFSET, TIME_ZONE],
             WindowKind::Session => &[DATA, TIME_COLUMN, GAP],
-            WindowKind::Cumulate => &[DATA, TIME_COLUMN, STEP, SIZE, OFFSET],
+            WindowKind::Cumulate => &[DATA, TIME_COLUMN, STEP, SIZE, OFFSET, TIME_ZONE],
         }
     }
 
     fn usage(self) -> &'static str {
         match self {
-            WindowKind::Tumble => "Write tumble(table, time column, size[, offset]).",
-            WindowKind::Hop => "Write hop(table, time column, slide, size[, offset]).",
+            WindowKind::Tumble => {
+                "Write tumble(table, time column, size[, offset][, time_zone => name])."
+            }
+            WindowKind::Hop => {
+                "Write hop(table, time column, slide, size[, offset][, time_zone => name])."
+            }
             WindowKind::Session => "Write session(table, time column, gap).",
             WindowKind::Cumulate => {
-                "Write cumulate(table, time column, step, greatest size[, offset])."
+                "Write cumulate(table, time column, step, greatest size[, offset][, time_zone => name])."
             }
         }
     }
@@ -147,7 +169,7 @@ pub fn window_table_function(factor: &TableFactor) -> Result<Option<WindowTableF
     };
     let data = take(&DATA).ok_or_else(|| missing(&DATA))?;
     let time_column = take(&TIME_COLUMN).ok_or_else(|| missing(&TIME_COLUMN))?;
-    let offset = take(&OFFSET);
+    let (offset, time_zone) = (take(&OFFSET), take(&TIME_ZONE));
     let slide = take(&SLIDE).or_else(|| take(&STEP));
     let size = take(&SIZE).or_else(|| take(&GAP));
     let (input, partition_by) = input_of(kind, data, span)?;
@@ -158,6 +180,7 @@ pub fn window_table_function(factor: &TableFactor) -> Result<Option<WindowTableF
         size: size.ok_or_else(|| missing(&SIZE))?,
         slide,
         offset,
+        time_zone,
         partition_by,
         alias: alias.cloned(),
         span,
@@ -251,7 +274,8 @@ fn bind(
 ) -> Result<Vec<(&'static str, Expr)>> {
     let parameters = kind.parameters();
     let mut bound: Vec<(&'static str, Expr)> = Vec::new();
-    let mut by_place = parameters.iter();
+    let mut by_place = parameters.iter().filter(|p| p.given != Given::ByName);
+    let places = by_place.clone().count();
     for argument in arguments {
         let (parameter, value) = match argument {
             FunctionArg::Named { name, arg, .. } => {
@@ -265,7 +289,7 @@ fn bind(
             FunctionArg::Unnamed(arg) => {
                 let next = by_place.next();
                 let too_many = || {
-                    let what = format!("takes at most {} arguments", parameters.len());
+                    let what = format!("takes at most {places} arguments");
                     refusal(kind, &what, span)
                 };
                 (next.ok_or_else(too_many)?, arg)
@@ -283,7 +307,8 @@ fn bind(
         }
         bound.push((parameter.name, value.clone()));
     }
-    let is_missing = |p: &&Parameter| p.is_required && !bound.iter().any(|(n, _)| *n == p.name);
+    let is_missing =
+        |p: &&Parameter| p.given == Given::Always && !bound.iter().any(|(n, _)| *n == p.name);
     match parameters.iter().find(is_missing) {
         None => Ok(bound),
         Some(parameter) => {

@@ -14,13 +14,21 @@ use crate::testing::aggregates::{Kind, Values};
 pub(super) struct Case {
     /// Number of key columns: `k` VARCHAR, `n` BIGINT.
     pub(super) keys: usize,
-    /// Slide, size and offset.
-    pub(super) window: Option<(i64, i64, i64)>,
+    pub(super) window: Option<CaseWindow>,
     /// Whether the input has a row per window and not per pane.
     pub(super) unpaned: bool,
     pub(super) mode: OutputMode,
     pub(super) kinds: Vec<Kind>,
     pub(super) epochs: Vec<Epoch>,
+}
+
+/// Lengths of windows, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CaseWindow {
+    /// Slide, size and offset.
+    Hop(i64, i64, i64),
+    /// Step, greatest size and offset.
+    Cumulate(i64, i64, i64),
 }
 
 #[derive(Debug, Clone)]
@@ -144,15 +152,19 @@ fn epochs() -> impl Strategy<Value = Vec<Epoch>> {
         })
 }
 
-fn windows() -> impl Strategy<Value = Option<(i64, i64, i64)>> {
-    let tumble = (1i64..12, -5i64..6).prop_map(|(size, offset)| (size, size, offset));
-    let multiple = (1i64..6, 1i64..5, -5i64..6).prop_map(|(s, n, offset)| (s, s * n, offset));
-    let any = (1i64..8, 0i64..12, -5i64..6).prop_map(|(s, more, offset)| (s, s + more, offset));
+fn windows() -> impl Strategy<Value = Option<CaseWindow>> {
+    use CaseWindow::{Cumulate, Hop};
+    let tumble = (1i64..12, -5i64..6).prop_map(|(size, offset)| Hop(size, size, offset));
+    let multiple = (1i64..6, 1i64..5, -5i64..6).prop_map(|(s, n, offset)| Hop(s, s * n, offset));
+    let any = (1i64..8, 0i64..12, -5i64..6).prop_map(|(s, more, offset)| Hop(s, s + more, offset));
+    let cumulate =
+        (1i64..5, 1i64..6, -5i64..6).prop_map(|(step, n, offset)| Cumulate(step, step * n, offset));
     prop_oneof![
         2 => Just(None),
         2 => tumble.prop_map(Some),
         2 => multiple.prop_map(Some),
         3 => any.prop_map(Some),
+        3 => cumulate.prop_map(Some),
     ]
 }
 

@@ -7,14 +7,17 @@ use std::collections::BTreeMap;
 
 use headwater_core::mode::OutputMode;
 
-use super::case::{Case, Row};
+use super::case::{Case, CaseWindow, Row};
 use super::run::Live;
 
-/// A result row: window start, key, values.
-pub(super) type ResultRow = (Option<i64>, Vec<String>, Vec<String>);
+/// Start and end of a window; none for a running aggregation.
+pub(super) type Bounds = Option<(i64, i64)>;
 
-/// Values by window start and key.
-pub(super) type ResultTable = BTreeMap<(Option<i64>, Vec<String>), Vec<String>>;
+/// A result row: window, key, values.
+pub(super) type ResultRow = (Bounds, Vec<String>, Vec<String>);
+
+/// Values by window and key.
+pub(super) type ResultTable = BTreeMap<(Bounds, Vec<String>), Vec<String>>;
 
 /// What a query should do.
 pub(super) struct Expected {
@@ -29,28 +32,27 @@ pub(super) struct Expected {
 /// A row that counted in a window, and the epoch it came in.
 struct Counted<'a> {
     epoch: usize,
-    window: Option<i64>,
+    window: Bounds,
     key: Vec<String>,
     row: &'a Row,
 }
 
 impl Case {
-    /// Starts of all windows that cover an instant, by trying.
-    pub(super) fn windows_at(&self, time: i64) -> Vec<Option<i64>> {
-        let Some((slide, size, offset)) = self.window else {
-            return vec![None];
+    /// All windows that cover an instant, by trying.
+    pub(super) fn windows_at(&self, time: i64) -> Vec<Bounds> {
+        let starts = |period: i64, size: i64, offset: i64| {
+            (time - size + 1..=time).filter(move |s| (s - offset).rem_euclid(period) == 0)
         };
-        (time - size + 1..=time)
-            .filter(|start| (start - offset).rem_euclid(slide) == 0)
-            .map(Some)
-            .collect()
-    }
-
-    /// End of a window; the end of time for a running aggregation.
-    pub(super) fn end(&self, window: Option<i64>) -> i64 {
-        match (self.window, window) {
-            (Some((_, size, _)), Some(start)) => start + size,
-            _ => i64::MAX,
+        match self.window {
+            None => vec![None],
+            Some(CaseWindow::Hop(slide, size, offset)) => starts(slide, size, offset)
+                .map(|start| Some((start, start + size)))
+                .collect(),
+            Some(CaseWindow::Cumulate(step, max, offset)) => starts(max, max, offset)
+                .flat_map(|start| (1..=max / step).map(move |n| (start, start + n * step)))
+                .filter(|(_, end)| *end > time)
+                .map(Some)
+                .collect(),
         }
     }
 
@@ -65,8 +67,8 @@ impl Case {
         steps.collect()
     }
 
-    fn is_late(&self, window: Option<i64>, before: i64) -> bool {
-        self.mode != OutputMode::Complete && window.is_some() && self.end(window) <= before
+    fn is_late(&self, window: Bounds, before: i64) -> bool {
+        self.mode != OutputMode::Complete && end(window) <= before
     }
 
     fn counted(&self) -> Vec<Counted<'_>> {
@@ -89,7 +91,12 @@ impl Case {
     }
 }
 
-type Groups<'a> = BTreeMap<(Option<i64>, Vec<String>), Vec<&'a Counted<'a>>>;
+/// End of a window; the end of time for a running aggregation.
+pub(super) fn end(window: Bounds) -> i64 {
+    window.map_or(i64::MAX, |(_, end)| end)
+}
+
+type Groups<'a> = BTreeMap<(Bounds, Vec<String>), Vec<&'a Counted<'a>>>;
 
 fn groups<'a>(case: &Case, counted: &'a [Counted<'a>], epoch: usize) -> Groups<'a> {
     let mut groups = Groups::new();
@@ -118,7 +125,7 @@ pub(super) fn run(case: &Case) -> Expected {
         let emitted = groups.filter(|((window, _), rows)| match case.mode {
             OutputMode::Complete => true,
             OutputMode::Append => {
-                let end = case.end(*window);
+                let end = end(*window);
                 end > *before && end <= *after
             }
             // A global aggregate has a result before its first row.
@@ -135,7 +142,7 @@ pub(super) fn run(case: &Case) -> Expected {
         epochs.push(rows.collect());
     }
     let last = case.epochs.len() - 1;
-    let is_final = |window: Option<i64>| case.end(window) <= steps[last].1;
+    let is_final = |window: Bounds| end(window) <= steps[last].1;
     let result = groups(case, &counted, last)
         .into_iter()
         .filter(|((window, _), _)| case.mode != OutputMode::Append || is_final(*window))
@@ -150,10 +157,12 @@ pub(super) fn run(case: &Case) -> Expected {
 
 /// Groups per pane that are not dropped: a pane is where the same windows cover every instant.
 fn live_rows(case: &Case, counted: &[Counted<'_>]) -> Live {
-    let width = case.window.map(|(slide, size, _)| gcd(slide, size));
-    let offset = case.window.map_or(0, |(_, _, offset)| offset);
-    let pane = |row: &Row| width.map(|width| (row.time - offset).div_euclid(width));
-    let last_end = |row: &Row| case.windows_at(row.time).iter().map(|w| case.end(*w)).max();
+    let panes = case.window.map(|window| match window {
+        CaseWindow::Hop(slide, size, offset) => (gcd(slide, size), offset),
+        CaseWindow::Cumulate(step, _, offset) => (step, offset),
+    });
+    let pane = |row: &Row| panes.map(|(width, offset)| (row.time - offset).div_euclid(width));
+    let last_end = |row: &Row| case.windows_at(row.time).iter().map(|w| end(*w)).max();
     let steps = case.watermarks().into_iter().enumerate();
     steps
         .map(|(epoch, (_, after))| {

@@ -17,12 +17,12 @@ use headwater_core::state::{OperatorState, StateChunk};
 use headwater_core::watermark::Watermark;
 
 use super::super::{AggregateState, WindowResult};
-use super::case::{Batch, Case, Epoch, Fate, Input, Row};
-use super::oracle::ResultRow;
+use super::case::{Batch, Case, CaseWindow, Epoch, Fate, Input, Row};
+use super::oracle::{Bounds, ResultRow, end};
 use crate::aggregate_spec::AggregateSpec;
 use crate::changelog::WatermarkStep;
 use crate::testing::aggregates::{evaluated, value_fields};
-use crate::window::WindowSpec;
+use crate::window::{Bound, WindowSpec};
 
 /// State rows after every epoch.
 pub(super) type Live = Vec<usize>;
@@ -63,8 +63,12 @@ type AnyResult<T> = Result<T, datafusion_common::DataFusionError>;
 impl<'a> Query<'a> {
     fn new(case: &'a Case, unpaned: bool) -> Self {
         let us = |us: i64| Duration::from_micros(us as u64);
-        let window = case.window.map(|(slide, size, offset)| {
-            let window = WindowSpec::hop(us(slide), us(size), offset).unwrap();
+        let window = case.window.map(|window| {
+            let window = match window {
+                CaseWindow::Hop(slide, size, at) => WindowSpec::hop(us(slide), us(size), at),
+                CaseWindow::Cumulate(step, max, at) => WindowSpec::cumulate(us(step), us(max), at),
+            };
+            let window = window.unwrap();
             if unpaned { window.unpaned() } else { window }
         });
         let schema = input_schema();
@@ -174,16 +178,23 @@ impl<'a> Query<'a> {
 
     fn panes_of(&self, row: &Row, before: i64) -> Vec<Option<i64>> {
         let case = self.case;
-        let is_open = |w: &Option<i64>| {
-            case.mode == OutputMode::Complete || w.is_none() || case.end(*w) > before
-        };
+        let is_open =
+            |w: &Bounds| case.mode == OutputMode::Complete || w.is_none() || end(*w) > before;
         let mut open = case.windows_at(row.time);
         open.retain(is_open);
         match self.window {
             Some(window) if !self.unpaned && !open.is_empty() => {
                 vec![Some(window.pane_of(row.time))]
             }
-            _ => open,
+            // A window is its own pane, known by the bound that tells it from others.
+            Some(window) => open
+                .into_iter()
+                .map(|w| match window.told_by() {
+                    Bound::Start => w.map(|(start, _)| start),
+                    Bound::End => w.map(|(_, end)| end),
+                })
+                .collect(),
+            None => open.iter().map(|_| None).collect(),
         }
     }
 
@@ -256,7 +267,8 @@ pub(super) fn result_rows(result: &WindowResult) -> Vec<ResultRow> {
     (0..result.rows)
         .map(|row| {
             let (keys, values) = (texts(&result.keys, row), texts(&result.values, row));
-            (result.window_start_us, keys, values)
+            let window = result.window.map(|w| (w.start_us, w.end_us));
+            (window, keys, values)
         })
         .collect()
 }

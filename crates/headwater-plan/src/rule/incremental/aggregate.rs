@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Extension, Logica
 use headwater_core::Error;
 use headwater_core::mode::OutputMode;
 use headwater_exec::changelog::Stage;
+use headwater_exec::window::Bound;
 
 use super::ranking::is_event_time;
 use super::{Change, Converter, Incremental, windows_close};
@@ -52,6 +53,10 @@ impl Converter {
             return self.session_aggregate(aggregate, &keys, groups, window);
         }
         let input = self.convert_final(&aggregate.input)?;
+        let told_by = match &window {
+            Some((field, _)) => field.window.told_by(),
+            None => Bound::Start,
+        };
         self.check_mode(window.as_ref(), aggregate)?;
         let (plan, window) = match &window {
             None => (input.plan, None),
@@ -71,7 +76,7 @@ impl Converter {
         let change = match self.mode {
             OutputMode::Append => Change::AppendOnly,
             OutputMode::Update | OutputMode::Complete => Change::Updating {
-                key: Some(RowKey::of_groups(aggregate, &groups)),
+                key: Some(RowKey::of_groups(aggregate, &groups, told_by)),
             },
         };
         let node = StreamAggregateNode {
@@ -137,6 +142,15 @@ fn split_groups(aggregate: &Aggregate) -> Result<Groups> {
             }
         }
     }
+    if let Some((field, expr)) = &window
+        && field.window.told_by() == Bound::End
+        && groups.iter().all(|group| match group {
+            GroupColumn::Window(role) => *role == WindowRole::Start,
+            GroupColumn::Key(_) => true,
+        })
+    {
+        return Err(refuse::start_of_many_windows(expr).into());
+    }
     Ok((keys, groups, window))
 }
 
@@ -158,29 +172,34 @@ fn window_group(
     field: &WindowField,
     only_grouped: bool,
 ) -> Result<(LogicalPlan, WindowGroup)> {
-    let start = plan
-        .schema()
-        .iter()
-        .enumerate()
-        .find_map(|(index, (qualifier, f))| {
-            let mark = window_of(f)?;
-            let is_start = mark.role == WindowRole::Start && mark.is_of_same_window(field);
-            (is_start && is_handed_on(&plan, index))
-                .then(|| Expr::Column(Column::new(qualifier.cloned(), f.name())))
-        });
-    let pane = start.ok_or_else(refuse::no_window_start)?;
     let Windows::Fixed(window) = field.window else {
         return internal_err!("panes of a session");
     };
-    let group = |window| WindowGroup {
-        window,
-        pane: pane.clone(),
+    let start = window_column(&plan, field, WindowRole::Start);
+    if let Some(pane) = &start {
+        let pane = pane.clone();
+        if window.is_tumbling() {
+            return Ok((plan, WindowGroup { window, pane }));
+        }
+        if only_grouped && let Some(plan) = to_panes(&plan)? {
+            return Ok((plan, WindowGroup { window, pane }));
+        }
+    }
+    let pane = match window.told_by() {
+        Bound::Start => start,
+        Bound::End => window_column(&plan, field, WindowRole::End),
     };
-    if window.is_tumbling() {
-        return Ok((plan, group(window)));
-    }
-    if only_grouped && let Some(paned) = to_panes(&plan)? {
-        return Ok((paned, group(window)));
-    }
-    Ok((plan, group(window.unpaned())))
+    let pane = pane.ok_or_else(|| refuse::no_window_bound(window.told_by()))?;
+    let window = window.unpaned();
+    Ok((plan, WindowGroup { window, pane }))
+}
+
+/// The column of a plan that has a role in the windows of a field.
+fn window_column(plan: &LogicalPlan, of: &WindowField, role: WindowRole) -> Option<Expr> {
+    let mut columns = plan.schema().iter().enumerate();
+    columns.find_map(|(index, (qualifier, field))| {
+        let mark = window_of(field)?;
+        let is_it = mark.role == role && mark.is_of_same_window(of) && is_handed_on(plan, index);
+        is_it.then(|| Expr::Column(Column::new(qualifier.cloned(), field.name())))
+    })
 }

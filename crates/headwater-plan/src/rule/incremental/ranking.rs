@@ -414,7 +414,11 @@ fn closing(partition: &[Expr], input: &LogicalPlan) -> Result<Option<Closing>> {
                 (WindowRole::End, _) => ClosingKind::WindowEnd,
                 (WindowRole::Time, _) => ClosingKind::EventTime,
                 (WindowRole::Start, Windows::Fixed(window)) => {
-                    let size = IntervalMonthDayNano::new(0, 0, window.size_us() * 1_000);
+                    // Windows of a calendar are told by their ends only: they differ in length.
+                    let Some(size_us) = window.fixed_length_us() else {
+                        continue;
+                    };
+                    let size = IntervalMonthDayNano::new(0, 0, size_us.saturating_mul(1_000));
                     let size = lit(ScalarValue::IntervalMonthDayNano(Some(size)));
                     from_start = Some(Closing {
                         at: expr.clone() + size,

@@ -22,6 +22,7 @@ use datafusion::logical_expr::{
 
 use headwater_core::mode::OutputMode;
 use headwater_exec::changelog::Stage;
+use headwater_exec::window::Bound;
 use headwater_exec::window_assign::WINDOW_TIME_GAP_US;
 
 use super::{Change, Converter, Incremental, windows_close};
@@ -71,7 +72,7 @@ impl Converter {
             return self.aggregate_of_session_rows(aggregate, &groups);
         };
         let input = self.convert_final(&session.input)?;
-        let key = RowKey::of_groups(aggregate, &groups);
+        let key = RowKey::of_groups(aggregate, &groups, Bound::Start);
         let node = KeyedNode {
             operator: self.operator("session-aggregate"),
             input: Arc::new(input.plan),
@@ -105,7 +106,7 @@ impl Converter {
         let change = match input.change {
             Change::AppendOnly => Change::AppendOnly,
             Change::Updating { .. } => Change::Updating {
-                key: Some(RowKey::of_groups(aggregate, groups)),
+                key: Some(RowKey::of_groups(aggregate, groups, Bound::Start)),
             },
         };
         let exprs = aggregate.group_expr.iter().chain(&aggregate.aggr_expr);

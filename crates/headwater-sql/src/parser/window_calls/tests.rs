@@ -43,7 +43,7 @@ fn names_become_calls() {
         (
             format!("SELECT {w}, {w}.start, window_time(window) FROM t GROUP BY {w}"),
             format!(
-                "SELECT {w} AS \"window\", {start} AS \"start\", window_time({w}) FROM t GROUP BY {w}"
+                "SELECT {w} AS \"window\", {start} AS \"start\", window_time({w}) AS \"window_time\" FROM t GROUP BY {w}"
             ),
         ),
         (
@@ -57,6 +57,64 @@ fn names_become_calls() {
         (
             format!("SELECT window FROM a GROUP BY {w} UNION ALL SELECT window FROM b"),
             format!("SELECT {w} AS \"window\" FROM a GROUP BY {w} UNION ALL SELECT window FROM b"),
+        ),
+    ];
+    for (sql, expected) in cases {
+        assert_eq!(rewritten(&sql).to_string(), expected, "{sql}");
+    }
+}
+
+#[test]
+fn other_engines_windows_become_calls() {
+    let minute = "INTERVAL '1' MINUTE";
+    let hour = "INTERVAL '1' HOUR";
+    let w = format!("window(ts, {minute})");
+    let free = format!("window(window_event_time(), {minute})");
+    let cases = [
+        (
+            format!(
+                "SELECT TUMBLE_START(ts, {minute}), TUMBLE_ROWTIME(ts, {minute}) AS r FROM t GROUP BY TUMBLE(ts, {minute})"
+            ),
+            format!(
+                "SELECT get_field({w}, 'start') AS \"tumble_start\", window_time({w}) AS r FROM t GROUP BY {w}"
+            ),
+        ),
+        (
+            format!(
+                "SELECT a FROM t GROUP BY a, HOP(ts, {minute}, {hour}) ORDER BY HOP_END(ts, {minute}, {hour})"
+            ),
+            format!(
+                "SELECT a FROM t GROUP BY a, window(ts, {hour}, {minute}) ORDER BY get_field(window(ts, {hour}, {minute}), 'end')"
+            ),
+        ),
+        (
+            format!("SELECT tumble({minute}) AS w, w.start FROM t GROUP BY w"),
+            format!(
+                "SELECT {free} AS w, get_field({free}, 'start') AS \"start\" FROM t GROUP BY w"
+            ),
+        ),
+        (
+            format!("SELECT tumble({minute}), count(*) FROM t GROUP BY 1"),
+            format!("SELECT {free} AS \"window\", count(*) FROM t GROUP BY 1"),
+        ),
+        (
+            "SELECT a FROM t GROUP BY a, window(ts, '1 day', time_zone => 'Asia/Tokyo')"
+                .to_string(),
+            "SELECT a FROM t GROUP BY a, window(ts, '1 day', '1 day', '0 seconds', 'Asia/Tokyo')"
+                .to_string(),
+        ),
+        (
+            format!(
+                "SELECT a FROM t GROUP BY a, hop(slide => {minute}, size => {hour}, offset => '1 s')"
+            ),
+            format!(
+                "SELECT a FROM t GROUP BY a, window(window_event_time(), {hour}, {minute}, '1 s')"
+            ),
+        ),
+        // In FROM they are table functions, and a name of no window is a name.
+        (
+            format!("SELECT a AS w, w.b FROM tumble(w, ts, {minute}) GROUP BY w"),
+            format!("SELECT a AS w, w.b FROM tumble((SELECT * FROM w), ts, {minute}) GROUP BY w"),
         ),
     ];
     for (sql, expected) in cases {

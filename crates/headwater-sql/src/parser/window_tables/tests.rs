@@ -123,29 +123,29 @@ fn wrong_arguments() {
         ],
         &expect![[r#"
             window function "tumble" needs the argument "data"
-            hint: Write tumble(table, time column, size[, offset]).
+            hint: Write tumble(table, time column, size[, offset][, time_zone => name]).
             window function "tumble" needs the argument "timecol"
-            hint: Write tumble(table, time column, size[, offset]).
+            hint: Write tumble(table, time column, size[, offset][, time_zone => name]).
             window function "tumble" needs the argument "size"
-            hint: Write tumble(table, time column, size[, offset]).
+            hint: Write tumble(table, time column, size[, offset][, time_zone => name]).
             window function "tumble" needs the name of the event-time column, not "'ts'"
-            hint: Write tumble(table, time column, size[, offset]).
+            hint: Write tumble(table, time column, size[, offset][, time_zone => name]).
             window function "tumble" needs the name of the event-time column, not "DESCRIPTOR(a, b)"
-            hint: Write tumble(table, time column, size[, offset]).
+            hint: Write tumble(table, time column, size[, offset][, time_zone => name]).
             window function "tumble" needs a table or a subquery first, not "'orders'"
-            hint: Write tumble(table, time column, size[, offset]).
+            hint: Write tumble(table, time column, size[, offset][, time_zone => name]).
             window function "tumble" takes at most 4 arguments
-            hint: Write tumble(table, time column, size[, offset]).
+            hint: Write tumble(table, time column, size[, offset][, time_zone => name]).
             window function "hop" needs the argument "size"
-            hint: Write hop(table, time column, slide, size[, offset]).
+            hint: Write hop(table, time column, slide, size[, offset][, time_zone => name]).
             window function "hop" is given the argument "slide" twice
-            hint: Write hop(table, time column, slide, size[, offset]).
+            hint: Write hop(table, time column, slide, size[, offset][, time_zone => name]).
             window function "tumble" has no argument "width"
-            hint: Write tumble(table, time column, size[, offset]).
+            hint: Write tumble(table, time column, size[, offset][, time_zone => name]).
             window function "tumble" does not take "*"
-            hint: Write tumble(table, time column, size[, offset]).
+            hint: Write tumble(table, time column, size[, offset][, time_zone => name]).
             window function "tumble" takes no PARTITION BY: only session windows depend on it
-            hint: Write tumble(table, time column, size[, offset]).
+            hint: Write tumble(table, time column, size[, offset][, time_zone => name]).
         "#]],
     );
 }
