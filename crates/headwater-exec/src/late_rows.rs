@@ -95,14 +95,17 @@ impl LateRowsExec {
 /// Which rows are in the last of the windows that cover their event times.
 fn in_last_window(
     windows: WindowSpec,
-    starts: &TimestampMicrosecondArray,
+    panes: &TimestampMicrosecondArray,
     event_times: &TimestampMicrosecondArray,
 ) -> BooleanArray {
-    let is_last = |start: i64, time: i64| {
-        windows.end_of_window(start) == windows.last_end_of_pane(windows.pane_of(time))
+    let is_last = |pane: i64, time: i64| {
+        let mut covering = windows.windows_of_pane(windows.pane_of(time));
+        covering
+            .next()
+            .is_some_and(|last| windows.own_pane(last) == pane)
     };
-    let each = starts.iter().zip(event_times.iter());
-    each.map(|(start, time)| Some(is_last(start?, time?)))
+    let each = panes.iter().zip(event_times.iter());
+    each.map(|(pane, time)| Some(is_last(pane?, time?)))
         .collect()
 }
 

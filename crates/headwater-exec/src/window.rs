@@ -347,7 +347,7 @@ impl WindowSpec {
     }
 
     /// The pane that a window is, if it is one.
-    fn own_pane(&self, window: Window) -> i64 {
+    pub(crate) fn own_pane(&self, window: Window) -> i64 {
         match self.told_by() {
             Bound::Start => window.start_us,
             Bound::End => window.end_us,
