@@ -193,16 +193,16 @@ pub(crate) fn over_append_only(order: &Expr, mode: OutputMode) -> Error {
 }
 
 /// A window expression that needs rows after its row.
-pub(crate) fn over_following(expr: &Expr) -> Error {
-    Error::plan(format!("{expr} looks at rows after its row"))
+pub(crate) fn over_following(function: &str, expr: &Expr) -> Error {
+    Error::plan(format!("{function}() OVER looks at rows after its row"))
         .with_detail("They are yet to come when the row is final.")
         .with_hint("End the frame at CURRENT ROW, or look back with lag().")
         .with_span(span_of(expr))
 }
 
 /// A window function that nothing is known about.
-pub(crate) fn over_function(expr: &Expr) -> Error {
-    Error::unsupported(format!("{expr} is not there yet in a streaming query"))
+pub(crate) fn over_function(function: &str, expr: &Expr) -> Error {
+    Error::unsupported(format!("{function}() OVER is not there yet in a streaming query"))
         .with_hint(
             "There are aggregates, row_number, rank, dense_rank, lag, first_value, last_value and \
              nth_value.",

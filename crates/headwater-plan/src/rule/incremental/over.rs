@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, Window, WindowFrameBound, WindowFrameUnits,
     WindowFunctionDefinition,
@@ -41,7 +41,7 @@ impl Converter {
         };
         let first = params.order_by.first();
         let Some(first) = first.filter(|s| s.asc && is_event_time(&s.expr, &window.input)) else {
-            let span = first.map(|sort| &sort.expr).or(window.window_expr.first());
+            let span = first.map(|sort| &sort.expr).or_else(|| window.window_expr.first());
             return Err(refuse::over_order(span, &window.input).into());
         };
         if self.mode != OutputMode::Append {
@@ -83,7 +83,7 @@ fn call_of(expr: &Expr) -> Result<&WindowFunction> {
     match expr {
         Expr::Alias(alias) => call_of(&alias.expr),
         Expr::WindowFunction(call) => Ok(call),
-        other => Err(refuse::over_function(other).into()),
+        other => Err(refuse::over_function(&other.to_string(), other).into()),
     }
 }
 
@@ -92,30 +92,31 @@ fn reach_of(call: &WindowFunction) -> Result<Reach> {
     let expr = || Expr::from(call.clone());
     match (&call.fun, call.fun.name()) {
         (WindowFunctionDefinition::AggregateUDF(_), _)
-        | (_, "first_value" | "last_value" | "nth_value") => of_frame(&call.params, &expr()),
+        | (_, "first_value" | "last_value" | "nth_value") => of_frame(call),
         (_, "row_number" | "rank" | "dense_rank") => Ok(Reach::Everything),
         (_, "lag") => match call.params.args.get(1) {
             None => Ok(Reach::Rows(1)),
             Some(Expr::Literal(ScalarValue::Int64(Some(rows)), _)) if *rows >= 0 => {
                 Ok(Reach::Rows(usize::try_from(*rows).unwrap_or(usize::MAX)))
             }
-            Some(_) => Err(refuse::over_following(&expr()).into()),
+            Some(_) => Err(refuse::over_following(call.fun.name(), &expr()).into()),
         },
         (_, "lead" | "ntile" | "percent_rank" | "cume_dist") => {
-            Err(refuse::over_following(&expr()).into())
+            Err(refuse::over_following(call.fun.name(), &expr()).into())
         }
-        _ => Err(refuse::over_function(&expr()).into()),
+        _ => Err(refuse::over_function(call.fun.name(), &expr()).into()),
     }
 }
 
-fn of_frame(params: &WindowFunctionParams, expr: &Expr) -> Result<Reach> {
-    let frame = &params.window_frame;
+fn of_frame(call: &WindowFunction) -> Result<Reach> {
+    let frame = &call.params.window_frame;
     let ends_here = match &frame.end_bound {
         WindowFrameBound::CurrentRow | WindowFrameBound::Preceding(_) => true,
         WindowFrameBound::Following(_) => false,
     };
     if !ends_here {
-        return Err(refuse::over_following(expr).into());
+        let expr = Expr::from(call.clone());
+        return Err(refuse::over_following(call.fun.name(), &expr).into());
     }
     Ok(match (&frame.start_bound, frame.units) {
         (WindowFrameBound::CurrentRow | WindowFrameBound::Following(_), _) => Reach::Rows(0),
