@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::logical_expr::{Distinct, Expr, Filter, LogicalPlan, Union};
+use datafusion::logical_expr::{Distinct, Expr, Extension, Filter, LogicalPlan, Union, Unnest};
 
 use headwater_core::mode::OutputMode;
 
@@ -126,16 +126,7 @@ impl Converter {
                 self.filtered(input, filter.predicate.clone())
             }
             LogicalPlan::Extension(extension) if extension.node.as_any().is::<WindowNode>() => {
-                let inputs = extension.node.inputs();
-                let Some(input) = inputs.first() else {
-                    return Err(refuse::shape(plan).into());
-                };
-                let input = self.convert(input)?;
-                if self.mode == OutputMode::Update && input.change != Change::AppendOnly {
-                    return Err(refuse::over_updates("a window function").into());
-                }
-                let change = input.change.with_key(|_| None);
-                rebuilt(plan, extension.node.expressions(), input, change)
+                self.window_rows(plan, extension)
             }
             LogicalPlan::Extension(extension) if extension.node.as_any().is::<SessionNode>() => {
                 match extension.node.as_any().downcast_ref::<SessionNode>() {
@@ -143,14 +134,7 @@ impl Converter {
                     None => Err(refuse::shape(plan).into()),
                 }
             }
-            LogicalPlan::Unnest(unnest) => {
-                let input = self.convert(&unnest.input)?;
-                if self.mode == OutputMode::Update && input.change != Change::AppendOnly {
-                    return Err(refuse::over_updates("unnest").into());
-                }
-                let change = input.change.with_key(|_| None);
-                rebuilt(plan, vec![], input, change)
-            }
+            LogicalPlan::Unnest(unnest) => self.unnest(plan, unnest),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Join(join) => self.join_with_table(plan, join),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
@@ -178,6 +162,28 @@ impl Converter {
             plan: LogicalPlan::Filter(filter),
             ..input
         })
+    }
+
+    fn unnest(&mut self, plan: &LogicalPlan, unnest: &Unnest) -> Result<Incremental> {
+        let input = self.convert(&unnest.input)?;
+        if self.mode == OutputMode::Update && input.change != Change::AppendOnly {
+            return Err(refuse::over_updates("unnest").into());
+        }
+        let change = input.change.with_key(|_| None);
+        rebuilt(plan, vec![], input, change)
+    }
+
+    fn window_rows(&mut self, plan: &LogicalPlan, extension: &Extension) -> Result<Incremental> {
+        let inputs = extension.node.inputs();
+        let Some(input) = inputs.first() else {
+            return Err(refuse::shape(plan).into());
+        };
+        let input = self.convert(input)?;
+        if self.mode == OutputMode::Update && input.change != Change::AppendOnly {
+            return Err(refuse::over_updates("a window function").into());
+        }
+        let change = input.change.with_key(|_| None);
+        rebuilt(plan, extension.node.expressions(), input, change)
     }
 
     fn union(&mut self, union: &Union) -> Result<Incremental> {

@@ -16,10 +16,9 @@ use std::sync::Arc;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{JoinSide, JoinType, NullEquality, Result};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::utils::{JoinFilter, JoinOnRef};
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 
 use headwater_exec::epoch_scan::EpochScanExec;
@@ -38,10 +37,12 @@ impl PhysicalOptimizerRule for KeptTables {
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let kept = plan.transform_up(|node| {
-            Ok(match AnyJoin::of(&node).map(kept).transpose()?.flatten() {
-                Some(join) => Transformed::yes(join),
-                None => Transformed::no(node),
-            })
+            Ok(
+                match AnyJoin::of(&node).as_ref().map(kept).transpose()?.flatten() {
+                    Some(join) => Transformed::yes(join),
+                    None => Transformed::no(node),
+                },
+            )
         })?;
         Ok(kept.data)
     }
@@ -60,7 +61,7 @@ struct AnyJoin<'a> {
     left: &'a Arc<dyn ExecutionPlan>,
     right: &'a Arc<dyn ExecutionPlan>,
     join_type: JoinType,
-    on: &'a [(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)],
+    on: JoinOnRef<'a>,
     filter: Option<&'a JoinFilter>,
     null_equality: NullEquality,
     null_aware: bool,
@@ -106,7 +107,7 @@ impl<'a> AnyJoin<'a> {
 }
 
 /// The join with its table kept; `None` if it is no join of a stream with a table, or another one.
-fn kept(join: AnyJoin<'_>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn kept(join: &AnyJoin<'_>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let (stream_side, stream, table) = match (reads(join.left)?, reads(join.right)?) {
         (Reads::Stream, Reads::Table(_)) => (JoinSide::Left, join.left, join.right),
         (Reads::Table(_), Reads::Stream) => (JoinSide::Right, join.right, join.left),

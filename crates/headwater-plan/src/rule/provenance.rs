@@ -5,7 +5,7 @@
 //! it counts in every branch.
 
 use datafusion::common::JoinType;
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
+use datafusion::logical_expr::{Distinct, Expr, Join, LogicalPlan, Unnest};
 
 use crate::event_time_field::{event_time_source, window_of, window_struct_of};
 use crate::node::aggregate_node::GroupColumn;
@@ -40,29 +40,8 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
                 || window_struct_of(field).is_some();
             is_marked && is_handed_on(input, column)
         }),
-        LogicalPlan::Join(join) => {
-            let left = join.left.schema().fields().len();
-            match join.join_type {
-                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
-                    let right = join.right.schema().fields().len();
-                    column < right && is_handed_on(&join.right, column)
-                }
-                _ if column < left => is_handed_on(&join.left, column),
-                JoinType::LeftMark => false,
-                _ => is_handed_on(&join.right, column - left),
-            }
-        }
-        LogicalPlan::Unnest(unnest) => {
-            let from = unnest.dependency_indices.get(column);
-            from.is_some_and(|from| {
-                let is_list = unnest
-                    .list_type_columns
-                    .iter()
-                    .any(|(list, _)| list == from);
-                let is_taken_apart = is_list || unnest.struct_type_columns.contains(from);
-                !is_taken_apart && is_handed_on(&unnest.input, *from)
-            })
-        }
+        LogicalPlan::Join(join) => is_of_side(join, column),
+        LogicalPlan::Unnest(unnest) => is_beside_elements(unnest, column),
         LogicalPlan::Aggregate(aggregate) => {
             let group = aggregate.group_expr.get(column);
             group.is_some_and(|expr| is_plain(expr, &aggregate.input))
@@ -109,6 +88,32 @@ fn is_group_handed_on(group: Option<&GroupColumn>, keys: &[Expr], input: &Logica
         Some(GroupColumn::Key(key)) => keys.get(*key).is_some_and(|expr| is_plain(expr, input)),
         None => false,
     }
+}
+
+fn is_of_side(join: &Join, column: usize) -> bool {
+    let left = join.left.schema().fields().len();
+    match join.join_type {
+        JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
+            let right = join.right.schema().fields().len();
+            column < right && is_handed_on(&join.right, column)
+        }
+        _ if column < left => is_handed_on(&join.left, column),
+        JoinType::LeftMark => false,
+        _ => is_handed_on(&join.right, column - left),
+    }
+}
+
+/// A column that is taken apart is no longer what it was.
+fn is_beside_elements(unnest: &Unnest, column: usize) -> bool {
+    let from = unnest.dependency_indices.get(column);
+    from.is_some_and(|from| {
+        let is_list = unnest
+            .list_type_columns
+            .iter()
+            .any(|(list, _)| list == from);
+        let is_taken_apart = is_list || unnest.struct_type_columns.contains(from);
+        !is_taken_apart && is_handed_on(&unnest.input, *from)
+    })
 }
 
 /// Whether an expression over a plan is a column that is handed on.
