@@ -56,6 +56,10 @@ async fn every_join_of_a_stream_with_a_table_keeps_the_table() {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file of a table, which is not part of a checkpoint"
+)]
 fn write(folder: &Path, file: &str, rows: &str) {
     std::fs::write(folder.join(file), rows).unwrap();
 }
