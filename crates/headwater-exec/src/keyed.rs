@@ -32,7 +32,7 @@ use headwater_core::watermark::Watermark;
 use crate::aggregate::cut;
 use crate::changelog::Stage;
 use crate::epoch_context::EpochContext;
-use crate::keyed_runs::{EpochEnd, RunLogic, RunState};
+use crate::keyed_runs::{EpochEnd, EpochStart, RunLogic, RunState};
 use crate::late_filter::LateFilter;
 use crate::plan_properties::{exact_children, same_partitions};
 use crate::state_registry::SharedState;
@@ -199,11 +199,15 @@ async fn run(
     mut input: SendableRecordBatchStream,
     partition: usize,
 ) -> Result<Vec<RecordBatch>> {
-    state.lock().begin(epoch.epoch)?;
     let mode = runs.stage.mode(epoch.mode);
     let before = epoch.watermarks.step(&runs.input_time).before;
     let operator = runs.operator.clone();
     let late_rows = LateFilter::new(Arc::clone(&epoch), operator, partition, before);
+    let start = EpochStart {
+        before,
+        keeps_late_rows: epoch.metrics.keeps_late_rows(),
+    };
+    state.lock().begin(epoch.epoch, start)?;
     while let Some(batch) = input.next().await {
         let batch = match mode {
             OutputMode::Complete => batch?,
@@ -219,9 +223,7 @@ async fn run(
     drop(input);
     let step = epoch.watermarks.step(&runs.input_time);
     let (output, late) = state.lock().finish(epoch.epoch, &EpochEnd { mode, step })?;
-    if late > 0 {
-        epoch.metrics.add_late(&runs.operator, late);
-    }
+    late_rows.add(late)?;
     Ok(output)
 }
 

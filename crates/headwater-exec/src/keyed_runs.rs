@@ -18,11 +18,12 @@ use arrow::array::{
 };
 use arrow::compute::{concat, concat_batches, filter_record_batch, not, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion_common::{DataFusionError, Result, internal_err};
+use datafusion_common::{Result, internal_err};
 
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
 use headwater_core::state::{ChunkKind, OperatorState, StateChunk};
+use headwater_core::watermark::Watermark;
 
 use crate::aggregate_state::{misfit, no_version};
 use crate::changelog::WatermarkStep;
@@ -77,7 +78,25 @@ pub struct Advance {
     /// What is emitted, but for complete mode.
     pub output: Vec<RecordBatch>,
     /// New rows that came too late to count.
-    pub late: u64,
+    pub late: LateCount,
+}
+
+/// Rows that came too late.
+#[derive(Debug, Clone, Default)]
+pub struct LateCount {
+    /// How many.
+    pub count: u64,
+    /// The rows and their event times, in pieces, if they are wanted.
+    pub rows: Vec<(RecordBatch, ArrayRef)>,
+}
+
+/// The beginning of an epoch, as one operator sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct EpochStart {
+    /// `W(n − 1)`.
+    pub before: Watermark,
+    /// Whether late rows are wanted.
+    pub keeps_late_rows: bool,
 }
 
 /// What an operator does with the rows of a key.
@@ -92,7 +111,7 @@ pub trait RunLogic: Debug + Send + Sync {
     /// Names and types of a row of state: keys, then values.
     fn schema(&self) -> &SchemaRef;
     /// The new rows of an epoch.
-    fn new_rows(&self) -> Result<Box<dyn NewRows>>;
+    fn new_rows(&self, start: &EpochStart) -> Result<Box<dyn NewRows>>;
     /// When every row of state is due, in microseconds, after the watermark has passed some time;
     /// `i64::MAX` for never.
     fn due(&self, rows: &RecordBatch, past_us: i64) -> Result<Vec<i64>>;
@@ -125,6 +144,7 @@ pub struct RunState {
     /// Keys of the touched groups, in slot order.
     key_pieces: Vec<Vec<ArrayRef>>,
     new_rows: Option<Box<dyn NewRows>>,
+    start: EpochStart,
     version: Option<EpochId>,
     newest: Option<Newest>,
 }
@@ -161,6 +181,10 @@ impl RunState {
             touched: vec![],
             key_pieces: vec![],
             new_rows: None,
+            start: EpochStart {
+                before: Watermark::MIN,
+                keeps_late_rows: false,
+            },
             version: None,
             newest: None,
         })
@@ -170,7 +194,7 @@ impl RunState {
     ///
     /// # Errors
     /// If the state has another version: the engine must roll back or restore first.
-    pub fn begin(&mut self, epoch: EpochId) -> Result<()> {
+    pub fn begin(&mut self, epoch: EpochId, start: EpochStart) -> Result<()> {
         if self.version != epoch.previous() {
             return internal_err!(
                 "state has version {:?} and cannot take epoch {epoch}",
@@ -178,6 +202,7 @@ impl RunState {
             );
         }
         self.abandon();
+        self.start = start;
         Ok(())
     }
 
@@ -198,7 +223,7 @@ impl RunState {
         let slots = self.slots_of(&groups, keys)?;
         self.table.reuse(groups);
         if self.new_rows.is_none() {
-            self.new_rows = Some(self.logic.new_rows()?);
+            self.new_rows = Some(self.logic.new_rows(&self.start)?);
         }
         match &mut self.new_rows {
             Some(rows) => rows.add(input, &slots),
@@ -229,12 +254,16 @@ impl RunState {
         Ok(slots)
     }
 
-    /// Ends the epoch: makes the new version and gives what the mode emits, and the number of rows
-    /// that came too late.
+    /// Ends the epoch: makes the new version and gives what the mode emits, and the rows that came
+    /// too late.
     ///
     /// # Errors
     /// If the runs cannot be made; the state then is what it was before the epoch.
-    pub fn finish(&mut self, epoch: EpochId, end: &EpochEnd) -> Result<(Vec<RecordBatch>, u64)> {
+    pub fn finish(
+        &mut self,
+        epoch: EpochId,
+        end: &EpochEnd,
+    ) -> Result<(Vec<RecordBatch>, LateCount)> {
         let past_us = match end.mode {
             OutputMode::Complete => i64::MIN,
             OutputMode::Append | OutputMode::Update => end.step.after.micros(),
@@ -242,10 +271,10 @@ impl RunState {
         let slots = self.slots(past_us)?;
         let new_rows = match self.new_rows.take() {
             Some(rows) => rows,
-            None => self.logic.new_rows()?,
+            None => self.logic.new_rows(&self.start)?,
         };
         let advance = new_rows.finish(&slots, end)?;
-        let late = advance.late;
+        let late = advance.late.clone();
         let (runs, removed) = self.new_runs(&slots, &advance, past_us)?;
         let rows = runs.rows.clone();
         let undo = self.table.replace(runs);
@@ -524,9 +553,7 @@ impl OperatorState for RunState {
             return Err(no_version(epoch, self.version));
         }
         if let Some(newest) = self.newest.take() {
-            self.table
-                .compact(newest.past_us)
-                .map_err(DataFusionError::from)?;
+            self.table.compact(newest.past_us)?;
             // Keys may have been forgotten.
             self.slots.clear();
         }

@@ -21,6 +21,7 @@ use headwater_core::id::OperatorId;
 use headwater_core::watermark::Watermark;
 
 use crate::epoch_context::EpochContext;
+use crate::keyed_runs::LateCount;
 
 /// Late rows of one operator in one epoch, as they reached it.
 #[derive(Debug, Clone)]
@@ -70,6 +71,27 @@ impl LateFilter {
     pub fn with_columns(mut self, columns: Vec<usize>) -> Self {
         self.columns = Some(columns);
         self
+    }
+
+    /// Counts rows that an operator itself has found to be late, and keeps them if they are wanted.
+    ///
+    /// # Errors
+    /// If they do not fit into the memory pool.
+    pub(crate) fn add(&self, late: LateCount) -> Result<()> {
+        let metrics = &self.epoch.metrics;
+        if late.count > 0 {
+            metrics.add_late(&self.operator, late.count);
+        }
+        for (rows, event_times) in late.rows {
+            metrics.keep_late_rows(LateRows {
+                operator: self.operator.clone(),
+                partition: self.partition,
+                watermark: self.watermark,
+                event_times: Some(event_times),
+                rows,
+            })?;
+        }
+        Ok(())
     }
 
     /// The rows of a batch that are not late. `late` says which ones are (NULL is not late), and

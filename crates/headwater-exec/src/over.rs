@@ -23,12 +23,9 @@ use datafusion_common::Result;
 use datafusion_physical_expr::window::WindowExpr;
 use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
-use crate::keyed_runs::{Advance, EpochEnd, NewRows, RunLogic, Slots, batch_of};
+use crate::keyed_runs::{Advance, EpochEnd, EpochStart, NewRows, RunLogic, Slots, batch_of};
 use crate::row_order::RowOrder;
 use crate::watermark::as_micros;
-
-#[cfg(test)]
-mod tests;
 
 /// What later rows may still reach back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,7 +92,7 @@ impl RunLogic for OverLogic {
         &self.schema
     }
 
-    fn new_rows(&self) -> Result<Box<dyn NewRows>> {
+    fn new_rows(&self, _: &EpochStart) -> Result<Box<dyn NewRows>> {
         Ok(Box::new(NewOver {
             order: RowOrder::try_new(&self.over.order, &self.over.input)?,
             over: Arc::clone(&self.over),

@@ -26,12 +26,11 @@ use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 use headwater_core::mode::OutputMode;
 
-use crate::keyed_runs::{Advance, EpochEnd, NO_SLOT, NewRows, RunLogic, Slots, batch_of};
+use crate::keyed_runs::{
+    Advance, EpochEnd, EpochStart, NO_SLOT, NewRows, RunLogic, Slots, batch_of,
+};
 use crate::row_order::{RowOrder, sorted_rows};
 use crate::watermark::as_micros;
-
-#[cfg(test)]
-mod tests;
 
 /// New rows are cut to the first of every key when they are this many.
 const MOST_NEW_ROWS: usize = 65_536;
@@ -120,7 +119,7 @@ impl RunLogic for RankLogic {
         &self.schema
     }
 
-    fn new_rows(&self) -> Result<Box<dyn NewRows>> {
+    fn new_rows(&self, _: &EpochStart) -> Result<Box<dyn NewRows>> {
         Ok(Box::new(NewRanked {
             order: RowOrder::try_new(&self.rank.order, &self.rank.input)?,
             rank: Arc::clone(&self.rank),

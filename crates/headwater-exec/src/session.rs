@@ -26,23 +26,23 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray,
     UInt32Array,
 };
-use arrow::compute::{concat, filter_record_batch, take_arrays};
+use arrow::compute::{concat, filter_record_batch, take_arrays, take_record_batch};
 use arrow::datatypes::{
     DataType, Field, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Schema, SchemaRef,
 };
 use datafusion_common::cast::as_boolean_array;
 use datafusion_common::{Result, internal_datafusion_err};
 use datafusion_physical_expr::PhysicalExpr;
+use hashbrown::HashSet;
 
 use headwater_core::mode::OutputMode;
 
 use crate::aggregate_spec::{Accumulators, AggregateSpec};
-use crate::keyed_runs::{Advance, EpochEnd, NO_SLOT, NewRows, RunLogic, Slots, batch_of};
+use crate::keyed_runs::{
+    Advance, EpochEnd, EpochStart, LateCount, NO_SLOT, NewRows, RunLogic, Slots, batch_of,
+};
 use crate::watermark::as_micros;
 use crate::window_assign::WINDOW_TIME_GAP_US;
-
-#[cfg(test)]
-mod tests;
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -134,12 +134,13 @@ impl RunLogic for SessionLogic {
         &self.schema
     }
 
-    fn new_rows(&self) -> Result<Box<dyn NewRows>> {
+    fn new_rows(&self, start: &EpochStart) -> Result<Box<dyn NewRows>> {
         Ok(Box::new(NewSessions {
             accumulators: self.session.spec.accumulators()?,
             session: Arc::clone(&self.session),
             current: vec![],
             spans: vec![],
+            suspects: Suspects::new(start, &self.session.time),
         }))
     }
 
@@ -230,14 +231,66 @@ struct NewSessions {
     /// The session that the last row of a slot went to.
     current: Vec<u32>,
     spans: Vec<Span>,
+    suspects: Suspects,
+}
+
+/// Rows that are late unless they touch an open session: kept until that is known.
+pub(crate) struct Suspects {
+    start: EpochStart,
+    time: Arc<dyn PhysicalExpr>,
+    batches: Vec<(RecordBatch, Vec<u32>)>,
+}
+
+impl Suspects {
+    pub(crate) fn new(start: &EpochStart, time: &Arc<dyn PhysicalExpr>) -> Self {
+        Suspects {
+            start: *start,
+            time: Arc::clone(time),
+            batches: vec![],
+        }
+    }
+
+    /// Notes the rows of a batch, row `i` in the new session `sessions[i]`.
+    pub(crate) fn add(
+        &mut self,
+        batch: &RecordBatch,
+        spans: &[Span],
+        sessions: impl Fn(usize) -> u32,
+    ) -> Result<()> {
+        let before = self.start.before.micros();
+        if !self.start.keeps_late_rows {
+            return Ok(());
+        }
+        let rows = (0..spans.len()).filter(|row| spans[*row].end < before);
+        let rows: Vec<u32> = rows.map(|row| row as u32).collect();
+        if !rows.is_empty() {
+            let of_row = rows.iter().map(|row| sessions(*row as usize)).collect();
+            let rows = take_record_batch(batch, &UInt32Array::from(rows))?;
+            self.batches.push((rows, of_row));
+        }
+        Ok(())
+    }
+
+    /// The rows of new sessions that are late, and their event times.
+    pub(crate) fn of(&self, late: &HashSet<u32>) -> Result<Vec<(RecordBatch, ArrayRef)>> {
+        let pieces = self.batches.iter().map(|(rows, sessions)| {
+            let is_late = sessions.iter().map(|session| Some(late.contains(session)));
+            let rows = filter_record_batch(rows, &is_late.collect::<BooleanArray>())?;
+            let times = self.time.evaluate(&rows)?.into_array(rows.num_rows())?;
+            Ok((rows, times))
+        });
+        pieces.collect()
+    }
 }
 
 impl NewRows for NewSessions {
     fn add(&mut self, batch: &RecordBatch, slots: &[u32]) -> Result<()> {
         let (time, gap) = (&self.session.time, &self.session.gap);
         let (batch, spans) = row_spans(batch, slots, time, gap)?;
-        let groups = spans.into_iter().map(|span| self.join(span));
+        let groups = spans.iter().map(|span| self.join(*span));
         let groups: Vec<usize> = groups.collect();
+        self.suspects
+            .add(&batch, &spans, |row| groups[row] as u32)?;
         self.accumulate(&batch, &groups)
     }
 
@@ -253,7 +306,10 @@ impl NewRows for NewSessions {
         };
         let mut spans = old_spans(slots, &old[0], &old[1]);
         spans.append(&mut self.spans);
-        self.advance(slots, end, &states, &merge(&spans))
+        let merged = merge(&spans);
+        let mut advance = self.advance(slots, end, &states, &merged)?;
+        advance.late = merged.late(slots, end, &self.suspects)?;
+        Ok(advance)
     }
 }
 
@@ -307,7 +363,7 @@ impl NewSessions {
         states: &[ArrayRef],
         merged: &Merged,
     ) -> Result<Advance> {
-        let (before, after) = (end.step.before.micros(), end.step.after.micros());
+        let after = end.step.after.micros();
         let evicts = end.mode != OutputMode::Complete;
         let mut advance = Advance {
             lengths: vec![Some(0); slots.old_lengths.len()],
@@ -315,9 +371,10 @@ impl NewSessions {
         };
         let (mut kept, mut closed) = (vec![], vec![]);
         for session in &merged.sessions {
-            if evicts && session.is_new && session.span.end < before {
-                advance.late += u64::from(session.span.rows);
-            } else if evicts && session.span.end < after {
+            if session.is_late(end) {
+                continue;
+            }
+            if evicts && session.span.end < after {
                 closed.push(session);
             } else {
                 let length = &mut advance.lengths[session.span.slot as usize];
@@ -428,6 +485,34 @@ pub(crate) struct MergedSession {
     /// Whether no open session is part of it.
     pub(crate) is_new: bool,
     pub(crate) parts: Range<usize>,
+}
+
+impl MergedSession {
+    /// Whether it was made of new rows alone and had ended before the epoch.
+    pub(crate) fn is_late(&self, end: &EpochEnd) -> bool {
+        let evicts = end.mode != OutputMode::Complete;
+        evicts && self.is_new && self.span.end < end.step.before.micros()
+    }
+}
+
+impl Merged {
+    /// The new rows of sessions that are late.
+    pub(crate) fn late(
+        &self,
+        slots: &Slots,
+        end: &EpochEnd,
+        suspects: &Suspects,
+    ) -> Result<LateCount> {
+        let old = slots.old.num_rows() as u32;
+        let late = self.sessions.iter().filter(|session| session.is_late(end));
+        let count = late.clone().map(|s| u64::from(s.span.rows)).sum();
+        let parts = late.flat_map(|session| &self.order[session.parts.clone()]);
+        let parts = parts.map(|part| part - old).collect();
+        Ok(LateCount {
+            count,
+            rows: suspects.of(&parts)?,
+        })
+    }
 }
 
 /// Merges spans of one slot that touch.

@@ -17,8 +17,8 @@ use datafusion_physical_expr::PhysicalExpr;
 
 use headwater_core::mode::OutputMode;
 
-use crate::keyed_runs::{Advance, EpochEnd, NewRows, RunLogic, Slots, batch_of};
-use crate::session::{Gap, Merged, Span, merge, old_spans, row_spans};
+use crate::keyed_runs::{Advance, EpochEnd, EpochStart, NewRows, RunLogic, Slots, batch_of};
+use crate::session::{Gap, Merged, Span, Suspects, merge, old_spans, row_spans};
 use crate::window_assign::WINDOW_TIME_GAP_US;
 
 /// Rows with the session that each is in.
@@ -68,12 +68,13 @@ impl RunLogic for SessionRowsLogic {
         &self.schema
     }
 
-    fn new_rows(&self) -> Result<Box<dyn NewRows>> {
+    fn new_rows(&self, start: &EpochStart) -> Result<Box<dyn NewRows>> {
         Ok(Box::new(NewSessionRows {
             rows: Arc::clone(&self.rows),
             key_count: self.key_count,
             batches: vec![RecordBatch::new_empty(Arc::clone(&self.input))],
             spans: vec![],
+            suspects: Suspects::new(start, &self.rows.time),
         }))
     }
 
@@ -122,11 +123,15 @@ struct NewSessionRows {
     batches: Vec<RecordBatch>,
     /// One per row of the batches.
     spans: Vec<Span>,
+    suspects: Suspects,
 }
 
 impl NewRows for NewSessionRows {
     fn add(&mut self, batch: &RecordBatch, slots: &[u32]) -> Result<()> {
         let (batch, spans) = row_spans(batch, slots, &self.rows.time, &self.rows.gap)?;
+        let first = self.spans.len() as u32;
+        self.suspects
+            .add(&batch, &spans, |row| first + row as u32)?;
         self.spans.extend(spans);
         self.batches.push(batch);
         Ok(())
@@ -140,7 +145,10 @@ impl NewRows for NewSessionRows {
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let mut spans = old_spans(slots, &old[0], &old[1]);
         spans.append(&mut self.spans);
-        self.advance(slots, end, &columns, &merge(&spans))
+        let merged = merge(&spans);
+        let mut advance = self.advance(slots, end, &columns, &merged)?;
+        advance.late = merged.late(slots, end, &self.suspects)?;
+        Ok(advance)
     }
 }
 
@@ -152,7 +160,7 @@ impl NewSessionRows {
         columns: &[ArrayRef],
         merged: &Merged,
     ) -> Result<Advance> {
-        let (before, after) = (end.step.before.micros(), end.step.after.micros());
+        let after = end.step.after.micros();
         let evicts = end.mode != OutputMode::Complete;
         let mut advance = Advance {
             lengths: vec![Some(0); slots.old_lengths.len()],
@@ -162,9 +170,10 @@ impl NewSessionRows {
         for session in &merged.sessions {
             let parts = &merged.order[session.parts.clone()];
             let times = (session.span.start, session.span.end);
-            if evicts && session.is_new && session.span.end < before {
-                advance.late += u64::from(session.span.rows);
-            } else if evicts && session.span.end < after {
+            if session.is_late(end) {
+                continue;
+            }
+            if evicts && session.span.end < after {
                 closed.add(times, parts);
             } else {
                 let length = &mut advance.lengths[session.span.slot as usize];

@@ -202,12 +202,14 @@ pub(crate) fn over_following(function: &str, expr: &Expr) -> Error {
 
 /// A window function that nothing is known about.
 pub(crate) fn over_function(function: &str, expr: &Expr) -> Error {
-    Error::unsupported(format!("{function}() OVER is not there yet in a streaming query"))
-        .with_hint(
-            "There are aggregates, row_number, rank, dense_rank, lag, first_value, last_value and \
+    Error::unsupported(format!(
+        "{function}() OVER is not there yet in a streaming query"
+    ))
+    .with_hint(
+        "There are aggregates, row_number, rank, dense_rank, lag, first_value, last_value and \
              nth_value.",
-        )
-        .with_span(span_of(expr))
+    )
+    .with_span(span_of(expr))
 }
 
 /// A ranking that the next row may change for ever.
@@ -434,13 +436,4 @@ pub(crate) fn no_late_rows(mode: OutputMode, sources: &[Arc<StreamDefinition>]) 
     error
         .with_detail("It has no operator that finishes anything by event time, such as a window.")
         .with_hint("Leave LATE ROWS INTO out, or group by a window of the event time.")
-}
-
-/// LATE ROWS INTO of a query with sessions.
-pub(crate) fn late_rows_of_sessions(operator: &str) -> Error {
-    Error::unsupported("LATE ROWS INTO of a query with sessions is not there yet")
-        .with_detail(format!(
-            "Operator \"{operator}\" counts late rows and does not keep them."
-        ))
-        .with_hint("Leave it out: late rows are counted in the query's progress.")
 }

@@ -20,7 +20,6 @@ use headwater_exec::changelog::window_policy;
 use headwater_exec::late_rows::LateColumns;
 use headwater_exec::window::WindowSpec;
 
-use crate::check::refuse;
 use crate::event_time_field::{WindowField, WindowRole, Windows, event_time_source, window_of};
 use crate::node::{KeyedLogic, KeyedNode, StreamAggregateNode, WholeRowsNode};
 use crate::rule::incremental::windows_close;
@@ -76,21 +75,21 @@ fn late_input(node: &dyn UserDefinedLogicalNode, mode: OutputMode) -> Result<Opt
     Ok(None)
 }
 
-/// Whether a row of a session is late is known when its session is, and by then it is a part of it.
+/// Sessions, rows in the order of time, and keys that close.
 fn of_keyed(node: &KeyedNode, mode: OutputMode) -> Result<Option<LateInput>> {
     if !window_policy(node.stage.mode(mode)).evicts {
         return Ok(None);
     }
     match &node.logic {
-        KeyedLogic::SessionAggregate { .. } | KeyedLogic::SessionRows { .. } => {
-            Err(refuse::late_rows_of_sessions(&node.operator).into())
-        }
         KeyedLogic::Rank {
             by_time: None,
             closes: None,
             ..
         } => Ok(None),
-        KeyedLogic::Rank { .. } | KeyedLogic::Over { .. } => Ok(Some(LateInput {
+        KeyedLogic::SessionAggregate { .. }
+        | KeyedLogic::SessionRows { .. }
+        | KeyedLogic::Rank { .. }
+        | KeyedLogic::Over { .. } => Ok(Some(LateInput {
             operator: OperatorId::new(node.operator.as_str()),
             columns: node.input.schema().as_arrow().fields().to_vec(),
         })),

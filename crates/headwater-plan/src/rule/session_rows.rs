@@ -17,8 +17,8 @@ use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{
-    Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Projection, UserDefinedLogicalNodeCore,
-    WindowFrame, WindowFrameBound, WindowFrameUnits, cast, lit, when,
+    Expr, ExprFuncBuilder, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Projection,
+    UserDefinedLogicalNodeCore, WindowFrame, WindowFrameBound, WindowFrameUnits, cast, lit, when,
 };
 
 use headwater_exec::window_assign::{WINDOW_TIME_GAP_US, window_time_type};
@@ -49,80 +49,23 @@ fn column(name: &str) -> Expr {
     Expr::Column(Column::from_name(name))
 }
 
+fn all_columns(builder: &LogicalPlanBuilder) -> Vec<Expr> {
+    let columns = builder.schema().columns().into_iter();
+    columns.map(Expr::Column).collect()
+}
+
 fn rows(session: &SessionNode) -> Result<LogicalPlan> {
-    let mut columns: Vec<Expr> = session
-        .input
-        .schema()
-        .columns()
-        .into_iter()
-        .map(Expr::Column)
-        .collect();
-    let input_columns = columns.clone();
-    let at = cast(session.time.clone(), window_time_type());
-    columns.push(at.clone().alias(AT));
-    columns.push((at + session.gap.clone()).alias(UNTIL));
-    let by_key = session.partition_by.clone();
-    let in_session = {
-        let mut keys = by_key.clone();
-        keys.push(column(NUMBER));
-        keys
-    };
-    let before = WindowFrame::new_bounds(
-        WindowFrameUnits::Rows,
-        WindowFrameBound::Preceding(ScalarValue::UInt64(None)),
-        WindowFrameBound::Preceding(ScalarValue::UInt64(Some(1))),
-    );
-    let in_order = vec![column(AT).sort(true, false)];
-    let latest_before = over(max(column(UNTIL)), by_key.clone())
-        .order_by(in_order.clone())
-        .window_frame(before)
-        .build()?
-        .alias(BEFORE);
-    let begins = column(BEFORE).is_null().or(column(AT).gt(column(BEFORE)));
-    let begins = when(begins, lit(1i64)).otherwise(lit(0i64))?.alias(BEGINS);
-    // Its frame is a RANGE: rows of one time are in one session, however a sort has put them.
-    let number = over(sum(column(BEGINS)), by_key)
-        .order_by(in_order)
-        .build()?;
-    let with = |builder: LogicalPlanBuilder, expr: Expr| -> Result<LogicalPlanBuilder> {
-        let mut all: Vec<Expr> = builder
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
-        all.push(expr);
-        builder.project(all)
-    };
-    let window = |builder: LogicalPlanBuilder, expr: Expr| -> Result<LogicalPlanBuilder> {
-        let (expr, name) = match expr {
-            Expr::Alias(alias) => (*alias.expr, alias.name),
-            expr => (expr, NUMBER.to_string()),
-        };
-        let result = Expr::Column(Column::from_name(expr.schema_name().to_string()));
-        let kept: Vec<Expr> = builder
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
-        let builder = builder.window(vec![expr])?;
-        builder.project(kept.into_iter().chain([result.alias(name)]))
-    };
-    let builder = LogicalPlanBuilder::from(session.input.as_ref().clone())
-        .project(columns)?
-        .filter(column(UNTIL).gt(column(AT)))?;
-    let builder = window(builder, latest_before)?;
-    let builder = with(builder, begins)?;
-    let builder = window(builder, number)?;
-    let start = over(min(column(AT)), in_session.clone()).build()?;
-    let end = over(max(column(UNTIL)), in_session).build()?;
-    let result = |expr: &Expr| Expr::Column(Column::from_name(expr.schema_name().to_string()));
-    let (start_column, end_column) = (result(&start), result(&end));
+    let builder = numbered(session)?;
+    let mut keys = session.partition_by.clone();
+    keys.push(column(NUMBER));
+    let start = over(min(column(AT)), keys.clone()).build()?;
+    let end = over(max(column(UNTIL)), keys).build()?;
+    let (start_column, end_column) = (result_of(&start), result_of(&end));
     let builder = builder.window(vec![start, end])?;
     let gap = IntervalMonthDayNano::new(0, 0, WINDOW_TIME_GAP_US * 1_000);
     let gap = lit(ScalarValue::IntervalMonthDayNano(Some(gap)));
-    let mut columns = input_columns;
+    let columns = session.input.schema().columns().into_iter();
+    let mut columns: Vec<Expr> = columns.map(Expr::Column).collect();
     columns.push(start_column.alias("window_start"));
     columns.push(end_column.clone().alias("window_end"));
     columns.push((end_column - gap).alias("window_time"));
@@ -133,7 +76,54 @@ fn rows(session: &SessionNode) -> Result<LogicalPlan> {
     )?))
 }
 
-fn over(aggregate: Expr, partition_by: Vec<Expr>) -> datafusion::logical_expr::ExprFuncBuilder {
+/// The rows that are in a session, with the number of theirs among the sessions of their key.
+fn numbered(session: &SessionNode) -> Result<LogicalPlanBuilder> {
+    let builder = LogicalPlanBuilder::from(session.input.as_ref().clone());
+    let mut columns = all_columns(&builder);
+    let at = cast(session.time.clone(), window_time_type());
+    columns.push(at.clone().alias(AT));
+    columns.push((at + session.gap.clone()).alias(UNTIL));
+    let builder = builder
+        .project(columns)?
+        .filter(column(UNTIL).gt(column(AT)))?;
+    let in_order = vec![column(AT).sort(true, false)];
+    let before = WindowFrame::new_bounds(
+        WindowFrameUnits::Rows,
+        WindowFrameBound::Preceding(ScalarValue::UInt64(None)),
+        WindowFrameBound::Preceding(ScalarValue::UInt64(Some(1))),
+    );
+    let latest_before = over(max(column(UNTIL)), session.partition_by.clone())
+        .order_by(in_order.clone())
+        .window_frame(before)
+        .build()?;
+    let builder = with_window(builder, latest_before, BEFORE)?;
+    let begins = column(BEFORE).is_null().or(column(AT).gt(column(BEFORE)));
+    let begins = when(begins, lit(1i64)).otherwise(lit(0i64))?;
+    let mut columns = all_columns(&builder);
+    columns.push(begins.alias(BEGINS));
+    let builder = builder.project(columns)?;
+    // Its frame is a RANGE: rows of one time are in one session, however a sort has put them.
+    let number = over(sum(column(BEGINS)), session.partition_by.clone());
+    with_window(builder, number.order_by(in_order).build()?, NUMBER)
+}
+
+/// A plan with the value of a window expression under a name.
+fn with_window(
+    builder: LogicalPlanBuilder,
+    window: Expr,
+    name: &str,
+) -> Result<LogicalPlanBuilder> {
+    let mut columns = all_columns(&builder);
+    columns.push(result_of(&window).alias(name));
+    builder.window(vec![window])?.project(columns)
+}
+
+/// The column in which DataFusion puts the value of a window expression.
+fn result_of(window: &Expr) -> Expr {
+    column(&window.schema_name().to_string())
+}
+
+fn over(aggregate: Expr, partition_by: Vec<Expr>) -> ExprFuncBuilder {
     let function = match aggregate {
         Expr::AggregateFunction(call) => {
             Expr::from(WindowFunction::new(call.func, call.params.args))

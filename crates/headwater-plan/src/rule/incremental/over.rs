@@ -41,7 +41,9 @@ impl Converter {
         };
         let first = params.order_by.first();
         let Some(first) = first.filter(|s| s.asc && is_event_time(&s.expr, &window.input)) else {
-            let span = first.map(|sort| &sort.expr).or_else(|| window.window_expr.first());
+            let span = first
+                .map(|sort| &sort.expr)
+                .or_else(|| params.partition_by.first());
             return Err(refuse::over_order(span, &window.input).into());
         };
         if self.mode != OutputMode::Append {
@@ -87,9 +89,17 @@ fn call_of(expr: &Expr) -> Result<&WindowFunction> {
     }
 }
 
+/// What stands for a call in a message: its first argument, or its order.
+fn place_of(call: &WindowFunction) -> Expr {
+    let order = call.params.order_by.iter().map(|sort| &sort.expr);
+    let mut parts = call.params.args.iter().chain(order);
+    let found = parts.find(|part| !part.column_refs().is_empty());
+    found.cloned().unwrap_or_else(|| Expr::from(call.clone()))
+}
+
 /// How far back a window expression reaches; refuses those that look ahead.
 fn reach_of(call: &WindowFunction) -> Result<Reach> {
-    let expr = || Expr::from(call.clone());
+    let place = place_of(call);
     match (&call.fun, call.fun.name()) {
         (WindowFunctionDefinition::AggregateUDF(_), _)
         | (_, "first_value" | "last_value" | "nth_value") => of_frame(call),
@@ -99,12 +109,12 @@ fn reach_of(call: &WindowFunction) -> Result<Reach> {
             Some(Expr::Literal(ScalarValue::Int64(Some(rows)), _)) if *rows >= 0 => {
                 Ok(Reach::Rows(usize::try_from(*rows).unwrap_or(usize::MAX)))
             }
-            Some(_) => Err(refuse::over_following(call.fun.name(), &expr()).into()),
+            Some(_) => Err(refuse::over_following(call.fun.name(), &place).into()),
         },
         (_, "lead" | "ntile" | "percent_rank" | "cume_dist") => {
-            Err(refuse::over_following(call.fun.name(), &expr()).into())
+            Err(refuse::over_following(call.fun.name(), &place).into())
         }
-        _ => Err(refuse::over_function(call.fun.name(), &expr()).into()),
+        _ => Err(refuse::over_function(call.fun.name(), &place).into()),
     }
 }
 
@@ -115,8 +125,7 @@ fn of_frame(call: &WindowFunction) -> Result<Reach> {
         WindowFrameBound::Following(_) => false,
     };
     if !ends_here {
-        let expr = Expr::from(call.clone());
-        return Err(refuse::over_following(call.fun.name(), &expr).into());
+        return Err(refuse::over_following(call.fun.name(), &place_of(call)).into());
     }
     Ok(match (&frame.start_bound, frame.units) {
         (WindowFrameBound::CurrentRow | WindowFrameBound::Following(_), _) => Reach::Rows(0),
