@@ -18,7 +18,8 @@ use datafusion_physical_expr::PhysicalExpr;
 use headwater_core::mode::OutputMode;
 
 use crate::keyed_runs::{Advance, EpochEnd, EpochStart, NewRows, RunLogic, Slots, batch_of};
-use crate::session::{Gap, Merged, Span, Suspects, merge, old_spans, row_spans};
+use crate::session::Gap;
+use crate::session::spans::{Merged, Span, Suspects, due, merge, old_spans, row_spans};
 use crate::window_assign::WINDOW_TIME_GAP_US;
 
 /// Rows with the session that each is in.
@@ -79,7 +80,7 @@ impl RunLogic for SessionRowsLogic {
     }
 
     fn due(&self, rows: &RecordBatch, _: i64) -> Result<Vec<i64>> {
-        crate::session::due(rows.column(self.key_count + 1))
+        due(rows.column(self.key_count + 1))
     }
 
     fn all(&self, rows: &RecordBatch) -> Result<Vec<RecordBatch>> {

@@ -3,6 +3,7 @@
 use arrow::array::{Int64Array, StringViewArray};
 
 use super::*;
+use crate::changelog::WatermarkStep;
 use headwater_core::event_time::EventTime;
 
 /// Rows `k, at`: a run is all rows of a key, and is emitted and forgotten when the watermark is at
