@@ -24,7 +24,7 @@ use datafusion_physical_expr::window::WindowExpr;
 use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 use crate::keyed_runs::{Advance, EpochEnd, EpochStart, NewRows, RunLogic, Slots, batch_of};
-use crate::row_order::RowOrder;
+use crate::row_order::{RowOrder, sorted_by_slot};
 use crate::watermark::as_micros;
 
 /// What later rows may still reach back to.
@@ -180,7 +180,9 @@ impl NewRows for NewOver {
         of_row.append(&mut self.slots);
         self.batches.insert(0, old);
         let rows = concat_batches(&self.over.input, &self.batches)?;
-        let sorted = self.order.sorted(&rows, |row| of_row[row as usize])?;
+        let order = self.order.rows(&rows)?;
+        let slot_count = slots.old_lengths.len();
+        let sorted = sorted_by_slot(&rows, &order, &of_row, slot_count, |_| false);
         let rows = take_record_batch(&rows, &UInt32Array::from(sorted.clone()))?;
         let mut lengths = vec![0; slots.old_lengths.len()];
         for row in sorted {

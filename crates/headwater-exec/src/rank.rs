@@ -29,7 +29,7 @@ use headwater_core::mode::OutputMode;
 use crate::keyed_runs::{
     Advance, EpochEnd, EpochStart, NO_SLOT, NewRows, RunLogic, Slots, batch_of,
 };
-use crate::row_order::{RowOrder, sorted_rows};
+use crate::row_order::{RowOrder, sorted_by_slot};
 use crate::watermark::as_micros;
 
 /// New rows are cut to the first of every key when they are this many.
@@ -298,8 +298,7 @@ impl NewRanked {
         // Without an order the rows that are there stay.
         let has_order = !self.rank.order.is_empty();
         let is_new = |row: u32| !has_order && row >= old_rows;
-        let group = |row: u32| (self.slots[row as usize], is_new(row));
-        let sorted = sorted_rows(&rows, &order, group);
+        let sorted = sorted_by_slot(&rows, &order, &self.slots, slot_count, is_new);
         let (mut chosen, mut numbers) = (vec![], vec![]);
         let mut lengths = vec![0; slot_count];
         let same_slot = |a: &u32, b: &u32| self.slots[*a as usize] == self.slots[*b as usize];

@@ -44,40 +44,63 @@ impl RowOrder {
         }
         Ok(rows)
     }
-
-    /// Positions of the rows of a batch by group and order. Rows that the order does not tell apart
-    /// are put in the order of their contents: in which order they came may differ in a replay.
-    pub(crate) fn sorted<G: Ord>(
-        &self,
-        batch: &RecordBatch,
-        group: impl Fn(u32) -> G,
-    ) -> Result<Vec<u32>> {
-        let order = self.rows(batch)?;
-        Ok(sorted_rows(batch, &order, group))
-    }
 }
 
-/// [`RowOrder::sorted`] with the bytes at hand.
-pub(crate) fn sorted_rows<G: Ord>(
+/// Positions of the rows of a batch by slot and order, row `i` in `slots[i]`; `comes_later` puts
+/// rows of a slot behind the others.
+///
+/// Rows are dealt to their slots first and sorted there: slots have few rows. Rows that the order
+/// does not tell apart are put in the order of their contents: in which order they came may differ
+/// in a replay.
+pub(crate) fn sorted_by_slot(
     batch: &RecordBatch,
     order: &Rows,
-    group: impl Fn(u32) -> G,
+    slots: &[u32],
+    slot_count: usize,
+    comes_later: impl Fn(u32) -> bool,
 ) -> Vec<u32> {
+    let mut starts = vec![0usize; slot_count + 1];
+    for slot in slots {
+        starts[*slot as usize + 1] += 1;
+    }
+    for slot in 1..starts.len() {
+        starts[slot] += starts[slot - 1];
+    }
+    let mut next = starts.clone();
+    let mut sorted = vec![0u32; slots.len()];
+    for (row, slot) in slots.iter().enumerate() {
+        let at = &mut next[*slot as usize];
+        sorted[*at] = row as u32;
+        *at += 1;
+    }
+    let prefixes: Vec<u64> = order.iter().map(|row| prefix(row.as_ref())).collect();
     let contents = comparators(batch);
-    let mut sorted: Vec<u32> = (0..batch.num_rows() as u32).collect();
-    sorted.sort_unstable_by(|a, b| {
-        let by_group = || group(*a).cmp(&group(*b));
-        let by_position = a.cmp(b);
-        let (a, b) = (*a as usize, *b as usize);
-        let by_order = || order.row(a).cmp(&order.row(b));
+    let compare = |a: &u32, b: &u32| {
+        let (left, right) = (*a as usize, *b as usize);
+        let by_order = || order.row(left).cmp(&order.row(right));
         let by_contents = || {
-            let unequal = contents.iter().map(|compare| compare(a, b));
+            let unequal = contents.iter().map(|compare| compare(left, right));
             unequal.fold(Ordering::Equal, Ordering::then)
         };
-        let by_order = by_group().then_with(by_order);
-        by_order.then_with(by_contents).then(by_position)
-    });
+        let by_age = comes_later(*a).cmp(&comes_later(*b));
+        let by_prefix = by_age.then(prefixes[left].cmp(&prefixes[right]));
+        let by_order = by_prefix.then_with(by_order);
+        by_order.then_with(by_contents).then(a.cmp(b))
+    };
+    for bounds in starts.windows(2) {
+        if bounds[1] - bounds[0] > 1 {
+            sorted[bounds[0]..bounds[1]].sort_unstable_by(compare);
+        }
+    }
     sorted
+}
+
+/// The first bytes of a row, which compare as it does.
+fn prefix(row: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let length = row.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&row[..length]);
+    u64::from_be_bytes(bytes)
 }
 
 /// One per column whose values can be put in an order.
