@@ -176,14 +176,10 @@ fn refused_group_window(body: &SetExpr) -> Option<Error> {
             return None;
         };
         let name = part.as_ident()?.value.to_ascii_lowercase();
-        let names = ["session", "cumulate"];
-        names.contains(&name.as_str()).then(|| {
+        (name == "cumulate").then(|| {
             Error::unsupported(format!("{name}() in GROUP BY is not there yet"))
                 .with_span(Some(span_from_tokens(function.name.span())))
-                .with_hint(
-                    "Write it in FROM: session(table, time column, gap) or \
-                     cumulate(table, time column, step, greatest size).",
-                )
+                .with_hint("Write it in FROM: cumulate(table, time column, step, greatest size).")
         })
     })
 }

@@ -1,4 +1,5 @@
-//! Window functions of other engines in SELECT and GROUP BY, to Spark's `window()`.
+//! Window functions of other engines in SELECT and GROUP BY, to Spark's `window()` and
+//! `session_window()`.
 //!
 //! | from | is read as |
 //! | --- | --- |
@@ -7,6 +8,7 @@
 //! | `TUMBLE_START(ts, size)`, `HOP_END(…)` | `get_field(window(…), 'start')`, `… 'end'` |
 //! | `TUMBLE_ROWTIME(ts, size)` | `window_time(window(ts, size))` |
 //! | Arroyo's `tumble(size)`, `hop(slide, size)` | `window(window_event_time(), …)` |
+//! | Flink's `SESSION(ts, gap)`, Arroyo's `session(gap)` | `session_window(…, gap)` |
 //! | arguments by name | by place |
 
 use std::ops::ControlFlow;
@@ -87,6 +89,7 @@ impl VisitorMut for GroupWindows {
 enum Kind {
     Tumble,
     Hop,
+    Session,
     Window,
 }
 
@@ -111,6 +114,10 @@ fn kind_of(function: &Function) -> Option<(Kind, Part)> {
         "hop_start" => (Kind::Hop, Part::Field("start")),
         "hop_end" => (Kind::Hop, Part::Field("end")),
         "hop_rowtime" => (Kind::Hop, Part::Time),
+        "session" => (Kind::Session, Part::Whole),
+        "session_start" => (Kind::Session, Part::Field("start")),
+        "session_end" => (Kind::Session, Part::Field("end")),
+        "session_rowtime" => (Kind::Session, Part::Time),
         "window" => (Kind::Window, Part::Whole),
         _ => return None,
     })
@@ -136,7 +143,7 @@ fn canonical(function: &Function) -> Result<Option<Expr>> {
         return Ok(None);
     }
     let arguments = Arguments::read(function, kind, &list.args)?;
-    let window = arguments.window();
+    let window = arguments.window(kind);
     Ok(Some(match part {
         Part::Whole => window,
         Part::Field(name) => {
@@ -164,6 +171,7 @@ impl Arguments {
         let mut places: Vec<&str> = match kind {
             Kind::Tumble => vec!["timecol", "size", "offset"],
             Kind::Hop => vec!["timecol", "slide", "size", "offset"],
+            Kind::Session => vec!["timecol", "size"],
             Kind::Window => vec!["timecol", "size", "slide", "offset"],
         };
         if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) = args.first()
@@ -213,24 +221,32 @@ impl Arguments {
         if kind == Kind::Hop && slide.is_none() {
             return Err(needs("slide"));
         }
-        if kind == Kind::Tumble && slide.is_some() {
+        let (offset, zone) = (take("offset"), take("time_zone"));
+        if kind == Kind::Session && (offset.is_some() || zone.is_some()) {
+            return Err(refusal(function, kind, "has no offset and no time zone"));
+        }
+        if matches!(kind, Kind::Tumble | Kind::Session) && slide.is_some() {
             return Err(refusal(function, kind, "has no argument \"slide\""));
         }
         Ok(Arguments {
             time: take("timecol"),
             size: take("size").ok_or_else(|| needs("size"))?,
             slide,
-            offset: take("offset"),
-            zone: take("time_zone"),
+            offset,
+            zone,
         })
     }
 
-    /// `window(time, size, slide, offset, zone)`, as long as it must be.
-    fn window(self) -> Expr {
+    /// `window(time, size, slide, offset, zone)`, as long as it must be, or
+    /// `session_window(time, gap)`.
+    fn window(self, kind: Kind) -> Expr {
         let zero = || Expr::Value(Value::SingleQuotedString("0 seconds".into()).with_empty_span());
         let time = self
             .time
             .unwrap_or_else(|| call("window_event_time", vec![]));
+        if kind == Kind::Session {
+            return call("session_window", vec![time, self.size]);
+        }
         let mut args = vec![time, self.size.clone()];
         if self.slide.is_some() || self.offset.is_some() || self.zone.is_some() {
             args.push(self.slide.unwrap_or(self.size));
@@ -247,7 +263,7 @@ impl Arguments {
 fn parameter(name: &str) -> Option<&'static str> {
     Some(match name.to_ascii_lowercase().as_str() {
         "timecol" | "time_column" | "ts" => "timecol",
-        "size" | "width" | "window_duration" => "size",
+        "size" | "width" | "window_duration" | "gap" | "gap_duration" => "size",
         "slide" | "slide_duration" => "slide",
         "offset" | "start_time" => "offset",
         "time_zone" | "timezone" => "time_zone",
@@ -294,6 +310,7 @@ fn refusal(function: &Function, kind: Kind, what: &str) -> Error {
     let hint = match kind {
         Kind::Tumble => "Write tumble([time column, ]size[, offset][, time_zone => name]).",
         Kind::Hop => "Write hop([time column, ]slide, size[, offset][, time_zone => name]).",
+        Kind::Session => "Write session([time column, ]gap).",
         Kind::Window => "Write window(time column, size[, slide[, offset]][, time_zone => name]).",
     };
     Error::plan(format!("window function \"{name}\" {what}"))
