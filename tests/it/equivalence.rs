@@ -25,6 +25,7 @@ mod calendar;
 mod chains;
 mod distinct;
 mod failure;
+mod grouping_sets;
 mod over;
 mod ranking;
 mod running;

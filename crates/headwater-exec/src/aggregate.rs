@@ -13,13 +13,16 @@
 //! - **Replay**: takes state `n − 1` to `n` and can undo that; the same slice gives the same rows.
 //! - **Source**: panes are those of Li et al., "No pane, no gain"; the modes are Spark's.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array};
-use arrow::compute::{take, take_arrays};
-use arrow::datatypes::SchemaRef;
-use datafusion_common::cast::as_boolean_array;
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, UInt64Array, new_null_array,
+};
+use arrow::compute::{cast, take, take_arrays};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use datafusion_common::cast::{as_boolean_array, as_uint64_array};
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{Result, internal_datafusion_err};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
@@ -62,7 +65,7 @@ pub enum Phase {
 }
 
 /// One output column that is not an aggregate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Start of the window.
     WindowStart,
@@ -72,6 +75,13 @@ pub enum Output {
     WindowTime,
     /// A key, by position.
     Key(usize),
+    /// The number of a grouping set.
+    GroupingId {
+        /// The key that holds it.
+        key: usize,
+        /// What is shown for what is kept.
+        shown: BTreeMap<u64, u64>,
+    },
 }
 
 /// What a `StreamAggregateExec` does.
@@ -354,20 +364,25 @@ impl StreamAggregate {
         let windows = result
             .window
             .map(|window| columns_of_window(window, result.rows));
-        let part = |output: &Output| -> Option<ArrayRef> {
-            match (output, &windows) {
-                (Output::Key(index), _) => result.keys.get(*index).cloned(),
-                (Output::WindowStart, Some([start, _, _])) => Some(Arc::clone(start)),
-                (Output::WindowEnd, Some([_, end, _])) => Some(Arc::clone(end)),
-                (Output::WindowTime, Some([_, _, time])) => Some(Arc::clone(time)),
-                _ => None,
-            }
+        let missing = |output: &Output| internal_datafusion_err!("no output {output:?}");
+        let key = |index: &usize| {
+            let key = result.keys.get(*index);
+            key.ok_or_else(|| internal_datafusion_err!("no key {index}"))
         };
-        let mut columns = Vec::with_capacity(self.schema.fields().len());
-        for output in &self.outputs {
-            let column = part(output);
-            columns.push(column.ok_or_else(|| internal_datafusion_err!("no output {output:?}"))?);
-        }
+        let part = |(output, field): (&Output, &FieldRef)| -> Result<ArrayRef> {
+            Ok(match (output, &windows) {
+                (Output::Key(index), _) => Arc::clone(key(index)?),
+                (Output::GroupingId { key: index, shown }, _) => {
+                    grouping_ids(key(index)?, shown, field.data_type())?
+                }
+                (Output::WindowStart, Some([start, _, _])) => Arc::clone(start),
+                (Output::WindowEnd, Some([_, end, _])) => Arc::clone(end),
+                (Output::WindowTime, Some([_, _, time])) => Arc::clone(time),
+                (output, None) => return Err(missing(output)),
+            })
+        };
+        let outputs = self.outputs.iter().zip(self.schema.fields());
+        let mut columns = outputs.map(part).collect::<Result<Vec<_>>>()?;
         columns.extend(result.values);
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(result.rows));
         Ok(RecordBatch::try_new_with_options(
@@ -376,6 +391,18 @@ impl StreamAggregate {
             &options,
         )?)
     }
+}
+
+/// The grouping ids that are shown for those that are kept.
+fn grouping_ids(
+    kept: &ArrayRef,
+    shown: &BTreeMap<u64, u64>,
+    data_type: &DataType,
+) -> Result<ArrayRef> {
+    let kept = cast(kept, &DataType::UInt64)?;
+    let ids = as_uint64_array(&kept)?.iter();
+    let ids: UInt64Array = ids.map(|id| shown.get(&id?).copied()).collect();
+    Ok(cast(&ids, data_type)?)
 }
 
 impl Evaluated {

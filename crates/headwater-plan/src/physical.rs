@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::Session;
-use datafusion::common::{DFSchema, Result, internal_datafusion_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, internal_datafusion_err, internal_err};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{Column, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
@@ -30,9 +30,10 @@ use headwater_exec::window::WindowSpec;
 use headwater_exec::window_assign::WindowAssignExec;
 
 use crate::event_time_field::{WindowRole, window_of};
-use crate::node::aggregate_node::GroupColumn;
+use crate::node::aggregate_node::{GroupColumn, GroupingSets};
 use crate::node::static_node::Seen;
 use crate::node::{KeyedNode, StaticNode, StreamAggregateNode, WholeRowsNode, WindowNode};
+use crate::rule::grouping_sets::grouping_ids;
 use crate::rule::late_inputs::{late_columns, once_per_window};
 
 mod keyed;
@@ -176,18 +177,7 @@ impl Lower<'_> {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let pieces = self.pieces(node, &input)?;
         let (input, pieces) = guard_late_rows(node, input, pieces)?;
-        let single = self.is_single_phase(&pieces);
-        let key_fields = |input: &Schema| {
-            pieces
-                .keys
-                .iter()
-                .map(|(expr, name)| {
-                    let data_type = expr.data_type(input)?;
-                    Ok(Arc::new(Field::new(name, data_type, expr.nullable(input)?)))
-                })
-                .collect::<Result<Vec<_>>>()
-        };
-        let fields = key_fields(&input.schema())?;
+        let single = node.sets.is_none() && self.is_single_phase(&pieces);
         let (input, phase, pane, keys, aggregates) = if single {
             let keys = pieces
                 .keys
@@ -199,8 +189,9 @@ impl Lower<'_> {
             };
             (input, phase, pieces.pane, keys, pieces.aggregates)
         } else {
-            two_phase(input, pieces)?
+            two_phase(input, pieces, node.sets.as_ref())?
         };
+        let fields = key_fields(&keys, &input.schema())?;
         let spec = AggregateSpec::try_new(fields, aggregates)?;
         let aggregate = StreamAggregate {
             operator: OperatorId::new(node.operator.as_str()),
@@ -208,7 +199,7 @@ impl Lower<'_> {
             keys,
             spec: Arc::new(spec),
             phase,
-            outputs: node.groups.iter().map(output).collect(),
+            outputs: outputs(node)?,
             schema: Arc::clone(node.schema.inner()),
             input_time: node.input_time.clone(),
             stage: node.stage,
@@ -274,13 +265,50 @@ impl Lower<'_> {
     }
 }
 
-fn output(group: &GroupColumn) -> Output {
-    match group {
-        GroupColumn::Window(WindowRole::Start) => Output::WindowStart,
-        GroupColumn::Window(WindowRole::End) => Output::WindowEnd,
-        GroupColumn::Window(WindowRole::Time) => Output::WindowTime,
-        GroupColumn::Key(index) => Output::Key(*index),
-    }
+/// Fields of the keys of state rows.
+fn key_fields(keys: &[Arc<dyn PhysicalExpr>], input: &Schema) -> Result<Vec<FieldRef>> {
+    let field = |(i, key): (usize, &Arc<dyn PhysicalExpr>)| {
+        let (data_type, nullable) = (key.data_type(input)?, key.nullable(input)?);
+        Ok(Arc::new(Field::new(
+            format!("key_{i}"),
+            data_type,
+            nullable,
+        )))
+    };
+    keys.iter().enumerate().map(field).collect()
+}
+
+/// The group columns of a result. The partial aggregation numbers the sets by the pane and the
+/// keys, the result by all its columns.
+fn outputs(node: &StreamAggregateNode) -> Result<Vec<Output>> {
+    let output = |group: &GroupColumn| {
+        Ok(match (group, &node.sets) {
+            (GroupColumn::Window(WindowRole::Start), _) => Output::WindowStart,
+            (GroupColumn::Window(WindowRole::End), _) => Output::WindowEnd,
+            (GroupColumn::Window(WindowRole::Time), _) => Output::WindowTime,
+            (GroupColumn::Key(index), _) => Output::Key(*index),
+            (GroupColumn::GroupingId, Some(sets)) => {
+                let kept = grouping_ids(&physical_sets(sets, node.window.is_some()))?;
+                let shown = sets.ids.iter().copied();
+                Output::GroupingId {
+                    key: node.keys.len(),
+                    shown: kept.into_iter().zip(shown).collect(),
+                }
+            }
+            (GroupColumn::GroupingId, None) => {
+                return internal_err!("a grouping id without grouping sets");
+            }
+        })
+    };
+    node.groups.iter().map(output).collect()
+}
+
+/// Per set, whether it leaves out the pane, if there is one, and each key.
+fn physical_sets(sets: &GroupingSets, has_pane: bool) -> Vec<Vec<bool>> {
+    let pane = has_pane.then_some(false);
+    let sets = sets.left_out.iter();
+    sets.map(|set| pane.into_iter().chain(set.iter().copied()).collect())
+        .collect()
 }
 
 /// Puts the late-rows filter below a windowed aggregation, on the column that holds the pane.
@@ -317,7 +345,12 @@ type TwoPhase = (
 );
 
 /// A DataFusion partial aggregation by (pane, keys) per reader; its state rows go to the shards.
-fn two_phase(input: Arc<dyn ExecutionPlan>, pieces: Pieces) -> Result<TwoPhase> {
+/// With grouping sets it adds every row to each of them, and their grouping id to the keys.
+fn two_phase(
+    input: Arc<dyn ExecutionPlan>,
+    pieces: Pieces,
+    sets: Option<&GroupingSets>,
+) -> Result<TwoPhase> {
     let schema = input.schema();
     let mut groups = Vec::with_capacity(pieces.keys.len() + 1);
     if let Some((_, pane)) = &pieces.pane {
@@ -326,7 +359,7 @@ fn two_phase(input: Arc<dyn ExecutionPlan>, pieces: Pieces) -> Result<TwoPhase> 
     groups.extend(pieces.keys.iter().cloned());
     let partial = AggregateExec::try_new(
         AggregateMode::Partial,
-        PhysicalGroupBy::new_single(groups),
+        group_by(groups, sets, pieces.pane.is_some(), &schema)?,
         pieces.aggregates,
         pieces.filters,
         input,
@@ -334,11 +367,11 @@ fn two_phase(input: Arc<dyn ExecutionPlan>, pieces: Pieces) -> Result<TwoPhase> 
     )?;
     let aggregates = partial.aggr_expr().to_vec();
     let first_key = usize::from(pieces.pane.is_some());
-    let keys = pieces
-        .keys
-        .iter()
+    let id = sets.map(|_| Aggregate::INTERNAL_GROUPING_ID);
+    let names = pieces.keys.iter().map(|(_, name)| name.as_str()).chain(id);
+    let keys = names
         .enumerate()
-        .map(|(i, (_, name))| Arc::new(Column::new(name, first_key + i)) as Arc<dyn PhysicalExpr>)
+        .map(|(i, name)| Arc::new(Column::new(name, first_key + i)) as Arc<dyn PhysicalExpr>)
         .collect();
     let pane = pieces.pane.map(|(window, _)| {
         (
@@ -347,4 +380,24 @@ fn two_phase(input: Arc<dyn ExecutionPlan>, pieces: Pieces) -> Result<TwoPhase> 
         )
     });
     Ok((Arc::new(partial), Phase::Final, pane, keys, aggregates))
+}
+
+type Named = (Arc<dyn PhysicalExpr>, String);
+
+fn group_by(
+    groups: Vec<Named>,
+    sets: Option<&GroupingSets>,
+    has_pane: bool,
+    schema: &SchemaRef,
+) -> Result<PhysicalGroupBy> {
+    let Some(sets) = sets else {
+        return Ok(PhysicalGroupBy::new_single(groups));
+    };
+    let null = |(expr, name): &Named| {
+        let null = ScalarValue::try_from(expr.data_type(schema)?)?;
+        Ok((lit(null), name.clone()))
+    };
+    let nulls = groups.iter().map(null).collect::<Result<_>>()?;
+    let sets = physical_sets(sets, has_pane);
+    Ok(PhysicalGroupBy::new(groups, nulls, sets, true))
 }

@@ -14,6 +14,7 @@
 //!     joins.
 
 pub(crate) mod epoch_time;
+pub(crate) mod grouping_sets;
 pub(crate) mod incremental;
 pub(crate) mod kept_tables;
 pub(crate) mod late_inputs;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Aggregate, LogicalPlan};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable};
 
 use headwater_core::id::OperatorId;
@@ -18,7 +18,9 @@ use headwater_exec::keyed::{Growth, KeyedRunsExec};
 use crate::check::expressions::check_expressions;
 use crate::check::refuse;
 use crate::event_time_field::{WindowRole, window_of};
+use crate::node::StreamAggregateNode;
 use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
+use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::incremental::{Change, Converter, keep_tables, windows_close};
 use crate::rule::late_inputs::{LateInput, keep_whole_rows};
 use crate::rule::lateral_unnest::rewrite_lateral_unnest;
@@ -203,7 +205,7 @@ pub async fn compile_stream(
         LateRowsRequest::Keep => keep_late_rows(incremental, mode, &sources)?,
     };
     let (optimized, physical) = lower(session, &whole).await?;
-    let key = key_names(change, mode, request)?;
+    let key = key_names(change, mode, request, &whole)?;
     let operators = operators(&physical, mode)?;
     let explain = vec![
         ("bound plan".to_string(), bound),
@@ -257,12 +259,17 @@ fn keep_late_rows(
 }
 
 /// The key of an updating result; empty if there is none.
-fn key_names(change: Change, mode: OutputMode, request: &ModeRequest) -> Result<Vec<String>> {
+fn key_names(
+    change: Change,
+    mode: OutputMode,
+    request: &ModeRequest,
+    plan: &LogicalPlan,
+) -> Result<Vec<String>> {
     match change {
         Change::AppendOnly => Ok(vec![]),
         Change::Updating { key } => {
             if mode == OutputMode::Update && !request.key.is_empty() {
-                check_sink_key(key.as_ref(), request)?;
+                check_sink_key(key.as_ref(), request, plan)?;
             }
             Ok(key.map(|key| key.names()).unwrap_or_default())
         }
@@ -270,15 +277,33 @@ fn key_names(change: Change, mode: OutputMode, request: &ModeRequest) -> Result<
 }
 
 /// A sink that replaces rows by a key must use the key of the rows.
-fn check_sink_key(key: Option<&RowKey>, request: &ModeRequest) -> Result<()> {
+fn check_sink_key(key: Option<&RowKey>, request: &ModeRequest, plan: &LogicalPlan) -> Result<()> {
     match key {
         Some(key) if key.is_told_by(&request.key) => Ok(()),
+        None if has_grouping_sets(plan) => {
+            Err(refuse::sink_key_of_sets(&request.sink, &request.key))
+        }
         key => Err(refuse::sink_key(
             &request.sink,
             &request.key,
             key.map(RowKey::names),
         )),
     }
+}
+
+fn has_grouping_sets(plan: &LogicalPlan) -> bool {
+    let has_sets = |node: &LogicalPlan| match node {
+        LogicalPlan::Extension(extension) => {
+            let node = extension
+                .node
+                .as_any()
+                .downcast_ref::<StreamAggregateNode>();
+            Ok(node.is_some_and(|node| node.sets.is_some()))
+        }
+        _ => Ok(false),
+    };
+    // The closure never fails, so neither does the walk.
+    plan.exists(has_sets).unwrap_or(false)
 }
 
 fn nothing_to_complete() -> Error {
@@ -324,15 +349,7 @@ fn choose_mode(plan: &LogicalPlan, request: &ModeRequest) -> OutputMode {
         match node {
             LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => needs_whole = true,
             LogicalPlan::Aggregate(aggregate) => {
-                let is_final = |i: usize| {
-                    let field = aggregate.schema.field(i);
-                    let group = aggregate.group_expr.get(i);
-                    window_of(field).is_some_and(|w| {
-                        w.role != WindowRole::Time && windows_close(&w, &aggregate.input)
-                    }) && group.is_some_and(|g| is_plain(g, &aggregate.input))
-                };
-                never_final |= !aggregate.aggr_expr.is_empty()
-                    && !(0..aggregate.group_expr.len()).any(is_final);
+                never_final |= !aggregate.aggr_expr.is_empty() && !has_final_window(aggregate);
             }
             _ => {}
         }
@@ -349,6 +366,21 @@ fn choose_mode(plan: &LogicalPlan, request: &ModeRequest) -> OutputMode {
         return OutputMode::Update;
     }
     OutputMode::Complete
+}
+
+/// Whether every group is of a window that is finished some day.
+fn has_final_window(aggregate: &Aggregate) -> bool {
+    let Ok(grouped) = GroupedBy::of(aggregate) else {
+        return false;
+    };
+    let is_final = |position: usize| {
+        let field = aggregate.schema.field(position);
+        let shown = grouped.shown(position);
+        window_of(field).is_some_and(|window| {
+            window.role != WindowRole::Time && windows_close(&window, &aggregate.input)
+        }) && shown.is_some_and(|group| is_plain(group, &aggregate.input))
+    };
+    (0..grouped.columns.len()).any(is_final)
 }
 
 fn has_aggregate(plan: &LogicalPlan) -> bool {

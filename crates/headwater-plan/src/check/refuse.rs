@@ -12,6 +12,7 @@ use headwater_core::mode::OutputMode;
 use headwater_exec::window::Bound;
 
 use crate::event_time_field::window_of;
+use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::number_sources::{first_source, sources_of};
 use crate::stream_table::StreamDefinition;
 
@@ -281,9 +282,15 @@ pub(crate) fn running_below_state(aggregate: &Aggregate) -> Error {
         .with_span(aggregate.group_expr.iter().find_map(span_of))
 }
 
-pub(crate) fn grouping_sets() -> Error {
-    Error::unsupported("GROUPING SETS, ROLLUP and CUBE are not there yet in a streaming query")
-        .with_hint("Write one query per grouping, or run a bounded read.")
+/// A grouping set without the window has groups that are never final.
+pub(crate) fn set_without_window(grouped: &GroupedBy) -> Error {
+    Error::plan("a grouping set without the window cannot append")
+        .with_detail("Its rows could always change with the next row.")
+        .with_hint(
+            "Put window_start and window_end into every set, as GROUP BY window_start, window_end, \
+             ROLLUP(…) does, or ask for the whole result with `EMIT COMPLETE`.",
+        )
+        .with_span(grouped.columns.iter().find_map(span_of))
 }
 
 pub(crate) fn two_windows() -> Error {
@@ -412,6 +419,20 @@ pub(crate) fn sink_key(sink: &str, sink_key: &[String], key: Option<Vec<String>>
     ))
     .with_detail("Rows would replace rows of other groups, or stay when they have changed.")
     .with_hint(format!("Declare the sink with PRIMARY KEY ({key})."))
+}
+
+/// A sink would take rows of several grouping sets for one: the query's SELECT does not show which
+/// set a row is of.
+pub(crate) fn sink_key_of_sets(sink: &str, sink_key: &[String]) -> Error {
+    let told = sink_key.join(", ");
+    Error::plan(format!(
+        "sink \"{sink}\" replaces rows by ({told}), and the query does not show which row is which"
+    ))
+    .with_detail("A total and a row without a value have NULL in the same column.")
+    .with_hint(
+        "Select every GROUP BY column as it is, and grouping(…) of those that ROLLUP, CUBE or \
+         GROUPING SETS leave out, and make them the key.",
+    )
 }
 
 /// LATE ROWS INTO of a query in which no row is ever late.

@@ -25,6 +25,17 @@ pub enum GroupColumn {
     Window(WindowRole),
     /// A key, by position among [`StreamAggregateNode::keys`].
     Key(usize),
+    /// Which of the [`GroupingSets`] the row is of.
+    GroupingId,
+}
+
+/// GROUPING SETS, ROLLUP or CUBE: every row counts once in every set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
+pub struct GroupingSets {
+    /// Per set, whether it leaves out each of [`StreamAggregateNode::keys`].
+    pub left_out: Vec<Vec<bool>>,
+    /// Per set, the grouping id that the result shows, which counts the window's columns too.
+    pub ids: Vec<u64>,
 }
 
 /// Windows of an aggregation.
@@ -47,6 +58,8 @@ pub struct StreamAggregateNode {
     pub window: Option<WindowGroup>,
     /// Keys.
     pub keys: Vec<Expr>,
+    /// Sets of the keys, if there are several.
+    pub sets: Option<GroupingSets>,
     /// Aggregates.
     pub aggregates: Vec<Expr>,
     /// Group columns of the output.
@@ -64,6 +77,7 @@ type Identity<'a> = (
     &'a str,
     &'a Option<WindowGroup>,
     &'a [Expr],
+    &'a Option<GroupingSets>,
     &'a [Expr],
     &'a [GroupColumn],
     &'a InputTime,
@@ -71,12 +85,23 @@ type Identity<'a> = (
 );
 
 impl StreamAggregateNode {
+    /// Whether a set leaves out a group column.
+    pub(crate) fn leaves_out(&self, group: Option<&GroupColumn>) -> bool {
+        let Some(GroupColumn::Key(key)) = group else {
+            return false;
+        };
+        let sets = self.sets.iter().flat_map(|sets| &sets.left_out);
+        sets.into_iter()
+            .any(|set| set.get(*key).copied().unwrap_or(false))
+    }
+
     fn identity(&self) -> Identity<'_> {
         (
             &self.input,
             &self.operator,
             &self.window,
             &self.keys,
+            &self.sets,
             &self.aggregates,
             &self.groups,
             &self.input_time,
@@ -153,12 +178,18 @@ impl UserDefinedLogicalNodeCore for StreamAggregateNode {
         if let Some(window) = &self.window {
             write!(f, ", window={} by {}", window.window, window.pane)?;
         }
-        write!(
-            f,
-            ", keys=[{}], aggregates=[{}]",
-            list(&self.keys),
-            list(&self.aggregates)
-        )
+        write!(f, ", keys=[{}]", list(&self.keys))?;
+        if let Some(sets) = &self.sets {
+            write!(f, ", sets=[")?;
+            for (number, set) in sets.left_out.iter().enumerate() {
+                let keys = self.keys.iter().zip(set).filter(|(_, is_out)| !**is_out);
+                let keys: Vec<_> = keys.map(|(key, _)| key.to_string()).collect();
+                let comma = if number == 0 { "" } else { ", " };
+                write!(f, "{comma}({})", keys.join(", "))?;
+            }
+            write!(f, "]")?;
+        }
+        write!(f, ", aggregates=[{}]", list(&self.aggregates))
     }
 
     fn with_exprs_and_inputs(

@@ -49,7 +49,7 @@ impl Lower<'_> {
                     gap: self.gap(gap, node)?,
                     spec: Arc::new(AggregateSpec::try_new(keys, aggregates)?),
                     filters,
-                    outputs: groups.iter().map(session_column).collect(),
+                    outputs: groups.iter().map(session_column).collect::<Result<_>>()?,
                     schema: Arc::clone(node.schema().inner()),
                 }))
             }
@@ -189,11 +189,12 @@ fn key_schema(keys: &[Arc<dyn PhysicalExpr>], input: &Schema) -> Result<Schema> 
     Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
 }
 
-fn session_column(group: &GroupColumn) -> SessionColumn {
-    match group {
+fn session_column(group: &GroupColumn) -> Result<SessionColumn> {
+    Ok(match group {
         GroupColumn::Window(WindowRole::Start) => SessionColumn::Start,
         GroupColumn::Window(WindowRole::End) => SessionColumn::End,
         GroupColumn::Window(WindowRole::Time) => SessionColumn::Time,
         GroupColumn::Key(index) => SessionColumn::Key(*index),
-    }
+        GroupColumn::GroupingId => return internal_err!("grouping sets of sessions are not kept"),
+    })
 }

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Distinct, Expr, Join, LogicalPlan, Unnest};
 use crate::event_time_field::{event_time_source, window_of, window_struct_of};
 use crate::node::aggregate_node::GroupColumn;
 use crate::node::{KeyedLogic, KeyedNode, StreamAggregateNode};
+use crate::rule::grouping_sets::GroupedBy;
 use crate::window_struct::argument_of_part;
 
 /// Whether the column at a position of a plan's output is one that a source or a window made,
@@ -43,8 +44,9 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
         LogicalPlan::Join(join) => is_of_side(join, column),
         LogicalPlan::Unnest(unnest) => is_beside_elements(unnest, column),
         LogicalPlan::Aggregate(aggregate) => {
-            let group = aggregate.group_expr.get(column);
-            group.is_some_and(|expr| is_plain(expr, &aggregate.input))
+            let grouped = GroupedBy::of(aggregate).ok();
+            let shown = grouped.as_ref().and_then(|grouped| grouped.shown(column));
+            shown.is_some_and(|expr| is_plain(expr, &aggregate.input))
         }
         LogicalPlan::Extension(extension)
             if extension.node.as_any().is::<StreamAggregateNode>() =>
@@ -54,7 +56,8 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
                 .as_any()
                 .downcast_ref::<StreamAggregateNode>();
             node.is_some_and(|node| {
-                is_group_handed_on(node.groups.get(column), &node.keys, &node.input)
+                let group = node.groups.get(column);
+                !node.leaves_out(group) && is_group_handed_on(group, &node.keys, &node.input)
             })
         }
         LogicalPlan::Extension(extension) if extension.node.as_any().is::<KeyedNode>() => {
@@ -86,7 +89,7 @@ fn is_group_handed_on(group: Option<&GroupColumn>, keys: &[Expr], input: &Logica
     match group {
         Some(GroupColumn::Window(_)) => true,
         Some(GroupColumn::Key(key)) => keys.get(*key).is_some_and(|expr| is_plain(expr, input)),
-        None => false,
+        Some(GroupColumn::GroupingId) | None => false,
     }
 }
 

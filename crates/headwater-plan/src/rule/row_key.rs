@@ -3,17 +3,26 @@
 //! A key has parts, and a part may be told by any of several columns: the start, the end and the
 //! time of a window say the same, and so does the struct that Spark's `window()` makes of them; a
 //! column selected twice stands there twice. The start of a cumulating window says less than its
-//! end: such a column may stand in the key, and does not tell it alone. A sink that keeps the newest row of a key must use exactly this key: with fewer columns rows of different
-//! groups replace each other, with more an update leaves the old row behind.
+//! end: such a column may stand in the key, and does not tell it alone. Of which grouping set a row
+//! is, `grouping()` tells. A sink that keeps the newest row of a key must use exactly this key: with
+//! fewer columns rows of different groups replace each other, with more an update leaves the old row
+//! behind.
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Column, ExprSchema};
+use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue};
+use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Projection};
 
 use headwater_exec::window::Bound;
 
 use crate::event_time_field::{WindowField, WindowRole, Windows, window_of};
 use crate::node::aggregate_node::GroupColumn;
+use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::provenance::{is_handed_on, is_plain};
 use crate::window_struct::{is_bounds, is_part};
 
@@ -32,7 +41,7 @@ struct Teller {
 }
 
 /// What an expression says of a part of the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Tells {
     /// All: equal values mean equal parts.
     AsValue,
@@ -40,6 +49,15 @@ enum Tells {
     AsStruct,
     /// Something: equal parts have equal values.
     InPart,
+    /// All, by some of its bits: it is the grouping id.
+    AsGroupingId(GroupingBits),
+}
+
+/// What a part of the key has of a grouping id: whether a set leaves out a column.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct GroupingBits {
+    ids: Arc<[u64]>,
+    bits: u64,
 }
 
 impl Teller {
@@ -57,7 +75,15 @@ impl Teller {
 
 impl RowKey {
     /// The key of an aggregation's rows: its group columns, and what tells its windows apart.
-    pub(crate) fn of_groups(aggregate: &Aggregate, groups: &[GroupColumn], by: Bound) -> Self {
+    ///
+    /// # Errors
+    /// If it groups by too many sets.
+    pub(crate) fn of_groups(
+        aggregate: &Aggregate,
+        grouped: &GroupedBy,
+        groups: &[GroupColumn],
+        by: Bound,
+    ) -> Result<Self> {
         let columns = aggregate.schema.columns().into_iter().zip(groups);
         let mut window: Vec<(Tells, WindowRole, Column)> = Vec::new();
         let mut parts: Vec<Vec<Teller>> = Vec::new();
@@ -67,10 +93,13 @@ impl RowKey {
                 GroupColumn::Window(role) => {
                     window.push((tells_by(*role, by), *role, column));
                 }
+                GroupColumn::GroupingId => {
+                    parts.extend(grouping_parts(aggregate, grouped, &column)?);
+                }
             }
         }
         if !window.is_empty() {
-            window.sort_by_key(|(tells, role, _)| (*tells, *role));
+            window.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
             let window = window.into_iter();
             parts.insert(
                 0,
@@ -79,7 +108,7 @@ impl RowKey {
                     .collect(),
             );
         }
-        RowKey { parts }
+        Ok(RowKey { parts })
     }
 
     /// The key of rows that are numbered by partition: the partition's columns, and the number
@@ -147,7 +176,7 @@ impl RowKey {
             let position = input.schema().maybe_index_of_column(&teller.column)?;
             Some(Teller {
                 column: Column::from(output.schema().qualified_field(position)),
-                tells: teller.tells,
+                tells: teller.tells.clone(),
             })
         };
         self.renamed(|part| part.iter().filter_map(alias).collect())
@@ -163,13 +192,19 @@ impl RowKey {
         })
     }
 
-    /// One name per part.
+    /// Names that tell all parts.
     pub(crate) fn names(&self) -> Vec<String> {
         let first = self
             .parts
             .iter()
             .filter_map(|part| part.iter().find(|t| t.tells_all()));
-        first.map(|teller| teller.column.name.clone()).collect()
+        // One call of grouping() may tell several parts.
+        first.fold(vec![], |mut names, teller| {
+            if !names.contains(&teller.column.name) {
+                names.push(teller.column.name.clone());
+            }
+            names
+        })
     }
 
     /// Whether these columns identify the same rows as the key does.
@@ -214,10 +249,13 @@ fn tells_by(role: WindowRole, told_by: Bound) -> Tells {
 
 /// What an expression says of a part of the key; `None` if equal parts may differ in it.
 fn tells(expr: &Expr, part: &[Teller], input: &LogicalPlan) -> Option<Tells> {
+    if is_told_by_bits(expr, part, input) {
+        return Some(Tells::AsValue);
+    }
     match expr {
         Expr::Column(column) => {
             let teller = part.iter().find(|t| t.column == *column)?;
-            Some(teller.tells)
+            Some(teller.tells.clone())
         }
         Expr::Alias(alias) => tells(&alias.expr, part, input),
         Expr::Cast(cast) => {
@@ -227,7 +265,7 @@ fn tells(expr: &Expr, part: &[Teller], input: &LogicalPlan) -> Option<Tells> {
                     Some(Tells::AsValue)
                 }
                 Tells::AsValue | Tells::InPart => Some(Tells::InPart),
-                Tells::AsStruct => None,
+                Tells::AsStruct | Tells::AsGroupingId(_) => None,
             }
         }
         Expr::ScalarFunction(call) if is_bounds(expr) => told_by_all(call.args.iter(), part, input),
@@ -244,6 +282,92 @@ fn tells(expr: &Expr, part: &[Teller], input: &LogicalPlan) -> Option<Tells> {
         },
         _ => None,
     }
+}
+
+/// The parts of a key that say of which grouping set a row is. A column that is never NULL in the
+/// input says itself whether a set leaves it out.
+fn grouping_parts(
+    aggregate: &Aggregate,
+    grouped: &GroupedBy,
+    id: &Column,
+) -> Result<Vec<Vec<Teller>>> {
+    let ids: Arc<[u64]> = grouped.ids()?.into();
+    let count = grouped.columns.len();
+    let told_by_id = |bits: u64| {
+        let bits = GroupingBits {
+            ids: Arc::clone(&ids),
+            bits,
+        };
+        bits.vary().then(|| Teller {
+            column: id.clone(),
+            tells: Tells::AsGroupingId(bits),
+        })
+    };
+    let mut parts = Vec::new();
+    for (position, expr) in grouped.columns.iter().enumerate() {
+        let Some(teller) = told_by_id(1 << (count - 1 - position)) else {
+            continue;
+        };
+        let mut part = vec![teller];
+        if !expr.nullable(aggregate.input.schema())? {
+            let column = aggregate.schema.qualified_field(position);
+            part.insert(0, Teller::plain(Column::from(column)));
+        }
+        parts.push(part);
+    }
+    let repeated = u64::MAX.checked_shl(count as u32).unwrap_or(0);
+    parts.extend(told_by_id(repeated).map(|teller| vec![teller]));
+    Ok(parts)
+}
+
+impl GroupingBits {
+    fn of(&self, id: u64) -> u64 {
+        id & self.bits
+    }
+
+    /// Whether sets differ in them.
+    fn vary(&self) -> bool {
+        let mut found = self.ids.iter().map(|id| self.of(*id));
+        let first = found.next();
+        found.any(|bits| Some(bits) != first)
+    }
+
+    /// Whether an expression of the grouping id, such as `grouping(a)`, has different values where
+    /// these differ.
+    fn are_told_by(&self, expr: &Expr, id: &Column, input: &LogicalPlan) -> Result<bool> {
+        let field = input.schema().field_from_column(id)?;
+        let ids: ArrayRef = Arc::new(UInt64Array::from(self.ids.to_vec()));
+        let fields = vec![(id.relation.clone(), Arc::clone(field))];
+        let schema = DFSchema::new_with_metadata(fields, HashMap::new())?;
+        let ids = cast(&ids, field.data_type())?;
+        let ids = RecordBatch::try_new(Arc::clone(schema.inner()), vec![ids])?;
+        let values = SessionContext::new()
+            .create_physical_expr(expr.clone(), &schema)?
+            .evaluate(&ids)?
+            .into_array(ids.num_rows())?;
+        let mut told: BTreeMap<String, u64> = BTreeMap::new();
+        for (row, id) in self.ids.iter().enumerate() {
+            let value = ScalarValue::try_from_array(&values, row)?.to_string();
+            if *told.entry(value).or_insert(self.of(*id)) != self.of(*id) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whether an expression of the grouping id tells a part that bits of it tell.
+fn is_told_by_bits(expr: &Expr, part: &[Teller], input: &LogicalPlan) -> bool {
+    let bits = part.iter().find_map(|teller| match &teller.tells {
+        Tells::AsGroupingId(bits) => Some((bits, &teller.column)),
+        Tells::AsValue | Tells::AsStruct | Tells::InPart => None,
+    });
+    let Some((bits, id)) = bits.filter(|_| !matches!(expr, Expr::Column(_) | Expr::Alias(_)))
+    else {
+        return false;
+    };
+    let mut columns = expr.column_refs().into_iter();
+    columns.all(|column| column == id) && bits.are_told_by(expr, id, input).unwrap_or(false)
 }
 
 /// What a struct of some values says of a part of the key.

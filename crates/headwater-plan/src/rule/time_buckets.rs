@@ -29,6 +29,7 @@ use headwater_exec::window_assign::{Assign, window_time_type};
 
 use crate::event_time_field::window_of;
 use crate::node::WindowNode;
+use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::provenance::is_plain;
 use crate::rule::window_calls::literal_length;
 
@@ -58,23 +59,25 @@ pub(crate) fn rewrite_time_buckets(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// The aggregation over windows; `None` if it groups by no bucket, or by a window already.
 fn windowed(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let input = &aggregate.input;
-    for group in &aggregate.group_expr {
+    let grouped = GroupedBy::of(aggregate)?;
+    for group in &grouped.columns {
         let (_, field) = group.to_field(input.schema().as_ref())?;
         if window_of(&field).is_some() && is_plain(group, input) {
             return Ok(None);
         }
     }
-    let buckets = aggregate.group_expr.iter().enumerate();
+    let is_shown = |(position, _): &(usize, &Expr)| grouped.shown(*position).is_some();
+    let buckets = grouped.columns.iter().enumerate().filter(is_shown);
     let buckets = buckets.filter_map(|(position, group)| Some((position, bucket(group)?)));
     // Of several buckets the finest is the window, and the others are keys that it tells.
     let mut buckets: Vec<(usize, Bucket)> = buckets.collect();
     buckets.sort_by_key(|(_, bucket)| bucket.roughly_us);
     for (position, bucket) in buckets {
         if let Some((node, start)) = window_below(input, &bucket)? {
-            return grouped_by(aggregate, position, node, start).map(Some);
+            return grouped_by(aggregate, &grouped, position, node, start).map(Some);
         }
     }
-    for group in &aggregate.group_expr {
+    for group in &grouped.columns {
         let position = match group {
             Expr::Column(column) => input.schema().maybe_index_of_column(column),
             _ => None,
@@ -93,12 +96,17 @@ fn windowed(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
 /// The aggregation with the start of a window for one of its groups, under the group's old name.
 fn grouped_by(
     aggregate: &Aggregate,
+    grouped: &GroupedBy,
     position: usize,
     input: LogicalPlan,
     start: Column,
 ) -> Result<LogicalPlan> {
-    let mut groups = aggregate.group_expr.clone();
-    groups[position] = Expr::Column(start);
+    let (bucket, start) = (&grouped.columns[position], Expr::Column(start));
+    let groups = grouped.map_sets(aggregate, |exprs| {
+        let exprs = exprs.into_iter();
+        let exprs = exprs.map(|expr| if expr == bucket { &start } else { expr });
+        exprs.cloned().collect()
+    });
     let inner = Aggregate::try_new(Arc::new(input), groups, aggregate.aggr_expr.clone())?;
     let (old, new) = (aggregate.schema.iter(), inner.schema.iter());
     let columns = old

@@ -8,7 +8,8 @@
 //!     Window: tumble(10 minutes) on ts
 //! ```
 //!
-//! Columns keep their names, so that everything above stays as it is.
+//! Columns keep their names, so that everything above stays as it is. In a grouping set without the
+//! call the window is NULL.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, Extension, LogicalPlan, Projection, cast, lit,
+    Aggregate, Expr, ExprSchemable, Extension, LogicalPlan, Projection, cast, lit, when,
 };
 
 use headwater_core::Error;
@@ -31,6 +32,7 @@ use crate::event_time_field::{
     WindowField, WindowRole, event_time_source, window_of, window_struct_of,
 };
 use crate::node::{SessionNode, WindowNode};
+use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::provenance::{is_handed_on, is_plain};
 use crate::window_struct::{window_bounds, window_part};
 use crate::window_udf::{EVENT_TIME, SESSION_WINDOW, WINDOW};
@@ -94,38 +96,53 @@ fn part_of_struct(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
 
 fn rewrite(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let is_window = |expr: &Expr| call(expr).is_some() || is_window_struct(expr, &aggregate.input);
-    let mut windows = aggregate.group_expr.iter().filter(|e| is_window(e));
-    let Some(found) = windows.next() else {
+    let grouped = GroupedBy::of(&aggregate)?;
+    let columns = grouped.columns.iter().enumerate();
+    let mut windows = columns.filter(|(_, expr)| is_window(expr));
+    let Some((position, found)) = windows.next() else {
         return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
     };
-    if windows.any(|other| *other != *found) {
+    if windows.any(|(_, other)| *other != *found) {
         return plan_err!("a GROUP BY can hold one window() call, and this one holds several");
     }
     let (input, start, end) = match call(found) {
         Some(function) if function.func.name() == SESSION_WINDOW => {
+            if grouped.left_out.is_some() {
+                return plan_err!(
+                    "session_window() beside GROUPING SETS, ROLLUP or CUBE does not say whose \
+                     sessions it means: use FROM session(…) with PARTITION BY"
+                );
+            }
             let keys = aggregate.group_expr.iter().filter(|e| !is_window(e));
             sessions(&aggregate.input, function, keys.cloned().collect())?
         }
         Some(function) => windowed(&aggregate.input, function)?,
         None => with_bounds(&aggregate.input, found)?,
     };
-    let mut groups = vec![start.clone(), end.clone()];
-    let others = aggregate.group_expr.iter().filter(|e| !is_window(e));
-    groups.extend(others.cloned());
+    let by_bounds = |exprs: Vec<&Expr>| -> Vec<Expr> {
+        let has_window = exprs.iter().any(|e| is_window(e));
+        let bounds = [&start, &end].into_iter().filter(|_| has_window);
+        let others = exprs.iter().copied().filter(|e| !is_window(e));
+        bounds.chain(others).cloned().collect()
+    };
+    let groups = grouped.map_sets(&aggregate, by_bounds);
     let inner = Aggregate::try_new(Arc::new(input), groups, aggregate.aggr_expr.clone())?;
 
-    let old = aggregate
-        .schema
-        .iter()
-        .zip(aggregate.group_expr.iter().chain(&aggregate.aggr_expr));
+    let id = Expr::Column(Column::from_name(Aggregate::INTERNAL_GROUPING_ID));
+    let id = grouped.left_out.as_ref().map(|_| &id);
+    let exprs = grouped.columns.iter().chain(id).chain(&aggregate.aggr_expr);
+    let old = aggregate.schema.iter().zip(exprs);
     let columns = old.map(|((qualifier, field), expr)| {
         if is_window(expr) {
-            let bounds = window_bounds(start.clone(), end.clone());
-            return bounds.alias_qualified(qualifier.cloned(), field.name());
+            let mut bounds = window_bounds(start.clone(), end.clone());
+            if grouped.shown(position).is_none() {
+                bounds = when(start.clone().is_not_null(), bounds).end()?;
+            }
+            return Ok(bounds.alias_qualified(qualifier.cloned(), field.name()));
         }
-        Expr::Column(Column::new(qualifier.cloned(), field.name()))
+        Ok(Expr::Column(Column::new(qualifier.cloned(), field.name())))
     });
-    let columns = columns.collect();
+    let columns = columns.collect::<Result<_>>()?;
     let projection = Projection::try_new(columns, Arc::new(LogicalPlan::Aggregate(inner)))?;
     Ok(Transformed::yes(LogicalPlan::Projection(projection)))
 }

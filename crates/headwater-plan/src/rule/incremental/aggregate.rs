@@ -15,7 +15,8 @@ use super::{Change, Converter, Incremental, windows_close};
 use crate::check::refuse;
 use crate::event_time_field::{WindowField, WindowRole, Windows, window_of};
 use crate::node::StreamAggregateNode;
-use crate::node::aggregate_node::{GroupColumn, WindowGroup};
+use crate::node::aggregate_node::{GroupColumn, GroupingSets, WindowGroup};
+use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::panes::{to_panes, uses_window};
 use crate::rule::provenance::{is_handed_on, is_plain};
 use crate::rule::row_key::RowKey;
@@ -37,27 +38,26 @@ impl Converter {
         if let Some(whole) = self.of_whole_result(&whole, &aggregate.input)? {
             return Ok(whole);
         }
-        if aggregate
-            .group_expr
-            .iter()
-            .any(|e| matches!(e, Expr::GroupingSet(_)))
-        {
-            return Err(refuse::grouping_sets().into());
-        }
         let schema = aggregate.input.schema();
-        let (keys, groups, window) = split_groups(aggregate)?;
+        let grouped = GroupedBy::of(aggregate)?;
+        let Groups {
+            keys,
+            sets,
+            groups,
+            window,
+        } = split_groups(aggregate, &grouped)?;
         if let Some((field, expr)) = &window
             && matches!(field.window, Windows::Session(_))
         {
             let window = (field.clone(), expr.clone());
-            return self.session_aggregate(aggregate, &keys, groups, window);
+            return self.session_aggregate(aggregate, &grouped, &keys, groups, window);
         }
         let input = self.convert_final(&aggregate.input)?;
         let told_by = match &window {
             Some((field, _)) => field.window.told_by(),
             None => Bound::Start,
         };
-        self.check_mode(window.as_ref(), aggregate)?;
+        self.check_mode(window.as_ref(), aggregate, &grouped)?;
         let (plan, window) = match &window {
             None => (input.plan, None),
             Some((field, _)) => {
@@ -76,7 +76,7 @@ impl Converter {
         let change = match self.mode {
             OutputMode::Append => Change::AppendOnly,
             OutputMode::Update | OutputMode::Complete => Change::Updating {
-                key: Some(RowKey::of_groups(aggregate, &groups, told_by)),
+                key: Some(RowKey::of_groups(aggregate, &grouped, &groups, told_by)?),
             },
         };
         let node = StreamAggregateNode {
@@ -84,6 +84,7 @@ impl Converter {
             operator,
             window,
             keys,
+            sets,
             aggregates: aggregate.aggr_expr.clone(),
             groups,
             input_time: input.time.clone(),
@@ -105,6 +106,7 @@ impl Converter {
         &self,
         window: Option<&(WindowField, Expr)>,
         aggregate: &Aggregate,
+        grouped: &GroupedBy,
     ) -> Result<(), Error> {
         if self.mode != OutputMode::Append {
             return Ok(());
@@ -112,6 +114,9 @@ impl Converter {
         match window {
             // A group without aggregates is final when it is there.
             None if aggregate.aggr_expr.is_empty() => Ok(()),
+            None if leaves_window_out(aggregate, grouped) => {
+                Err(refuse::set_without_window(grouped))
+            }
             None if self.stage == Stage::Inner => Err(refuse::running_below_state(aggregate)),
             None => Err(refuse::running_append(aggregate)),
             Some((field, expr)) if !windows_close(field, &aggregate.input) => Err(
@@ -123,15 +128,23 @@ impl Converter {
 }
 
 /// Group expressions as the node keeps them.
-type Groups = (Vec<Expr>, Vec<GroupColumn>, Option<(WindowField, Expr)>);
+struct Groups {
+    keys: Vec<Expr>,
+    sets: Option<GroupingSets>,
+    groups: Vec<GroupColumn>,
+    window: Option<(WindowField, Expr)>,
+}
 
-/// Parts the group expressions into keys and columns of the window.
-fn split_groups(aggregate: &Aggregate) -> Result<Groups> {
+/// Parts the group expressions into keys and columns of the window. A window's column that a set
+/// leaves out is a key like any other.
+fn split_groups(aggregate: &Aggregate, grouped: &GroupedBy) -> Result<Groups> {
     let schema = aggregate.input.schema();
     let (mut keys, mut groups, mut window) = (Vec::new(), Vec::new(), None);
-    for expr in &aggregate.group_expr {
+    let mut key_positions = Vec::new();
+    for (position, expr) in grouped.columns.iter().enumerate() {
         let (_, field) = expr.to_field(schema.as_ref())?;
-        match window_of(&field).filter(|_| is_plain(expr, &aggregate.input)) {
+        let is_window = grouped.shown(position).is_some() && is_plain(expr, &aggregate.input);
+        match window_of(&field).filter(|_| is_window) {
             Some(found) => {
                 groups.push(GroupColumn::Window(found.role));
                 window = Some(same_window(window, found, expr)?);
@@ -139,6 +152,7 @@ fn split_groups(aggregate: &Aggregate) -> Result<Groups> {
             None => {
                 groups.push(GroupColumn::Key(keys.len()));
                 keys.push(expr.clone());
+                key_positions.push(position);
             }
         }
     }
@@ -146,12 +160,37 @@ fn split_groups(aggregate: &Aggregate) -> Result<Groups> {
         && field.window.told_by() == Bound::End
         && groups.iter().all(|group| match group {
             GroupColumn::Window(role) => *role == WindowRole::Start,
-            GroupColumn::Key(_) => true,
+            GroupColumn::Key(_) | GroupColumn::GroupingId => true,
         })
     {
         return Err(refuse::start_of_many_windows(expr).into());
     }
-    Ok((keys, groups, window))
+    let sets = match &grouped.left_out {
+        None => None,
+        Some(left_out) => {
+            groups.push(GroupColumn::GroupingId);
+            let of_keys = |set: &Vec<bool>| key_positions.iter().map(|p| set[*p]).collect();
+            Some(GroupingSets {
+                left_out: left_out.iter().map(of_keys).collect(),
+                ids: grouped.ids()?,
+            })
+        }
+    };
+    Ok(Groups {
+        keys,
+        sets,
+        groups,
+        window,
+    })
+}
+
+/// Whether some sets have a window and others have none.
+fn leaves_window_out(aggregate: &Aggregate, grouped: &GroupedBy) -> bool {
+    let is_window = |expr: &Expr| {
+        let field = expr.to_field(aggregate.input.schema().as_ref());
+        field.is_ok_and(|(_, field)| window_of(&field).is_some())
+    };
+    grouped.left_out.is_some() && grouped.columns.iter().any(is_window)
 }
 
 fn same_window(

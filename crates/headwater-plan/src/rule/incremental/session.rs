@@ -30,6 +30,7 @@ use crate::check::refuse;
 use crate::event_time_field::{WindowField, WindowRole, window_of};
 use crate::node::aggregate_node::GroupColumn;
 use crate::node::{KeyedLogic, KeyedNode, SessionNode};
+use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::panes::uses_window;
 use crate::rule::row_key::RowKey;
 
@@ -58,6 +59,7 @@ impl Converter {
     pub(super) fn session_aggregate(
         &mut self,
         aggregate: &Aggregate,
+        grouped: &GroupedBy,
         keys: &[Expr],
         groups: Vec<GroupColumn>,
         (field, expr): (WindowField, Expr),
@@ -67,12 +69,12 @@ impl Converter {
             session,
             keys,
             aggregates,
-        }) = fused(aggregate, keys)?
+        }) = fused(aggregate, keys)?.filter(|_| !groups.contains(&GroupColumn::GroupingId))
         else {
-            return self.aggregate_of_session_rows(aggregate, &groups);
+            return self.aggregate_of_session_rows(aggregate, grouped, &groups);
         };
         let input = self.convert_final(&session.input)?;
-        let key = RowKey::of_groups(aggregate, &groups, Bound::Start);
+        let key = RowKey::of_groups(aggregate, grouped, &groups, Bound::Start)?;
         let node = KeyedNode {
             operator: self.operator("session-aggregate"),
             input: Arc::new(input.plan),
@@ -93,11 +95,14 @@ impl Converter {
     fn aggregate_of_session_rows(
         &mut self,
         aggregate: &Aggregate,
+        grouped: &GroupedBy,
         groups: &[GroupColumn],
     ) -> Result<Incremental> {
         let is_end = |group: &GroupColumn| match group {
             GroupColumn::Window(WindowRole::End | WindowRole::Time) => true,
-            GroupColumn::Window(WindowRole::Start) | GroupColumn::Key(_) => false,
+            GroupColumn::Window(WindowRole::Start)
+            | GroupColumn::Key(_)
+            | GroupColumn::GroupingId => false,
         };
         if !groups.iter().any(is_end) {
             return Err(refuse::session_without_end(aggregate).into());
@@ -106,7 +111,7 @@ impl Converter {
         let change = match input.change {
             Change::AppendOnly => Change::AppendOnly,
             Change::Updating { .. } => Change::Updating {
-                key: Some(RowKey::of_groups(aggregate, groups, Bound::Start)),
+                key: Some(RowKey::of_groups(aggregate, grouped, groups, Bound::Start)?),
             },
         };
         let exprs = aggregate.group_expr.iter().chain(&aggregate.aggr_expr);
