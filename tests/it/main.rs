@@ -1,6 +1,8 @@
 //! Black-box tests, in one binary: linking DataFusion is the dearest step of a test run.
 
 #[cfg(test)]
+mod aggregates;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod docs;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, new_empty_array};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion_common::Result;
 use datafusion_expr::{EmitTo, GroupsAccumulator};
@@ -10,6 +10,8 @@ use datafusion_physical_expr::GroupsAccumulatorAdapter;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion_physical_plan::aggregates::order::GroupOrdering;
+
+use headwater_core::Error;
 
 /// Keys and aggregates of one operator; shared by all its shards and panes.
 ///
@@ -29,7 +31,7 @@ impl AggregateSpec {
     /// A specification.
     ///
     /// # Errors
-    /// If an aggregate cannot say what its state is.
+    /// If an aggregate cannot say what its state is, or keeps another than it says.
     pub fn try_new(
         keys: Vec<FieldRef>,
         aggregates: Vec<Arc<AggregateFunctionExpr>>,
@@ -38,8 +40,11 @@ impl AggregateSpec {
         let mut state_widths = Vec::with_capacity(aggregates.len());
         for aggregate in &aggregates {
             let state = aggregate.state_fields()?;
+            check_state(aggregate, &state)?;
             state_widths.push(state.len());
-            fields.extend(state);
+            // Some functions declare a state that cannot be NULL, and give NULL for no values.
+            let nullable = |field: FieldRef| Arc::new(field.as_ref().clone().with_nullable(true));
+            fields.extend(state.into_iter().map(nullable));
         }
         Ok(AggregateSpec {
             key_schema: Arc::new(Schema::new(keys)),
@@ -102,8 +107,17 @@ impl AggregateSpec {
         Ok(())
     }
 
-    /// Takes the state columns of all groups out of accumulators.
-    pub(crate) fn take_states(&self, from: &mut Accumulators) -> Result<Vec<ArrayRef>> {
+    /// Takes the state columns of all groups, which are that many, out of accumulators.
+    pub(crate) fn take_states(
+        &self,
+        from: &mut Accumulators,
+        groups: usize,
+    ) -> Result<Vec<ArrayRef>> {
+        // Some accumulators cannot give the states of no group.
+        if groups == 0 {
+            let states = self.state_schema.fields().iter().skip(self.key_count());
+            return Ok(states.map(|s| new_empty_array(s.data_type())).collect());
+        }
         let mut columns = Vec::with_capacity(self.state_schema.fields().len());
         for accumulator in from {
             columns.extend(accumulator.state(EmitTo::All)?);
@@ -111,8 +125,16 @@ impl AggregateSpec {
         Ok(columns)
     }
 
-    /// The results of all groups; consumes the accumulators.
-    pub(crate) fn evaluate(&self, mut accumulators: Accumulators) -> Result<Vec<ArrayRef>> {
+    /// The results of all groups, which are that many; consumes the accumulators.
+    pub(crate) fn evaluate(
+        &self,
+        mut accumulators: Accumulators,
+        groups: usize,
+    ) -> Result<Vec<ArrayRef>> {
+        if groups == 0 {
+            let results = self.aggregates.iter().map(|a| a.field());
+            return Ok(results.map(|r| new_empty_array(r.data_type())).collect());
+        }
         accumulators
             .iter_mut()
             .map(|a| a.evaluate(EmitTo::All))
@@ -127,6 +149,33 @@ impl AggregateSpec {
             schema, columns, &options,
         )?)
     }
+}
+
+/// Refuses an aggregate whose accumulator gives other state columns than the function declares,
+/// as that of `bit_xor(DISTINCT …)` does: they could not be kept, and would be wrong.
+fn check_state(aggregate: &AggregateFunctionExpr, declared: &[FieldRef]) -> Result<()> {
+    if !aggregate.groups_accumulator_supported() {
+        return Ok(());
+    }
+    // Those that cannot give the states of no group say nothing.
+    let Ok(found) = aggregate.create_groups_accumulator()?.state(EmitTo::All) else {
+        return Ok(());
+    };
+    let types = |d: &FieldRef| d.data_type().clone();
+    let declared: Vec<_> = declared.iter().map(types).collect();
+    let found: Vec<_> = found.iter().map(|f| f.data_type().clone()).collect();
+    if declared == found {
+        return Ok(());
+    }
+    let name = aggregate.name();
+    Err(
+        Error::unsupported(format!("{name} cannot be kept between epochs"))
+            .with_detail(format!(
+                "The function declares {declared:?} as its state, and gives {found:?}."
+            ))
+            .with_hint("Run it as a bounded read: SELECT without STREAM.")
+            .into(),
+    )
 }
 
 /// DataFusion's own choice between a vectorised accumulator and the adapter, which is not public.

@@ -276,7 +276,7 @@ impl GroupTable {
             self.slots[*group as usize] = NOWHERE;
         }
         let mut columns = concat_pieces(&touch.key_pieces, spec.key_count())?;
-        for states in spec.take_states(&mut touch.accumulators)? {
+        for states in spec.take_states(&mut touch.accumulators, touch.groups.len())? {
             columns.push(owning(states)?);
         }
         let rows = spec.state_batch(columns, touch.groups.len())?;

@@ -185,7 +185,7 @@ impl Session {
         let mut accumulators = self.spec.accumulators()?;
         let groups: Vec<usize> = (0..rows).collect();
         self.spec.merge(&mut accumulators, states, &groups, rows)?;
-        columns.extend(self.spec.evaluate(accumulators)?);
+        columns.extend(self.spec.evaluate(accumulators, rows)?);
         Ok(vec![batch_of(&self.schema, columns, rows)?])
     }
 }
@@ -213,7 +213,8 @@ impl NewRows for NewSessions {
 
     fn finish(mut self: Box<Self>, slots: &Slots, end: &EpochEnd) -> Result<Advance> {
         let key_count = self.session.spec.key_count();
-        let new_states = self.session.spec.take_states(&mut self.accumulators)?;
+        let spec = &self.session.spec;
+        let new_states = spec.take_states(&mut self.accumulators, self.spans.len())?;
         let old = &slots.old.columns()[key_count..];
         let states: Vec<ArrayRef> = match self.spans.len() {
             0 => old[2..].to_vec(),
@@ -333,7 +334,7 @@ impl NewSessions {
         let mut accumulators = self.session.spec.accumulators()?;
         let spec = &self.session.spec;
         spec.merge(&mut accumulators, &states, &groups, sessions.len())?;
-        spec.take_states(&mut accumulators)
+        spec.take_states(&mut accumulators, sessions.len())
     }
 }
 

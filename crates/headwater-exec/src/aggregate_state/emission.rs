@@ -170,7 +170,7 @@ impl AggregateState {
         let mut accumulators = self.spec.accumulators()?;
         let groups: Vec<usize> = (0..rows).collect();
         self.spec.merge(&mut accumulators, states, &groups, rows)?;
-        let values = self.spec.evaluate(accumulators)?;
+        let values = self.spec.evaluate(accumulators, rows)?;
         Ok(WindowResult {
             window,
             keys: keys.to_vec(),
@@ -226,7 +226,7 @@ impl PaneMerge {
         Ok(WindowResult {
             window: Some(window),
             keys: self.keys.interner.take_keys()?,
-            values: spec.evaluate(self.accumulators)?,
+            values: spec.evaluate(self.accumulators, rows)?,
             rows,
         })
     }
@@ -280,7 +280,7 @@ impl KeyMerge {
         Ok(WindowResult {
             window: Some(window),
             keys: take_arrays(&self.keys, &UInt32Array::from(self.found), None)?,
-            values: spec.evaluate(self.accumulators)?,
+            values: spec.evaluate(self.accumulators, rows)?,
             rows,
         })
     }

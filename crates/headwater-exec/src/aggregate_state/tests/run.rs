@@ -221,7 +221,7 @@ impl<'a> Query<'a> {
         for ((accumulator, arguments), filter) in partial.iter_mut().zip(&arguments).zip(&filters) {
             accumulator.update_batch(arguments, &groups, filter.as_ref(), firsts.len())?;
         }
-        let states = self.spec.take_states(&mut partial)?;
+        let states = self.spec.take_states(&mut partial, firsts.len())?;
         let firsts_batch = self::batch(&firsts);
         let keys = &firsts_batch.columns()[..self.case.keys];
         self.state.merge(pane, keys, firsts.len(), &states)
