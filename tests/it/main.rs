@@ -5,9 +5,13 @@ mod aggregates;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod committed;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod equivalence;
+#[cfg(test)]
+mod figures;
 #[cfg(test)]
 mod kafka;
 #[cfg(test)]

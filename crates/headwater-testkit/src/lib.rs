@@ -8,6 +8,7 @@
 //!     Faults       failures that pass                                             faults.rs
 //! TestStatement    FEED, EPOCH, CLOCK, RESTART, PROGRESS, REFUSED                  statement.rs
 //! SltSession       all of it behind sqllogictest                                   slt.rs
+//! Timeline         what a test saw, as a figure for the documentation          timeline.rs
 //! check_oracle     folded output = bounded read                                    oracle.rs
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod session;
 pub mod slt;
 pub mod statement;
 pub mod text_rows;
+pub mod timeline;
 
 pub use faults::{Faults, Moment};
 /// The checkpoint crate, for the moments of a crash.
@@ -33,3 +35,4 @@ pub use recording_sink::{Ledger, RecordingSink};
 pub use session::{RunMode, TestSession};
 pub use slt::{FileReport, SltSession, complete_file, run_file};
 pub use statement::TestStatement;
+pub use timeline::Timeline;

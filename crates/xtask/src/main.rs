@@ -1,4 +1,5 @@
-//! Tasks that need more than cargo: `cargo xtask test`, `cargo xtask bench`, `cargo xtask broker`.
+//! Tasks that need more than cargo: `cargo xtask test`, `cargo xtask bench`, `cargo xtask figures`,
+//! `cargo xtask broker`.
 //!
 //! This crate knows the other crates only by their names on cargo's command line, so that it
 //! builds in seconds. Data goes to stdout, notices and errors go to stderr.
@@ -17,6 +18,7 @@ mod broker;
 mod command;
 mod environment;
 mod failure;
+mod figures;
 mod files;
 mod say;
 mod step;
@@ -37,6 +39,8 @@ enum Task {
     Test(TestArguments),
     /// Measure the four queries of sql/bench from end to end
     Bench(BenchArguments),
+    /// Write the figures and tables of the documentation that tests make
+    Figures,
     /// Start or stop a broker to develop against
     #[command(subcommand)]
     Broker(BrokerCommand),
@@ -56,6 +60,7 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Test(arguments) => test::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Figures => figures::run(),
         Task::Broker(command) => broker::run(command),
     }
 }
