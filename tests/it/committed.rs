@@ -32,6 +32,15 @@ pub(crate) fn check_committed(path: &str, text: &str) {
     );
 }
 
+/// Compares, or writes, what stands between the two comments `<!-- name -->` and `<!-- /name -->`.
+pub(crate) fn check_committed_part(path: &str, name: &str, part: &str) {
+    let page = committed(path);
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (before, rest) = page.split_once(&begin).unwrap();
+    let (_, after) = rest.split_once(&end).unwrap();
+    check_committed(path, &format!("{before}{begin}{part}{end}{after}"));
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "a switch of this test alone, which no setting of the engine is"

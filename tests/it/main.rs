@@ -17,6 +17,8 @@ mod kafka;
 #[cfg(test)]
 mod late_rows;
 #[cfg(test)]
+mod query_modes;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod tables;
