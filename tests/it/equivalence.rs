@@ -349,7 +349,7 @@ where
 fn cases() -> u32 {
     match std::env::var("HEADWATER_TEST_LONG") {
         Ok(_) => 2_000,
-        Err(_) => 60,
+        Err(_) => 100,
     }
 }
 

@@ -265,6 +265,15 @@ pub(crate) fn limit_complete() -> Error {
         .with_hint("Leave EMIT COMPLETE out, or aggregate first.")
 }
 
+/// A union of a result that is shown whole in every epoch and of rows that come once.
+pub(crate) fn partly_whole() -> Error {
+    Error::plan("complete mode cannot show rows beside a whole result")
+        .with_detail(
+            "One part of the UNION is shown whole in every epoch, and the rows of another come once.",
+        )
+        .with_hint("Aggregate each part, or the union of the rows.")
+}
+
 pub(crate) fn offset_without_limit() -> Error {
     Error::plan("OFFSET without LIMIT is not possible in a streaming query")
         .with_detail("Every row that it lets through would have to be kept.")

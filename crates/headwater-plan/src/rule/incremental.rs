@@ -186,35 +186,45 @@ impl Converter {
         rebuilt(plan, extension.node.expressions(), input, change)
     }
 
+    /// Rows of several inputs. A table's are added once; beside whole results they are part of the
+    /// whole in every epoch.
     fn union(&mut self, union: &Union) -> Result<Incremental> {
-        let mut inputs = Vec::with_capacity(union.inputs.len());
+        let streams = union.inputs.iter().map(|input| match reads_sources(input) {
+            true => self.convert(input).map(Some),
+            false => Ok(None),
+        });
+        let streams = streams.collect::<Result<Vec<_>>>()?;
         let mut change = Change::AppendOnly;
-        let (mut time, mut has_state) = (
-            InputTime {
-                sources: vec![],
-                behind_us: 0,
-            },
-            false,
-        );
-        for input in &union.inputs {
-            if !reads_sources(input) {
-                inputs.push(Arc::new(StaticNode::of(input, Seen::InFirstEpoch)));
-                continue;
-            }
-            let input = self.convert(input)?;
-            if self.mode == OutputMode::Update && input.change != Change::AppendOnly {
-                return Err(refuse::over_updates("UNION ALL").into());
-            }
-            if input.change != Change::AppendOnly {
+        let mut time = InputTime {
+            sources: vec![],
+            behind_us: 0,
+        };
+        for stream in streams.iter().flatten() {
+            if stream.change != Change::AppendOnly {
                 change = Change::Updating { key: None };
             }
-            time.sources.extend(input.time.sources);
-            time.behind_us = time.behind_us.max(input.time.behind_us);
-            has_state |= input.has_state;
-            inputs.push(Arc::new(input.plan));
+            time.sources.extend(&stream.time.sources);
+            time.behind_us = time.behind_us.max(stream.time.behind_us);
         }
+        if self.mode == OutputMode::Update && change != Change::AppendOnly {
+            return Err(refuse::over_updates("UNION ALL").into());
+        }
+        let has_state = streams.iter().flatten().any(|stream| stream.has_state);
+        let is_whole = has_state && self.mode == OutputMode::Complete && self.stage == Stage::Last;
+        if is_whole && streams.iter().flatten().any(|stream| !stream.has_state) {
+            return Err(refuse::partly_whole().into());
+        }
+        let seen = match is_whole {
+            true => Seen::Always(self.refresh),
+            false => Seen::InFirstEpoch,
+        };
+        let inputs = union.inputs.iter().zip(streams);
+        let inputs = inputs.map(|(input, stream)| match stream {
+            Some(stream) => Arc::new(stream.plan),
+            None => Arc::new(StaticNode::of(input, seen)),
+        });
         let plan = LogicalPlan::Union(Union {
-            inputs,
+            inputs: inputs.collect(),
             schema: Arc::clone(&union.schema),
         });
         Ok(Incremental {
