@@ -109,9 +109,9 @@ pub trait RunLogic: Debug + Send + Sync {
     fn due(&self, rows: &RecordBatch, past_us: i64) -> Result<Vec<i64>>;
     /// The whole result, for complete mode.
     fn all(&self, rows: &RecordBatch) -> Result<Vec<RecordBatch>>;
-    /// Whether a key that has a run takes no more rows.
-    fn is_settled_by_first_run(&self) -> bool {
-        false
+    /// A key whose run has so many rows takes no more.
+    fn settled_rows(&self) -> u64 {
+        u64::MAX
     }
 }
 

@@ -32,7 +32,7 @@ use crate::keyed_runs::{
 use crate::row_order::{RowOrder, sorted_by_slot};
 use crate::watermark::as_micros;
 
-/// New rows are cut to the first of every key when they are this many.
+/// New rows are cut to the first of every key when they are this many, or twice what is left.
 const MOST_NEW_ROWS: usize = 65_536;
 
 /// How rows are numbered.
@@ -127,6 +127,7 @@ impl RunLogic for RankLogic {
             batches: vec![],
             slots: vec![],
             bounds: vec![],
+            next_cut: MOST_NEW_ROWS,
         }))
     }
 
@@ -156,8 +157,11 @@ impl RunLogic for RankLogic {
         Ok(vec![self.rank.output(&input, Arc::clone(numbers))?])
     }
 
-    fn is_settled_by_first_run(&self) -> bool {
-        matches!(self.rank.emission, Emission::AtOnce) && self.rank.limit == 1
+    fn settled_rows(&self) -> u64 {
+        match self.rank.emission {
+            Emission::AtOnce => self.rank.limit,
+            Emission::AtClose | Emission::ByTime(_) => u64::MAX,
+        }
     }
 }
 
@@ -214,6 +218,8 @@ struct NewRanked {
     slots: Vec<u32>,
     /// Per slot that has a full set of new rows, the last of them: rows behind it are dropped.
     bounds: Vec<Option<OwnedRow>>,
+    /// The number of rows at which they are cut next: twice what the last cut left.
+    next_cut: usize,
 }
 
 impl NewRows for NewRanked {
@@ -238,7 +244,7 @@ impl NewRows for NewRanked {
             true => batch.clone(),
             false => take_record_batch(batch, &UInt32Array::from(kept))?,
         });
-        if self.slots.len() >= MOST_NEW_ROWS {
+        if self.slots.len() >= self.next_cut {
             self.cut()?;
         }
         Ok(())
@@ -288,6 +294,7 @@ impl NewRanked {
         let chosen = first.chosen.iter().map(|row| self.slots[*row as usize]);
         self.slots = chosen.collect();
         self.batches = vec![rows];
+        self.next_cut = MOST_NEW_ROWS.max(2 * self.slots.len());
         Ok(())
     }
 

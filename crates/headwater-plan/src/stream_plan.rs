@@ -188,7 +188,7 @@ pub async fn compile_stream(
     }
     let (incremental, change) = match request.emit {
         Emit::PerEpoch => (
-            keep_tables(plan, request.table_refresh)?,
+            rewrite_session_rows(keep_tables(plan, request.table_refresh)?)?,
             Change::AppendOnly,
         ),
         Emit::Default | Emit::Mode(_) => {

@@ -12,11 +12,23 @@ const ROWS: &str = "SELECT k, v, ts,
        lag(v, 2) OVER (PARTITION BY k ORDER BY ts, v) AS before
      FROM t";
 
-/// All rows, of all keys and by key.
+/// All rows, of all keys and by key: carried along.
 const EVERYTHING: &str = "SELECT k, v, ts, count(*) OVER (ORDER BY ts, k, v) AS so_far,
-       row_number() OVER (PARTITION BY k ORDER BY ts, v) AS rn,
+       row_number() OVER w AS rn,
+       rank() OVER (PARTITION BY k ORDER BY ts) AS place,
        dense_rank() OVER (PARTITION BY k ORDER BY ts) AS dense,
-       first_value(v) OVER (PARTITION BY k ORDER BY ts, v) AS earliest
+       first_value(v) OVER w AS earliest, last_value(v) OVER w AS latest,
+       sum(v) OVER w AS total, avg(v) OVER (PARTITION BY k ORDER BY ts) AS middle,
+       max(v) FILTER (WHERE v < 3) OVER (PARTITION BY k ORDER BY ts, v
+         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS small
+     FROM t WINDOW w AS (PARTITION BY k ORDER BY ts, v)";
+
+/// What is carried beside what is reached back to.
+const MIXED: &str = "SELECT k, v, ts, count(v) OVER (PARTITION BY k ORDER BY ts) AS so_far,
+       count(DISTINCT v) OVER (PARTITION BY k ORDER BY ts) AS different,
+       sum(v) OVER (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '3 seconds' PRECEDING
+         AND CURRENT ROW) AS recent,
+       first_value(v) IGNORE NULLS OVER (PARTITION BY k ORDER BY ts) AS known
      FROM t";
 
 /// Windows of rows with the change since the row before.
@@ -33,7 +45,10 @@ const OVER_WINDOWS: &str = "SELECT k, at, n, sum(n) OVER (PARTITION BY k ORDER B
 
 #[test]
 fn oracle_over() {
-    let all = queries(&[RANGES, ROWS, EVERYTHING, CHAIN, OVER_WINDOWS], &[FINAL]);
+    let all = queries(
+        &[RANGES, ROWS, EVERYTHING, MIXED, CHAIN, OVER_WINDOWS],
+        &[FINAL],
+    );
     check_cases(25, &none_late(all), equals_batch);
 }
 

@@ -126,12 +126,12 @@ impl RunState {
     /// Slots of the groups of a batch; those that are seen first take their keys from it.
     fn slots_of(&mut self, groups: &[usize], keys: &[ArrayRef]) -> Result<Vec<u32>> {
         self.slots.resize(self.table.groups(), NO_SLOT);
-        let settled = self.logic.is_settled_by_first_run();
+        let settled = self.logic.settled_rows();
         let mut first_rows: Vec<u32> = vec![];
         let mut slots = Vec::with_capacity(groups.len());
         for (row, group) in groups.iter().enumerate() {
             let slot = &mut self.slots[*group];
-            if *slot == NO_SLOT && !(settled && self.table.has_rows(*group)) {
+            if *slot == NO_SLOT && self.table.rows_in(*group) < settled {
                 *slot = self.touched.len() as u32;
                 self.touched.push(*group as u32);
                 first_rows.push(row as u32);

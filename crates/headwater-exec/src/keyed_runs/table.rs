@@ -118,10 +118,10 @@ impl RunTable {
         self.runs.len()
     }
 
-    /// Whether a group has rows.
+    /// How many rows a group has.
     #[inline]
-    pub(super) fn has_rows(&self, group: usize) -> bool {
-        self.runs[group].chunk != NOWHERE
+    pub(super) fn rows_in(&self, group: usize) -> u64 {
+        u64::from(self.runs[group].rows)
     }
 
     /// The group of every row.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNanoType, IntervalUnit};
-use datafusion_common::Result;
+use datafusion_common::{Result, exec_err};
 use datafusion_physical_expr::PhysicalExpr;
 use hashbrown::HashSet;
 
@@ -205,8 +205,11 @@ impl Gap {
         let interval = DataType::Interval(IntervalUnit::MonthDayNano);
         let gaps = arrow::compute::cast(&gaps, &interval)?;
         let gaps = gaps.as_primitive::<IntervalMonthDayNanoType>();
+        if gaps.iter().flatten().any(|gap| gap.months != 0) {
+            return exec_err!("the gap of a session cannot have months: give it in days");
+        }
         let micros = gaps.iter().map(|gap| {
-            let gap = gap.filter(|gap| gap.months == 0)?;
+            let gap = gap?;
             let days = i64::from(gap.days).saturating_mul(DAY_US);
             Some(days.saturating_add(gap.nanoseconds / 1_000))
         });

@@ -274,6 +274,26 @@ pub(crate) fn partly_whole() -> Error {
         .with_hint("Aggregate each part, or the union of the rows.")
 }
 
+/// `rank()` and `dense_rank()` of rows in no order.
+pub(crate) fn ties_without_order() -> Error {
+    Error::plan("rank() and dense_rank() need ORDER BY")
+        .with_detail("Without an order all rows have the number 1, and all would have to be kept.")
+        .with_hint("Add ORDER BY, or use row_number().")
+}
+
+/// A group of session rows that do not come in one epoch.
+pub(crate) fn sessions_apart(aggregate: &Aggregate) -> Error {
+    Error::unsupported("an aggregation by sessions over other operators is not there yet")
+        .with_detail(
+            "The rows of a session are final together only as they come out of the session.",
+        )
+        .with_hint(
+            "Aggregate the sessions of each source by themselves, or join, filter and number the \
+             rows before they are put into sessions.",
+        )
+        .with_span(aggregate.group_expr.iter().find_map(span_of))
+}
+
 pub(crate) fn offset_without_limit() -> Error {
     Error::plan("OFFSET without LIMIT is not possible in a streaming query")
         .with_detail("Every row that it lets through would have to be kept.")

@@ -78,8 +78,8 @@ pub enum KeyedLogic {
         order: Vec<SortExpr>,
         /// The window expressions.
         windows: Vec<Expr>,
-        /// How far back each of them reaches.
-        reach: Vec<Reach>,
+        /// How far back each of them reaches; `None` for values that are carried along.
+        reach: Vec<Option<Reach>>,
     },
 }
 
@@ -200,11 +200,16 @@ impl KeyedLogic {
             KeyedLogic::SessionAggregate { .. } | KeyedLogic::SessionRows { .. } => Growth::None,
             KeyedLogic::Rank { closes, .. } if closes.is_some() => Growth::None,
             KeyedLogic::Rank { .. } => Growth::ByKeys,
-            KeyedLogic::Over { reach, .. } if reach.contains(&Reach::Everything) => Growth::ByRows,
-            KeyedLogic::Over { reach, .. } => match reach.iter().all(|r| r.is_of_time()) {
-                true => Growth::None,
-                false => Growth::ByKeys,
-            },
+            KeyedLogic::Over { reach, .. } => {
+                let is_of_time = |reach: &Option<Reach>| reach.is_some_and(|r| r.is_of_time());
+                if reach.contains(&Some(Reach::Everything)) {
+                    Growth::ByRows
+                } else if reach.iter().all(is_of_time) {
+                    Growth::None
+                } else {
+                    Growth::ByKeys
+                }
+            }
         }
     }
 

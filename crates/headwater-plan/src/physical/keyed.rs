@@ -5,7 +5,10 @@ use std::sync::Arc;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, internal_err};
-use datafusion::logical_expr::{Expr, SortExpr, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{
+    Expr, SortExpr, UserDefinedLogicalNodeCore, WindowFrameUnits, WindowFunctionDefinition,
+};
+use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::create_window_expr;
@@ -14,8 +17,8 @@ use headwater_core::id::OperatorId;
 use headwater_exec::aggregate_spec::AggregateSpec;
 use headwater_exec::keyed::{KeyedRuns, KeyedRunsExec, Lateness};
 use headwater_exec::keyed_runs::RunLogic;
-use headwater_exec::over::{Over, OverLogic};
-use headwater_exec::rank::{Closes, Emission, Rank, RankLogic};
+use headwater_exec::over::{Over, OverLogic, OverValue, Reach, Running};
+use headwater_exec::rank::{Closes, Emission, Numbering, Rank, RankLogic};
 use headwater_exec::session::{Gap, Session, SessionColumn, SessionLogic};
 use headwater_exec::session_rows::{SessionRows, SessionRowsLogic};
 
@@ -71,19 +74,16 @@ impl Lower<'_> {
                 reach,
             } => {
                 let schema = node.input.schema();
-                let props = self.session.execution_props();
-                let each = windows.iter().zip(reach).map(|(window, reach)| {
-                    let window = create_window_expr(window, schema, props, self.context)?;
-                    Ok((window, *reach))
-                });
+                let each = windows.iter().zip(reach);
+                let values = each.map(|(window, reach)| self.over_value(window, *reach, node));
                 let over = Over {
                     time: self.expr(time, schema)?,
                     order: self.order(order, schema)?,
-                    windows: each.collect::<Result<_>>()?,
+                    values: values.collect::<Result<_>>()?,
                     input: input.schema(),
                     schema: Arc::clone(node.schema().inner()),
                 };
-                Arc::new(OverLogic::new(over, &key_schema))
+                Arc::new(OverLogic::try_new(over, &key_schema)?)
             }
         };
         let runs = KeyedRuns {
@@ -98,6 +98,51 @@ impl Lower<'_> {
             growth: node.logic.growth(),
         };
         Ok(Arc::new(KeyedRunsExec::new(input, runs)))
+    }
+
+    fn over_value(
+        &self,
+        window: &Expr,
+        reach: Option<Reach>,
+        node: &KeyedNode,
+    ) -> Result<OverValue> {
+        let schema = node.input.schema();
+        if let Some(reach) = reach {
+            let props = self.session.execution_props();
+            let window = create_window_expr(window, schema, props, self.context)?;
+            return Ok(OverValue::Reaching(window, reach));
+        }
+        let name = window.schema_name().to_string();
+        let Expr::WindowFunction(call) = window.clone().unalias() else {
+            return internal_err!("{window} is no window function");
+        };
+        let arguments = call.params.args.iter().map(|a| self.expr(a, schema));
+        let arguments = arguments.collect::<Result<Vec<_>>>()?;
+        let running = match (&call.fun, call.fun.name()) {
+            (WindowFunctionDefinition::AggregateUDF(function), _) => {
+                let builder = AggregateExprBuilder::new(Arc::clone(function), arguments)
+                    .schema(Arc::clone(schema.inner()))
+                    .alias(name.as_str());
+                let builder = match call.params.distinct {
+                    true => builder.distinct(),
+                    false => builder,
+                };
+                let filter = call.params.filter.as_ref();
+                Running::Aggregate {
+                    function: Arc::new(builder.build()?),
+                    filter: filter.map(|f| self.expr(f, schema)).transpose()?,
+                    by_row: call.params.window_frame.units == WindowFrameUnits::Rows,
+                }
+            }
+            (_, "row_number") => Running::Number(Numbering::RowNumber),
+            (_, "rank") => Running::Number(Numbering::Rank),
+            (_, "dense_rank") => Running::Number(Numbering::DenseRank),
+            _ => match arguments.into_iter().next() {
+                Some(value) => Running::First(value),
+                None => return internal_err!("{window} has no argument"),
+            },
+        };
+        Ok(OverValue::Running(running, name))
     }
 
     fn rank(&self, node: &KeyedNode, input: &Arc<dyn ExecutionPlan>) -> Result<Rank> {

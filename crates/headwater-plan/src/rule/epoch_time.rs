@@ -25,6 +25,8 @@ use datafusion::logical_expr::{
 use headwater_core::event_time::EventTime;
 
 use crate::check::refuse;
+use crate::node::SessionNode;
+use crate::rule::provenance::params_of;
 
 /// The time of the running epoch, for the functions of one plan. Clones are the same time.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +75,24 @@ fn refuse_keys_of_epoch_time(plan: &LogicalPlan) -> Result<()> {
                 let mut columns = input.schema().columns().into_iter().enumerate();
                 let found = columns.find(|(index, _)| column_depends(input, *index));
                 found.map(|(_, column)| Expr::Column(column))
+            }
+            LogicalPlan::Distinct(Distinct::On(distinct)) => {
+                let sort = distinct.sort_expr.iter().flatten().map(|sort| &sort.expr);
+                let mut keys = distinct.on_expr.iter().chain(sort);
+                keys.find(|key| depends(key, &distinct.input)).cloned()
+            }
+            LogicalPlan::Window(window) => {
+                let calls = window.window_expr.iter().filter_map(params_of);
+                let mut keys = calls.flat_map(|(partition, order)| {
+                    partition.iter().chain(order.iter().map(|sort| &sort.expr))
+                });
+                keys.find(|key| depends(key, &window.input)).cloned()
+            }
+            LogicalPlan::Extension(extension) if extension.node.as_any().is::<SessionNode>() => {
+                let input = extension.node.inputs().into_iter().next();
+                let exprs = extension.node.expressions();
+                let on_input = |expr: &Expr| input.is_some_and(|input| depends(expr, input));
+                exprs.into_iter().find(on_input)
             }
             LogicalPlan::Join(join) => {
                 let mut pairs = join.on.iter();

@@ -130,7 +130,7 @@ impl Converter {
             }
             LogicalPlan::Extension(extension) if extension.node.as_any().is::<SessionNode>() => {
                 match extension.node.as_any().downcast_ref::<SessionNode>() {
-                    Some(session) => self.session_rows(session),
+                    Some(session) => self.session_rows(plan, session),
                     None => Err(refuse::shape(plan).into()),
                 }
             }
@@ -242,6 +242,13 @@ impl Converter {
         }
         let has_state = self.convert(input)?.has_state;
         Err(refuse::needs_complete("ORDER BY", self.mode, has_state).into())
+    }
+
+    /// Whether a plan is a whole result in every epoch.
+    fn is_whole(&self, plan: &LogicalPlan) -> bool {
+        let is_last = self.mode == OutputMode::Complete && self.stage == Stage::Last;
+        let converted = || Converter::new(self.mode, self.refresh).convert(plan);
+        is_last && converted().is_ok_and(|converted| converted.has_state)
     }
 
     /// The node as it is, if its input is the whole result of every epoch: then it is a batch, and

@@ -5,12 +5,15 @@
 //! it counts in every branch.
 
 use datafusion::common::JoinType;
-use datafusion::logical_expr::{Distinct, Expr, Join, LogicalPlan, Unnest};
+use datafusion::logical_expr::{
+    Distinct, DistinctOn, Expr, Join, LogicalPlan, SortExpr, Unnest, UserDefinedLogicalNode,
+};
 
 use crate::event_time_field::{event_time_source, window_of, window_struct_of};
 use crate::node::aggregate_node::GroupColumn;
-use crate::node::{KeyedLogic, KeyedNode, StreamAggregateNode};
+use crate::node::{KeyedLogic, KeyedNode, SessionNode, StreamAggregateNode};
 use crate::rule::grouping_sets::GroupedBy;
+use crate::rule::held_back::HeldBack;
 use crate::window_struct::argument_of_part;
 
 /// Whether the column at a position of a plan's output is one that a source or a window made,
@@ -27,12 +30,14 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
         LogicalPlan::Sort(sort) => is_handed_on(&sort.input, column),
         LogicalPlan::Limit(limit) => is_handed_on(&limit.input, column),
         LogicalPlan::Distinct(Distinct::All(input)) => is_handed_on(input, column),
-        LogicalPlan::Distinct(Distinct::On(distinct)) => {
-            let expr = distinct.select_expr.get(column);
-            expr.is_some_and(|expr| is_plain(expr, &distinct.input))
-        }
+        LogicalPlan::Distinct(Distinct::On(distinct)) => is_of_first(distinct, column),
         LogicalPlan::Window(window) => {
-            column < window.input.schema().fields().len() && is_handed_on(&window.input, column)
+            let is_of_input = column < window.input.schema().fields().len();
+            let held = window.window_expr.first().and_then(|expr| params_of(expr));
+            let held =
+                held.map(|(partition, order)| HeldBack::of_rows(partition, order, &window.input));
+            let is_left = held.is_none_or(|held| held.leaves(window.schema.field(column)));
+            is_of_input && is_left && is_handed_on(&window.input, column)
         }
         LogicalPlan::Union(union) => union.inputs.iter().all(|input| {
             let field = input.schema().field(column);
@@ -46,41 +51,57 @@ pub(crate) fn is_handed_on(plan: &LogicalPlan, column: usize) -> bool {
         LogicalPlan::Aggregate(aggregate) => {
             let grouped = GroupedBy::of(aggregate).ok();
             let shown = grouped.as_ref().and_then(|grouped| grouped.shown(column));
-            shown.is_some_and(|expr| is_plain(expr, &aggregate.input))
+            HeldBack::of_groups(aggregate).leaves(aggregate.schema.field(column))
+                && shown.is_some_and(|expr| is_plain(expr, &aggregate.input))
         }
-        LogicalPlan::Extension(extension)
-            if extension.node.as_any().is::<StreamAggregateNode>() =>
-        {
-            let node = extension
-                .node
-                .as_any()
-                .downcast_ref::<StreamAggregateNode>();
-            node.is_some_and(|node| {
-                let group = node.groups.get(column);
-                !node.leaves_out(group) && is_group_handed_on(group, &node.keys, &node.input)
-            })
-        }
-        LogicalPlan::Extension(extension) if extension.node.as_any().is::<KeyedNode>() => {
-            let node = extension.node.as_any().downcast_ref::<KeyedNode>();
-            node.is_some_and(|node| match &node.logic {
-                KeyedLogic::SessionAggregate { groups, .. } => {
-                    is_group_handed_on(groups.get(column), &node.keys, &node.input)
-                }
-                KeyedLogic::SessionRows { .. }
-                | KeyedLogic::Rank { .. }
-                | KeyedLogic::Over { .. } => {
-                    column >= node.input.schema().fields().len()
-                        || is_handed_on(&node.input, column)
-                }
-            })
-        }
-        LogicalPlan::Extension(extension) => match extension.node.inputs().first() {
-            // A window hands its input's columns on and adds its own at the end.
-            Some(input) if column < input.schema().fields().len() => is_handed_on(input, column),
-            _ => true,
-        },
+        LogicalPlan::Extension(extension) => is_of_node(extension.node.as_ref(), column),
         LogicalPlan::TableScan(_) => true,
         _ => false,
+    }
+}
+
+fn is_of_first(distinct: &DistinctOn, column: usize) -> bool {
+    let order = distinct.sort_expr.as_deref().unwrap_or_default();
+    let order = &order[distinct.on_expr.len().min(order.len())..];
+    let held = HeldBack::of_rows(&distinct.on_expr, order, &distinct.input);
+    let expr = distinct.select_expr.get(column);
+    held.leaves(distinct.schema.field(column))
+        && expr.is_some_and(|expr| is_plain(expr, &distinct.input))
+}
+
+fn is_of_node(node: &dyn UserDefinedLogicalNode, column: usize) -> bool {
+    let inputs = node.inputs();
+    let input_columns = inputs
+        .first()
+        .map_or(0, |input| input.schema().fields().len());
+    if let Some(node) = node.as_any().downcast_ref::<StreamAggregateNode>() {
+        let group = node.groups.get(column);
+        let is_held = node.window.is_some() && matches!(group, Some(GroupColumn::Key(_)));
+        return !is_held
+            && !node.leaves_out(group)
+            && is_group_handed_on(group, &node.keys, &node.input);
+    }
+    if let Some(node) = node.as_any().downcast_ref::<KeyedNode>() {
+        return match &node.logic {
+            KeyedLogic::SessionAggregate { groups, .. } => {
+                matches!(groups.get(column), Some(GroupColumn::Window(_)))
+            }
+            KeyedLogic::SessionRows { .. } => column >= input_columns,
+            KeyedLogic::Rank { order, .. } | KeyedLogic::Over { order, .. } => {
+                let held = HeldBack::of_rows(&node.keys, order, &node.input);
+                column < input_columns
+                    && held.leaves(node.input.schema().field(column))
+                    && is_handed_on(&node.input, column)
+            }
+        };
+    }
+    if node.as_any().is::<SessionNode>() {
+        return column >= input_columns;
+    }
+    match inputs.first() {
+        // A window hands its input's columns on and adds its own at the end.
+        Some(input) if column < input_columns => is_handed_on(input, column),
+        _ => true,
     }
 }
 
@@ -90,6 +111,15 @@ fn is_group_handed_on(group: Option<&GroupColumn>, keys: &[Expr], input: &Logica
         Some(GroupColumn::Window(_)) => true,
         Some(GroupColumn::Key(key)) => keys.get(*key).is_some_and(|expr| is_plain(expr, input)),
         Some(GroupColumn::GroupingId) | None => false,
+    }
+}
+
+/// PARTITION BY and ORDER BY of an OVER expression.
+pub(crate) fn params_of(expr: &Expr) -> Option<(&[Expr], &[SortExpr])> {
+    match expr {
+        Expr::Alias(alias) => params_of(&alias.expr),
+        Expr::WindowFunction(call) => Some((&call.params.partition_by, &call.params.order_by)),
+        _ => None,
     }
 }
 

@@ -34,10 +34,6 @@ impl Converter {
     }
 
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Incremental> {
-        let whole = LogicalPlan::Aggregate(aggregate.clone());
-        if let Some(whole) = self.of_whole_result(&whole, &aggregate.input)? {
-            return Ok(whole);
-        }
         let schema = aggregate.input.schema();
         let grouped = GroupedBy::of(aggregate)?;
         let Groups {
@@ -46,6 +42,12 @@ impl Converter {
             groups,
             window,
         } = split_groups(aggregate, &grouped)?;
+        if !self.keeps_sessions(aggregate, &keys)? {
+            let whole = LogicalPlan::Aggregate(aggregate.clone());
+            if let Some(whole) = self.of_whole_result(&whole, &aggregate.input)? {
+                return Ok(whole);
+            }
+        }
         if let Some((field, expr)) = &window
             && matches!(field.window, Windows::Session(_))
         {

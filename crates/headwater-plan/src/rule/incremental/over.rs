@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::expr::{NullTreatment, WindowFunction};
 use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, Window, WindowFrameBound, WindowFrameUnits,
     WindowFunctionDefinition,
@@ -98,17 +98,22 @@ fn place_of(call: &WindowFunction) -> Expr {
 }
 
 /// How far back a window expression reaches; refuses those that look ahead.
-fn reach_of(call: &WindowFunction) -> Result<Reach> {
+fn reach_of(call: &WindowFunction) -> Result<Option<Reach>> {
     let place = place_of(call);
     match (&call.fun, call.fun.name()) {
-        (WindowFunctionDefinition::AggregateUDF(_), _)
-        | (_, "first_value" | "last_value" | "nth_value") => of_frame(call),
-        (_, "row_number" | "rank" | "dense_rank") => Ok(Reach::Everything),
+        (WindowFunctionDefinition::AggregateUDF(_), _) | (_, "first_value") => {
+            let reach = of_frame(call)?;
+            Ok((!is_carried(call)).then_some(reach))
+        }
+        (_, "last_value" | "nth_value") => of_frame(call).map(Some),
+        (_, "row_number" | "rank" | "dense_rank") => Ok(None),
+        // NULLs that are passed over make room for older rows.
+        (_, "lag") if ignores_nulls(call) => Ok(Some(Reach::Everything)),
         (_, "lag") => match call.params.args.get(1) {
-            None => Ok(Reach::Rows(1)),
-            Some(Expr::Literal(ScalarValue::Int64(Some(rows)), _)) if *rows >= 0 => {
-                Ok(Reach::Rows(usize::try_from(*rows).unwrap_or(usize::MAX)))
-            }
+            None => Ok(Some(Reach::Rows(1))),
+            Some(Expr::Literal(ScalarValue::Int64(Some(rows)), _)) if *rows >= 0 => Ok(Some(
+                Reach::Rows(usize::try_from(*rows).unwrap_or(usize::MAX)),
+            )),
             Some(_) => Err(refuse::over_following(call.fun.name(), &place).into()),
         },
         (_, "lead" | "ntile" | "percent_rank" | "cume_dist") => {
@@ -116,6 +121,20 @@ fn reach_of(call: &WindowFunction) -> Result<Reach> {
         }
         _ => Err(refuse::over_function(call.fun.name(), &place).into()),
     }
+}
+
+fn ignores_nulls(call: &WindowFunction) -> bool {
+    call.params.null_treatment == Some(NullTreatment::IgnoreNulls)
+}
+
+/// Whether a value is over all rows up to the row, so that it can be carried along.
+fn is_carried(call: &WindowFunction) -> bool {
+    let frame = &call.params.window_frame;
+    let is_of_all = matches!(&frame.start_bound, WindowFrameBound::Preceding(by) if by.is_null());
+    is_of_all
+        && !ignores_nulls(call)
+        && frame.units != WindowFrameUnits::Groups
+        && frame.end_bound == WindowFrameBound::CurrentRow
 }
 
 fn of_frame(call: &WindowFunction) -> Result<Reach> {

@@ -17,7 +17,7 @@ use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
     BinaryExpr, DistinctOn, Expr, ExprSchemable, Extension, FetchType, Filter, Limit, LogicalPlan,
-    Operator, Projection, SkipType, SortExpr, Window, lit,
+    Operator, Projection, SkipType, Sort, SortExpr, Window, lit,
 };
 
 use headwater_core::mode::OutputMode;
@@ -284,10 +284,30 @@ impl Converter {
         self.ranked(&spec, None, Arc::clone(input.schema()))
     }
 
+    /// The first rows of a whole result. A bare LIMIT would end the operators below it before their
+    /// epoch is finished; ORDER BY reads all of its input.
+    fn limit_of_whole(&mut self, plan: &LogicalPlan, limit: &Limit) -> Result<Incremental> {
+        let whole = match is_sorted(&limit.input) {
+            true => self.of_whole_result(plan, &limit.input)?,
+            false => {
+                let columns = limit.input.schema().columns().into_iter();
+                let order = columns.map(|column| Expr::Column(column).sort(true, false));
+                let sort = LogicalPlan::Sort(Sort {
+                    expr: order.collect(),
+                    input: Arc::clone(&limit.input),
+                    fetch: None,
+                });
+                let plan = plan.with_new_exprs(plan.expressions(), vec![sort.clone()])?;
+                self.of_whole_result(&plan, &sort)?
+            }
+        };
+        whole.ok_or_else(|| refuse::shape(plan).into())
+    }
+
     /// The first rows of a stream, whatever epoch they come in; or of the whole result.
     pub(super) fn limit(&mut self, plan: &LogicalPlan, limit: &Limit) -> Result<Incremental> {
-        if let Some(whole) = self.of_whole_result(plan, &limit.input)? {
-            return Ok(whole);
+        if self.is_whole(&limit.input) {
+            return self.limit_of_whole(plan, limit);
         }
         if let LogicalPlan::Sort(sort) = limit.input.as_ref() {
             return self.sort(&limit.input, &sort.input);
@@ -396,11 +416,24 @@ impl Converter {
                 let span = spec.order.first().map(|sort| &sort.expr);
                 Err(refuse::ranking_append(span, self.stage == Stage::Inner).into())
             }
+            _ if spec.numbering != Numbering::RowNumber && spec.order.is_empty() => {
+                Err(refuse::ties_without_order().into())
+            }
             OutputMode::Update if spec.numbering != Numbering::RowNumber => {
                 Err(refuse::ties_without_key().into())
             }
             OutputMode::Append | OutputMode::Update | OutputMode::Complete => Ok(()),
         }
+    }
+}
+
+/// Whether the rows of a plan come out of an ORDER BY.
+fn is_sorted(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(projection) => is_sorted(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => is_sorted(&alias.input),
+        _ => false,
     }
 }
 

@@ -31,12 +31,22 @@ use crate::event_time_field::{WindowField, WindowRole, window_of};
 use crate::node::aggregate_node::GroupColumn;
 use crate::node::{KeyedLogic, KeyedNode, SessionNode};
 use crate::rule::grouping_sets::GroupedBy;
+use crate::rule::number_sources::reads_sources;
 use crate::rule::panes::uses_window;
 use crate::rule::row_key::RowKey;
+use crate::rule::session_rows::rewrite_session_rows;
 
 impl Converter {
     /// Rows with their sessions.
-    pub(super) fn session_rows(&mut self, session: &SessionNode) -> Result<Incremental> {
+    pub(super) fn session_rows(
+        &mut self,
+        plan: &LogicalPlan,
+        session: &SessionNode,
+    ) -> Result<Incremental> {
+        if let Some(whole) = self.of_whole_result(plan, &session.input)? {
+            let plan = rewrite_session_rows(whole.plan)?;
+            return Ok(Incremental { plan, ..whole });
+        }
         let input = self.convert_final(&session.input)?;
         let field = session.schema().fields().iter().find_map(|f| window_of(f));
         self.check_session(field.as_ref(), &session.time, &session.input)?;
@@ -53,6 +63,12 @@ impl Converter {
             schema: Arc::clone(session.schema()),
         };
         Ok(self.sessions(node, None))
+    }
+
+    /// Whether an aggregation is by sessions of which one state each is kept, and not their rows.
+    pub(super) fn keeps_sessions(&self, aggregate: &Aggregate, keys: &[Expr]) -> Result<bool> {
+        let fused = fused(aggregate, keys)?;
+        Ok(fused.is_some_and(|fused| !self.is_whole(&fused.session.input)))
     }
 
     /// An aggregation by sessions.
@@ -107,6 +123,9 @@ impl Converter {
         if !groups.iter().any(is_end) {
             return Err(refuse::session_without_end(aggregate).into());
         }
+        if !is_over_one_session(&aggregate.input) {
+            return Err(refuse::sessions_apart(aggregate).into());
+        }
         let input = self.convert(&aggregate.input)?;
         let change = match input.change {
             Change::AppendOnly => Change::AppendOnly,
@@ -153,6 +172,26 @@ impl Converter {
             }
             OutputMode::Append | OutputMode::Update | OutputMode::Complete => Ok(()),
         }
+    }
+}
+
+/// Whether all rows of a session come out of a plan in one epoch: those of one operator, which
+/// nothing holds back again.
+fn is_over_one_session(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Extension(extension) => extension.node.as_any().is::<SessionNode>(),
+        LogicalPlan::Projection(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Unnest(_)
+        | LogicalPlan::Join(_) => {
+            let mut streams = plan
+                .inputs()
+                .into_iter()
+                .filter(|input| reads_sources(input));
+            streams.next().is_some_and(is_over_one_session) && streams.next().is_none()
+        }
+        _ => false,
     }
 }
 
