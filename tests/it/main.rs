@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod aggregates;
 #[cfg(test)]
+mod bounded_state;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod committed;

@@ -20,10 +20,14 @@ const SETS: &str = "SELECT window_end, k, v, grouping(k, v) AS level, count(*) A
 const SOME_WINDOWS: &str = "SELECT window_start, k, sum(v) AS total
      FROM hop(t, ts, '4 seconds', '10 seconds') GROUP BY CUBE(window_start, k)";
 
+const BUCKETS: &str = "SELECT date_bin(INTERVAL '8 seconds', ts) AS bucket, k, count(*) AS n
+     FROM t GROUP BY date_bin(INTERVAL '8 seconds', ts), CUBE(k)";
+
 #[test]
 fn oracle_grouping_sets() {
     let mut all = queries(&[RUNNING, FILTERED], &[UPDATE, COMPLETE]);
     all.extend(queries(&[WINDOWS, SETS], &[FINAL, UPDATE, COMPLETE]));
+    all.extend(queries(&[BUCKETS], &[FINAL, COMPLETE]));
     all.extend(queries(&[SOME_WINDOWS], &[COMPLETE]));
     check_cases(30, &none_late(all), equals_batch);
 }

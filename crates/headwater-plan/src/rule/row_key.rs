@@ -348,7 +348,8 @@ impl GroupingBits {
         let mut told: BTreeMap<String, u64> = BTreeMap::new();
         for (row, id) in self.ids.iter().enumerate() {
             let value = ScalarValue::try_from_array(&values, row)?.to_string();
-            if *told.entry(value).or_insert_with(|| self.of(*id)) != self.of(*id) {
+            let bits = self.of(*id);
+            if *told.entry(value).or_insert(bits) != bits {
                 return Ok(false);
             }
         }

@@ -1,0 +1,98 @@
+//! State that does not grow: a hundred windows of keys that never come again, and as many rows and
+//! bytes of state after the last as after the first dozen.
+
+use headwater_testkit::{RunMode, TestSession};
+
+const WINDOWS: i64 = 110;
+const KEYS: i64 = 100;
+const WINDOW_S: i64 = 10;
+/// Keys that are gone are forgotten a thousand at a time: what they may hold until then.
+const GONE_KEYS_BYTES: usize = 64 * 1024;
+
+/// Queries whose watermark finishes what they keep.
+const QUERIES: &[&str] = &[
+    "SELECT window_start, window_end, k, count(*) AS n, array_agg(v ORDER BY v) AS all_v
+     FROM hop(t, ts, '5 seconds', '15 seconds') GROUP BY window_start, window_end, k
+     EMIT ON WINDOW CLOSE",
+    "SELECT window_start, k, count(DISTINCT v) AS n FROM hop(t, ts, '5 seconds', '15 seconds')
+     GROUP BY window_start, window_end, k EMIT ON UPDATE",
+    "SELECT window_end, k, sum(v) AS total FROM tumble(t, ts, '10 seconds')
+     GROUP BY window_end, CUBE(k) EMIT ON WINDOW CLOSE",
+    "SELECT window_start, k, sum(v) AS total
+     FROM SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '6 seconds')
+     GROUP BY window_start, window_end, k EMIT ON WINDOW CLOSE",
+    "SELECT window_end, k, v FROM (
+       SELECT *, row_number() OVER (PARTITION BY window_start, window_end ORDER BY v, k) AS rn
+       FROM tumble(t, ts, '10 seconds')) WHERE rn <= 3 EMIT ON WINDOW CLOSE",
+    "SELECT k, v, ts FROM (
+       SELECT *, row_number() OVER (PARTITION BY k, ts ORDER BY ts) AS rn FROM t) WHERE rn = 1
+     EMIT ON WINDOW CLOSE",
+    "SELECT DISTINCT window_start, window_end, k FROM tumble(t, ts, '10 seconds')
+     EMIT ON WINDOW CLOSE",
+];
+
+/// The greatest state of some epochs.
+#[derive(Debug, Default, Clone, Copy)]
+struct Peak {
+    rows: usize,
+    bytes: usize,
+}
+
+fn rows_of(window: i64) -> String {
+    let row = |key: i64| {
+        let second = window * WINDOW_S + key % WINDOW_S;
+        let (minutes, seconds) = (second / 60, second % 60);
+        format!("('key-{window}-{key}', {key}, '12:{minutes:02}:{seconds:02}')")
+    };
+    (0..KEYS).map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// The peaks of an early and of a late stretch of a query's epochs.
+async fn peaks(select: &str) -> headwater::Result<(Peak, Peak)> {
+    let mut session = TestSession::try_new(RunMode::Straight, 2)?;
+    session
+        .run(
+            "CREATE SOURCE t (k VARCHAR, v BIGINT, ts TIMESTAMP,
+               WATERMARK FOR ts AS ts - INTERVAL '5 seconds') WITH (connector = 'memory')",
+        )
+        .await?;
+    session
+        .run("CREATE SINK out WITH (connector = 'memory')")
+        .await?;
+    let create = format!("CREATE STREAMING QUERY q AS INSERT INTO out {select}");
+    session.run(&create).await?;
+    let (mut early, mut late) = (Peak::default(), Peak::default());
+    for window in 0..WINDOWS {
+        session
+            .run(&format!("FEED t VALUES {}", rows_of(window)))
+            .await?;
+        session.run_to_end("q").await?;
+        let progress = session.query("q")?.last_progress();
+        let sizes = progress.iter().flat_map(|progress| progress.state.values());
+        let now = sizes.fold(Peak::default(), |sum, size| Peak {
+            rows: sum.rows + size.rows,
+            bytes: sum.bytes + size.bytes,
+        });
+        let peak = match window {
+            10..40 => &mut early,
+            80.. => &mut late,
+            _ => continue,
+        };
+        peak.rows = peak.rows.max(now.rows);
+        peak.bytes = peak.bytes.max(now.bytes);
+    }
+    Ok((early, late))
+}
+
+#[tokio::test]
+async fn finished_windows_leave_nothing() {
+    for select in QUERIES {
+        let (early, late) = peaks(select).await.unwrap();
+        assert!(early.rows > 0, "{select} kept nothing: {early:?}");
+        assert_eq!(late.rows, early.rows, "{select}: {early:?}, then {late:?}");
+        assert!(
+            late.bytes <= early.bytes + early.bytes / 4 + GONE_KEYS_BYTES,
+            "{select}: {early:?}, then {late:?}"
+        );
+    }
+}
