@@ -38,13 +38,6 @@ fn times_of(batch: &RecordBatch, column: &str) -> Vec<EventTime> {
     times.values().iter().copied().map(EventTime).collect()
 }
 
-fn batches(answer: Answer) -> Vec<RecordBatch> {
-    match answer {
-        Answer::Rows(_, batches) => batches,
-        Answer::Done | Answer::Lines(_) => vec![],
-    }
-}
-
 /// Windows of rows with `window_start`, `window_end` and `n`, in the order of their starts.
 fn bars(batches: &[RecordBatch]) -> Vec<Bar> {
     let mut bars = Vec::new();
@@ -64,6 +57,22 @@ fn bars(batches: &[RecordBatch]) -> Vec<Bar> {
     }
     bars.sort_by_key(|bar| (bar.start, bar.end));
     bars
+}
+
+/// Rows with `page` and `ts`.
+fn dots(batches: &[RecordBatch]) -> Vec<Dot> {
+    let mut dots = Vec::new();
+    for batch in batches {
+        let pages = batch.column_by_name("page").unwrap().as_string_view();
+        let rows = times_of(batch, "ts").into_iter().zip(pages);
+        dots.extend(rows.map(|(at, page)| Dot {
+            at,
+            letter: page.unwrap().to_string(),
+            is_late: false,
+        }));
+    }
+    dots.sort_by_key(|dot| dot.at);
+    dots
 }
 
 impl Story {
@@ -111,8 +120,15 @@ impl Story {
     }
 
     async fn emitted(&mut self, query: &str) -> Vec<Bar> {
-        let answer = self.session.run(&format!("EPOCH {query}")).await.unwrap();
-        bars(&batches(answer))
+        bars(&self.run(&format!("EPOCH {query}")).await)
+    }
+
+    /// Runs a statement that gives rows.
+    async fn run(&mut self, statement: &str) -> Vec<RecordBatch> {
+        match self.session.run(statement).await.unwrap() {
+            Answer::Rows(_, batches) => batches,
+            other => panic!("{statement} gives {other:?}"),
+        }
     }
 
     /// Runs an epoch of a query over rows by partition, and draws it.
@@ -123,16 +139,20 @@ impl Story {
             let dots = self.feed(partition, rows).await;
             lines.push(((*name).to_string(), dots));
         }
-        let emitted = self.emitted(query).await;
-        let late = self.session.run(&format!("LATE {query}")).await.unwrap();
-        let late = batches(late);
+        let emitted = self.run(&format!("EPOCH {query}")).await;
+        let late = self.run(&format!("LATE {query}")).await;
         let late = late.iter().flat_map(|batch| times_of(batch, "event_time"));
         let late: Vec<EventTime> = late.collect();
         for dot in lines.iter_mut().flat_map(|(_, dots)| dots) {
             dot.is_late = late.contains(&dot.at);
         }
         let mut lines: Vec<_> = lines.into_iter().map(|(n, d)| Line::Dots(n, d)).collect();
-        lines.push(Line::Bars("emitted".to_string(), emitted));
+        let name = "emitted".to_string();
+        let is_row = |batch: &RecordBatch| batch.column_by_name("window_start").is_none();
+        lines.push(match emitted.first().is_some_and(is_row) {
+            true => Line::Dots(name, dots(&emitted)),
+            false => Line::Bars(name, bars(&emitted)),
+        });
         self.draw(format!("epoch {epoch}"), note, lines, query);
     }
 
@@ -227,6 +247,31 @@ async fn late_row_of_a_tumbling_window() {
         "12:00:35",
     );
     check_committed("docs/concepts/figures/late-row.svg", &figure.to_svg());
+}
+
+#[tokio::test]
+async fn first_rows_of_keys() {
+    let select = "SELECT page, ts FROM clicks
+        QUALIFY row_number() OVER (PARTITION BY page ORDER BY ts) = 1
+        EMIT ON WINDOW CLOSE LATE ROWS INTO q_late";
+    let mut story = Story::begin("2 seconds", "", &[("q", select)]).await;
+    let epochs: [[Row; 3]; 3] = [
+        [("a", "12:00:06"), ("b", "12:00:12"), ("a", "12:00:03")],
+        [("b", "12:00:11"), ("c", "12:00:16"), ("a", "12:00:14")],
+        [("d", "12:00:26"), ("c", "12:00:19"), ("b", "12:00:08")],
+    ];
+    for rows in epochs {
+        story.epoch("q", "", &[("rows by key", &rows)]).await;
+    }
+    let figure = story.figure(
+        "The first row of every key, once no earlier one can come",
+        "Three epochs of a query for the first row of every key by event time, with a delay of two \
+         seconds; a letter is a key. Row a at 3 seconds is emitted by the first epoch. Row b at 12 \
+         seconds waits, and an earlier one takes its place. Later rows of a are not emitted. Row b \
+         at 8 seconds is behind the watermark and late. Row d waits.",
+        "12:00:30",
+    );
+    check_committed("docs/concepts/figures/first-rows.svg", &figure.to_svg());
 }
 
 #[tokio::test]

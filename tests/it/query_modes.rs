@@ -216,6 +216,36 @@ const KINDS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "Windows over final rows",
+        &[
+            (
+                "of DISTINCT rows",
+                "SELECT window_start, count(*) AS n
+                 FROM tumble((SELECT DISTINCT k, ts FROM t), ts, '10 seconds')
+                 GROUP BY window_start",
+            ),
+            (
+                "of the first rows of keys by event time",
+                "SELECT window_start, count(*) AS n FROM tumble((
+                   SELECT DISTINCT ON (k) k, ts FROM t ORDER BY k, ts), ts, '10 seconds')
+                 GROUP BY window_start",
+            ),
+            (
+                "of sessions",
+                "SELECT window_start, count(*) AS n FROM tumble((
+                   SELECT k, window_time(session_window) AS at FROM t
+                   GROUP BY k, session_window(ts, '10 seconds')), at, '1 minute')
+                 GROUP BY window_start",
+            ),
+            (
+                "of OVER rows",
+                "SELECT window_start, max(total) AS n FROM tumble((
+                   SELECT ts, sum(v) OVER (PARTITION BY k ORDER BY ts) AS total FROM t),
+                   ts, '10 seconds') GROUP BY window_start",
+            ),
+        ],
+    ),
+    (
         "Above final windows",
         &[
             (
