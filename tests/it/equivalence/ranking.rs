@@ -27,6 +27,11 @@ const RUNNING: &str = "SELECT k, v, ts, rn FROM (
        SELECT k, v, ts, row_number() OVER (PARTITION BY k ORDER BY ts DESC, v, k) AS rn FROM t
      ) WHERE rn < 4";
 
+/// In the order of an expression that is given other types.
+const BY_EXPRESSION: &str = "SELECT k, v, ts, rn FROM (
+       SELECT k, v, ts, row_number() OVER (PARTITION BY k ORDER BY v * 2.5 DESC, ts, v) AS rn FROM t
+     ) WHERE rn <= 2";
+
 /// The latest row of every key.
 const LATEST: &str = "SELECT k, v, ts FROM (
        SELECT k, v, ts, row_number() OVER (PARTITION BY k ORDER BY ts DESC, v, k) AS rn FROM t
@@ -66,7 +71,7 @@ fn oracle_top_of_windows() {
 
 #[test]
 fn oracle_first_rows() {
-    let mut all = queries(&[RUNNING, LATEST], &[UPDATE, COMPLETE]);
+    let mut all = queries(&[RUNNING, BY_EXPRESSION, LATEST], &[UPDATE, COMPLETE]);
     all.extend(queries(
         &[EARLIEST, DISTINCT_ON],
         &[FINAL, UPDATE, COMPLETE],

@@ -11,7 +11,7 @@ use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
 use headwater_exec::window::Bound;
 
-use crate::event_time_field::window_of;
+use crate::event_time_field::{WindowRole, window_of};
 use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::number_sources::{first_source, sources_of};
 use crate::stream_table::StreamDefinition;
@@ -129,8 +129,10 @@ fn kind(plan: &LogicalPlan) -> String {
 }
 
 pub(crate) fn filter_over_updates(predicate: &Expr) -> Error {
-    Error::unsupported("HAVING in update mode is not there yet")
-        .with_detail("A group that no longer passes would have to be taken back.")
+    Error::unsupported(
+        "HAVING, or another filter over rows that replace each other, is not there yet in update mode",
+    )
+    .with_detail("A row that no longer passes would have to be taken back.")
         .with_hint("Ask for the whole result with `EMIT COMPLETE`, or for final windows with `EMIT ON WINDOW CLOSE`.")
         .with_span(span_of(predicate))
 }
@@ -165,10 +167,22 @@ pub(crate) fn session_without_end(aggregate: &Aggregate) -> Error {
 pub(crate) fn over_order(order: Option<&Expr>, input: &LogicalPlan) -> Error {
     let definitions = sources_of(input);
     let watermark = definitions.iter().find_map(|d| d.watermark.as_ref());
+    let fields = input.schema().fields();
+    let windows = || {
+        fields
+            .iter()
+            .filter_map(|f| Some((f.name(), window_of(f)?)))
+    };
+    let window_time = windows().find(|(_, window)| window.role == WindowRole::Time);
+    let of_windows = windows().next().is_some();
+    let bound = "To keep the first rows of a numbering, bound it: `WHERE rn <= 3`.";
     let hint = match watermark {
+        Some(_) if of_windows => match window_time {
+            Some((name, _)) => format!("Order windows by their time: `ORDER BY {name}`. {bound}"),
+            None => format!("Select window_time below, and order windows by it. {bound}"),
+        },
         Some(watermark) => format!(
-            "Order by the event time first, earliest first: `ORDER BY {}`. To keep the first rows \
-             of a numbering, bound it: `WHERE rn <= 3`.",
+            "Order by the event time first, earliest first: `ORDER BY {}`. {bound}",
             watermark.column
         ),
         None => {
@@ -199,6 +213,17 @@ pub(crate) fn over_following(function: &str, expr: &Expr) -> Error {
         .with_detail("They are yet to come when the row is final.")
         .with_hint("End the frame at CURRENT ROW, or look back with lag().")
         .with_span(span_of(expr))
+}
+
+/// `lag()` by an offset that is no constant.
+pub(crate) fn lag_offset(offset: &Expr) -> Error {
+    Error::plan(format!(
+        "the offset of lag() must be a number that is not negative, not {}",
+        offset.human_display()
+    ))
+    .with_detail("As many rows are kept as it looks back.")
+    .with_hint("Write it as a number: `lag(v, 2)`.")
+    .with_span(span_of(offset))
 }
 
 /// A window function that nothing is known about.
@@ -292,6 +317,19 @@ pub(crate) fn sessions_apart(aggregate: &Aggregate) -> Error {
              rows before they are put into sessions.",
         )
         .with_span(aggregate.group_expr.iter().find_map(span_of))
+}
+
+/// LIMIT in update mode; `has_whole_result` says whether complete mode has one.
+pub(crate) fn limit_update(has_whole_result: bool) -> Error {
+    let error = Error::plan("LIMIT is not possible in update mode");
+    match has_whole_result {
+        true => error
+            .with_detail("It needs the whole result, and this mode emits parts of it.")
+            .with_hint("Ask for the whole result every epoch with `EMIT COMPLETE`."),
+        false => error
+            .with_detail("The first rows are emitted once and stay: there is nothing to update.")
+            .with_hint("Leave EMIT ON UPDATE out."),
+    }
 }
 
 pub(crate) fn offset_without_limit() -> Error {
@@ -429,8 +467,11 @@ pub(crate) fn sink_key(sink: &str, sink_key: &[String], key: Option<Vec<String>>
         return Error::plan(format!(
             "sink \"{sink}\" replaces rows by ({told}), and the query does not show which row is which"
         ))
-        .with_detail("A column that it groups by is left out of SELECT or changed there.")
-        .with_hint("Select every GROUP BY column as it is, or ask for final windows with `EMIT ON WINDOW CLOSE`.");
+        .with_detail("A column of its GROUP BY or PARTITION BY, or the number of its rows, is left out of SELECT or \
+             changed there.")
+        .with_hint(
+            "Select these columns as they are, or ask for final windows with `EMIT ON WINDOW CLOSE`.",
+        );
     };
     if key.is_empty() {
         return Error::plan(format!(

@@ -114,7 +114,7 @@ fn reach_of(call: &WindowFunction) -> Result<Option<Reach>> {
             Some(Expr::Literal(ScalarValue::Int64(Some(rows)), _)) if *rows >= 0 => Ok(Some(
                 Reach::Rows(usize::try_from(*rows).unwrap_or(usize::MAX)),
             )),
-            Some(_) => Err(refuse::over_following(call.fun.name(), &place).into()),
+            Some(offset) => Err(refuse::lag_offset(offset).into()),
         },
         (_, "lead" | "ntile" | "percent_rank" | "cume_dist") => {
             Err(refuse::over_following(call.fun.name(), &place).into())

@@ -160,8 +160,11 @@ fn column_of_alias(expr: &Expr) -> Option<&Column> {
 
 /// The numbering that an expression over windows is.
 fn numbering_of(expr: &Expr) -> Option<(Numbering, &WindowFunctionParams)> {
-    let Expr::WindowFunction(call) = expr else {
-        return None;
+    let call = match expr {
+        // An expression that was given other types keeps its name.
+        Expr::Alias(alias) => return numbering_of(&alias.expr),
+        Expr::WindowFunction(call) => call,
+        _ => return None,
     };
     let WindowFunction { fun, params } = call.as_ref();
     let numbering = match fun.name() {
@@ -315,7 +318,9 @@ impl Converter {
         match self.mode {
             OutputMode::Append => {}
             OutputMode::Update => {
-                return Err(refuse::needs_complete("LIMIT", self.mode, true).into());
+                let mut complete = Converter::new(OutputMode::Complete, self.refresh);
+                let whole = complete.convert(&limit.input).is_ok_and(|c| c.has_state);
+                return Err(refuse::limit_update(whole).into());
             }
             OutputMode::Complete => return Err(refuse::limit_complete().into()),
         }
