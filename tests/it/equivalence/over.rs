@@ -28,7 +28,7 @@ const MIXED: &str = "SELECT k, v, ts, count(v) OVER (PARTITION BY k ORDER BY ts)
        count(DISTINCT v) OVER (PARTITION BY k ORDER BY ts) AS different,
        sum(v) OVER (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '3 seconds' PRECEDING
          AND CURRENT ROW) AS recent,
-       first_value(v) IGNORE NULLS OVER (PARTITION BY k ORDER BY ts) AS known
+       first_value(v) IGNORE NULLS OVER (PARTITION BY k ORDER BY ts, v) AS known
      FROM t";
 
 /// Windows of rows with the change since the row before.

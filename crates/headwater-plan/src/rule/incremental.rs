@@ -31,6 +31,7 @@ use crate::rule::row_key::RowKey;
 use ranking::Ranking;
 
 mod aggregate;
+mod limit;
 mod over;
 mod ranking;
 mod session;
