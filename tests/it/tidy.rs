@@ -230,9 +230,15 @@ fn is_test_module(path: &str) -> bool {
     is_named_so || path.contains("/tests/")
 }
 
+/// A `mod tests;` whose tests are in a file of their own ends nothing.
 fn lines_before_tests(text: &str) -> usize {
-    let is_code = |line: &&str| line.trim() != "#[cfg(test)]";
-    text.lines().take_while(is_code).count()
+    let lines: Vec<&str> = text.lines().collect();
+    let is_elsewhere = |at: usize| {
+        let next = lines.get(at + 1);
+        next.is_some_and(|line| line.trim().ends_with(';'))
+    };
+    let begins = |at: &usize| lines[*at].trim() == "#[cfg(test)]" && !is_elsewhere(*at);
+    (0..lines.len()).find(begins).unwrap_or(lines.len())
 }
 
 #[test]
@@ -350,4 +356,6 @@ fn words_stand_alone_and_tests_do_not_count() {
     assert!(holds("a WORD, here", "WORD") && !holds("KEYWORDS", "WORD"));
     assert!(holds("in /a/b", "/a/"));
     assert_eq!(lines_before_tests("a\nb\n#[cfg(test)]\nc\n"), 2);
+    let elsewhere = "a\n#[cfg(test)]\nmod tests;\nb\n";
+    assert_eq!(lines_before_tests(elsewhere), 4);
 }

@@ -4,6 +4,8 @@ use chrono::DateTime;
 
 use super::*;
 
+const DAY_US: i64 = 86_400_000_000;
+
 /// Every window of `spec` that could cover an instant between the boundaries, by its definition.
 fn all_windows(spec: &WindowSpec, indexes: std::ops::Range<i64>) -> Vec<Window> {
     let mut windows: Vec<Window> = match spec.shape {
