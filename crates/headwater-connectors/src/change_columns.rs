@@ -23,7 +23,7 @@ use headwater_core::connector::DeclaredSink;
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
 use headwater_core::options::OptionReader;
-use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
 use headwater_core::{Error, Result};
 
 /// Name of the column that holds the epoch.
@@ -161,6 +161,14 @@ impl Sink for SinkWithColumns {
 
     fn identity(&self) -> Vec<(&'static str, String)> {
         self.inner.identity()
+    }
+
+    fn publication(&self) -> Publication {
+        self.inner.publication()
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        self.inner.last_published().await
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {

@@ -14,7 +14,7 @@ use headwater_core::event_time::EventTime;
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::mode::OutputMode;
 use headwater_core::offset::{Offsets, Slice};
-use headwater_core::sink::SinkContext;
+use headwater_core::sink::{SinkContext, Transactions};
 use headwater_core::source::{ReadRequest, Source, SourceJournal};
 use parking_lot::Mutex;
 
@@ -43,6 +43,7 @@ pub(crate) fn sink_context(
         schema,
         mode,
         last_committed: last_committed.map(EpochId),
+        transactions: Transactions::Allowed,
     }
 }
 

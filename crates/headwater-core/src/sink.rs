@@ -23,6 +23,30 @@ pub struct SinkCapabilities {
     pub is_idempotent: bool,
 }
 
+/// What decides whether an epoch has happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Publication {
+    /// The commit record of the checkpoint. What was prepared survives a crash, and `commit` shows
+    /// it, as often as it is asked to.
+    #[default]
+    AfterRecord,
+    /// A transaction of the sink, which does not outlive the process. `commit` ends it together
+    /// with a note of the epoch; [`Sink::last_published`] reads the note.
+    Transaction,
+}
+
+/// Whether a sink may answer [`Publication::Transaction`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transactions {
+    /// It may: it takes the result of a query that keeps a checkpoint.
+    Allowed,
+    /// It may not: nothing of the query outlives its process, so nobody could go on after the
+    /// noted epoch.
+    NoCheckpoint,
+    /// It may not: it takes the late rows of a query, and the sink of the result decides.
+    LateRows,
+}
+
 /// What a sink is told when a query starts.
 #[derive(Debug, Clone)]
 pub struct SinkContext {
@@ -36,6 +60,8 @@ pub struct SinkContext {
     pub mode: OutputMode,
     /// The last committed epoch, if the query is resumed.
     pub last_committed: Option<EpochId>,
+    /// Whether a transaction of the sink may decide what has happened.
+    pub transactions: Transactions,
 }
 
 /// What one partition of an epoch wrote.
@@ -57,7 +83,8 @@ pub struct CommitToken(pub serde_json::Value);
 ///
 /// An epoch is `write` for every partition, then `prepare`, then the engine's commit record, then
 /// `commit`. A crash after the commit record is followed by `commit` again in a new process; a
-/// crash before it, by the same epoch again from `write`.
+/// crash before it, by the same epoch again from `write`. Several epochs may be written and
+/// prepared before the record that commits them all; then each is committed, in order.
 ///
 /// # Contract
 /// 1. After `prepare` returns, what was staged survives a crash (or the sink says in its
@@ -65,6 +92,17 @@ pub struct CommitToken(pub serde_json::Value);
 /// 2. `commit` is idempotent and needs nothing but the token.
 /// 3. `write` for an epoch that was staged before replaces what was staged.
 /// 4. `abort` leaves no trace of an epoch that was not committed.
+///
+/// # Contract of transactions
+/// A sink of [`Publication::Transaction`] is committed before the record is written, and once for
+/// all epochs prepared since the last commit, with the number of the newest.
+/// 1. After `prepare` returns, everything staged is in the open transaction and will be visible
+///    if that commits; after a crash it is gone.
+/// 2. `open` ends whatever transaction a dead process had open, and keeps that process, should it
+///    be alive, from ending it.
+/// 3. After `commit` failed, `last_published` says whether it had its effect: it settles what was
+///    open, so that the answer cannot change afterwards.
+/// 4. `abort` ends the open transaction without effect, with all epochs in it.
 #[async_trait]
 pub trait Sink: Debug + Send + Sync + 'static {
     /// What it can take.
@@ -74,6 +112,20 @@ pub trait Sink: Debug + Send + Sync + 'static {
     /// understands: the folder of files that name their epochs. Empty if rows may go elsewhere.
     fn identity(&self) -> Vec<(&'static str, String)> {
         vec![]
+    }
+
+    /// What decides whether an epoch of this sink has happened; known once it is open.
+    fn publication(&self) -> Publication {
+        Publication::AfterRecord
+    }
+
+    /// The newest epoch whose transaction was committed, after settling any that is open. Only
+    /// for sinks of [`Publication::Transaction`].
+    ///
+    /// # Errors
+    /// If the outside system does not say; asking again may help.
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        Ok(None)
     }
 
     /// Called once, before the first epoch. Fails if the sink cannot be reached, so that a query

@@ -9,7 +9,7 @@ use headwater_checkpoint::{CommitRecord, LateRowsCommit};
 use headwater_core::clock::Clock;
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::mode::OutputMode;
-use headwater_core::sink::{CommitToken, Sink, SinkContext, Staged};
+use headwater_core::sink::{CommitToken, Sink, SinkContext, Staged, Transactions};
 use headwater_core::{Error, Result};
 
 use crate::query::QuerySpec;
@@ -51,6 +51,10 @@ pub(crate) async fn open(spec: &QuerySpec, context: SinkContext) -> Result<()> {
         query: QueryId::new(format!("{}-late-rows", context.query)),
         schema: Arc::clone(late.schema()),
         mode: OutputMode::Append,
+        transactions: match context.transactions {
+            Transactions::Allowed => Transactions::LateRows,
+            denied => denied,
+        },
         ..context
     };
     late.sink().open(&context).await

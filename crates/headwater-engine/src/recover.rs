@@ -11,14 +11,14 @@ use headwater_checkpoint::{
 use headwater_core::connector::{SourceContext, SourceUse};
 use headwater_core::id::EpochId;
 use headwater_core::offset::Offsets;
-use headwater_core::sink::SinkContext;
+use headwater_core::sink::{SinkContext, Transactions};
 use headwater_core::source::Source;
 use headwater_core::{Error, Result};
 use headwater_exec::state_registry::StateRegistry;
 
 use crate::execute::blocking;
 use crate::outputs::{self, Tokens};
-use crate::query::QuerySpec;
+use crate::query::{Durability, QuerySpec};
 use crate::state_chain::StateChain;
 
 /// Everything the loop needs to go on.
@@ -49,6 +49,10 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
         schema: Arc::clone(&spec.plan.schema),
         mode: spec.plan.mode,
         last_committed: last.map(|c| c.epoch),
+        transactions: match spec.durability {
+            Durability::Checkpoint => Transactions::Allowed,
+            Durability::InMemory => Transactions::NoCheckpoint,
+        },
     };
     if let Some(commit) = last {
         outputs::check_late_rows(spec, commit)?;

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use headwater_core::connector::{DeclaredSource, SourceContext};
 use headwater_core::id::EpochId;
 use headwater_core::offset::Offsets;
-use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
 use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
 use headwater_core::{Error, ErrorKind, Result};
 
@@ -181,6 +181,14 @@ impl Sink for FaultySink {
 
     fn identity(&self) -> Vec<(&'static str, String)> {
         self.inner.identity()
+    }
+
+    fn publication(&self) -> Publication {
+        self.inner.publication()
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        self.inner.last_published().await
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {

@@ -15,7 +15,7 @@ use futures::stream::{self, BoxStream, TryStreamExt};
 use parking_lot::Mutex;
 
 use headwater_core::id::EpochId;
-use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
 use headwater_core::{Error, Result};
 
 use crate::text_rows::{sorted, text_rows};
@@ -110,6 +110,14 @@ impl Sink for RecordingSink {
 
     fn identity(&self) -> Vec<(&'static str, String)> {
         self.inner.identity()
+    }
+
+    fn publication(&self) -> Publication {
+        self.inner.publication()
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        self.inner.last_published().await
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {

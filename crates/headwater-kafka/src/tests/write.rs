@@ -12,7 +12,7 @@ use headwater_core::format::FormatSpec;
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::mode::OutputMode;
 use headwater_core::options::OptionReader;
-use headwater_core::sink::{Sink, SinkContext};
+use headwater_core::sink::{Sink, SinkContext, Transactions};
 use headwater_core::{ErrorKind, Result};
 
 use super::fixture::*;
@@ -50,6 +50,7 @@ async fn open(sink: &dyn Sink) -> Result<()> {
         schema: rows(0..0).schema(),
         mode: OutputMode::Append,
         last_committed: None,
+        transactions: Transactions::Allowed,
     };
     within(20, sink.open(&context)).await
 }
