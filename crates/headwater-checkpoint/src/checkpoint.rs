@@ -6,6 +6,14 @@
 //!     └ a crash after this: the same epoch again        └ a crash after this: the next epoch
 //! ```
 //!
+//! Several epochs may be logged and run before one commit; after a crash they run again, each as
+//! it was decided. If a transaction of the sink decides what happens, `commit` has two halves:
+//!
+//! ```text
+//! prepare_commit ─▶ sink commits ─▶ finish_commit
+//!     └ a crash after this: the sink is asked
+//! ```
+//!
 //! State is found through commit records only, never by looking for the newest file: what a
 //! crashed epoch left behind is overwritten or cleaned up, and is never taken for state.
 
@@ -38,8 +46,10 @@ const KEPT_COMMITS: usize = 2;
 pub struct Recovered {
     /// The newest commit; `None` if no epoch has been committed.
     pub last_commit: Option<CommitRecord>,
-    /// The epoch after it, if it was begun: it must run as its record says.
-    pub pending: Option<EpochRecord>,
+    /// The epochs after it that were begun, in order: they must run as their records say.
+    pub pending: Vec<EpochRecord>,
+    /// The commit of the newest of them, if only the sink can say whether it has happened.
+    pub prepared: Option<CommitRecord>,
 }
 
 impl Recovered {
@@ -97,7 +107,7 @@ impl Checkpoint {
         let metadata = query_metadata::load_or_create(&*store, metadata)?;
         let recovered = recover(&*store, &epochs, &commits)?;
         let last_committed = recovered.last_commit.as_ref().map(|c| c.epoch);
-        let last_logged = recovered.pending.as_ref().map(|p| p.epoch);
+        let last_logged = recovered.pending.last().map(|p| p.epoch);
         let progress = Progress {
             last_committed,
             last_logged: last_logged.or(last_committed),
@@ -137,7 +147,9 @@ impl Checkpoint {
     /// Step 1: decides an epoch. Not for a pending epoch, which is decided already.
     pub fn log_epoch(&self, record: &EpochRecord) -> Result<()> {
         let mut progress = self.progress.lock();
-        progress.expect_next(record.epoch, "logged")?;
+        if record.epoch != next_after(progress.last_logged) {
+            return Err(progress.out_of_order(record.epoch, "logged"));
+        }
         self.epochs.append(record)?;
         progress.last_logged = Some(record.epoch);
         Ok(())
@@ -146,8 +158,9 @@ impl Checkpoint {
     /// Step 2: makes state durable, as one file per epoch and kind. Give all chunks at once: a
     /// second call for the same epoch and kind replaces the first.
     ///
-    /// A delta is that of the running epoch. A snapshot may also be that of a committed epoch,
-    /// made while later ones ran; it counts from the commit that refers to it.
+    /// A delta holds the changes of all epochs since the last commit and has the number of the
+    /// newest. A snapshot may also be that of a committed epoch, made while later ones ran; it
+    /// counts from the commit that refers to it.
     pub fn write_state(
         &self,
         epoch: EpochId,
@@ -160,42 +173,41 @@ impl Checkpoint {
             let mut progress = self.progress.lock();
             let is_too_late = kind == ChunkKind::Delta && Some(epoch) <= progress.last_committed;
             let is_committed = progress.committed_files.contains(&path);
-            if is_too_late || is_committed || epoch > next_after(progress.last_committed) {
-                return Err(Error::internal(format!(
-                    "state of epoch {epoch} cannot be written: {}",
-                    progress.describe()
-                )));
+            if is_too_late || is_committed || Some(epoch) > progress.last_logged {
+                return Err(progress.out_of_order(epoch, "saved"));
             }
             progress.fresh_files.insert(path);
         }
         write_pack(&*self.store, epoch, kind, chunks)
     }
 
-    /// Step 3: the epoch has happened.
+    /// Step 3: the epoch has happened, and those before it that were not committed yet.
     pub fn commit(&self, record: &CommitRecord) -> Result<()> {
         let mut progress = self.progress.lock();
-        progress.expect_next(record.epoch, "committed")?;
-        if progress.last_logged != Some(record.epoch) {
-            return Err(Error::internal(format!(
-                "epoch {} is committed without having been logged",
-                record.epoch
-            )));
-        }
-        let files = paths_of(record);
-        let is_durable = |p: &&String| {
-            progress.committed_files.contains(*p) || progress.fresh_files.contains(*p)
-        };
-        if let Some(path) = files.iter().find(|path| !is_durable(path)) {
-            return Err(Error::internal(format!(
-                "the commit of epoch {} refers to \"{path}\", which was not written",
-                record.epoch
-            )));
-        }
+        progress.check_commit(record)?;
         self.commits.append(record)?;
-        progress.last_committed = Some(record.epoch);
-        progress.fresh_files.retain(|path| !files.contains(path));
-        progress.committed_files = files;
+        progress.committed(record);
         Ok(())
+    }
+
+    /// First half of step 3 if the sink decides: everything is durable but what the sink says.
+    pub fn prepare_commit(&self, record: &CommitRecord) -> Result<()> {
+        self.progress.lock().check_commit(record)?;
+        self.commits.prepare(record)
+    }
+
+    /// Second half of step 3 if the sink decides: it has said yes.
+    pub fn finish_commit(&self, record: &CommitRecord) -> Result<()> {
+        let mut progress = self.progress.lock();
+        progress.check_commit(record)?;
+        self.commits.commit_prepared(record.epoch)?;
+        progress.committed(record);
+        Ok(())
+    }
+
+    /// In place of the second half: the sink has said no. The epochs are still to be run.
+    pub fn discard_commit(&self, record: &CommitRecord) -> Result<()> {
+        self.commits.discard_prepared(record.epoch)
     }
 
     /// The state after a commit: what every shard of every operator restores, in order. What a
@@ -233,6 +245,7 @@ impl Checkpoint {
             }
         }
         for epoch in old {
+            self.commits.discard_prepared(*epoch)?;
             self.commits.delete(*epoch)?;
         }
         for epoch in self.epochs.epochs()? {
@@ -258,20 +271,44 @@ impl Checkpoint {
 }
 
 impl Progress {
-    fn expect_next(&self, epoch: EpochId, action: &str) -> Result<()> {
-        if epoch == next_after(self.last_committed) {
-            return Ok(());
+    /// Refuses a commit that is not next, or that refers to what is not there.
+    fn check_commit(&self, record: &CommitRecord) -> Result<()> {
+        let is_next = Some(record.epoch) > self.last_committed;
+        if !is_next || self.last_logged != Some(record.epoch) {
+            return Err(self.out_of_order(record.epoch, "committed"));
         }
+        let files = paths_of(record);
+        let is_durable =
+            |p: &&String| self.committed_files.contains(*p) || self.fresh_files.contains(*p);
+        match files.iter().find(|path| !is_durable(path)) {
+            None => Ok(()),
+            Some(path) => Err(Error::internal(format!(
+                "the commit of epoch {} refers to \"{path}\", which was not written",
+                record.epoch
+            ))),
+        }
+    }
+
+    fn committed(&mut self, record: &CommitRecord) {
+        let files = paths_of(record);
+        self.last_committed = Some(record.epoch);
+        self.fresh_files.retain(|path| !files.contains(path));
+        self.committed_files = files;
+    }
+
+    fn out_of_order(&self, epoch: EpochId, action: &str) -> Error {
         let state = self.describe();
-        Err(Error::internal(format!(
-            "epoch {epoch} cannot be {action}: {state}"
-        )))
+        Error::internal(format!("epoch {epoch} cannot be {action}: {state}"))
     }
 
     fn describe(&self) -> String {
-        match self.last_committed {
+        let committed = match self.last_committed {
             Some(last) => format!("the last committed epoch is {last}"),
             None => "no epoch has been committed".to_string(),
+        };
+        match self.last_logged {
+            Some(last) => format!("{committed}, and the last logged one is {last}"),
+            None => committed,
         }
     }
 
@@ -302,12 +339,11 @@ fn refuse_lost_metadata(
     ))
 }
 
-/// Reads off the logs where to go on. The two must fit: each committed epoch was logged, and at
-/// most one epoch was logged after the last commit.
+/// Reads off the logs where to go on. The two must fit: each committed epoch was logged, and what
+/// was logged after the last commit was decided after that commit.
 fn recover(store: &dyn FileStore, epochs: &EpochLog, commits: &CommitLog) -> Result<Recovered> {
     let last_commit = commits.latest()?;
     let last = last_commit.as_ref().map(|c| c.epoch);
-    let next = next_after(last);
     let logged = epochs.epochs()?;
     if let Some(last) = last
         && !logged.contains(&last)
@@ -316,15 +352,42 @@ fn recover(store: &dyn FileStore, epochs: &EpochLog, commits: &CommitLog) -> Res
         let what = format!("\"{commit}\" is there but \"{epoch}\" is missing");
         return Err(incomplete(store, &what));
     }
-    if let Some(ahead) = logged.last().filter(|epoch| **epoch > next) {
-        let (epoch, commit) = (epochs.path(*ahead), commits.path(next));
-        let what = format!("\"{epoch}\" is there but \"{commit}\" is missing");
+    let mut pending: Vec<EpochRecord> = Vec::new();
+    for epoch in logged.into_iter().filter(|epoch| Some(*epoch) > last) {
+        let expected = next_after(pending.last().map(|p| p.epoch).or(last));
+        let missing = |path: String| {
+            let what = format!(
+                "\"{}\" is there but \"{path}\" is missing",
+                epochs.path(epoch)
+            );
+            incomplete(store, &what)
+        };
+        if epoch != expected {
+            return Err(missing(epochs.path(expected)));
+        }
+        let Some(record) = epochs.read(epoch)? else {
+            continue;
+        };
+        match record.last_committed {
+            Some(before) if Some(before) > last => return Err(missing(commits.path(before))),
+            _ => pending.push(record),
+        }
+    }
+    let newest = pending.last().map(|p| p.epoch);
+    let prepared = commits.latest_prepared()?;
+    let prepared = prepared.filter(|p| Some(p.epoch) > last);
+    if let Some(ahead) = prepared.as_ref().filter(|p| Some(p.epoch) != newest) {
+        let what = format!(
+            "the commit of epoch {} is prepared but \"{}\" is missing",
+            ahead.epoch,
+            epochs.path(ahead.epoch)
+        );
         return Err(incomplete(store, &what));
     }
-    let pending = epochs.read(next)?;
     Ok(Recovered {
         last_commit,
         pending,
+        prepared,
     })
 }
 

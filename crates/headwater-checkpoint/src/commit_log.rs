@@ -1,5 +1,9 @@
 //! The commit log: what an epoch did. An epoch has happened when, and only when, its record is
-//! here.
+//! here, or that of a later epoch which was committed together with it.
+//!
+//! If a transaction of the sink decides what has happened, the record is written to `prepared`
+//! before the transaction is committed, and moved here after. A process that finds one in
+//! `prepared` asks the sink.
 //!
 //! ```text
 //! commits/00000042.json
@@ -38,13 +42,31 @@ pub struct CommitRecord {
     /// The files that make up the state after the epoch: a snapshot, if there is one, and the
     /// deltas after it, in the order in which they are restored.
     pub state_files: Vec<StateFileRef>,
+    /// Epochs before this one that are committed with it, in order: those since the record before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierEpoch>,
     /// What the sink needs to publish the epoch, now or after a crash.
     pub sink_token: CommitToken,
     /// The same for the sink of late rows; not there if the query has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_rows: Option<LateRowsCommit>,
+    /// Whether a transaction of the sink made the rows visible, and not the tokens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_transaction: bool,
     /// The headwater that ran the epoch.
     pub version: String,
+}
+
+/// An epoch that is committed by the record of a later one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierEpoch {
+    /// Number of the epoch.
+    pub epoch: EpochId,
+    /// What the sink needs to publish it.
+    pub sink_token: CommitToken,
+    /// The same for the sink of late rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_rows: Option<LateRowsCommit>,
 }
 
 /// What an epoch handed to the sink of its late rows.
@@ -60,18 +82,21 @@ pub struct LateRowsCommit {
 #[derive(Debug)]
 pub struct CommitLog {
     records: NumberedLog<CommitRecord>,
+    prepared: NumberedLog<CommitRecord>,
 }
 
 impl CommitLog {
     /// The log in a store.
     pub fn new(store: Arc<dyn FileStore>) -> Self {
+        let log_in = |folder, store| NumberedLog {
+            store,
+            folder,
+            kind: RecordKind::Commit,
+            epoch_of: |record: &CommitRecord| record.epoch,
+        };
         CommitLog {
-            records: NumberedLog {
-                store,
-                folder: "commits",
-                kind: RecordKind::Commit,
-                epoch_of: |record| record.epoch,
-            },
+            prepared: log_in("prepared", Arc::clone(&store)),
+            records: log_in("commits", store),
         }
     }
 
@@ -81,6 +106,27 @@ impl CommitLog {
     /// Conflict if it has one.
     pub fn append(&self, record: &CommitRecord) -> Result<()> {
         self.records.append(record)
+    }
+
+    /// Writes the record of an epoch of which the sink has still to say whether it happens.
+    pub(crate) fn prepare(&self, record: &CommitRecord) -> Result<()> {
+        self.prepared.replace(record)
+    }
+
+    /// The newest prepared record; those of epochs that were committed mean nothing.
+    pub(crate) fn latest_prepared(&self) -> Result<Option<CommitRecord>> {
+        self.prepared.latest()
+    }
+
+    /// Lets a prepared epoch have happened.
+    pub(crate) fn commit_prepared(&self, epoch: EpochId) -> Result<()> {
+        let (from, to) = (self.prepared.path(epoch), self.records.path(epoch));
+        self.records.store.rename(&from, &to)
+    }
+
+    /// Forgets that an epoch was prepared.
+    pub(crate) fn discard_prepared(&self, epoch: EpochId) -> Result<()> {
+        self.prepared.delete(epoch)
     }
 
     /// The record of an epoch; `None` if it has none.

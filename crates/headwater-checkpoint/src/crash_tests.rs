@@ -14,6 +14,7 @@ use headwater_core::id::EpochId;
 use headwater_core::state::ChunkKind;
 
 use crate::checkpoint::{Checkpoint, Recovered};
+use crate::epoch_log::EpochRecord;
 use crate::failing_files::{Cut, CutKind, CutMoment, FailingFiles};
 use crate::file_store::FileStore;
 use crate::memory_files::MemoryFiles;
@@ -45,7 +46,7 @@ fn run(store: Arc<dyn FileStore>, told: &mut Acknowledged) -> Result<()> {
         .map(|c| c.state_files.clone())
         .unwrap_or_default();
     for epoch in (recovered.next_epoch().0..EPOCHS).map(EpochId) {
-        if recovered.pending.as_ref().map(|p| p.epoch) != Some(epoch) {
+        if !recovered.pending.iter().any(|p| p.epoch == epoch) {
             if journal.entries()?.len() as u64 <= epoch.0 {
                 journal.append(&[format!("file-{epoch}")])?;
             }
@@ -101,9 +102,9 @@ fn check_recovery(store: &MemoryFiles, told: &Acknowledged, context: &str) {
     let next = recovered.next_epoch();
     if let Some(logged) = told.logged.filter(|logged| *logged >= next) {
         assert_eq!(logged, next, "{context}");
-        assert!(recovered.pending.is_some(), "{context}: decisions lost");
+        assert_eq!(recovered.pending.len(), 1, "{context}: decisions lost");
     }
-    if let Some(pending) = &recovered.pending {
+    for pending in &recovered.pending {
         assert_eq!(*pending, epoch_record(next), "{context}");
     }
     if let Some(last) = last {
@@ -117,7 +118,7 @@ fn check_recovery(store: &MemoryFiles, told: &Acknowledged, context: &str) {
     let entries = checkpoint.journal("orders").entries().unwrap();
     let expected: Vec<String> = (0..entries.len()).map(|e| format!("file-{e}")).collect();
     assert_eq!(entries, expected, "{context}");
-    let logged = recovered.pending.map(|p| p.epoch).or(last);
+    let logged = recovered.pending.last().map(|p| p.epoch).or(last);
     let least = logged.map_or(0, |l| l.0 + 1);
     assert!(entries.len() as u64 >= least, "{context}: entries lost");
 }
@@ -268,6 +269,90 @@ fn steps_out_of_order_are_refused() {
     checkpoint.commit(&commit).unwrap();
     assert!(checkpoint.commit(&commit).is_err());
     assert!(write(zero, ChunkKind::Delta).is_err(), "it is committed");
+    assert!(write(one, ChunkKind::Delta).is_err(), "it is not running");
+    checkpoint.log_epoch(&epoch_record(one)).unwrap();
     assert!(write(two, ChunkKind::Delta).is_err(), "it is not running");
     write(one, ChunkKind::Delta).unwrap();
+}
+
+/// Epochs 1 to 3, decided after the commit of epoch 0 and committed with epoch 3.
+fn log_three(checkpoint: &Checkpoint) {
+    for epoch in (1..=3).map(EpochId) {
+        let record = EpochRecord {
+            last_committed: Some(EpochId(0)),
+            ..epoch_record(epoch)
+        };
+        checkpoint.log_epoch(&record).unwrap();
+    }
+}
+
+/// A store in which epoch 0 is committed, open.
+fn after_epoch_0() -> (MemoryFiles, Checkpoint) {
+    let store = MemoryFiles::new();
+    let (checkpoint, _) = open(Arc::new(store.clone())).unwrap();
+    checkpoint.log_epoch(&epoch_record(EpochId(0))).unwrap();
+    checkpoint
+        .commit(&commit_record(EpochId(0), vec![]))
+        .unwrap();
+    (store, checkpoint)
+}
+
+#[test]
+fn epochs_that_are_committed_together_run_again_together() {
+    let (store, checkpoint) = after_epoch_0();
+    log_three(&checkpoint);
+    let reopened = |store: &MemoryFiles| open(Arc::new(store.clone())).unwrap();
+    drop(checkpoint);
+    let (checkpoint, recovered) = reopened(&store);
+    let pending: Vec<u64> = recovered.pending.iter().map(|p| p.epoch.0).collect();
+    assert_eq!(pending, [1, 2, 3]);
+    assert_eq!(recovered.next_epoch(), EpochId(1));
+    let partial = commit_record(EpochId(2), vec![]);
+    assert!(checkpoint.commit(&partial).is_err(), "epoch 3 has begun");
+    checkpoint
+        .commit(&commit_record(EpochId(3), vec![]))
+        .unwrap();
+    drop(checkpoint);
+    let (_, recovered) = reopened(&store);
+    assert_eq!(recovered.next_epoch(), EpochId(4));
+    assert_eq!(recovered.pending, []);
+}
+
+#[test]
+fn a_hole_in_the_log_is_noticed() {
+    let (store, checkpoint) = after_epoch_0();
+    log_three(&checkpoint);
+    drop(checkpoint);
+    store.delete("epochs/00000002.json").unwrap();
+    let error = open(Arc::new(store)).unwrap_err();
+    let message = error.message();
+    assert!(
+        message.contains("\"epochs/00000003.json\" is there"),
+        "{message}"
+    );
+    assert!(
+        message.contains("\"epochs/00000002.json\" is missing"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_prepared_commit_waits_for_the_sinks_word() {
+    let (store, checkpoint) = after_epoch_0();
+    checkpoint.log_epoch(&epoch_record(EpochId(1))).unwrap();
+    let commit = commit_record(EpochId(1), vec![]);
+    checkpoint.prepare_commit(&commit).unwrap();
+    drop(checkpoint);
+    let (checkpoint, recovered) = open(Arc::new(store.clone())).unwrap();
+    assert_eq!(recovered.next_epoch(), EpochId(1));
+    assert_eq!(recovered.prepared.as_ref(), Some(&commit));
+    // The sink says no, and the epoch runs again; then it says yes.
+    checkpoint.discard_commit(&commit).unwrap();
+    checkpoint.prepare_commit(&commit).unwrap();
+    checkpoint.finish_commit(&commit).unwrap();
+    drop(checkpoint);
+    let (_, recovered) = open(Arc::new(store)).unwrap();
+    assert_eq!(recovered.next_epoch(), EpochId(2));
+    assert_eq!(recovered.prepared, None);
+    assert_eq!(recovered.last_commit, Some(commit));
 }

@@ -17,17 +17,18 @@ use crate::memory_files::MemoryFiles;
 use crate::test_data::{chunks, commit_record, epoch_record, metadata};
 
 /// The files that recovery reads.
-const NEEDED: [&str; 5] = [
+const NEEDED: [&str; 6] = [
     "metadata.json",
     "epochs/00000002.json",
     "commits/00000001.json",
+    "prepared/00000002.json",
     "state/00000001.delta",
     "sources/orders/00000001.json",
 ];
 /// Those that it only looks for, or does not look at.
 const NOT_READ: [&str; 2] = ["epochs/00000001.json", "commits/00000000.json"];
 
-/// Two committed epochs and a logged one.
+/// Two committed epochs and a prepared one.
 fn sample() -> MemoryFiles {
     let store = MemoryFiles::new();
     let clock = ManualClock::new(EventTime(1));
@@ -45,6 +46,8 @@ fn sample() -> MemoryFiles {
             .unwrap();
     }
     checkpoint.log_epoch(&epoch_record(EpochId(2))).unwrap();
+    let commit = commit_record(EpochId(2), vec![]);
+    checkpoint.prepare_commit(&commit).unwrap();
     store
 }
 
@@ -112,8 +115,9 @@ fn every_flipped_bit_is_noticed() {
 fn missing_files_are_noticed() {
     let needed = NEEDED.iter().copied().chain(["epochs/00000001.json"]);
     for path in needed.filter(|p| !p.starts_with("sources/")) {
-        // Without its record, a pending epoch has not begun: nothing is missing.
-        if path == "epochs/00000002.json" {
+        // Without its record, an epoch was not prepared; if the sink says that it was, the engine
+        // refuses to go on.
+        if path == "prepared/00000002.json" {
             continue;
         }
         let store = sample();

@@ -28,6 +28,9 @@ use crate::watermark_state::WatermarkState;
 pub struct EpochRecord {
     /// Number of the epoch.
     pub epoch: EpochId,
+    /// The newest committed epoch when this one was decided; `None` if there was none. Epochs
+    /// between the two are committed together with this one.
+    pub last_committed: Option<EpochId>,
     /// What is read of every source, in the order of `SourceIndex`.
     pub slices: Vec<Slice>,
     /// What is known of every source's event time before the epoch, in the order of

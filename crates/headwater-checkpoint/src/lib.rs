@@ -6,6 +6,7 @@
 //!              lock                        who runs it                 lock.rs
 //!              epochs/00000042.json        what epoch 42 will do       epoch_log.rs
 //!              commits/00000042.json       what epoch 42 did           commit_log.rs
+//!              prepared/00000042.json      the same, if the sink decides   commit_log.rs
 //!              state/00000042.delta        rows that 42 changed        state_files.rs
 //!              state/00000040.snapshot     all rows after 40           state_files.rs
 //!              sources/<name>/00000001.json  lists kept by sources     journal.rs
@@ -46,7 +47,7 @@ mod store_tests;
 mod test_data;
 
 pub use checkpoint::{Checkpoint, Recovered};
-pub use commit_log::{CommitLog, CommitRecord, LateRowsCommit};
+pub use commit_log::{CommitLog, CommitRecord, EarlierEpoch, LateRowsCommit};
 pub use epoch_log::{EpochLog, EpochRecord};
 pub use failing_files::{Cut, CutKind, CutMoment, FailingFiles};
 pub use file_store::{FileStore, FileWriter, open_store};

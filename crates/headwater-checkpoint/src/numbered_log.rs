@@ -33,6 +33,13 @@ impl<T: Serialize + DeserializeOwned> NumberedLog<T> {
         self.store.create_new(&path, &bytes)
     }
 
+    /// Writes a record in place of the one that may be there.
+    pub(crate) fn replace(&self, record: &T) -> Result<()> {
+        let bytes = encode_json(self.kind, record)?;
+        let path = self.path((self.epoch_of)(record));
+        self.store.write_atomic(&path, &bytes)
+    }
+
     pub(crate) fn read(&self, epoch: EpochId) -> Result<Option<T>> {
         let path = self.path(epoch);
         let record: Option<T> = read_json(&*self.store, self.kind, &path)?;

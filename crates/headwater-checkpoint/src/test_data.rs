@@ -59,6 +59,7 @@ fn watermarks(epoch: u64) -> Vec<WatermarkState> {
 pub(crate) fn epoch_record(epoch: EpochId) -> EpochRecord {
     EpochRecord {
         epoch,
+        last_committed: epoch.previous(),
         slices: vec![Slice::between(&offsets(epoch.0), &offsets(epoch.0 + 1))],
         watermarks: watermarks(epoch.0),
         processing_time: EventTime::from_millis(7),
@@ -75,11 +76,13 @@ pub(crate) fn commit_record(epoch: EpochId, state_files: Vec<StateFileRef>) -> C
         offsets: vec![offsets(epoch.0 + 1)],
         watermarks: watermarks(epoch.0 + 1),
         state_files,
+        earlier: vec![],
         sink_token: CommitToken(format!("epoch {epoch}").into()),
         late_rows: (epoch.0 % 2 == 1).then(|| LateRowsCommit {
             sink: BTreeMap::from([("path".to_string(), "/late".to_string())]),
             sink_token: CommitToken(format!("late in {epoch}").into()),
         }),
+        is_transaction: false,
         version: crate::HEADWATER_VERSION.to_string(),
     }
 }
