@@ -139,6 +139,11 @@ impl Checkpoint {
         self.lock.token()
     }
 
+    /// The newest committed epoch.
+    pub fn last_committed(&self) -> Option<EpochId> {
+        self.progress.lock().last_committed
+    }
+
     /// Where the checkpoint is, for messages.
     pub fn describe(&self) -> String {
         self.store.describe()

@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod connector;
+pub mod crash_point;
 pub mod duration;
 pub mod error;
 pub mod event_time;

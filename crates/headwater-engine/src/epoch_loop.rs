@@ -3,15 +3,22 @@
 //! ```text
 //! plan_slices   choose [start, end) of every source; decide idle partitions, clock and seed
 //! log_epoch     write all of that to the epoch log          ── decided
-//! prepare_epoch run the plan; state goes from n − 1 to n; the sinks stage their rows
-//!               make the sinks' rows and the state delta durable
-//! commit_epoch  write the commit record                     ── happened
+//! prepare_epoch run the plan; state goes from n − 1 to n; the sinks make their rows durable
+//! commit        make the state delta durable
+//!               write the commit record                     ── happened
 //!               make the sinks' rows visible
 //! ```
 //!
 //! A crash before the commit record runs the same epoch again, as it was decided. A crash after
-//! it makes the sinks' rows visible again, which is idempotent. There is no third case.
+//! it makes the sinks' rows visible again, which is idempotent. There is no third case, unless a
+//! transaction of the sink decides: then the record is written to a waiting place, the transaction
+//! is committed (happened), and the record takes its place. Of a record that waits, recovery asks
+//! the sink.
+//!
+//! With a checkpoint interval several epochs are prepared before one commit; then `happened` is
+//! one moment for all of them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,25 +27,31 @@ use datafusion::prelude::SessionConfig;
 use futures::future::{self, BoxFuture};
 
 use headwater_checkpoint::{Checkpoint, EpochRecord, WatermarkState};
-use headwater_core::Result;
 use headwater_core::clock::Clock;
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::EpochId;
 use headwater_core::offset::Offsets;
 use headwater_core::source::Source;
+use headwater_core::{Error, Result};
 use headwater_exec::state_registry::StateRegistry;
 
 use crate::epoch_report::Reporter;
 use crate::execute::blocking;
 use crate::next_epoch::Planned;
+use crate::outputs;
 use crate::progress::EpochProgress;
-use crate::query::QuerySpec;
+use crate::query::{Durability, QuerySpec, RestartPolicy};
 use crate::recover::starting_point;
 use crate::state_chain::StateChain;
 use crate::trigger::{delay_before_next, due_after};
 use crate::watermark_tracker::until_next_idle;
 
+mod commit;
 mod plan;
 mod run;
+
+use commit::Uncommitted;
+use run::Outcome;
 
 /// What one turn of the loop did.
 #[derive(Debug)]
@@ -49,6 +62,8 @@ pub enum Step {
     Nothing,
     /// The query is done.
     Finished,
+    /// Prepared epochs were lost with their transaction; the checkpoint says where to go on.
+    Lost(Error),
 }
 
 /// A query between two epochs.
@@ -62,7 +77,11 @@ pub struct EpochLoop {
     state: Arc<StateRegistry>,
     chain: StateChain,
     next: EpochId,
-    pending: Option<EpochRecord>,
+    /// Epochs that a dead process had decided, in order.
+    pending: VecDeque<EpochRecord>,
+    uncommitted: Uncommitted,
+    last_commit: Duration,
+    commits: u64,
     /// Where a bounded query stops, per source; a source without a bound is read to its end.
     bounds: Option<Vec<Option<Offsets>>>,
     flushed: bool,
@@ -95,7 +114,10 @@ impl EpochLoop {
             state: start.state,
             chain: start.chain,
             next: start.next,
-            pending: start.pending,
+            pending: start.pending.into(),
+            uncommitted: Uncommitted::default(),
+            last_commit: clock.elapsed(),
+            commits: 0,
             bounds: start.bounds,
             flushed: false,
             clock,
@@ -120,24 +142,71 @@ impl EpochLoop {
         let after_last = self.last_start.take();
         let due = after_last.and_then(|last| due_after(self.spec.trigger, self.first_start, last));
         self.reporter.ready(due);
-        let record = match self.pending.take() {
+        let record = match self.pending.pop_front() {
             Some(record) => record,
             None => match self.plan_epoch().await? {
                 Planned::Epoch(record) => {
+                    CrashPoint::BeforePlanWrite.reach();
                     let (checkpoint, logged) = (Arc::clone(&self.checkpoint), record.clone());
                     blocking(move || checkpoint.log_epoch(&logged)).await?;
                     record
                 }
+                Planned::Nothing if self.is_commit_due() => return self.commit_waiting().await,
                 Planned::Nothing => return Ok(Step::Nothing),
                 Planned::Finished => return Ok(Step::Finished),
             },
         };
         let started = self.clock.elapsed();
         self.first_start.get_or_insert(started);
-        let prepared = self.prepare_with_retries(&record).await?;
-        let progress = self.commit_epoch(&record, prepared, started).await?;
+        let prepared = match self.prepare_with_retries(&record).await? {
+            Outcome::Prepared(prepared) => prepared,
+            Outcome::Lost(error) => return Ok(Step::Lost(error)),
+        };
+        let progress = match self.end_epoch(&record, prepared, started).await {
+            Ok(progress) => progress,
+            Err(error) => return self.lost_or(error),
+        };
         self.last_start = Some(started);
         Ok(Step::Ran(Box::new(progress)))
+    }
+
+    async fn commit_waiting(&mut self) -> Result<Step> {
+        match self.commit().await {
+            Ok(()) => Ok(Step::Nothing),
+            Err(error) => self.lost_or(error),
+        }
+    }
+
+    /// A commit that failed for a reason that may pass is decided by what the checkpoint and the
+    /// sink say when they are opened again.
+    fn lost_or(&self, error: Error) -> Result<Step> {
+        let may_pass = error.kind().is_retryable() && outputs::decides_by_transaction(&self.spec);
+        if may_pass {
+            Ok(Step::Lost(error))
+        } else {
+            Err(error)
+        }
+    }
+
+    /// The query, to be opened again from its checkpoint. Everything else of the loop ends.
+    pub fn into_spec(self) -> QuerySpec {
+        self.spec
+    }
+
+    /// Whether epochs that have run wait for their commit.
+    pub fn has_waiting(&self) -> bool {
+        !self.uncommitted.is_empty()
+    }
+
+    /// How often the query may be opened again: never, if it keeps nothing to go on from.
+    pub fn restart_policy(&self) -> RestartPolicy {
+        match self.spec.durability {
+            Durability::Checkpoint => self.spec.restarts,
+            Durability::InMemory => RestartPolicy {
+                attempts: 0,
+                ..self.spec.restarts
+            },
+        }
     }
 
     /// Completes when the next [`EpochLoop::step`] may have something to do.
@@ -159,6 +228,13 @@ impl EpochLoop {
             .min();
         if let Some(idle) = idle {
             let timer = self.clock.sleep(idle);
+            ready.push(Box::pin(async move {
+                timer.await;
+                Ok(())
+            }));
+        }
+        if let Some(due) = self.until_commit() {
+            let timer = self.clock.sleep(due);
             ready.push(Box::pin(async move {
                 timer.await;
                 Ok(())

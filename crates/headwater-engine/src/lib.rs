@@ -14,7 +14,9 @@ pub mod progress;
 pub mod query;
 pub mod query_manager;
 mod recover;
+mod restart;
 mod retry;
+mod settle;
 mod state_chain;
 mod trigger;
 mod watermark_tracker;
@@ -24,6 +26,7 @@ pub use epoch_loop::{EpochLoop, Step};
 pub use late_sink::LateSink;
 pub use progress::EpochProgress;
 pub use query::{
-    Durability, EndOfInput, QueryEnvironment, QuerySpec, QueryState, QueryStatus, StreamingQuery,
+    Durability, EndOfInput, QueryEnvironment, QuerySpec, QueryState, QueryStatus, RestartPolicy,
+    StreamingQuery,
 };
 pub use query_manager::QueryManager;

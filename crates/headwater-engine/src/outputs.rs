@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use headwater_checkpoint::{CommitRecord, LateRowsCommit};
+use headwater_checkpoint::{CommitRecord, EarlierEpoch, LateRowsCommit};
 use headwater_core::clock::Clock;
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::mode::OutputMode;
-use headwater_core::sink::{CommitToken, Sink, SinkContext, Staged, Transactions};
-use headwater_core::{Error, Result};
+use headwater_core::sink::{CommitToken, Publication, Sink, SinkContext, Staged, Transactions};
+use headwater_core::{Error, ErrorKind, Result};
 
 use crate::query::QuerySpec;
 use crate::retry::Retries;
@@ -31,11 +32,12 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Those of a committed epoch.
-    pub(crate) fn of(commit: &CommitRecord) -> Self {
-        Tokens {
-            result: commit.sink_token.clone(),
-            late: commit.late_rows.clone(),
+    /// These of an epoch that a later one commits.
+    pub(crate) fn of_earlier(self, epoch: EpochId) -> EarlierEpoch {
+        EarlierEpoch {
+            epoch,
+            sink_token: self.result,
+            late_rows: self.late,
         }
     }
 }
@@ -77,17 +79,79 @@ pub(crate) async fn prepare(
     Ok(Tokens { result, late })
 }
 
-/// Makes the rows of a committed epoch visible. It has happened, so there is no way back.
-pub(crate) async fn publish(
+/// Whether the sink of the result decides by a transaction what has happened.
+pub(crate) fn decides_by_transaction(spec: &QuerySpec) -> bool {
+    spec.sink.publication() == Publication::Transaction
+}
+
+/// Commits the transaction that holds everything prepared since the last one.
+///
+/// # Errors
+/// If it was not committed, or nobody can say.
+pub(crate) async fn commit_transaction(
     spec: &QuerySpec,
     epoch: EpochId,
-    tokens: &Tokens,
-    clock: &dyn Clock,
+    token: &CommitToken,
 ) -> Result<()> {
-    publish_to(&*spec.sink, epoch, &tokens.result, clock).await?;
-    match (&spec.late_rows, &tokens.late) {
-        (Some(late), Some(commit)) => {
-            publish_to(&**late.sink(), epoch, &commit.sink_token, clock).await
+    CrashPoint::BeforeTransactionCommit.reach();
+    let committed = spec.sink.commit(epoch, token.clone()).await;
+    let outcome = match committed {
+        Ok(()) => Ok(()),
+        // Who has been replaced must not ask: the question itself would replace the other.
+        Err(error) if error.kind() == ErrorKind::Conflict => Err(error),
+        Err(error) => match last_published(spec).await? {
+            Some(published) if published == epoch => Ok(()),
+            _ => Err(error),
+        },
+    };
+    if outcome.is_ok() {
+        CrashPoint::TransactionCommittedNotRecorded.reach();
+    }
+    outcome
+}
+
+/// The newest epoch that a transaction of the sink committed.
+pub(crate) async fn last_published(spec: &QuerySpec) -> Result<Option<EpochId>> {
+    let clock = &*spec.environment.clock;
+    let mut retries = Retries::new();
+    loop {
+        let error = match spec.sink.last_published().await {
+            Ok(published) => return Ok(published),
+            Err(error) => error,
+        };
+        let what = "asking the sink for its last epoch";
+        retries.wait_after(error, what, clock).await?;
+    }
+}
+
+/// Makes the rows of committed epochs visible, now or after a crash. They have happened, so there
+/// is no way back.
+pub(crate) async fn publish(spec: &QuerySpec, commit: &CommitRecord) -> Result<()> {
+    let is_transaction = commit.is_transaction;
+    for earlier in &commit.earlier {
+        let late = earlier.late_rows.as_ref();
+        let result = (!is_transaction).then_some(&earlier.sink_token);
+        publish_epoch(spec, earlier.epoch, result, late).await?;
+        CrashPoint::MidFinish.reach();
+    }
+    let result = (!is_transaction).then_some(&commit.sink_token);
+    publish_epoch(spec, commit.epoch, result, commit.late_rows.as_ref()).await
+}
+
+async fn publish_epoch(
+    spec: &QuerySpec,
+    epoch: EpochId,
+    result: Option<&CommitToken>,
+    late: Option<&LateRowsCommit>,
+) -> Result<()> {
+    let clock = &*spec.environment.clock;
+    if let Some(token) = result {
+        publish_to(&*spec.sink, epoch, token, clock).await?;
+    }
+    match (&spec.late_rows, late) {
+        (Some(sink), Some(commit)) => {
+            CrashPoint::MidFinish.reach();
+            publish_to(&**sink.sink(), epoch, &commit.sink_token, clock).await
         }
         _ => Ok(()),
     }
@@ -120,7 +184,9 @@ pub(crate) async fn abort(spec: &QuerySpec, epoch: EpochId) {
 /// Refuses a query that cannot publish the late rows of the last commit, because it has no sink for
 /// them or another one. The dead process may not have come to that.
 pub(crate) fn check_late_rows(spec: &QuerySpec, commit: &CommitRecord) -> Result<()> {
-    let Some(committed) = &commit.late_rows else {
+    let earlier = commit.earlier.iter().map(|e| &e.late_rows);
+    let mut committed = earlier.chain([&commit.late_rows]).flatten();
+    let Some(committed) = committed.next() else {
         return Ok(());
     };
     let hint = "Use a new checkpoint folder or restore the old query.";

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use headwater_checkpoint::FileStore;
 use headwater_core::clock::Clock;
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::sink::Sink;
 use headwater_core::trigger::Trigger;
@@ -22,6 +23,7 @@ use headwater_plan::StreamPlan;
 use crate::epoch_loop::{EpochLoop, Step};
 use crate::late_sink::LateSink;
 use crate::progress::{EpochProgress, Totals};
+use crate::restart::{Failure, Restarts};
 use crate::retry::Retries;
 
 /// How many progress reports are kept.
@@ -65,6 +67,26 @@ pub enum Durability {
     InMemory,
 }
 
+/// What happens to a query that failed, after the retries of its epoch, for a reason that may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestartPolicy {
+    /// How often it is opened again from its checkpoint before the failure counts; an epoch that
+    /// succeeds starts the count anew.
+    pub attempts: u32,
+    /// The wait before the first attempt; it doubles with each, up to a minute.
+    pub delay: Duration,
+}
+
+impl Default for RestartPolicy {
+    /// Never; one second.
+    fn default() -> Self {
+        RestartPolicy {
+            attempts: 0,
+            delay: Duration::from_secs(1),
+        }
+    }
+}
+
 /// A query, ready to start.
 #[derive(Debug, Clone)]
 pub struct QuerySpec {
@@ -84,6 +106,11 @@ pub struct QuerySpec {
     pub durability: Durability,
     /// When epochs start.
     pub trigger: Trigger,
+    /// How long what epochs wrote may wait for one commit of them all; `None` commits every epoch
+    /// by itself.
+    pub checkpoint_interval: Option<Duration>,
+    /// How often a query that failed for a reason that may pass is opened again.
+    pub restarts: RestartPolicy,
     /// What happens at the end; `None` flushes if the sources have ended by themselves.
     pub end_of_input: Option<EndOfInput>,
     /// Its surroundings.
@@ -177,13 +204,12 @@ impl StreamingQuery {
             Some(epoch) => tracing::info!(query = %name, %id, "query resumed after epoch {epoch}"),
         }
         let run = Run {
-            epoch_loop,
             shared: Arc::clone(&shared),
             stopped,
             look: Arc::clone(&look),
             turn,
         };
-        let task = SpawnedTask::spawn(run.run_to_end(name.clone()));
+        let task = SpawnedTask::spawn(run.run_to_end(epoch_loop, name.clone()));
         let (stop, task) = (Arc::new(stop), Arc::new(task));
         Ok(StreamingQuery {
             id,
@@ -315,7 +341,6 @@ impl StreamingQuery {
 
 /// The task of a query.
 struct Run {
-    epoch_loop: EpochLoop,
     shared: Arc<Mutex<Shared>>,
     stopped: watch::Receiver<bool>,
     look: Arc<Notify>,
@@ -323,9 +348,11 @@ struct Run {
 }
 
 impl Run {
-    async fn run_to_end(mut self, name: String) {
-        // A panic in a user's function ends this query and no other.
-        let result = std::panic::AssertUnwindSafe(self.run())
+    async fn run_to_end(self, epoch_loop: EpochLoop, name: String) {
+        // A panic in a user's function ends this query and no other. The loop is gone when this
+        // is over, so the lock of the checkpoint is free before anybody hears that the query has
+        // ended.
+        let result = std::panic::AssertUnwindSafe(self.run_with_restarts(epoch_loop, &name))
             .catch_unwind()
             .await;
         let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
@@ -343,51 +370,93 @@ impl Run {
                 }
             }
         }
-        let Run {
-            epoch_loop, turn, ..
-        } = self;
-        // The lock of the checkpoint is free before anybody hears that the query has ended.
-        drop(epoch_loop);
-        turn.send_modify(|t| t.ended = true);
+        self.turn.send_modify(|t| t.ended = true);
     }
 
-    async fn run(&mut self) -> Result<()> {
+    /// Runs the query, and opens it again from its checkpoint when it failed for a reason that may
+    /// pass and the policy allows it.
+    async fn run_with_restarts(&self, mut epoch_loop: EpochLoop, name: &str) -> Result<()> {
+        let clock = Arc::clone(epoch_loop.clock());
+        let mut restarts = Restarts::new(epoch_loop.restart_policy());
+        loop {
+            let epochs_before = self.turn.borrow().epochs;
+            let mut failure = match self.run(&mut epoch_loop).await {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            if self.turn.borrow().epochs > epochs_before {
+                restarts.start_anew();
+            }
+            let spec = epoch_loop.into_spec();
+            epoch_loop = loop {
+                let wait = restarts.wait_after(failure)?;
+                tracing::warn!(query = %name, "the query is opened again in {wait:?}");
+                self.shared.lock().state = QueryState::Waiting;
+                let mut stopped = self.stopped.clone();
+                tokio::select! {
+                    biased;
+                    _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+                    () = clock.sleep(wait) => {}
+                }
+                match EpochLoop::open(spec.clone()).await {
+                    Ok(opened) => break opened,
+                    Err(error) => failure = Failure::of(error),
+                }
+            };
+        }
+    }
+
+    async fn run(&self, epoch_loop: &mut EpochLoop) -> Result<(), Failure> {
+        match self.run_epochs(epoch_loop).await? {
+            Ending::Abandoned => Ok(()),
+            Ending::Asked => {
+                CrashPoint::ShutdownDrain.reach();
+                epoch_loop.commit().await.map_err(Failure::of)
+            }
+        }
+    }
+
+    async fn run_epochs(&self, epoch_loop: &mut EpochLoop) -> Result<Ending, Failure> {
         let mut stopped = self.stopped.clone();
-        let clock = Arc::clone(self.epoch_loop.clock());
+        let clock = Arc::clone(epoch_loop.clock());
         let mut waits = Retries::new();
         loop {
             tokio::select! {
                 biased;
-                _ = stopped.wait_for(|stop| *stop) => return Ok(()),
-                () = self.epoch_loop.wait_for_trigger() => {}
+                _ = stopped.wait_for(|stop| *stop) => return Ok(Ending::Asked),
+                () = epoch_loop.wait_for_trigger() => {}
             }
             self.shared.lock().state = QueryState::Running;
-            let epoch = self.epoch_loop.next_epoch();
+            let epoch = epoch_loop.next_epoch();
             let stepped = tokio::select! {
                 biased;
-                stepped = self.epoch_loop.step() => stepped?,
+                stepped = epoch_loop.step() => stepped.map_err(Failure::of)?,
                 () = patience_ends(stopped.clone(), &*clock) => {
                     tracing::warn!(%epoch, "epoch abandoned after {STOP_PATIENCE:?}; a checkpoint goes on after its last commit");
-                    return Ok(());
+                    return Ok(Ending::Abandoned);
                 }
             };
             match stepped {
                 Step::Ran(progress) => self.report(*progress),
-                Step::Finished => return Ok(()),
+                Step::Finished => return Ok(Ending::Asked),
+                Step::Lost(error) => return Err(Failure::Lost(error)),
                 Step::Nothing => {
-                    self.turn.send_modify(|t| t.caught_up += 1);
+                    if !epoch_loop.has_waiting() {
+                        self.turn.send_modify(|t| t.caught_up += 1);
+                    }
                     self.shared.lock().state = QueryState::Waiting;
                     let ready = tokio::select! {
                         biased;
-                        _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+                        _ = stopped.wait_for(|stop| *stop) => return Ok(Ending::Asked),
                         () = self.look.notified() => Ok(()),
-                        ready = self.epoch_loop.wait() => ready,
+                        ready = epoch_loop.wait() => ready,
                     };
                     match ready {
                         Ok(()) => waits = Retries::new(),
                         Err(error) => {
                             let what = "waiting for a source";
-                            waits.wait_after(error, what, &*clock).await?;
+                            let waited = waits.wait_after(error, what, &*clock).await;
+                            waited.map_err(Failure::of)?;
                         }
                     }
                 }
@@ -413,6 +482,14 @@ impl Run {
         }
         self.turn.send_modify(|t| t.epochs += 1);
     }
+}
+
+/// How a query came to its end.
+enum Ending {
+    /// It was asked to stop, or there is nothing left to read.
+    Asked,
+    /// It was asked to stop, and its epoch took too long.
+    Abandoned,
 }
 
 /// Completes when a running epoch has had its time after it was asked to stop.

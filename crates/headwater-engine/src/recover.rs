@@ -9,6 +9,7 @@ use headwater_checkpoint::{
     Recovered, SourceMetadata, WatermarkState,
 };
 use headwater_core::connector::{SourceContext, SourceUse};
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::EpochId;
 use headwater_core::offset::Offsets;
 use headwater_core::sink::{SinkContext, Transactions};
@@ -17,8 +18,9 @@ use headwater_core::{Error, Result};
 use headwater_exec::state_registry::StateRegistry;
 
 use crate::execute::blocking;
-use crate::outputs::{self, Tokens};
+use crate::outputs;
 use crate::query::{Durability, QuerySpec};
+use crate::settle::settle;
 use crate::state_chain::StateChain;
 
 /// Everything the loop needs to go on.
@@ -31,8 +33,8 @@ pub(crate) struct StartingPoint {
     pub(crate) state: Arc<StateRegistry>,
     pub(crate) chain: StateChain,
     pub(crate) next: EpochId,
-    /// An epoch that was decided and not committed: it runs first, as it was decided.
-    pub(crate) pending: Option<EpochRecord>,
+    /// Epochs that were decided and not committed: they run first, as they were decided.
+    pub(crate) pending: Vec<EpochRecord>,
     /// Where a bounded query stops, per source; a source without a bound is read to its end.
     pub(crate) bounds: Option<Vec<Option<Offsets>>>,
 }
@@ -58,6 +60,7 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
         outputs::check_late_rows(spec, commit)?;
     }
     outputs::open(spec, context).await?;
+    let recovered = settle(spec, &checkpoint, recovered).await?;
     let next = recovered.next_epoch();
     let (positions, watermarks, state, chain) = match &recovered.last_commit {
         None => {
@@ -74,9 +77,10 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
             )
         }
         Some(commit) => {
+            CrashPoint::MidRecovery.reach();
             // The commit record may be the last thing the dead process did.
-            let clock = &*spec.environment.clock;
-            outputs::publish(spec, commit.epoch, &Tokens::of(commit), clock).await?;
+            outputs::publish(spec, commit).await?;
+            CrashPoint::RecoveryPublished.reach();
             let (reader, record) = (Arc::clone(&checkpoint), commit.clone());
             let state = blocking(move || reader.load_state(&record)).await?;
             let chunks = state.into_iter().flat_map(|((operator, shard), chunks)| {
@@ -94,7 +98,7 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
             )
         }
     };
-    let pending = pending_epoch(spec, &sources, &recovered)?;
+    let pending = pending_epochs(spec, &sources, recovered.pending)?;
     let bounds = match spec.trigger.is_bounded() {
         true => Some(future::try_join_all(sources.iter().map(bound_of)).await?),
         false => None,
@@ -183,35 +187,34 @@ async fn bound_of(source: &Arc<dyn Source>) -> Result<Option<Offsets>> {
     }
 }
 
-/// The epoch that a dead process had decided, if its rows can be read again.
-fn pending_epoch(
+/// The epochs that a dead process had decided, if their rows can be read again.
+fn pending_epochs(
     spec: &QuerySpec,
     sources: &[Arc<dyn Source>],
-    recovered: &Recovered,
-) -> Result<Option<EpochRecord>> {
-    let Some(pending) = &recovered.pending else {
-        return Ok(None);
-    };
-    if pending.slices.len() != sources.len() {
-        return Err(Error::checkpoint(format!(
-            "epoch {} of the checkpoint reads {} sources, and the query has {}",
-            pending.epoch,
-            pending.slices.len(),
-            sources.len()
-        )));
-    }
-    for ((source, slice), definition) in sources.iter().zip(&pending.slices).zip(&spec.plan.sources)
-    {
-        if !source.is_replayable() && !slice.is_empty() {
-            return Err(Error::data_loss(format!(
-                "source \"{}\" cannot be read again, and epoch {} was interrupted while it was read",
-                definition.name, pending.epoch
-            ))
-            .with_hint(
-                "Start with a new checkpoint folder; to survive a crash, put the input into a \
-                 file or a topic.",
-            ));
+    pending: Vec<EpochRecord>,
+) -> Result<Vec<EpochRecord>> {
+    for record in &pending {
+        if record.slices.len() != sources.len() {
+            return Err(Error::checkpoint(format!(
+                "epoch {} of the checkpoint reads {} sources, and the query has {}",
+                record.epoch,
+                record.slices.len(),
+                sources.len()
+            )));
+        }
+        let read = sources.iter().zip(&record.slices);
+        for ((source, slice), definition) in read.zip(&spec.plan.sources) {
+            if !source.is_replayable() && !slice.is_empty() {
+                return Err(Error::data_loss(format!(
+                    "source \"{}\" cannot be read again, and epoch {} was interrupted while it was read",
+                    definition.name, record.epoch
+                ))
+                .with_hint(
+                    "Start with a new checkpoint folder; to survive a crash, put the input into a \
+                     file or a topic.",
+                ));
+            }
         }
     }
-    Ok(Some(pending.clone()))
+    Ok(pending)
 }

@@ -223,6 +223,7 @@ impl TestQuery {
             }
             Step::Nothing => Ok(Ran::Nothing),
             Step::Finished => Ok(Ran::Finished),
+            Step::Lost(error) => Err(error),
         }
     }
 }

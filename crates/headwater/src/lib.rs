@@ -81,7 +81,7 @@ pub use headwater_core::trigger::Trigger;
 pub use headwater_core::{Error, ErrorKind, Result};
 pub use headwater_engine::progress::{EpochProgress, SourceProgress, StateSize, Totals};
 pub use headwater_engine::{
-    EndOfInput, QueryManager, QuerySpec, QueryState, QueryStatus, StreamingQuery,
+    EndOfInput, QueryManager, QuerySpec, QueryState, QueryStatus, RestartPolicy, StreamingQuery,
 };
 pub use headwater_sql::parser::is_complete;
 

@@ -1,11 +1,13 @@
 //! Settings of a session: the defaults of the queries that are started after a `SET`.
 
+use std::time::Duration;
+
 use headwater_core::duration::parse_duration;
 use headwater_core::mode::OutputMode;
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
-use headwater_engine::EndOfInput;
+use headwater_engine::{EndOfInput, RestartPolicy};
 use headwater_exec::kept::Refresh;
 
 /// What `SET 'key' = value` sets, and what `WITH (…)` of a query may set for that query.
@@ -17,6 +19,11 @@ pub struct Settings {
     pub output_mode: Option<OutputMode>,
     /// Folder under which queries keep their checkpoints; default none: a restart starts anew.
     pub checkpoint: Option<String>,
+    /// How long epochs may wait for a commit of them all; default: every epoch is committed by
+    /// itself.
+    pub checkpoint_interval: Option<Duration>,
+    /// What happens when a query failed for a reason that may pass; default: it stays failed.
+    pub restarts: RestartPolicy,
     /// What happens to open windows when the input ends; default: they are finished if the source
     /// has ended by itself, and held if a bounded run ends before the source.
     pub end_of_input: Option<EndOfInput>,
@@ -70,6 +77,15 @@ impl Settings {
         if let Some(checkpoint) = reader.take("checkpoint", &["checkpointLocation"])? {
             settings.checkpoint = (checkpoint != "none").then_some(checkpoint);
         }
+        if let Some(interval) = reader.take("checkpoint.interval", &[])? {
+            settings.checkpoint_interval = checkpoint_interval(&interval)?;
+        }
+        if let Some(attempts) = reader.take_parsed("restart.attempts", &[], "a whole number")? {
+            settings.restarts.attempts = attempts;
+        }
+        if let Some(delay) = reader.take_duration("restart.delay", &[])? {
+            settings.restarts.delay = delay;
+        }
         if let Some(refresh) = reader.take("table.refresh", &[])? {
             settings.table_refresh = table_refresh(&refresh)?;
         }
@@ -88,6 +104,20 @@ impl Settings {
             settings.end_of_input = Some(end);
         }
         Ok(settings)
+    }
+}
+
+/// `epoch`, or an interval.
+fn checkpoint_interval(text: &str) -> Result<Option<Duration>> {
+    if text.eq_ignore_ascii_case("epoch") {
+        return Ok(None);
+    }
+    let wrong = || Error::configuration(format!("\"checkpoint.interval\" cannot be \"{text}\""));
+    let hint =
+        "Write 'epoch', which commits every epoch by itself, or an interval such as '1 second'.";
+    match parse_duration(text) {
+        Ok(interval) if !interval.is_zero() => Ok(Some(interval)),
+        _ => Err(wrong().with_hint(hint)),
     }
 }
 
@@ -124,7 +154,7 @@ mod tests {
     fn tables_are_read_again_after_an_interval_or_never() {
         let mut settings = Settings::default();
         settings.set("table.refresh", "1 minute").unwrap();
-        let minute = std::time::Duration::from_secs(60);
+        let minute = Duration::from_secs(60);
         assert_eq!(settings.table_refresh, Refresh::Every(minute));
         settings.set("table.refresh", "never").unwrap();
         assert_eq!(settings.table_refresh, Refresh::Never);
@@ -133,6 +163,31 @@ mod tests {
             let message = format!("\"table.refresh\" cannot be \"{wrong}\"");
             assert_eq!(error.message(), message);
         }
+    }
+
+    #[test]
+    fn commits_are_grouped_by_an_interval_or_not_at_all() {
+        let mut settings = Settings::default();
+        settings.set("checkpoint.interval", "1 second").unwrap();
+        let second = Duration::from_secs(1);
+        assert_eq!(settings.checkpoint_interval, Some(second));
+        settings.set("checkpoint.interval", "epoch").unwrap();
+        assert_eq!(settings.checkpoint_interval, None);
+        for wrong in ["sometimes", "0 seconds"] {
+            let error = settings.set("checkpoint.interval", wrong).unwrap_err();
+            let message = format!("\"checkpoint.interval\" cannot be \"{wrong}\"");
+            assert_eq!(error.message(), message);
+        }
+    }
+
+    #[test]
+    fn restarts_have_a_number_and_a_delay() {
+        let mut settings = Settings::default();
+        settings.set("restart.attempts", "5").unwrap();
+        settings.set("restart.delay", "10 seconds").unwrap();
+        let delay = Duration::from_secs(10);
+        assert_eq!(settings.restarts, RestartPolicy { attempts: 5, delay });
+        assert!(settings.set("restart.attempts", "-1").is_err());
     }
 
     #[test]

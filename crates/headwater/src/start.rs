@@ -127,6 +127,9 @@ impl Headwater {
                 (memory, Durability::InMemory)
             }
         };
+        if durability == Durability::InMemory {
+            check_without_checkpoint(&request)?;
+        }
         let environment = self.environment_for(&*store)?;
         let state = state_with(self.binder.state(), environment.target_partitions());
         let capabilities = request.sink.capabilities();
@@ -151,6 +154,8 @@ impl Headwater {
             store,
             durability,
             trigger: request.settings.trigger,
+            checkpoint_interval: request.settings.checkpoint_interval,
+            restarts: request.settings.restarts,
             end_of_input: request.settings.end_of_input,
             environment,
         })
@@ -219,6 +224,23 @@ pub(crate) fn mode_request(
         late_rows: LateRowsRequest::Count,
         table_refresh: settings.table_refresh,
     }
+}
+
+/// Refuses what means nothing to a query that keeps no checkpoint.
+fn check_without_checkpoint(request: &StartRequest) -> Result<()> {
+    let settings = &request.settings;
+    let key = if settings.checkpoint_interval.is_some() {
+        "checkpoint.interval"
+    } else if settings.restarts.attempts > 0 {
+        "restart.attempts"
+    } else {
+        return Ok(());
+    };
+    Err(Error::configuration(format!(
+        "streaming query \"{}\" has \"{key}\" and no checkpoint",
+        request.name
+    ))
+    .with_hint("Name a folder with `checkpoint`, or leave the option out."))
 }
 
 /// The session's state with another number of partitions.

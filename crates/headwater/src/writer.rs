@@ -1,6 +1,7 @@
 //! Where the rows of a streaming query go, without SQL text.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use futures::future::BoxFuture;
@@ -11,7 +12,7 @@ use headwater_core::mode::OutputMode;
 use headwater_core::sink::Sink;
 use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
-use headwater_engine::{EndOfInput, StreamingQuery};
+use headwater_engine::{EndOfInput, RestartPolicy, StreamingQuery};
 use headwater_exec::kept::Refresh;
 use headwater_plan::stream_plan::Emit;
 use headwater_sql::ast::Statement;
@@ -34,6 +35,8 @@ pub struct StreamWriter {
     trigger: Option<Trigger>,
     name: Option<String>,
     checkpoint: Option<String>,
+    checkpoint_interval: Option<Duration>,
+    restarts: Option<RestartPolicy>,
     end_of_input: Option<EndOfInput>,
     late_rows_into: Option<String>,
     table_refresh: Option<Refresh>,
@@ -52,6 +55,8 @@ impl StreamWriter {
             trigger: None,
             name: None,
             checkpoint: None,
+            checkpoint_interval: None,
+            restarts: None,
             end_of_input: None,
             late_rows_into: None,
             table_refresh: None,
@@ -122,6 +127,19 @@ impl StreamWriter {
         self
     }
 
+    /// How long epochs may wait for one commit of them all; default the session's. Fewer commits
+    /// cost less; rows of sinks that publish with the commit are seen later.
+    pub fn checkpoint_interval(mut self, interval: Duration) -> Self {
+        self.checkpoint_interval = Some(interval);
+        self
+    }
+
+    /// What happens when the query failed for a reason that may pass; default the session's.
+    pub fn restarts(mut self, policy: RestartPolicy) -> Self {
+        self.restarts = Some(policy);
+        self
+    }
+
     /// What happens to open windows when the input ends.
     pub fn end_of_input(mut self, end: EndOfInput) -> Self {
         self.end_of_input = Some(end);
@@ -160,6 +178,8 @@ impl StreamWriter {
         };
         let mut settings = session.settings();
         settings.trigger = self.trigger.unwrap_or(settings.trigger);
+        settings.checkpoint_interval = self.checkpoint_interval.or(settings.checkpoint_interval);
+        settings.restarts = self.restarts.unwrap_or(settings.restarts);
         settings.end_of_input = self.end_of_input.or(settings.end_of_input);
         settings.table_refresh = self.table_refresh.unwrap_or(settings.table_refresh);
         let checkpoint = match self.checkpoint {

@@ -31,6 +31,7 @@ impl EpochLoop {
         let has_rows = slices.iter().any(|s| !s.is_empty());
         let record = EpochRecord {
             epoch: self.next,
+            last_committed: self.checkpoint.last_committed(),
             slices,
             watermarks,
             processing_time: now,

@@ -1,30 +1,26 @@
-//! Running an epoch: the plan, the sink, the state, and the record that makes it happen.
+//! Running an epoch: the plan, and the sinks that take its rows.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_checkpoint::{CommitRecord, EpochRecord, HEADWATER_VERSION, WatermarkState};
-use headwater_core::Result;
-use headwater_core::id::{EpochId, SourceIndex};
-use headwater_core::offset::Offsets;
+use headwater_checkpoint::EpochRecord;
+use headwater_core::crash_point::CrashPoint;
+use headwater_core::id::SourceIndex;
 use headwater_core::source::ReadCounters;
-use headwater_core::state::ChunkKind;
+use headwater_core::{Error, Result};
 use headwater_exec::epoch_context::{EpochContext, EpochInput};
 use headwater_exec::metrics::EpochMetrics;
+use headwater_exec::state_registry::ShardChunk;
 use headwater_exec::watermark::WatermarkObserver;
 
 use super::EpochLoop;
 use crate::epoch_report::Counted;
-use crate::execute::{blocking, run_epoch};
+use crate::execute::run_epoch;
 use crate::outputs::{self, StagedRows, Tokens};
 use crate::progress::EpochProgress;
 use crate::query::Durability;
 use crate::retry::Retries;
-use crate::state_chain::StateChain;
 use crate::watermark_tracker::after_epoch;
-
-/// Old files are deleted every so many epochs: deleting costs more than a small epoch.
-const CLEAN_UP_EVERY: u64 = 16;
 
 /// An epoch that ran: its rows are staged, its state is in memory.
 struct Executed {
@@ -39,22 +35,31 @@ struct Numbers {
     metrics: Arc<EpochMetrics>,
 }
 
-/// An epoch of which everything is durable and nothing is visible.
+/// An epoch that ran, with its rows durable in the sinks and invisible.
 pub(super) struct Prepared {
     numbers: Numbers,
     rows_out: u64,
     tokens: Tokens,
-    chain: StateChain,
+    changes: Vec<ShardChunk>,
+}
+
+/// How an epoch that was tried ended.
+pub(super) enum Outcome {
+    /// It ran.
+    Prepared(Prepared),
+    /// It failed, and took epochs with it that were prepared before: only the checkpoint can say
+    /// how to go on.
+    Lost(Error),
 }
 
 impl EpochLoop {
-    /// Runs an epoch until everything it made is durable, and again if it failed for a reason
+    /// Runs an epoch until its rows are durable in the sinks, and again if it failed for a reason
     /// that may pass.
-    pub(super) async fn prepare_with_retries(&self, record: &EpochRecord) -> Result<Prepared> {
+    pub(super) async fn prepare_with_retries(&self, record: &EpochRecord) -> Result<Outcome> {
         let mut retries = Retries::new();
         loop {
             let error = match self.prepare_epoch(record).await {
-                Ok(prepared) => return Ok(prepared),
+                Ok(prepared) => return Ok(Outcome::Prepared(prepared)),
                 Err(error) => error,
             };
             if let Err(undo) = self.state.rollback(record.epoch.previous()) {
@@ -62,6 +67,10 @@ impl EpochLoop {
                 return Err(error);
             }
             outputs::abort(&self.spec, record.epoch).await;
+            // The transaction that ended held those epochs too.
+            if outputs::decides_by_transaction(&self.spec) && !self.uncommitted.is_empty() {
+                return Ok(Outcome::Lost(error));
+            }
             let what = format!("epoch {}", record.epoch);
             retries.wait_after(error, &what, &*self.clock).await?;
         }
@@ -72,12 +81,19 @@ impl EpochLoop {
         let Executed { staged, numbers } = self.execute_epoch(record).await?;
         let rows_out = staged.result.iter().map(|s| s.rows).sum();
         let tokens = outputs::prepare(&self.spec, epoch, staged).await?;
-        let chain = self.save_state(epoch).await?;
+        CrashPoint::SinkPrepared.reach();
+        self.state.advance(epoch);
+        // Nothing outlives a query that keeps no checkpoint: its state stays where it is.
+        let mut changes = match self.spec.durability {
+            Durability::Checkpoint => self.state.deltas(epoch)?,
+            Durability::InMemory => Vec::new(),
+        };
+        changes.retain(|(_, _, chunk)| !chunk.is_empty());
         Ok(Prepared {
             numbers,
             rows_out,
             tokens,
-            chain,
+            changes,
         })
     }
 
@@ -131,60 +147,38 @@ impl EpochLoop {
         })
     }
 
-    pub(super) async fn commit_epoch(
+    /// Goes on to the epoch after one that ran, and commits if that is due.
+    ///
+    /// # Errors
+    /// If the commit failed. Whether it happened, the checkpoint says.
+    pub(super) async fn end_epoch(
         &mut self,
         record: &EpochRecord,
         prepared: Prepared,
         started: Duration,
     ) -> Result<EpochProgress> {
-        let epoch = record.epoch;
         let Prepared {
             numbers,
             rows_out,
             tokens,
-            chain,
+            changes,
         } = prepared;
-        let positions: Vec<Offsets> = record.slices.iter().map(|s| s.end.clone()).collect();
-        let watermarks: Vec<WatermarkState> = record
-            .watermarks
-            .iter()
-            .enumerate()
+        let each = record.watermarks.iter().enumerate();
+        self.watermarks = each
             .map(|(index, before)| {
                 let source = SourceIndex(index);
                 after_epoch(before, &numbers.observer, source, record.processing_time)
             })
             .collect();
-        let commit = CommitRecord {
-            epoch,
-            offsets: positions.clone(),
-            watermarks: watermarks.clone(),
-            state_files: chain.files().to_vec(),
-            sink_token: tokens.result.clone(),
-            late_rows: tokens.late.clone(),
-            version: HEADWATER_VERSION.to_string(),
-        };
-        let checkpoint = Arc::clone(&self.checkpoint);
-        blocking(move || checkpoint.commit(&commit)).await?;
-
-        outputs::publish(&self.spec, epoch, &tokens, &*self.clock).await?;
-        self.state.committed(epoch)?;
-        for (source, position) in self.sources.iter().zip(&positions) {
-            // The epoch has happened, and this only frees what it needed.
-            if let Err(error) = source.committed(position).await {
-                tracing::warn!(%epoch, %error, "a source could not forget a committed epoch");
-            }
-        }
-        self.positions = positions;
-        self.watermarks = watermarks;
-        self.chain = chain;
-        self.next = epoch.next();
+        self.positions = record.slices.iter().map(|s| s.end.clone()).collect();
+        self.next = record.epoch.next();
         self.flushed |= record.end_of_input;
-        if epoch.0 % CLEAN_UP_EVERY == CLEAN_UP_EVERY - 1 {
-            let checkpoint = Arc::clone(&self.checkpoint);
-            // Files that are left over cost room, not correctness.
-            if let Err(error) = blocking(move || checkpoint.clean_up()).await {
-                tracing::warn!(%error, "old checkpoint files could not be deleted");
-            }
+        self.uncommitted.push(record.epoch, tokens, changes);
+        if self.is_commit_due() {
+            self.commit().await?;
+        } else {
+            // From here on only the checkpoint leads back.
+            self.state.committed(record.epoch)?;
         }
         self.reporter.look_up_latest(&self.sources).await;
         let counted = Counted {
@@ -195,26 +189,5 @@ impl EpochLoop {
             rows_out,
         };
         Ok(self.reporter.report(record, &counted, started))
-    }
-
-    /// Writes what the epoch changed, or everything if that is due.
-    async fn save_state(&self, epoch: EpochId) -> Result<StateChain> {
-        self.state.advance(epoch);
-        // Nothing outlives a query that keeps no checkpoint: its state stays where it is.
-        if self.spec.durability == Durability::InMemory {
-            return Ok(self.chain.clone());
-        }
-        let deltas = self.state.deltas(epoch)?;
-        if deltas.iter().all(|(_, _, chunk)| chunk.is_empty()) {
-            return Ok(self.chain.clone());
-        }
-        let kind = self.chain.next_kind();
-        let chunks = match kind {
-            ChunkKind::Delta => deltas,
-            ChunkKind::Snapshot => self.state.snapshots()?,
-        };
-        let checkpoint = Arc::clone(&self.checkpoint);
-        let file = blocking(move || checkpoint.write_state(epoch, kind, &chunks)).await?;
-        Ok(self.chain.with(file))
     }
 }

@@ -1,0 +1,157 @@
+//! Places at which a test may kill the process: every gap between two durable steps.
+//!
+//! In builds with debug assertions, `HEADWATER_CRASH_AT=sink_prepared:3` stops the thread that
+//! reaches a point for the third time, for good, after a line on stderr:
+//!
+//! ```text
+//! crash point sink_prepared reached
+//! ```
+//!
+//! The test kills the process then, from outside and with a signal that it cannot catch. Release
+//! builds have none of this. (The crate `fail` was not taken: its points are switched on by a
+//! feature, and the workspace is built with one set of features.)
+
+use std::fmt;
+
+macro_rules! crash_points {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
+        /// A gap between two durable steps, in the order in which an epoch comes by.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum CrashPoint {
+            $($(#[$doc])* $variant),+
+        }
+
+        impl CrashPoint {
+            /// All of them.
+            pub const ALL: &'static [CrashPoint] = &[$(CrashPoint::$variant),+];
+
+            /// The name by which a test asks for it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(CrashPoint::$variant => $name),+
+                }
+            }
+        }
+    };
+}
+
+crash_points! {
+    /// An epoch is decided in memory.
+    BeforePlanWrite = "before_plan_write",
+    /// Its record is on the disk under a temporary name.
+    PlanTmpWritten = "plan_tmp_written",
+    /// Its record has its name.
+    PlanRenamed = "plan_renamed",
+    /// A source has handed over a batch.
+    MidRead = "mid_read",
+    /// A sink has taken a batch.
+    MidSinkWrite = "mid_sink_write",
+    /// The sinks have made their rows durable.
+    SinkPrepared = "sink_prepared",
+    /// Changed state is on the disk under a temporary name.
+    StateTmpWritten = "state_tmp_written",
+    /// Changed state has its name.
+    StateRenamed = "state_renamed",
+    /// Everything is durable but the commit.
+    BeforeCommitRecord = "before_commit_record",
+    /// The commit that waits for the sink is on the disk.
+    CommitPrepared = "commit_prepared",
+    /// The sink's transaction is complete and not committed.
+    BeforeTransactionCommit = "before_txn_commit",
+    /// The sink's transaction is committed and nobody has written that down.
+    TransactionCommittedNotRecorded = "txn_committed_not_recorded",
+    /// The commit record is on the disk under a temporary name.
+    CommitRecordTmp = "commit_record_tmp",
+    /// The commit record has its name.
+    CommitRecordRenamed = "commit_record_renamed",
+    /// The epoch has happened and nobody sees it.
+    BeforeFinish = "before_finish",
+    /// A part of what the epoch wrote is visible.
+    MidFinish = "mid_finish",
+    /// Old files are about to be deleted.
+    BeforeCleanup = "before_cleanup",
+    /// Some old files are deleted.
+    MidCleanup = "mid_cleanup",
+    /// A snapshot is on the disk under a temporary name.
+    MidSnapshot = "mid_snapshot",
+    /// A snapshot has its name and no commit refers to it.
+    SnapshotRenamed = "snapshot_renamed",
+    /// A new process has taken the checkpoint and published nothing yet.
+    MidRecovery = "mid_recovery",
+    /// A new process has published the last commit and not read its state.
+    RecoveryPublished = "recovery_published",
+    /// A query that was told to stop has run its last epoch.
+    ShutdownDrain = "shutdown_drain",
+}
+
+impl CrashPoint {
+    /// Says that the program is here. Does nothing, unless a test asked for this point.
+    #[inline]
+    pub fn reach(self) {
+        #[cfg(debug_assertions)]
+        armed::reach(self);
+    }
+}
+
+impl fmt::Display for CrashPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::io::Write;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::CrashPoint;
+
+    const VARIABLE: &str = "HEADWATER_CRASH_AT";
+
+    struct Asked {
+        name: String,
+        left: AtomicU64,
+    }
+
+    pub(super) fn reach(point: CrashPoint) {
+        static ASKED: OnceLock<Option<Asked>> = OnceLock::new();
+        let Some(asked) = ASKED.get_or_init(asked_for) else {
+            return;
+        };
+        if asked.name != point.name() || asked.left.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        // A test that cannot hear it fails by its time-out.
+        let _ = writeln!(std::io::stderr(), "crash point {point} reached");
+        loop {
+            std::thread::park();
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only a test's child process looks at this variable"
+    )]
+    fn asked_for() -> Option<Asked> {
+        let text = std::env::var(VARIABLE).ok()?;
+        let (name, times) = text.split_once(':').unwrap_or((&text, "1"));
+        Some(Asked {
+            name: name.to_string(),
+            left: AtomicU64::new(times.parse().ok()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_differ() {
+        let names: BTreeSet<&str> = CrashPoint::ALL.iter().map(|p| p.name()).collect();
+        assert_eq!(names.len(), CrashPoint::ALL.len());
+    }
+}

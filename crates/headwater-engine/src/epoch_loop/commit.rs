@@ -1,0 +1,150 @@
+//! Committing what ran: one epoch, or several together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_checkpoint::{Checkpoint, CommitRecord, EarlierEpoch, HEADWATER_VERSION};
+use headwater_core::Result;
+use headwater_core::crash_point::CrashPoint;
+use headwater_core::id::EpochId;
+use headwater_core::state::ChunkKind;
+use headwater_exec::state_registry::ShardChunk;
+
+use super::EpochLoop;
+use crate::execute::blocking;
+use crate::outputs::{self, Tokens};
+use crate::state_chain::StateChain;
+
+/// Old files are deleted every so many commits: deleting costs more than a small epoch.
+const CLEAN_UP_EVERY: u64 = 16;
+/// Changes of state that wait for a commit are held in memory; a commit is due at this many bytes
+/// whatever the interval says.
+const MAX_WAITING_BYTES: usize = 64 << 20;
+
+/// Epochs that have run and are not committed yet.
+#[derive(Debug, Default)]
+pub(super) struct Uncommitted {
+    epochs: Vec<(EpochId, Tokens)>,
+    /// What they changed, in order.
+    changes: Vec<ShardChunk>,
+    bytes: usize,
+}
+
+impl Uncommitted {
+    pub(super) fn is_empty(&self) -> bool {
+        self.epochs.is_empty()
+    }
+
+    pub(super) fn push(&mut self, epoch: EpochId, tokens: Tokens, changes: Vec<ShardChunk>) {
+        let sizes = changes.iter();
+        self.bytes += sizes
+            .map(|(_, _, chunk)| chunk.rows.get_array_memory_size())
+            .sum::<usize>();
+        self.changes.extend(changes);
+        self.epochs.push((epoch, tokens));
+    }
+}
+
+impl EpochLoop {
+    /// Whether what has run is to be committed now.
+    pub(super) fn is_commit_due(&self) -> bool {
+        let until_due = self.until_commit();
+        self.uncommitted.bytes >= MAX_WAITING_BYTES || until_due == Some(Duration::ZERO)
+    }
+
+    /// How long what has run may wait for its commit; `None` if nothing waits.
+    pub(super) fn until_commit(&self) -> Option<Duration> {
+        if self.uncommitted.is_empty() {
+            return None;
+        }
+        let Some(interval) = self.spec.checkpoint_interval else {
+            return Some(Duration::ZERO);
+        };
+        let since = self.clock.elapsed().saturating_sub(self.last_commit);
+        Some(interval.saturating_sub(since))
+    }
+
+    /// Commits what has run, if anything waits for that.
+    ///
+    /// # Errors
+    /// What the checkpoint or a sink says. Whether the epochs have happened, the checkpoint says.
+    pub async fn commit(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.uncommitted);
+        let mut epochs = waiting.epochs;
+        let Some((epoch, tokens)) = epochs.pop() else {
+            return Ok(());
+        };
+        let earlier = epochs.into_iter();
+        let earlier: Vec<EarlierEpoch> = earlier.map(|(e, tokens)| tokens.of_earlier(e)).collect();
+        let chain = self.save_state(epoch, waiting.changes).await?;
+        let record = CommitRecord {
+            epoch,
+            offsets: self.positions.clone(),
+            watermarks: self.watermarks.clone(),
+            state_files: chain.files().to_vec(),
+            earlier,
+            sink_token: tokens.result,
+            late_rows: tokens.late,
+            is_transaction: outputs::decides_by_transaction(&self.spec),
+            version: HEADWATER_VERSION.to_string(),
+        };
+        self.write_commit(&record).await?;
+        CrashPoint::BeforeFinish.reach();
+        outputs::publish(&self.spec, &record).await?;
+        self.chain = chain;
+        self.last_commit = self.clock.elapsed();
+        self.commits += 1;
+        self.after_commit(epoch).await
+    }
+
+    /// Lets the epochs have happened.
+    async fn write_commit(&self, record: &CommitRecord) -> Result<()> {
+        CrashPoint::BeforeCommitRecord.reach();
+        let step = |step: fn(&Checkpoint, &CommitRecord) -> Result<()>| {
+            let (checkpoint, record) = (Arc::clone(&self.checkpoint), record.clone());
+            blocking(move || step(&checkpoint, &record))
+        };
+        if !record.is_transaction {
+            return step(|checkpoint, record| checkpoint.commit(record)).await;
+        }
+        step(|checkpoint, record| checkpoint.prepare_commit(record)).await?;
+        CrashPoint::CommitPrepared.reach();
+        outputs::commit_transaction(&self.spec, record.epoch, &record.sink_token).await?;
+        step(|checkpoint, record| checkpoint.finish_commit(record)).await
+    }
+
+    /// Tells everybody that the epochs have happened, and frees what they needed.
+    async fn after_commit(&mut self, epoch: EpochId) -> Result<()> {
+        self.state.committed(epoch)?;
+        for (source, position) in self.sources.iter().zip(&self.positions) {
+            // The epoch has happened, and this only frees what it needed.
+            if let Err(error) = source.committed(position).await {
+                tracing::warn!(%epoch, %error, "a source could not forget a committed epoch");
+            }
+        }
+        if self.commits.is_multiple_of(CLEAN_UP_EVERY) {
+            CrashPoint::BeforeCleanup.reach();
+            let checkpoint = Arc::clone(&self.checkpoint);
+            // Files that are left over cost room, not correctness.
+            if let Err(error) = blocking(move || checkpoint.clean_up()).await {
+                tracing::warn!(%error, "old checkpoint files could not be deleted");
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the epochs changed, or everything if that is due.
+    async fn save_state(&self, epoch: EpochId, changes: Vec<ShardChunk>) -> Result<StateChain> {
+        if changes.is_empty() {
+            return Ok(self.chain.clone());
+        }
+        let kind = self.chain.next_kind();
+        let chunks = match kind {
+            ChunkKind::Delta => changes,
+            ChunkKind::Snapshot => self.state.snapshots()?,
+        };
+        let checkpoint = Arc::clone(&self.checkpoint);
+        let file = blocking(move || checkpoint.write_state(epoch, kind, &chunks)).await?;
+        Ok(self.chain.with(file))
+    }
+}

@@ -1,0 +1,103 @@
+//! Opening a failed query again from its checkpoint.
+
+use std::time::Duration;
+
+use headwater_core::{Error, Result};
+
+use crate::query::RestartPolicy;
+
+/// The longest wait before a restart.
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+/// How often a query is opened again, whatever its policy, because prepared epochs were lost with
+/// their transaction: that is how such an epoch is tried again.
+const AFTER_LOSS: u32 = 3;
+
+/// Why a query does not go on as it is.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A transaction with prepared epochs has ended without effect.
+    Lost(Error),
+    /// Something failed for good, or for a reason that may pass: the error's kind says which.
+    Failed(Error),
+}
+
+impl Failure {
+    pub(crate) fn of(error: Error) -> Self {
+        Failure::Failed(error)
+    }
+}
+
+/// The restarts of one query.
+#[derive(Debug)]
+pub(crate) struct Restarts {
+    policy: RestartPolicy,
+    made: u32,
+}
+
+impl Restarts {
+    pub(crate) fn new(policy: RestartPolicy) -> Self {
+        Restarts { policy, made: 0 }
+    }
+
+    /// Forgets the restarts made so far: the last one was a success.
+    pub(crate) fn start_anew(&mut self) {
+        self.made = 0;
+    }
+
+    /// How long to wait before the query is opened again.
+    ///
+    /// # Errors
+    /// The failure itself, if another attempt cannot help or enough were made.
+    pub(crate) fn wait_after(&mut self, failure: Failure) -> Result<Duration> {
+        let (error, allowed) = match failure {
+            Failure::Lost(error) => (error, self.policy.attempts.max(AFTER_LOSS)),
+            Failure::Failed(error) => (error, self.policy.attempts),
+        };
+        if !error.kind().is_retryable() || self.made >= allowed {
+            return Err(error);
+        }
+        tracing::warn!(restart = self.made + 1, %error, "the query failed");
+        let doubled = self.policy.delay.saturating_mul(1 << self.made.min(16));
+        self.made += 1;
+        Ok(doubled.min(LONGEST_DELAY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::ErrorKind;
+
+    use super::*;
+
+    fn failed(kind: ErrorKind) -> Failure {
+        Failure::Failed(Error::new(kind, "away"))
+    }
+
+    #[test]
+    fn the_wait_doubles_until_the_attempts_are_used_up() {
+        let delay = Duration::from_secs(20);
+        let mut restarts = Restarts::new(RestartPolicy { attempts: 3, delay });
+        for expected in [20, 40, 60] {
+            let wait = restarts.wait_after(failed(ErrorKind::Sink)).unwrap();
+            assert_eq!(wait.as_secs(), expected);
+        }
+        assert!(restarts.wait_after(failed(ErrorKind::Sink)).is_err());
+        restarts.start_anew();
+        assert_eq!(restarts.wait_after(failed(ErrorKind::Sink)).unwrap(), delay);
+    }
+
+    #[test]
+    fn what_cannot_pass_is_not_tried_again() {
+        let delay = Duration::from_secs(1);
+        let mut restarts = Restarts::new(RestartPolicy { attempts: 9, delay });
+        assert!(restarts.wait_after(failed(ErrorKind::Checkpoint)).is_err());
+    }
+
+    #[test]
+    fn a_lost_transaction_is_tried_again_without_a_policy() {
+        let mut restarts = Restarts::new(RestartPolicy::default());
+        assert!(restarts.wait_after(failed(ErrorKind::Sink)).is_err());
+        let lost = Failure::Lost(Error::sink_failed("away"));
+        assert_eq!(restarts.wait_after(lost).unwrap(), Duration::from_secs(1));
+    }
+}
