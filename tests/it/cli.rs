@@ -4,9 +4,7 @@
 
 use std::collections::BTreeMap;
 
-mod command;
-
-use command::Dir;
+use crate::command::Dir;
 
 /// Windows of ten seconds over 40,000 seeded orders, into files.
 const WINDOWS: &str = "

@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use headwater_core::clock::Clock;
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::{EpochId, OperatorId, ShardId};
 use headwater_core::source::SourceJournal;
 use headwater_core::state::{ChunkKind, StateChunk};
@@ -252,6 +253,7 @@ impl Checkpoint {
         for epoch in old {
             self.commits.discard_prepared(*epoch)?;
             self.commits.delete(*epoch)?;
+            CrashPoint::MidCleanup.reach();
         }
         for epoch in self.epochs.epochs()? {
             if epoch < *oldest_kept {

@@ -13,6 +13,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::{Error, Result};
 
 use crate::file_store::{
@@ -159,6 +160,7 @@ impl FileStore for LocalFiles {
             }
             Err(e) => return Err(io_error("rename", "file", &source, &e)),
         }
+        reach(Step::Named, &target);
         // Synced also when the move was made before: that process may have died before syncing.
         sync_folder(target_folder)?;
         if source_folder != target_folder && source_folder.is_dir() {
@@ -262,7 +264,9 @@ impl LocalWriter {
         self.file
             .flush()
             .and_then(|()| self.file.get_ref().sync_all())
-            .map_err(|e| io_error("write", "file", &self.target, &e))
+            .map_err(|e| io_error("write", "file", &self.target, &e))?;
+        reach(Step::Written, &self.target);
+        Ok(())
     }
 
     /// Lets the file appear unless there is one already; says whether it did. A link fails if its
@@ -277,7 +281,10 @@ impl LocalWriter {
             linked => linked,
         };
         match linked {
-            Ok(()) => sync_folder(&self.folder).map(|()| true),
+            Ok(()) => {
+                reach(Step::Named, &self.target);
+                sync_folder(&self.folder).map(|()| true)
+            }
             Err(_) if self.target.exists() => Ok(false),
             Err(e) => Err(io_error("create", "file", &self.target, &e)),
         }
@@ -295,7 +302,45 @@ impl FileWriter for LocalWriter {
         self.sync()?;
         replace(&self.temp, &self.target)
             .map_err(|e| io_error("create", "file", &self.target, &e))?;
+        reach(Step::Named, &self.target);
         sync_folder(&self.folder)
+    }
+}
+
+/// How far a file has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Its bytes are on the disk, under a temporary name.
+    Written,
+    /// It has its name.
+    Named,
+}
+
+/// Says which crash point of an epoch a step is, if it is one.
+fn reach(step: Step, target: &Path) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    let names = |path: &Path| {
+        path.file_name()
+            .and_then(|n| n.to_str())
+            .map(str::to_string)
+    };
+    let (Some(folder), Some(name)) = (target.parent().and_then(names), names(target)) else {
+        return;
+    };
+    let (written, named) = match folder.as_str() {
+        "epochs" => (CrashPoint::PlanTmpWritten, CrashPoint::PlanRenamed),
+        "commits" => (CrashPoint::CommitRecordTmp, CrashPoint::CommitRecordRenamed),
+        "state" if name.ends_with(".snapshot") => {
+            (CrashPoint::MidSnapshot, CrashPoint::SnapshotRenamed)
+        }
+        "state" => (CrashPoint::StateTmpWritten, CrashPoint::StateRenamed),
+        _ => return,
+    };
+    match step {
+        Step::Written => written.reach(),
+        Step::Named => named.reach(),
     }
 }
 

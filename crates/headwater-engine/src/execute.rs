@@ -11,6 +11,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion_common_runtime::SpawnedTask;
 use futures::{StreamExt, TryStreamExt};
 
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::EpochId;
 use headwater_core::sink::{Sink, Staged};
 use headwater_core::{Error, Result};
@@ -89,6 +90,7 @@ async fn write_partitions(
     let partitions = plan.output_partitioning().partition_count();
     let rows_of = |partition| -> Result<_> {
         let rows = plan.execute(partition, Arc::clone(task))?;
+        let rows = rows.inspect(|_| CrashPoint::MidSinkWrite.reach());
         Ok(rows.map_err(Error::from).boxed())
     };
     if partitions == 1 {

@@ -132,7 +132,6 @@ pub(crate) async fn publish(spec: &QuerySpec, commit: &CommitRecord) -> Result<(
         let late = earlier.late_rows.as_ref();
         let result = (!is_transaction).then_some(&earlier.sink_token);
         publish_epoch(spec, earlier.epoch, result, late).await?;
-        CrashPoint::MidFinish.reach();
     }
     let result = (!is_transaction).then_some(&commit.sink_token);
     publish_epoch(spec, commit.epoch, result, commit.late_rows.as_ref()).await
@@ -150,7 +149,6 @@ async fn publish_epoch(
     }
     match (&spec.late_rows, late) {
         (Some(sink), Some(commit)) => {
-            CrashPoint::MidFinish.reach();
             publish_to(&**sink.sink(), epoch, &commit.sink_token, clock).await
         }
         _ => Ok(()),

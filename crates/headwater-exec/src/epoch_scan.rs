@@ -25,6 +25,7 @@ use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::format::BadDataPolicy;
 use headwater_core::id::SourceIndex;
 use headwater_core::offset::{Offsets, Slice};
@@ -168,7 +169,10 @@ impl ExecutionPlan for EpochScanExec {
             return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, nothing)));
         }
         let batches = input.source.read(request)?;
-        let stream = batches.map(move |batch| compute::rows_of(&spec, &epoch, &counters, &batch?));
+        let stream = batches.map(move |batch| {
+            CrashPoint::MidRead.reach();
+            compute::rows_of(&spec, &epoch, &counters, &batch?)
+        });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
 }

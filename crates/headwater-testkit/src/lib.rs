@@ -29,6 +29,7 @@ pub mod timeline;
 pub use faults::{Faults, Moment};
 /// The checkpoint crate, for the moments of a crash.
 pub use headwater_checkpoint as checkpoint;
+pub use headwater_core::crash_point;
 pub use oracle::check_oracle;
 pub use query::TestQuery;
 pub use recording_sink::{Ledger, RecordingSink};

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use headwater_checkpoint::{FileStore, FileWriter, LocalFiles, LockGuard, LockOwner, Readers};
 use headwater_core::clock::SystemClock;
 use headwater_core::connector::DeclaredSink;
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
@@ -376,7 +377,11 @@ impl Sink for FilesystemSink {
         let store = Arc::clone(&self.store);
         let renamed = blocking(move || {
             let mut names = files.iter();
-            names.try_for_each(|name| store.rename(&staged_name(name), name))
+            names.try_for_each(|name| {
+                store.rename(&staged_name(name), name)?;
+                CrashPoint::MidFinish.reach();
+                Ok(())
+            })
         });
         renamed.await.map_err(sink_error)
     }

@@ -5,24 +5,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 /// A folder that is gone at the end of the test.
-pub(super) struct Dir(tempfile::TempDir);
+pub(crate) struct Dir(tempfile::TempDir);
 
 impl Dir {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Dir(tempfile::tempdir().unwrap())
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    pub(super) fn create(&self, name: &str, text: &str) {
+    pub(crate) fn create(&self, name: &str, text: &str) {
         let mut file = std::fs::File::create(self.path().join(name)).unwrap();
         file.write_all(text.as_bytes()).unwrap();
     }
 
     /// The lines of all files in a folder, but hidden ones.
-    pub(super) fn lines_below(&self, folder: &str) -> Vec<String> {
+    pub(crate) fn lines_below(&self, folder: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for entry in std::fs::read_dir(self.path().join(folder)).unwrap() {
             let path = entry.unwrap().path();
@@ -35,7 +35,7 @@ impl Dir {
         lines
     }
 
-    pub(super) fn command(&self, arguments: &[&str]) -> TestCommand {
+    pub(crate) fn command(&self, arguments: &[&str]) -> TestCommand {
         let mut command = Command::new(binary());
         command.args(arguments).current_dir(self.path());
         command.env("XDG_DATA_HOME", self.path());
@@ -60,30 +60,35 @@ fn binary() -> PathBuf {
 }
 
 /// A command that has not run yet.
-pub(super) struct TestCommand {
+pub(crate) struct TestCommand {
     command: Command,
     stdin: Option<String>,
 }
 
 /// What a command gave.
-pub(super) struct Finished {
-    pub(super) code: Option<i32>,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl TestCommand {
-    pub(super) fn stdin(mut self, text: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn stdin(mut self, text: &str) -> Self {
         self.stdin = Some(text.to_string());
         self
     }
 
-    pub(super) fn output(self) -> Finished {
+    pub(crate) fn output(self) -> Finished {
         self.spawn().wait()
     }
 
     /// What it prints; it must end with 0.
-    pub(super) fn stdout(self) -> String {
+    pub(crate) fn stdout(self) -> String {
         let command = format!("{:?}", self.command);
         let end = self.output();
         assert_eq!(
@@ -97,7 +102,7 @@ impl TestCommand {
     }
 
     /// What it says; it must end with this code and print no data.
-    pub(super) fn fails_with(self, code: i32) -> String {
+    pub(crate) fn fails_with(self, code: i32) -> String {
         let command = format!("{:?}", self.command);
         let end = self.output();
         assert_eq!(
@@ -110,7 +115,7 @@ impl TestCommand {
         end.stderr
     }
 
-    pub(super) fn spawn(mut self) -> Running {
+    pub(crate) fn spawn(mut self) -> Running {
         let stdin = match self.stdin {
             Some(_) => Stdio::piped(),
             None => Stdio::null(),
@@ -136,7 +141,7 @@ impl TestCommand {
 }
 
 /// A command that runs. It is killed if the test ends before it.
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
     stderr: BufReader<ChildStderr>,
@@ -145,18 +150,18 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn read_stdout_line(&mut self) -> String {
+    pub(crate) fn read_stdout_line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
         line.trim_end().to_string()
     }
 
-    pub(super) fn close_stdout(&mut self) {
+    pub(crate) fn close_stdout(&mut self) {
         self.stdout = None;
     }
 
     /// Reads standard error up to a line that holds `part`, and gives that line.
-    pub(super) fn wait_for_stderr(&mut self, part: &str) -> String {
+    pub(crate) fn wait_for_stderr(&mut self, part: &str) -> String {
         loop {
             let mut line = String::new();
             let read = self.stderr.read_line(&mut line).unwrap();
@@ -168,15 +173,35 @@ impl Running {
         }
     }
 
+    /// Reads standard error up to a line that holds `part`, or to its end; says whether it came.
+    pub(crate) fn says(&mut self, part: &str) -> bool {
+        loop {
+            let mut line = String::new();
+            if self.stderr.read_line(&mut line).unwrap() == 0 {
+                return false;
+            }
+            self.said.push_str(&line);
+            if line.contains(part) {
+                return true;
+            }
+        }
+    }
+
+    /// Ends it by a signal that it cannot catch.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Sends a signal by its name, as `kill` knows it.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let killed = Command::new("kill").args(["-s", name, &id]).status();
         assert!(killed.unwrap().success());
     }
 
     /// Waits for the end; both outputs are read meanwhile, so that neither fills up.
-    pub(super) fn wait(mut self) -> Finished {
+    pub(crate) fn wait(mut self) -> Finished {
         let stdout = self.stdout.take();
         let reading = std::thread::spawn(move || {
             let mut text = String::new();
