@@ -26,6 +26,7 @@ mod chains;
 mod distinct;
 mod failure;
 mod grouping_sets;
+mod idle;
 mod over;
 mod ranking;
 mod running;

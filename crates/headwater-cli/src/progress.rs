@@ -69,6 +69,7 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
         rows_late,
         rows_bad,
         rows_ahead,
+        keys_expired,
     } = query.status().totals;
     let end = if query.exception().is_some() {
         "failed"
@@ -77,7 +78,7 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
     };
     format!(
         "query \"{}\" {end}: {}, {} in, {} out\n  \
-         {} late, {}, {} ahead of the clock",
+         {} late, {}, {} ahead of the clock, {} expired",
         query.name(),
         counted(epochs, "epoch"),
         counted(rows_in, "row"),
@@ -89,6 +90,7 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
                 .map(|(reason, rows)| (reason.as_str(), *rows))
         ),
         grouped(rows_ahead),
+        counted(keys_expired, "key"),
     )
 }
 

@@ -32,6 +32,8 @@ pub struct EpochProgress {
     pub rows_bad: BTreeMap<String, u64>,
     /// Rows too far ahead of the wall clock to move the watermark.
     pub rows_ahead: u64,
+    /// Keys that were forgotten because no row had touched them for `state.ttl`, by operator.
+    pub keys_expired: BTreeMap<OperatorId, u64>,
     /// Records read per second since the end of the epoch before.
     pub input_rows_per_second: f64,
     /// Records read per second of processing.
@@ -83,6 +85,11 @@ impl EpochProgress {
         self.rows_late.values().sum()
     }
 
+    /// Forgotten keys over all operators.
+    pub fn expired(&self) -> u64 {
+        self.keys_expired.values().sum()
+    }
+
     /// Bad records over all reasons.
     pub fn bad(&self) -> u64 {
         self.rows_bad.values().sum()
@@ -104,6 +111,8 @@ pub struct Totals {
     pub rows_bad: BTreeMap<String, u64>,
     /// Rows too far ahead of the wall clock to move the watermark.
     pub rows_ahead: u64,
+    /// Keys that were forgotten because no row had touched them for `state.ttl`.
+    pub keys_expired: u64,
 }
 
 impl Totals {
@@ -113,6 +122,7 @@ impl Totals {
         self.rows_out += progress.rows_out;
         self.rows_late += progress.late();
         self.rows_ahead += progress.rows_ahead;
+        self.keys_expired += progress.expired();
         for (reason, rows) in &progress.rows_bad {
             *self.rows_bad.entry(reason.clone()).or_default() += rows;
         }

@@ -105,7 +105,7 @@ struct Query {
 impl Query {
     fn new(logic: Arc<dyn RunLogic>, mode: OutputMode) -> Result<Self> {
         Ok(Query {
-            state: RunState::try_new(logic, Arc::new(keys()))?,
+            state: RunState::try_new(logic, Arc::new(keys()), None)?,
             mode,
             next: EpochId(0),
             watermark: Watermark::MIN,

@@ -4,8 +4,9 @@
 //!   DataFusion partial aggregation: `[pane start] ++ keys ++ states`, dealt to shards by key.
 //! - **Output**: the columns of [`Output`]: window columns, keys, one column per aggregate.
 //! - **State**: `(pane start, keys) → state of every aggregate`, an Arrow row per group. A pane is
-//!   dropped once its last window is finished (append and update mode); a running aggregation and
-//!   complete mode keep everything.
+//!   dropped once its last window is finished (append and update mode); a running aggregation keeps
+//!   every group, or those that rows have touched within its time to live; complete mode keeps all
+//!   windows.
 //! - **Time**: emission and eviction use `W(n)`, known when the input of this very epoch is
 //!   drained; late rows were taken out below by `W(n − 1)`. Output of a window is final in append
 //!   mode: a window that ends at `e` is emitted by the epoch whose `W(n) ≥ e > W(n − 1)`, so its
@@ -43,6 +44,7 @@ use crate::aggregate_state::{AggregateState, WindowResult};
 use crate::changelog::Stage;
 use crate::epoch_context::EpochContext;
 use crate::group_table::Rows;
+use crate::idle_keys::StateTtl;
 use crate::plan_properties::{exact_children, same_partitions};
 use crate::state_registry::SharedState;
 use crate::watermark::{InputTime, as_micros};
@@ -105,6 +107,8 @@ pub struct StreamAggregate {
     pub input_time: InputTime,
     /// Where it stands in its query.
     pub stage: Stage,
+    /// How long groups of no window are kept that no row touches; `None` for ever.
+    pub ttl: Option<StateTtl>,
 }
 
 /// Aggregates incrementally. See the module's page.
@@ -129,6 +133,16 @@ impl StreamAggregateExec {
             aggregate,
             properties,
         }
+    }
+
+    /// The same, which forgets groups that no row touches.
+    #[must_use]
+    pub fn with_ttl(&self, ttl: StateTtl) -> Self {
+        let aggregate = StreamAggregate {
+            ttl: Some(ttl),
+            ..StreamAggregate::clone(&self.aggregate)
+        };
+        Self::shared(Arc::clone(&self.input), Arc::new(aggregate))
     }
 
     /// What it does.
@@ -162,6 +176,9 @@ impl DisplayAs for StreamAggregateExec {
         }
         if a.stage == Stage::Inner {
             write!(f, ", emits=final")?;
+        }
+        if let Some(ttl) = a.ttl {
+            write!(f, ", ttl={ttl}")?;
         }
         write!(
             f,
@@ -227,7 +244,7 @@ impl ExecutionPlan for StreamAggregateExec {
         let shard = ShardId(partition as u32);
         let state = epoch.state.shard(&aggregate.operator, shard, || {
             let window = aggregate.window.as_ref().map(|(window, _)| *window);
-            AggregateState::new(Arc::clone(&aggregate.spec), window)
+            AggregateState::new(Arc::clone(&aggregate.spec), window).with_ttl(aggregate.ttl)
         })?;
         let stream = futures::stream::once(run(aggregate, epoch, state, input, partition))
             .map_ok(move |batches| cut(batches, batch_rows))
@@ -248,6 +265,8 @@ async fn run(
     partition: usize,
 ) -> Result<Vec<RecordBatch>> {
     state.lock().begin(epoch.epoch)?;
+    let expired = state.lock().expire(epoch.processing_time)?;
+    epoch.metrics.add_expired(&aggregate.operator, expired);
     while let Some(batch) = input.next().await {
         let batch = batch?;
         if batch.num_rows() > 0 {

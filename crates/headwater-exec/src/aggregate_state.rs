@@ -1,6 +1,8 @@
 //! State of one shard of an incremental aggregation: a table per pane, and what an epoch emits.
 //!
-//! A running aggregation (no window) is one table that is never dropped.
+//! A running aggregation (no window) is one table that is never dropped. If it has a time to live,
+//! a row of state is stored with the bucket in which its group was touched in place of its pane, and
+//! a bucket is dropped as a pane is, see [`crate::idle_keys`].
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -17,10 +19,12 @@ use headwater_core::state::{ChunkKind, OperatorState, StateChunk};
 
 use crate::aggregate_spec::AggregateSpec;
 use crate::changelog::{WatermarkStep, window_policy};
-use crate::group_table::{GroupTable, KnownGroups, Rows, TableUndo};
+use crate::group_table::{GroupTable, IdleChange, KnownGroups, Rows, TableUndo};
+use crate::idle_keys::StateTtl;
 use crate::window::{Window, WindowSpec};
 
 mod emission;
+mod idle;
 
 #[cfg(test)]
 mod tests;
@@ -52,6 +56,8 @@ pub struct WindowResult {
 pub struct AggregateState {
     spec: Arc<AggregateSpec>,
     window: Option<WindowSpec>,
+    /// How long groups are kept that no row touches; those of windows go with their panes.
+    ttl: Option<StateTtl>,
     stored_schema: SchemaRef,
     panes: BTreeMap<i64, GroupTable>,
     version: Option<EpochId>,
@@ -64,6 +70,7 @@ struct Newest {
     changed: PaneRows,
     undo: PaneUndo,
     dropped: Vec<(i64, GroupTable)>,
+    idle: Option<IdleChange>,
 }
 
 impl AggregateState {
@@ -74,6 +81,7 @@ impl AggregateState {
         AggregateState {
             spec,
             window,
+            ttl: None,
             stored_schema: Arc::new(Schema::new(fields)),
             panes: BTreeMap::new(),
             version: None,
@@ -153,7 +161,7 @@ impl AggregateState {
         match self.panes.entry(pane) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
-                let table = GroupTable::try_new(&self.spec, known_groups)?;
+                let table = GroupTable::try_new(&self.spec, known_groups, self.ttl)?;
                 Ok(entry.insert(table))
             }
         }
@@ -171,8 +179,9 @@ impl AggregateState {
     ) -> Result<Vec<WindowResult>> {
         let policy = window_policy(mode);
         let (changed, undo) = self.seal()?;
-        let results = match self.emit(policy.emission, step, &changed) {
-            Ok(results) => results,
+        let emitted = self.emit(policy.emission, step, &changed);
+        let (results, idle) = match emitted.and_then(|r| Ok((r, self.finish_idle()?))) {
+            Ok(ended) => ended,
             Err(error) => {
                 self.undo(undo);
                 return Err(error);
@@ -190,6 +199,7 @@ impl AggregateState {
             changed,
             undo,
             dropped,
+            idle,
         });
         self.version = Some(epoch);
         Ok(results)
@@ -224,6 +234,9 @@ impl AggregateState {
 
     /// What a checkpoint needs of the newest epoch. Rows of a pane that it dropped are not written.
     fn delta_of(&self, newest: &Newest) -> Result<StateChunk> {
+        if let Some(idle) = &newest.idle {
+            return self.delta_of_touched(&newest.changed, idle);
+        }
         let dropped_panes: Vec<i64> = newest.dropped.iter().map(|(pane, _)| *pane).collect();
         let kept = newest.changed.iter();
         let kept: Vec<_> = kept
@@ -280,6 +293,9 @@ impl AggregateState {
         let states = states
             .with_schema(Arc::clone(self.spec.state_schema()))
             .map_err(|_| misfit(&chunk.rows.schema(), &self.stored_schema))?;
+        if self.ttl.is_some() {
+            return self.restore_touched(panes.values(), &states, &chunk.dropped_panes);
+        }
         let spec = Arc::clone(&self.spec);
         let mut start = 0;
         while start < panes.len() {
@@ -289,7 +305,7 @@ impl AggregateState {
                 .take_while(|p| **p == pane)
                 .count();
             self.table(pane)?
-                .restore(&spec, &states.slice(start, run))?;
+                .restore(&spec, &states.slice(start, run), &[])?;
             start += run;
         }
         for pane in &chunk.dropped_panes {
@@ -333,6 +349,9 @@ impl OperatorState for AggregateState {
     }
 
     fn snapshot(&mut self) -> headwater_core::Result<StateChunk> {
+        if self.ttl.is_some() {
+            return Ok(self.snapshot_touched()?);
+        }
         let mut rows = Vec::with_capacity(self.panes.len());
         for (pane, table) in &self.panes {
             let columns = table.live_rows(&self.spec)?;
@@ -363,6 +382,7 @@ impl OperatorState for AggregateState {
             .ok_or_else(|| no_version(wanted, self.version))?;
         self.panes.extend(newest.dropped);
         self.undo(newest.undo);
+        self.undo_idle(newest.idle);
         self.panes.retain(|_, table| table.live_groups() > 0);
         self.version = to;
         Ok(())
@@ -378,6 +398,7 @@ impl OperatorState for AggregateState {
                     table.compact(&self.spec)?;
                 }
             }
+            self.drop_forgotten()?;
         }
         Ok(())
     }

@@ -22,12 +22,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat, interleave, take};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::take;
 use datafusion_common::{Result, internal_datafusion_err};
 
 use crate::aggregate_spec::{Accumulators, AggregateSpec, Interner};
+use crate::idle_keys::StateTtl;
 use crate::view_buffers::owning;
+
+use columns::{concat_pieces, gather};
+pub(crate) use idle::IdleChange;
+use idle::IdleGroups;
+
+mod columns;
+mod idle;
 
 #[cfg(test)]
 mod tests;
@@ -108,11 +116,18 @@ pub(crate) struct GroupTable {
     chunks: Vec<Chunk>,
     live: usize,
     touch: Option<Touch>,
+    /// When groups were touched, if they are forgotten some time after.
+    idle: Option<IdleGroups>,
     group_scratch: Vec<usize>,
 }
 
 impl GroupTable {
-    pub(crate) fn try_new(spec: &AggregateSpec, known_groups: KnownGroups) -> Result<Self> {
+    /// An empty table; groups that no row touches are kept for the time to live, or for ever.
+    pub(crate) fn try_new(
+        spec: &AggregateSpec,
+        known_groups: KnownGroups,
+        ttl: Option<StateTtl>,
+    ) -> Result<Self> {
         Ok(GroupTable {
             known_groups,
             interner: Interner::try_new(spec.key_schema())?,
@@ -121,6 +136,7 @@ impl GroupTable {
             chunks: Vec::new(),
             live: 0,
             touch: None,
+            idle: ttl.map(IdleGroups::new),
             group_scratch: Vec::new(),
         })
     }
@@ -222,6 +238,9 @@ impl GroupTable {
                     continue;
                 }
                 if self.known_groups == KnownGroups::LeftAlone {
+                    if let Some(idle) = &mut self.idle {
+                        idle.refresh(*group as u32);
+                    }
                     continue;
                 }
                 *slot = touch.groups.len() as u32;
@@ -289,12 +308,16 @@ impl GroupTable {
             chunks_before: self.chunks.len(),
             places_before,
         };
+        if let Some(idle) = &mut self.idle {
+            idle.touch(&touch.groups);
+        }
         self.append(rows.clone(), touch.groups);
         Ok(Some((rows, undo)))
     }
 
-    /// Forgets what the running epoch added.
+    /// Forgets what the running epoch added, and brings back what it forgot.
     pub(crate) fn abandon(&mut self) {
+        self.abandon_idle();
         if let Some(touch) = self.touch.take() {
             for group in touch.groups {
                 self.slots[group as usize] = NOWHERE;
@@ -314,10 +337,19 @@ impl GroupTable {
     }
 
     /// Adds restored state rows; later rows of a key replace earlier ones.
-    pub(crate) fn restore(&mut self, spec: &AggregateSpec, rows: &RecordBatch) -> Result<()> {
+    /// `touched` says what was noted for each of them, if they are forgotten some time after.
+    pub(crate) fn restore(
+        &mut self,
+        spec: &AggregateSpec,
+        rows: &RecordBatch,
+        touched: &[i64],
+    ) -> Result<()> {
         let keys = &rows.columns()[..spec.key_count()];
         self.intern(keys, rows.num_rows())?;
-        let groups = self.group_scratch.iter().map(|g| *g as u32).collect();
+        let groups: Vec<u32> = self.group_scratch.iter().map(|g| *g as u32).collect();
+        if let Some(idle) = &mut self.idle {
+            idle.note(&groups, touched);
+        }
         self.append(rows.clone(), groups);
         self.compact(spec)
     }
@@ -426,7 +458,8 @@ impl GroupTable {
             .iter()
             .flat_map(|t| t.accumulators.iter().map(|a| a.size()))
             .sum();
-        self.interner.memory_bytes() + self.places.len() * 12 + chunks + scratch
+        let idle = self.idle.as_ref().map_or(0, IdleGroups::memory_bytes);
+        self.interner.memory_bytes() + self.places.len() * 12 + chunks + scratch + idle
     }
 }
 
@@ -443,33 +476,4 @@ impl std::fmt::Debug for GroupTable {
 
 fn untouched() -> datafusion_common::DataFusionError {
     internal_datafusion_err!("a group table was used before a group was touched")
-}
-
-/// Columns `from..` of the rows at (chunk, row).
-fn gather(chunks: &[Chunk], from: usize, rows: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
-    let Some(first) = chunks.first() else {
-        return Ok(vec![]);
-    };
-    let columns = from..first.rows.num_columns();
-    columns
-        .map(|column| {
-            let pieces: Vec<&dyn Array> = chunks
-                .iter()
-                .map(|c| c.rows.column(column).as_ref())
-                .collect();
-            Ok(interleave(&pieces, rows)?)
-        })
-        .collect()
-}
-
-fn concat_pieces(pieces: &[Vec<ArrayRef>], columns: usize) -> Result<Vec<ArrayRef>> {
-    if let [only] = pieces {
-        return Ok(only.clone());
-    }
-    (0..columns)
-        .map(|column| {
-            let column: Vec<&dyn Array> = pieces.iter().map(|p| p[column].as_ref()).collect();
-            Ok(concat(&column)?)
-        })
-        .collect()
 }

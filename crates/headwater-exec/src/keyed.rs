@@ -32,6 +32,7 @@ use headwater_core::watermark::Watermark;
 use crate::aggregate::cut;
 use crate::changelog::Stage;
 use crate::epoch_context::EpochContext;
+use crate::idle_keys::StateTtl;
 use crate::keyed_runs::{EpochEnd, EpochStart, RunLogic, RunState};
 use crate::late_filter::LateFilter;
 use crate::plan_properties::{exact_children, same_partitions};
@@ -72,6 +73,8 @@ pub struct KeyedRuns {
     pub stage: Stage,
     /// How its state grows.
     pub growth: Growth,
+    /// How long keys are kept that no row touches; `None` for ever.
+    pub ttl: Option<StateTtl>,
 }
 
 /// How state grows while the watermark moves on.
@@ -109,6 +112,16 @@ impl KeyedRunsExec {
         }
     }
 
+    /// The same, which forgets keys that no row touches.
+    #[must_use]
+    pub fn with_ttl(&self, ttl: StateTtl) -> Self {
+        let runs = KeyedRuns {
+            ttl: Some(ttl),
+            ..KeyedRuns::clone(&self.runs)
+        };
+        Self::shared(Arc::clone(&self.input), Arc::new(runs))
+    }
+
     /// What it does.
     pub fn runs(&self) -> &KeyedRuns {
         &self.runs
@@ -122,6 +135,9 @@ impl DisplayAs for KeyedRunsExec {
         write!(f, "KeyedRunsExec: operator={operator}, keys=[{keys}]")?;
         if self.runs.stage == Stage::Inner {
             write!(f, ", emits=final")?;
+        }
+        if let Some(ttl) = self.runs.ttl {
+            write!(f, ", ttl={ttl}")?;
         }
         write!(f, ", {:?}", self.runs.logic)
     }
@@ -178,7 +194,7 @@ impl ExecutionPlan for KeyedRunsExec {
         let input = self.input.execute(partition, context)?;
         let runs = Arc::clone(&self.runs);
         let key_schema = runs.key_schema(&input.schema())?;
-        let empty = RunState::try_new(Arc::clone(&runs.logic), key_schema)?;
+        let empty = RunState::try_new(Arc::clone(&runs.logic), key_schema, runs.ttl)?;
         let shard = ShardId(partition as u32);
         let state = epoch.state.shard(&runs.operator, shard, || empty)?;
         let stream = futures::stream::once(run(runs, epoch, state, input, partition))
@@ -208,6 +224,10 @@ async fn run(
         keeps_late_rows: epoch.metrics.keeps_late_rows(),
     };
     state.lock().begin(epoch.epoch, start)?;
+    // In append mode rows wait in their runs until the watermark has passed them.
+    let held_until = (runs.holds_back && mode == OutputMode::Append).then_some(before);
+    let expired = state.lock().expire(epoch.processing_time, held_until)?;
+    epoch.metrics.add_expired(&runs.operator, expired);
     while let Some(batch) = input.next().await {
         let batch = match mode {
             OutputMode::Complete => batch?,

@@ -15,6 +15,7 @@ use crate::late_filter::LateRows;
 #[derive(Debug, Default)]
 pub struct EpochMetrics {
     late: Mutex<BTreeMap<OperatorId, u64>>,
+    expired: Mutex<BTreeMap<OperatorId, u64>>,
     kept: Option<Mutex<KeptRows>>,
 }
 
@@ -31,6 +32,7 @@ impl EpochMetrics {
     pub fn keeping_late_rows(pool: &Arc<dyn MemoryPool>) -> Self {
         EpochMetrics {
             late: Mutex::default(),
+            expired: Mutex::default(),
             kept: Some(Mutex::new(KeptRows {
                 rows: vec![],
                 reservation: MemoryConsumer::new("late rows").register(pool),
@@ -46,6 +48,18 @@ impl EpochMetrics {
     /// Late rows by operator.
     pub fn late(&self) -> BTreeMap<OperatorId, u64> {
         self.late.lock().clone()
+    }
+
+    /// Counts keys whose state was forgotten because no row had touched them.
+    pub fn add_expired(&self, operator: &OperatorId, keys: u64) {
+        if keys > 0 {
+            *self.expired.lock().entry(operator.clone()).or_default() += keys;
+        }
+    }
+
+    /// Keys whose state was forgotten, by operator.
+    pub fn expired(&self) -> BTreeMap<OperatorId, u64> {
+        self.expired.lock().clone()
     }
 
     /// Whether late rows are wanted.

@@ -131,7 +131,7 @@ impl RunLogic for RankLogic {
         }))
     }
 
-    fn due(&self, rows: &RecordBatch, _: i64) -> Result<Vec<i64>> {
+    fn due(&self, rows: &RecordBatch, past_us: i64) -> Result<Vec<i64>> {
         let input = self
             .rank
             .input_of(&rows.columns()[self.key_count + 1..], rows.num_rows())?;
@@ -142,7 +142,11 @@ impl RunLogic for RankLogic {
         if let Emission::ByTime(time) = &self.rank.emission {
             let times = as_micros(&time.evaluate(&input)?.into_array(input.num_rows())?)?;
             for (due, time) in due.iter_mut().zip(times.values()) {
-                *due = time.saturating_add(1).min(*due);
+                let out = time.saturating_add(1);
+                // A row that is out waits for the end of its key.
+                if out > past_us {
+                    *due = out.min(*due);
+                }
             }
         }
         Ok(due)

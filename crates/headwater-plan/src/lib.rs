@@ -9,6 +9,7 @@ mod check;
 pub mod event_time_field;
 pub mod node;
 mod physical;
+pub mod retention;
 mod rule;
 pub mod session;
 pub mod stream_plan;

@@ -203,6 +203,7 @@ impl Lower<'_> {
             schema: Arc::clone(node.schema.inner()),
             input_time: node.input_time.clone(),
             stage: node.stage,
+            ttl: None,
         };
         Ok(Arc::new(StreamAggregateExec::new(input, aggregate)))
     }

@@ -12,6 +12,7 @@ use headwater_core::id::OperatorId;
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
 use headwater_exec::aggregate::StreamAggregateExec;
+use headwater_exec::idle_keys::StateTtl;
 use headwater_exec::kept::Refresh;
 use headwater_exec::keyed::{Growth, KeyedRunsExec};
 
@@ -19,6 +20,7 @@ use crate::check::expressions::check_expressions;
 use crate::check::refuse;
 use crate::event_time_field::{WindowRole, window_of};
 use crate::node::StreamAggregateNode;
+use crate::retention::{KeptFor, Retention, aggregate_growth};
 use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
 use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::incremental::{Change, Converter, keep_tables, windows_close};
@@ -48,6 +50,8 @@ pub struct ModeRequest {
     pub late_rows: LateRowsRequest,
     /// When the tables that the query reads are read again.
     pub table_refresh: Refresh,
+    /// How long state is kept that nothing ends.
+    pub retention: Retention,
 }
 
 /// What happens to late rows.
@@ -125,6 +129,8 @@ pub struct OperatorInfo {
     pub holds_back: bool,
     /// How its state grows.
     pub growth: Growth,
+    /// How long it keeps keys that no row touches; `None` for ever.
+    pub ttl: Option<StateTtl>,
 }
 
 /// Plans a bounded read: DataFusion's own operators over this moment's slice.
@@ -192,19 +198,23 @@ pub async fn compile_stream(
             Change::AppendOnly,
         ),
         Emit::Default | Emit::Mode(_) => {
-            let converted = Converter::new(mode, request.table_refresh).convert(&plan)?;
+            let converter = Converter::new(mode, request.table_refresh);
+            let mut converter = converter.remembering(request.retention.dedup.map(|d| d.time));
+            let converted = converter.convert(&plan)?;
             if mode == OutputMode::Complete && !converted.has_state {
                 return Err(nothing_to_complete());
             }
             (converted.plan, converted.change)
         }
     };
+    request.retention.check_dedup(&incremental)?;
     let incremental_text = incremental.display_indent().to_string();
     let (whole, late_inputs) = match request.late_rows {
         LateRowsRequest::Count => (incremental, vec![]),
         LateRowsRequest::Keep => keep_late_rows(incremental, mode, &sources)?,
     };
     let (optimized, physical) = lower(session, &whole).await?;
+    let physical = request.retention.with_ttl(physical)?;
     let key = key_names(change, mode, request, &whole)?;
     let operators = operators(&physical, mode)?;
     let explain = vec![
@@ -397,13 +407,11 @@ fn operators(physical: &Arc<dyn ExecutionPlan>, mode: OutputMode) -> Result<Vec<
             let is_final = aggregate.stage.mode(mode) == OutputMode::Append;
             found.push(OperatorInfo {
                 id: aggregate.operator.clone(),
-                state_schema: columns_of(aggregate.spec.state_schema()),
+                state_schema: columns_of(aggregate.spec.state_schema(), aggregate.ttl),
                 shards,
                 holds_back: aggregate.window.is_some() && is_final,
-                growth: match aggregate.window {
-                    Some(_) => Growth::None,
-                    None => Growth::ByKeys,
-                },
+                growth: aggregate_growth(exec),
+                ttl: aggregate.ttl,
             });
         }
         if let Some(exec) = node.downcast_ref::<KeyedRunsExec>() {
@@ -411,10 +419,11 @@ fn operators(physical: &Arc<dyn ExecutionPlan>, mode: OutputMode) -> Result<Vec<
             let is_final = runs.stage.mode(mode) == OutputMode::Append;
             found.push(OperatorInfo {
                 id: runs.operator.clone(),
-                state_schema: columns_of(runs.logic.schema()),
+                state_schema: columns_of(runs.logic.schema(), runs.ttl),
                 shards,
                 holds_back: runs.holds_back && is_final,
                 growth: runs.growth,
+                ttl: runs.ttl,
             });
         }
         Ok(TreeNodeRecursion::Continue)
@@ -423,27 +432,35 @@ fn operators(physical: &Arc<dyn ExecutionPlan>, mode: OutputMode) -> Result<Vec<
     Ok(found)
 }
 
-/// Columns with their Arrow types, in which state is kept: `key_0 Utf8View, sum(v) Int64`.
-fn columns_of(schema: &SchemaRef) -> String {
+/// Columns with their Arrow types, in which state is kept: `key_0 Utf8View, sum(v) Int64`; and for
+/// how long, if not for ever.
+fn columns_of(schema: &SchemaRef, ttl: Option<StateTtl>) -> String {
     let columns = schema.fields().iter();
     let columns: Vec<_> = columns
         .map(|field| format!("{} {}", field.name(), field.data_type()))
         .collect();
-    columns.join(", ")
+    format!("{}{}", columns.join(", "), KeptFor(ttl))
 }
 
 fn warnings(operators: &[OperatorInfo], sources: &[Arc<StreamDefinition>]) -> Vec<String> {
     let grows = operators.iter().filter_map(|o| {
         let (what, with) = match o.growth {
             Growth::None => return None,
+            Growth::ByKeys if o.ttl.is_some() => return None,
             Growth::ByKeys if o.id.as_str().ends_with("running-aggregate") => {
                 ("every group it has ever seen", "distinct keys")
             }
             Growth::ByKeys => ("rows of every key it has ever seen", "distinct keys"),
             Growth::ByRows => ("every row it has ever seen", "rows"),
         };
+        let way_out = match o.ttl {
+            Some(_) => "",
+            None => {
+                "; 'state.ttl' = '1 day' in WITH forgets keys that no row has touched for a day"
+            }
+        };
         Some(format!(
-            "operator {} keeps {what}: its state grows with the number of {with}",
+            "operator {} keeps {what}: its state grows with the number of {with}{way_out}",
             o.id
         ))
     });

@@ -304,8 +304,12 @@ impl TestSession {
     fn progress(&mut self, name: &str) -> Result<Answer> {
         let progress = self.query(name)?.last_progress();
         let progress = progress.ok_or_else(|| Error::plan("no epoch has run"))?;
+        let expired = match progress.expired() {
+            0 => String::new(),
+            keys => format!(" expired={keys}"),
+        };
         Ok(Answer::Lines(vec![format!(
-            "epoch={} in={} out={} late={} ahead={} watermark={}",
+            "epoch={} in={} out={} late={} ahead={}{expired} watermark={}",
             progress.epoch,
             progress.rows_in,
             progress.rows_out,

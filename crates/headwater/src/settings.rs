@@ -9,6 +9,7 @@ use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
 use headwater_engine::{EndOfInput, RestartPolicy};
 use headwater_exec::kept::Refresh;
+use headwater_plan::retention::{Asked, AskedBy, Retention};
 
 /// What `SET 'key' = value` sets, and what `WITH (…)` of a query may set for that query.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +30,8 @@ pub struct Settings {
     pub end_of_input: Option<EndOfInput>,
     /// When the tables that a streaming query reads are read again; default never.
     pub table_refresh: Refresh,
+    /// How long state is kept that nothing ends; default for ever.
+    pub retention: Retention,
 }
 
 /// Keys that are known and not there yet, so that nobody takes silence for success.
@@ -48,7 +51,14 @@ impl Settings {
         let mut options = Options::new();
         options.set(key, value);
         let mut reader = OptionReader::new("the session", &options);
-        let changed = self.overridden(&mut reader)?;
+        let mut changed = self.overridden(&mut reader)?;
+        let asked = [
+            &mut changed.retention.state_ttl,
+            &mut changed.retention.dedup,
+        ];
+        for asked in asked.into_iter().flatten() {
+            asked.by = AskedBy::Session;
+        }
         // Known to the façade, which handles it before it comes here.
         reader.take("target-partitions", &[])?;
         reader.finish().map_err(|e| {
@@ -88,6 +98,12 @@ impl Settings {
         }
         if let Some(refresh) = reader.take("table.refresh", &[])? {
             settings.table_refresh = table_refresh(&refresh)?;
+        }
+        if let Some(ttl) = reader.take("state.ttl", &[])? {
+            settings.retention.state_ttl = retention("state.ttl", &ttl)?;
+        }
+        if let Some(time) = reader.take("dedup.retention", &[])? {
+            settings.retention.dedup = retention("dedup.retention", &time)?;
         }
         let ends = [("hold", EndOfInput::Hold), ("flush", EndOfInput::Flush)];
         let told = reader.take_choice("end-of-input", &[], &ends)?;
@@ -135,6 +151,23 @@ fn table_refresh(text: &str) -> Result<Refresh> {
     }
 }
 
+/// `never`, or an interval, as a query asks for it.
+fn retention(key: &str, text: &str) -> Result<Option<Asked>> {
+    if text.eq_ignore_ascii_case("never") {
+        return Ok(None);
+    }
+    match parse_duration(text) {
+        Ok(time) if !time.is_zero() => Ok(Some(Asked {
+            time,
+            by: AskedBy::Query,
+        })),
+        _ => Err(
+            Error::configuration(format!("\"{key}\" cannot be \"{text}\""))
+                .with_hint("Write 'never', or an interval such as '1 day'."),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +209,32 @@ mod tests {
         for wrong in ["sometimes", "0 seconds"] {
             let error = settings.set("checkpoint.interval", wrong).unwrap_err();
             let message = format!("\"checkpoint.interval\" cannot be \"{wrong}\"");
+            assert_eq!(error.message(), message);
+        }
+    }
+
+    #[test]
+    fn what_nothing_ends_is_kept_for_a_time_or_for_ever() {
+        let mut settings = Settings::default();
+        settings.set("state.ttl", "1 day").unwrap();
+        settings.set("dedup.retention", "10 minutes").unwrap();
+        let by_session = |seconds: u64| {
+            Some(Asked {
+                time: Duration::from_secs(seconds),
+                by: AskedBy::Session,
+            })
+        };
+        assert_eq!(settings.retention.state_ttl, by_session(86_400));
+        assert_eq!(settings.retention.dedup, by_session(600));
+        let of_query = [("state.ttl", "never"), ("dedup.retention", "1 hour")];
+        let options = of_query.into_iter().collect();
+        let mut reader = OptionReader::new("streaming query \"q\"", &options);
+        let query = settings.overridden(&mut reader).unwrap();
+        assert_eq!(query.retention.state_ttl, None);
+        assert_eq!(query.retention.dedup.unwrap().by, AskedBy::Query);
+        for wrong in ["sometimes", "0 seconds"] {
+            let error = settings.set("state.ttl", wrong).unwrap_err();
+            let message = format!("\"state.ttl\" cannot be \"{wrong}\"");
             assert_eq!(error.message(), message);
         }
     }

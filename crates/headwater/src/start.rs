@@ -223,6 +223,7 @@ pub(crate) fn mode_request(
         key: capabilities.key,
         late_rows: LateRowsRequest::Count,
         table_refresh: settings.table_refresh,
+        retention: settings.retention,
     }
 }
 

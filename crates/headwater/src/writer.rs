@@ -14,6 +14,7 @@ use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
 use headwater_engine::{EndOfInput, RestartPolicy, StreamingQuery};
 use headwater_exec::kept::Refresh;
+use headwater_plan::retention::{Asked, AskedBy};
 use headwater_plan::stream_plan::Emit;
 use headwater_sql::ast::Statement;
 use headwater_sql::parser::parse_script;
@@ -40,6 +41,8 @@ pub struct StreamWriter {
     end_of_input: Option<EndOfInput>,
     late_rows_into: Option<String>,
     table_refresh: Option<Refresh>,
+    state_ttl: Option<Duration>,
+    dedup_retention: Option<Duration>,
 }
 
 impl StreamWriter {
@@ -60,6 +63,8 @@ impl StreamWriter {
             end_of_input: None,
             late_rows_into: None,
             table_refresh: None,
+            state_ttl: None,
+            dedup_retention: None,
         }
     }
 
@@ -158,6 +163,20 @@ impl StreamWriter {
         self
     }
 
+    /// How long state by key is kept that no row touches, in processing time: `state.ttl`; default
+    /// the session's. Refused if the query has no state that nothing else ends.
+    pub fn state_ttl(mut self, ttl: Duration) -> Self {
+        self.state_ttl = Some(ttl);
+        self
+    }
+
+    /// How long the key of a first row is remembered, in event time: `dedup.retention`; default the
+    /// session's. Refused if the query keeps no first rows.
+    pub fn dedup_retention(mut self, time: Duration) -> Self {
+        self.dedup_retention = Some(time);
+        self
+    }
+
     /// Starts the query on the current Tokio runtime.
     ///
     /// # Errors
@@ -182,6 +201,13 @@ impl StreamWriter {
         settings.restarts = self.restarts.unwrap_or(settings.restarts);
         settings.end_of_input = self.end_of_input.or(settings.end_of_input);
         settings.table_refresh = self.table_refresh.unwrap_or(settings.table_refresh);
+        let asked = |time: Option<Duration>| {
+            let by = AskedBy::Query;
+            time.map(|time| Asked { time, by })
+        };
+        let retention = &mut settings.retention;
+        retention.state_ttl = asked(self.state_ttl).or(retention.state_ttl);
+        retention.dedup = asked(self.dedup_retention).or(retention.dedup);
         let checkpoint = match self.checkpoint {
             Some(url) => Some(url),
             None => settings

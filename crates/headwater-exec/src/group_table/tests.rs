@@ -64,7 +64,7 @@ fn check_chunks(table: &GroupTable) {
 #[test]
 fn chunks_halve_and_dead_rows_are_fewer_than_live_ones() {
     let spec = spec();
-    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched).unwrap();
+    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched, None).unwrap();
     let mut expected = std::collections::BTreeMap::new();
     for epoch in 0..200usize {
         // Deltas of all sizes over keys near and far, some undone and run again.
@@ -93,7 +93,7 @@ fn chunks_halve_and_dead_rows_are_fewer_than_live_ones() {
 #[test]
 fn compaction_copies_each_row_a_logarithmic_number_of_times() {
     let spec = spec();
-    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched).unwrap();
+    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched, None).unwrap();
     let (epochs, delta) = (256, 8);
     let mut copied = 0;
     for epoch in 0..epochs {
@@ -112,7 +112,7 @@ fn compaction_copies_each_row_a_logarithmic_number_of_times() {
 #[test]
 fn what_was_abandoned_can_be_touched_again() {
     let spec = spec();
-    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched).unwrap();
+    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched, None).unwrap();
     add(&mut table, &spec, 0..5);
     table.abandon();
     assert!(table.finish(&spec).unwrap().is_none());
@@ -125,7 +125,7 @@ fn what_was_abandoned_can_be_touched_again() {
 #[test]
 fn looking_keys_up_does_not_make_groups() {
     let spec = spec();
-    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched).unwrap();
+    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched, None).unwrap();
     add(&mut table, &spec, 0..2);
     table.finish(&spec).unwrap();
     let wanted: ArrayRef = Arc::new(StringViewArray::from_iter_values([
@@ -142,14 +142,14 @@ fn looking_keys_up_does_not_make_groups() {
 #[test]
 fn restored_rows_replace_earlier_ones() {
     let spec = spec();
-    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched).unwrap();
+    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched, None).unwrap();
     add(&mut table, &spec, 0..4);
     let (first, _) = table.finish(&spec).unwrap().unwrap();
     add(&mut table, &spec, 2..6);
     let (second, _) = table.finish(&spec).unwrap().unwrap();
-    let mut restored = GroupTable::try_new(&spec, KnownGroups::Touched).unwrap();
-    restored.restore(&spec, &first).unwrap();
-    restored.restore(&spec, &second).unwrap();
+    let mut restored = GroupTable::try_new(&spec, KnownGroups::Touched, None).unwrap();
+    restored.restore(&spec, &first, &[]).unwrap();
+    restored.restore(&spec, &second, &[]).unwrap();
     check_chunks(&restored);
     assert_eq!(content(&restored, &spec), content(&table, &spec));
 }

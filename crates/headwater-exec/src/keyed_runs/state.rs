@@ -3,10 +3,8 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array,
-};
-use arrow::compute::{concat, concat_batches, filter_record_batch, not, take};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{Result, internal_err};
 
@@ -15,11 +13,14 @@ use headwater_core::mode::OutputMode;
 use headwater_core::state::{ChunkKind, OperatorState, StateChunk};
 use headwater_core::watermark::Watermark;
 
-use super::table::{NewRuns, RunTable, RunUndo, batch};
+use super::table::{IdleRunsUndo, NewRuns, RunTable, RunUndo, batch};
 use super::{Advance, EpochEnd, EpochStart, LateCount, NO_SLOT, NewRows, RunLogic, Slots};
-use crate::aggregate_state::{misfit, no_version};
+use crate::aggregate_state::no_version;
+use crate::idle_keys::StateTtl;
 use crate::view_buffers::owning;
 
+mod idle;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,8 @@ mod tests;
 pub struct RunState {
     logic: Arc<dyn RunLogic>,
     key_schema: SchemaRef,
+    /// How long keys are kept that no row touches.
+    ttl: Option<StateTtl>,
     stored_schema: SchemaRef,
     table: RunTable,
     /// Slot of every group in the running epoch.
@@ -36,6 +39,11 @@ pub struct RunState {
     /// Keys of the touched groups, in slot order.
     key_pieces: Vec<Vec<ArrayRef>>,
     new_rows: Option<Box<dyn NewRows>>,
+    /// Groups that rows have touched without a slot.
+    refreshed: Vec<u32>,
+    /// Keys that the running epoch has forgotten.
+    expired: Vec<ArrayRef>,
+    expired_count: usize,
     start: EpochStart,
     version: Option<EpochId>,
     newest: Option<Newest>,
@@ -45,8 +53,11 @@ pub struct RunState {
 #[derive(Debug)]
 struct Newest {
     undo: RunUndo,
-    /// Rows of the new runs.
+    idle: Option<IdleRunsUndo>,
+    /// Rows of the new runs, and those of keys that were only touched.
     rows: RecordBatch,
+    /// What is noted for the key of each of them, if keys are forgotten.
+    touched: Vec<i64>,
     /// Keys whose runs are gone.
     removed: Vec<ArrayRef>,
     removed_count: usize,
@@ -55,24 +66,36 @@ struct Newest {
 }
 
 impl RunState {
-    /// Empty state of an operator.
+    /// Empty state of an operator. Keys that no row touches are kept for the time to live, or for
+    /// ever.
     ///
     /// # Errors
     /// If keys of such types cannot be told apart.
-    pub fn try_new(logic: Arc<dyn RunLogic>, key_schema: SchemaRef) -> Result<Self> {
+    pub fn try_new(
+        logic: Arc<dyn RunLogic>,
+        key_schema: SchemaRef,
+        ttl: Option<StateTtl>,
+    ) -> Result<Self> {
         let schema = Arc::clone(logic.schema());
         let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
         let mut fields = vec![Field::new("__present", DataType::Boolean, false)];
         fields.extend(schema.fields().iter().map(nullable));
+        if ttl.is_some() {
+            fields.push(Field::new("__touched", DataType::Int64, true));
+        }
         Ok(RunState {
-            table: RunTable::try_new(Arc::clone(&key_schema), schema)?,
+            table: RunTable::try_new(Arc::clone(&key_schema), schema, ttl)?,
             logic,
             key_schema,
+            ttl,
             stored_schema: Arc::new(Schema::new(fields)),
             slots: vec![],
             touched: vec![],
             key_pieces: vec![],
             new_rows: None,
+            refreshed: vec![],
+            expired: vec![],
+            expired_count: 0,
             start: EpochStart {
                 before: Watermark::MIN,
                 keeps_late_rows: false,
@@ -98,7 +121,13 @@ impl RunState {
         Ok(())
     }
 
+    /// Forgets what the running epoch added, and brings back what it forgot.
     fn abandon(&mut self) {
+        let idle = self.table.finish_idle();
+        self.table.undo_idle(idle);
+        self.refreshed.clear();
+        self.expired.clear();
+        self.expired_count = 0;
         for group in self.touched.drain(..) {
             self.slots[group as usize] = NO_SLOT;
         }
@@ -135,6 +164,8 @@ impl RunState {
                 *slot = self.touched.len() as u32;
                 self.touched.push(*group as u32);
                 first_rows.push(row as u32);
+            } else if *slot == NO_SLOT && self.table.touch(*group as u32) {
+                self.refreshed.push(*group as u32);
             }
             slots.push(*slot);
         }
@@ -160,6 +191,7 @@ impl RunState {
             OutputMode::Complete => i64::MIN,
             OutputMode::Append | OutputMode::Update => end.step.after.micros(),
         };
+        let by_rows = self.touched.len();
         let slots = self.slots(past_us)?;
         let new_rows = match self.new_rows.take() {
             Some(rows) => rows,
@@ -169,26 +201,37 @@ impl RunState {
         let late = advance.late.clone();
         let (runs, removed) = self.new_runs(&slots, &advance, past_us)?;
         let rows = runs.rows.clone();
+        let (removed, removed_count) = self.removed(&slots, removed)?;
+        let each = runs
+            .groups
+            .iter()
+            .copied()
+            .zip(runs.lengths.iter().copied());
+        let changed: Vec<(u32, u32)> = each.collect();
         let undo = self.table.replace(runs);
-        let output = match end.mode {
+        let ended = match end.mode {
             OutputMode::Complete => self.table.all_rows().and_then(|rows| self.logic.all(&rows)),
             OutputMode::Append | OutputMode::Update => Ok(advance.output),
         };
-        let output = match output {
-            Ok(output) => output,
+        let ended = ended.and_then(|output| {
+            let (rows, touched) = self.touch(by_rows, &advance.lengths, rows, &changed)?;
+            Ok((output, rows, touched))
+        });
+        let (output, rows, touched) = match ended {
+            Ok(ended) => ended,
             Err(error) => {
                 self.table.undo(undo);
                 return Err(error);
             }
         };
+        let idle = self.table.finish_idle();
         self.abandon();
-        let removed_count = removed.len();
-        let removed = UInt32Array::from(removed);
-        let removed = slots.keys.iter().map(|k| Ok(take(k, &removed, None)?));
         self.newest = Some(Newest {
             undo,
+            idle,
             rows,
-            removed: removed.collect::<Result<_>>()?,
+            touched,
+            removed,
             removed_count,
             past_us,
         });
@@ -315,57 +358,11 @@ impl RunState {
             .collect())
     }
 
-    /// Rows as they are written: present ones whole, of removed ones the keys.
-    fn stored(
-        &self,
-        rows: &RecordBatch,
-        removed: &[ArrayRef],
-        count: usize,
-    ) -> Result<RecordBatch> {
-        let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(BooleanArray::from(vec![true; rows.num_rows()]))];
-        columns.extend(rows.columns().iter().cloned());
-        let present = batch(&self.stored_schema, columns, rows.num_rows())?;
-        if count == 0 {
-            return Ok(present);
-        }
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(BooleanArray::from(vec![false; count]))];
-        columns.extend(removed.iter().cloned());
-        let values = &self.stored_schema.fields()[columns.len()..];
-        columns.extend(values.iter().map(|f| new_null_array(f.data_type(), count)));
-        let gone = batch(&self.stored_schema, columns, count)?;
-        Ok(concat_batches(&self.stored_schema, &[present, gone])?)
-    }
-
-    fn restore_chunk(&mut self, chunk: &StateChunk) -> Result<()> {
-        let fits = |rows: &RecordBatch| {
-            let (found, wanted) = (rows.schema(), &self.stored_schema);
-            let types = |s: &Schema| s.fields().iter().map(|f| f.data_type().clone()).collect();
-            let (found, wanted): (Vec<_>, Vec<_>) = (types(&found), types(wanted));
-            found == wanted
-        };
-        if !fits(&chunk.rows) {
-            return Err(misfit(&chunk.rows.schema(), &self.stored_schema));
-        }
-        let present = chunk.rows.column(0).as_boolean().clone();
-        let gone = filter_record_batch(&chunk.rows, &not(&present)?)?;
-        let keys = 1..=self.key_schema.fields().len();
-        self.table.remove(&gone.columns()[keys], gone.num_rows())?;
-        let rows = filter_record_batch(&chunk.rows, &present)?;
-        let rows = batch(
-            self.logic.schema(),
-            rows.columns()[1..].to_vec(),
-            rows.num_rows(),
-        )?;
-        let due = self.logic.due(&rows, i64::MIN)?;
-        self.table.load(rows, &due)
-    }
-
     fn clear(&mut self) -> Result<()> {
         self.abandon();
         self.slots.clear();
         let schema = Arc::clone(self.logic.schema());
-        self.table = RunTable::try_new(Arc::clone(&self.key_schema), schema)?;
+        self.table = RunTable::try_new(Arc::clone(&self.key_schema), schema, self.ttl)?;
         Ok(())
     }
 }
@@ -411,7 +408,12 @@ impl OperatorState for RunState {
         match &self.newest {
             Some(newest) if self.version == Some(epoch) => Ok(StateChunk {
                 kind: ChunkKind::Delta,
-                rows: self.stored(&newest.rows, &newest.removed, newest.removed_count)?,
+                rows: self.stored(
+                    &newest.rows,
+                    &newest.touched,
+                    &newest.removed,
+                    newest.removed_count,
+                )?,
                 dropped_panes: vec![],
             }),
             _ => Err(no_version(epoch, self.version)),
@@ -421,7 +423,12 @@ impl OperatorState for RunState {
     fn snapshot(&mut self) -> headwater_core::Result<StateChunk> {
         Ok(StateChunk {
             kind: ChunkKind::Snapshot,
-            rows: self.stored(&self.table.all_rows()?, &[], 0)?,
+            rows: self.stored(
+                &self.table.all_rows()?,
+                &self.table.touched_of_all(),
+                &[],
+                0,
+            )?,
             dropped_panes: vec![],
         })
     }
@@ -433,7 +440,10 @@ impl OperatorState for RunState {
         }
         let wanted = to.map_or(EpochId(0), EpochId::next);
         match self.newest.take() {
-            Some(newest) if self.version == Some(wanted) => self.table.undo(newest.undo),
+            Some(newest) if self.version == Some(wanted) => {
+                self.table.undo(newest.undo);
+                self.table.undo_idle(newest.idle);
+            }
             _ => return Err(no_version(wanted, self.version)),
         }
         self.version = to;

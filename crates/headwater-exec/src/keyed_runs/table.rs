@@ -21,7 +21,13 @@ use arrow::datatypes::SchemaRef;
 use datafusion_common::{Result, internal_datafusion_err};
 
 use crate::aggregate_spec::Interner;
+use crate::idle_keys::StateTtl;
 use crate::view_buffers::owning;
+
+use idle::IdleRuns;
+pub(super) use idle::IdleRunsUndo;
+
+mod idle;
 
 /// No chunk, no slot.
 const NOWHERE: u32 = u32::MAX;
@@ -89,12 +95,19 @@ pub(super) struct RunTable {
     chunks: Vec<Chunk>,
     live_groups: usize,
     live_rows: usize,
+    /// When groups were touched, if they are forgotten some time after.
+    idle: Option<IdleRuns>,
     scratch: Vec<usize>,
 }
 
 impl RunTable {
-    /// An empty table; `schema` is that of its rows, keys first.
-    pub(super) fn try_new(key_schema: SchemaRef, schema: SchemaRef) -> Result<Self> {
+    /// An empty table; `schema` is that of its rows, keys first. Keys that no row touches are kept
+    /// for the time to live, or for ever.
+    pub(super) fn try_new(
+        key_schema: SchemaRef,
+        schema: SchemaRef,
+        ttl: Option<StateTtl>,
+    ) -> Result<Self> {
         Ok(RunTable {
             interner: Interner::try_new(&key_schema)?,
             schema,
@@ -105,6 +118,7 @@ impl RunTable {
             chunks: vec![],
             live_groups: 0,
             live_rows: 0,
+            idle: ttl.map(IdleRuns::new),
             scratch: vec![],
         })
     }
@@ -296,25 +310,36 @@ impl RunTable {
             .filter(|group| self.runs[*group as usize].chunk != NOWHERE)
             .collect();
         let (rows, lengths) = self.rows_of(&live)?;
+        let touched = self.touched_by_row(live.iter().copied().zip(lengths.iter().copied()));
         let of_group = live.iter().map(|group| self.due[*group as usize]);
         let due: Vec<i64> = of_group
             .zip(lengths)
             .flat_map(|(due, rows)| std::iter::repeat_n(due, rows as usize))
             .collect();
-        let mut fresh = RunTable::try_new(Arc::clone(&self.key_schema), Arc::clone(&self.schema))?;
-        fresh.load(rows, &due)?;
+        let (key_schema, schema) = (Arc::clone(&self.key_schema), Arc::clone(&self.schema));
+        let mut fresh = RunTable::try_new(key_schema, schema, self.ttl())?;
+        fresh.load(rows, &due, &touched)?;
         *self = fresh;
         Ok(())
     }
 
     /// Adds runs of keys that come with their rows, the rows of a key side by side, each with the
-    /// time at which it is due; later runs of a key replace earlier ones.
-    pub(super) fn load(&mut self, rows: RecordBatch, row_due: &[i64]) -> Result<()> {
+    /// time at which it is due and with what is noted for its key if that can be forgotten; later
+    /// runs of a key replace earlier ones.
+    pub(super) fn load(
+        &mut self,
+        rows: RecordBatch,
+        row_due: &[i64],
+        touched: &[i64],
+    ) -> Result<()> {
         let keys = &rows.columns()[..self.key_schema.fields().len()];
         let ids = self.intern(keys, rows.num_rows())?;
         let (mut groups, mut lengths, mut due, mut first) = (vec![], vec![], vec![], 0);
         for run in ids.chunk_by(|a, b| a == b) {
             let times = row_due[first..first + run.len()].iter().copied();
+            if let (Some(idle), Some(touched)) = (&mut self.idle, touched.get(first)) {
+                idle.note(run[0] as u32, *touched);
+            }
             first += run.len();
             groups.push(run[0] as u32);
             due.push(times.min().unwrap_or(NEVER));
@@ -331,7 +356,7 @@ impl RunTable {
         Ok(())
     }
 
-    /// Forgets the rows of some keys.
+    /// Removes the rows of some keys.
     pub(super) fn remove(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
         let groups = self.intern(keys, rows)?;
         for group in &groups {
@@ -360,7 +385,8 @@ impl RunTable {
             .map(|c| c.rows.get_array_memory_size() + c.groups.len() * 4)
             .sum();
         let per_group = size_of::<Run>() + size_of::<i64>();
-        self.interner.memory_bytes() + self.runs.len() * per_group + chunks
+        let idle = self.idle.as_ref().map_or(0, IdleRuns::memory_bytes);
+        self.interner.memory_bytes() + self.runs.len() * per_group + chunks + idle
     }
 }
 

@@ -170,6 +170,7 @@ pub(crate) fn aggregate(
         schema: Arc::new(Schema::new(fields)),
         input_time: input_time(),
         stage: Stage::Last,
+        ttl: None,
     };
     Arc::new(StreamAggregateExec::new(input, aggregate))
 }

@@ -4,10 +4,12 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::common::{DFSchemaRef, Result, internal_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, UserDefinedLogicalNodeCore};
 
+use headwater_core::duration::format_duration;
 use headwater_exec::changelog::Stage;
 use headwater_exec::keyed::Growth;
 use headwater_exec::over::Reach;
@@ -86,7 +88,7 @@ pub enum KeyedLogic {
 /// When the watermark closes a key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
 pub struct Closing {
-    /// The time, in the key.
+    /// The time.
     pub at: Expr,
     /// What it is.
     pub kind: ClosingKind,
@@ -99,6 +101,10 @@ pub enum ClosingKind {
     WindowEnd,
     /// An event time: rows behind the watermark are late.
     EventTime,
+    /// The event time of the first row, which need not be in the key: rows behind the watermark are
+    /// late, and the key is remembered until the watermark is more than so many microseconds past
+    /// it.
+    Remembered(i64),
 }
 
 impl KeyedLogic {
@@ -267,6 +273,14 @@ impl fmt::Display for KeyedLogic {
                     write!(f, ", in the order of time")?;
                 }
                 match closes {
+                    Some(Closing {
+                        at,
+                        kind: ClosingKind::Remembered(us),
+                    }) => {
+                        let time = Duration::from_micros(us.unsigned_abs());
+                        let time = format_duration(time);
+                        write!(f, ", remembered for {time} after {at}")
+                    }
                     Some(closing) => write!(f, ", closed at {}", closing.at),
                     None => Ok(()),
                 }

@@ -15,7 +15,7 @@ use datafusion::physical_planner::create_window_expr;
 
 use headwater_core::id::OperatorId;
 use headwater_exec::aggregate_spec::AggregateSpec;
-use headwater_exec::keyed::{KeyedRuns, KeyedRunsExec, Lateness};
+use headwater_exec::keyed::{Growth, KeyedRuns, KeyedRunsExec, Lateness};
 use headwater_exec::keyed_runs::RunLogic;
 use headwater_exec::over::{Over, OverLogic, OverValue, Reach, Running};
 use headwater_exec::rank::{Closes, Emission, Numbering, Rank, RankLogic};
@@ -95,7 +95,12 @@ impl Lower<'_> {
             input_time: node.input_time.clone(),
             holds_back: node.logic.holds_back(),
             stage: node.stage,
-            growth: node.logic.growth(),
+            growth: match node.logic.growth() {
+                // One key is one.
+                Growth::ByKeys if node.keys.is_empty() => Growth::None,
+                growth => growth,
+            },
+            ttl: None,
         };
         Ok(Arc::new(KeyedRunsExec::new(input, runs)))
     }
@@ -163,6 +168,7 @@ impl Lower<'_> {
                 past_us: match closing.kind {
                     ClosingKind::WindowEnd => 0,
                     ClosingKind::EventTime => 1,
+                    ClosingKind::Remembered(us) => us.saturating_add(1),
                 },
             })
         };
@@ -210,7 +216,9 @@ impl Lower<'_> {
                 ..
             } => match closing.kind {
                 ClosingKind::WindowEnd => Lateness::WindowEnd(self.expr(&closing.at, schema)?),
-                ClosingKind::EventTime => Lateness::EventTime(self.expr(&closing.at, schema)?),
+                ClosingKind::EventTime | ClosingKind::Remembered(_) => {
+                    Lateness::EventTime(self.expr(&closing.at, schema)?)
+                }
             },
             KeyedLogic::Rank { .. } => Lateness::Never,
         })

@@ -12,6 +12,7 @@
 //! What cannot be right, or is not there yet, is refused here, before anything runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::common::Result;
 use datafusion::logical_expr::{Distinct, Expr, Extension, Filter, LogicalPlan, Union, Unnest};
@@ -80,6 +81,8 @@ pub(crate) struct Converter {
     pub(crate) operators: usize,
     /// When its tables are read again.
     pub(crate) refresh: Refresh,
+    /// How long the key of a first row is remembered, in event time; `None` for ever.
+    dedup: Option<Duration>,
 }
 
 impl Converter {
@@ -90,7 +93,13 @@ impl Converter {
             stage: Stage::Last,
             operators: 0,
             refresh,
+            dedup: None,
         }
+    }
+
+    /// The same, which remembers the keys of first rows for a time.
+    pub(crate) fn remembering(self, dedup: Option<Duration>) -> Self {
+        Converter { dedup, ..self }
     }
 
     /// Converts a plan that reads at least one declared source.

@@ -1,6 +1,6 @@
 //! The contract of operator state, with a logic that keeps the rows of a key until a time in them.
 
-use arrow::array::{Int64Array, StringViewArray};
+use arrow::array::{AsArray, Int64Array, StringViewArray};
 
 use super::*;
 use crate::changelog::WatermarkStep;
@@ -92,7 +92,7 @@ impl NewRows for New {
 fn state() -> RunState {
     let keys = Arc::new(Schema::new(vec![schema().field(0).clone()]));
     let logic = Arc::new(UntilDue { schema: schema() });
-    RunState::try_new(logic, keys).unwrap()
+    RunState::try_new(logic, keys, None).unwrap()
 }
 
 fn watermark(us: i64) -> Watermark {

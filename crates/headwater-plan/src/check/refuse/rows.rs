@@ -181,3 +181,25 @@ pub(crate) fn offset_without_limit() -> Error {
         .with_detail("Every row that it lets through would have to be kept.")
         .with_hint("Add LIMIT, or run a bounded read: SELECT without STREAM.")
 }
+
+/// A time to live where no state lives on by itself.
+pub(crate) fn nothing_idle() -> Error {
+    Error::plan("\"state.ttl\" has nothing to forget")
+        .with_detail(
+            "It is for state by key that nothing else ends: GROUP BY, DISTINCT, rankings and OVER \
+             without a window. What a window or the watermark ends goes with them, and a result of \
+             one row is no more than that.",
+        )
+        .with_hint("Leave it out.")
+}
+
+/// A retention of keys where no first rows are kept.
+pub(crate) fn nothing_remembered() -> Error {
+    Error::plan("\"dedup.retention\" has no keys to remember")
+        .with_detail(
+            "It is for the first row of every key over a source with a watermark, in append and \
+             update mode: DISTINCT ON (k), without ORDER BY or by the event time, and \
+             row_number() OVER (PARTITION BY k ORDER BY the event time) = 1.",
+        )
+        .with_hint("Leave it out, or use \"state.ttl\": it forgets keys that no row touches.")
+}

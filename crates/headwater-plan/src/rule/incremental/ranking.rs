@@ -290,10 +290,14 @@ impl Converter {
         number: Option<Column>,
         schema: datafusion::common::DFSchemaRef,
     ) -> Result<Incremental> {
-        let closes = closing(spec.partition, spec.input)?;
-        let by_time = match &closes {
+        let ends = closing(spec.partition, spec.input)?;
+        let by_time = match &ends {
             None => in_order_of_time(&spec.order, spec.input),
             Some(_) => None,
+        };
+        let closes = match ends {
+            None => self.remembered(spec, by_time.as_ref()),
+            ends => ends,
         };
         self.check_ranking(spec, closes.is_some() || by_time.is_some())?;
         let input = self.convert_final(spec.input)?;
@@ -332,6 +336,23 @@ impl Converter {
             time: input_time,
             has_state: true,
         })
+    }
+
+    /// When the key of a first row is forgotten, if that was asked for. In complete mode the row is
+    /// part of every result.
+    fn remembered(&self, spec: &Spec<'_>, by_time: Option<&Expr>) -> Option<Closing> {
+        let is_first_row = spec.limit == 1
+            && spec.numbering == Numbering::RowNumber
+            && !spec.partition.is_empty()
+            && self.stage.mode(self.mode) != OutputMode::Complete;
+        let time_us = self.dedup.filter(|_| is_first_row)?.as_micros();
+        let kind = ClosingKind::Remembered(i64::try_from(time_us).unwrap_or(i64::MAX));
+        let at = match by_time {
+            Some(time) => time.clone(),
+            None if spec.order.is_empty() => event_time_of(spec.input)?,
+            None => return None,
+        };
+        Some(Closing { at, kind })
     }
 
     fn check_ranking(&self, spec: &Spec<'_>, has_end: bool) -> Result<()> {
@@ -388,6 +409,14 @@ fn closing(partition: &[Expr], input: &LogicalPlan) -> Result<Option<Closing>> {
 fn in_order_of_time(order: &[SortExpr], input: &LogicalPlan) -> Option<Expr> {
     let first = order.first().filter(|sort| sort.asc)?;
     is_event_time(&first.expr, input).then(|| first.expr.clone())
+}
+
+/// The event time of rows.
+fn event_time_of(input: &LogicalPlan) -> Option<Expr> {
+    let columns = input.schema().columns().into_iter().map(Expr::Column);
+    columns
+        .into_iter()
+        .find(|column| is_event_time(column, input))
 }
 
 /// Whether an expression is the event time that the watermark speaks of.
