@@ -1,6 +1,8 @@
 //! State that does not grow: a hundred windows of keys that never come again, and as many rows and
 //! bytes of state after the last as after the first dozen.
 
+use std::time::Duration;
+
 use headwater_testkit::{RunMode, TestSession};
 
 const WINDOWS: i64 = 110;
@@ -31,6 +33,50 @@ const QUERIES: &[&str] = &[
      EMIT ON WINDOW CLOSE",
 ];
 
+/// Queries that keep every key but for an option. The clock goes on as fast as event time.
+const WITH_OPTIONS: &[(&str, &str)] = &[
+    (
+        "'state.ttl' = '60 seconds'",
+        "SELECT k, count(*) AS n, array_agg(v ORDER BY v) AS all_v FROM t GROUP BY k EMIT ON UPDATE",
+    ),
+    (
+        "'state.ttl' = '60 seconds'",
+        "SELECT k, sum(v) AS total FROM t GROUP BY k EMIT COMPLETE",
+    ),
+    (
+        "'state.ttl' = '60 seconds'",
+        "SELECT DISTINCT k FROM t EMIT ON WINDOW CLOSE",
+    ),
+    (
+        "'state.ttl' = '60 seconds'",
+        "SELECT DISTINCT ON (k) k, v FROM t EMIT ON WINDOW CLOSE",
+    ),
+    (
+        "'state.ttl' = '60 seconds'",
+        "SELECT k, rn, v FROM (
+           SELECT *, row_number() OVER (PARTITION BY k ORDER BY v DESC) AS rn FROM t)
+         WHERE rn <= 3 EMIT ON UPDATE",
+    ),
+    (
+        "'state.ttl' = '60 seconds'",
+        "SELECT k, v - lag(v) OVER (PARTITION BY k ORDER BY ts) AS step,
+           sum(v) OVER (PARTITION BY k ORDER BY ts) AS total FROM t EMIT ON WINDOW CLOSE",
+    ),
+    (
+        "'dedup.retention' = '20 seconds'",
+        "SELECT DISTINCT ON (k) k, v FROM t EMIT ON WINDOW CLOSE",
+    ),
+    (
+        "'dedup.retention' = '20 seconds'",
+        "SELECT k, v, ts FROM t QUALIFY row_number() OVER (PARTITION BY k ORDER BY ts) = 1
+         EMIT ON WINDOW CLOSE",
+    ),
+    (
+        "'dedup.retention' = '20 seconds'",
+        "SELECT DISTINCT ON (k) k, v FROM t ORDER BY k, ts EMIT ON UPDATE",
+    ),
+];
+
 /// The greatest state of some epochs.
 #[derive(Debug, Default, Clone, Copy)]
 struct Peak {
@@ -48,7 +94,7 @@ fn rows_of(window: i64) -> String {
 }
 
 /// The peaks of an early and of a late stretch of a query's epochs.
-async fn peaks(select: &str) -> headwater::Result<(Peak, Peak)> {
+async fn peaks(with: &str, select: &str) -> headwater::Result<(Peak, Peak)> {
     let mut session = TestSession::try_new(RunMode::Straight, 2)?;
     session
         .run(
@@ -59,7 +105,7 @@ async fn peaks(select: &str) -> headwater::Result<(Peak, Peak)> {
     session
         .run("CREATE SINK out WITH (connector = 'memory')")
         .await?;
-    let create = format!("CREATE STREAMING QUERY q AS INSERT INTO out {select}");
+    let create = format!("CREATE STREAMING QUERY q {with} AS INSERT INTO out {select}");
     session.run(&create).await?;
     let (mut early, mut late) = (Peak::default(), Peak::default());
     for window in 0..WINDOWS {
@@ -67,6 +113,7 @@ async fn peaks(select: &str) -> headwater::Result<(Peak, Peak)> {
             .run(&format!("FEED t VALUES {}", rows_of(window)))
             .await?;
         session.run_to_end("q").await?;
+        session.advance_clock(Duration::from_secs(WINDOW_S as u64));
         let progress = session.query("q")?.last_progress();
         let sizes = progress.iter().flat_map(|progress| progress.state.values());
         let now = sizes.fold(Peak::default(), |sum, size| Peak {
@@ -84,15 +131,26 @@ async fn peaks(select: &str) -> headwater::Result<(Peak, Peak)> {
     Ok((early, late))
 }
 
+async fn does_not_grow(with: &str, select: &str) {
+    let (early, late) = peaks(with, select).await.unwrap();
+    assert!(early.rows > 0, "{select} kept nothing: {early:?}");
+    assert_eq!(late.rows, early.rows, "{select}: {early:?}, then {late:?}");
+    assert!(
+        late.bytes <= early.bytes + early.bytes / 4 + GONE_KEYS_BYTES,
+        "{select}: {early:?}, then {late:?}"
+    );
+}
+
 #[tokio::test]
 async fn finished_windows_leave_nothing() {
     for select in QUERIES {
-        let (early, late) = peaks(select).await.unwrap();
-        assert!(early.rows > 0, "{select} kept nothing: {early:?}");
-        assert_eq!(late.rows, early.rows, "{select}: {early:?}, then {late:?}");
-        assert!(
-            late.bytes <= early.bytes + early.bytes / 4 + GONE_KEYS_BYTES,
-            "{select}: {early:?}, then {late:?}"
-        );
+        does_not_grow("", select).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_kept_for_a_time_leave_nothing() {
+    for (option, select) in WITH_OPTIONS {
+        does_not_grow(&format!("WITH ({option})"), select).await;
     }
 }

@@ -67,6 +67,8 @@ enum Event {
 struct Query {
     select: &'static str,
     mode: &'static str,
+    /// What stands between the name of the query and AS.
+    with: &'static str,
     /// Start and end of the windows of a second, for the model of the lateness rule.
     windows: fn(i64) -> Vec<(i64, i64)>,
     time: Time,
@@ -92,6 +94,7 @@ fn queries(selects: &[&'static str], modes: &[&'static str]) -> Vec<Query> {
     let query = |select, mode| Query {
         select,
         mode,
+        with: "",
         windows: |_| vec![],
         time: Time {
             start_s: NOON_S,
@@ -201,10 +204,12 @@ impl Case {
                  ('key0', 'zero', 0), ('key1', 'one', -9), ('key1', 'uno', 2), (NULL, 'none', 0)",
             )
             .await?;
-        let Query { select, mode, .. } = self.query;
+        let Query {
+            select, mode, with, ..
+        } = self.query;
         session
             .run(&format!(
-                "CREATE STREAMING QUERY q AS INSERT INTO out {select} EMIT {mode}"
+                "CREATE STREAMING QUERY q {with} AS INSERT INTO out {select} EMIT {mode}"
             ))
             .await?;
         for ((event, _), rows) in self.epochs.iter().zip(self.placed()) {
