@@ -192,21 +192,7 @@ pub async fn compile_stream(
     if !request.accepted.contains(&mode) {
         return Err(refuse::sink_mode(&request.sink, mode, &request.accepted));
     }
-    let (incremental, change) = match request.emit {
-        Emit::PerEpoch => (
-            rewrite_session_rows(keep_tables(plan, request.table_refresh)?)?,
-            Change::AppendOnly,
-        ),
-        Emit::Default | Emit::Mode(_) => {
-            let converter = Converter::new(mode, request.table_refresh);
-            let mut converter = converter.remembering(request.retention.dedup.map(|d| d.time));
-            let converted = converter.convert(&plan)?;
-            if mode == OutputMode::Complete && !converted.has_state {
-                return Err(nothing_to_complete());
-            }
-            (converted.plan, converted.change)
-        }
-    };
+    let (incremental, change) = incremental_plan(plan, mode, request)?;
     request.retention.check_dedup(&incremental)?;
     let incremental_text = incremental.display_indent().to_string();
     let (whole, late_inputs) = match request.late_rows {
@@ -243,6 +229,25 @@ pub async fn compile_stream(
         epoch_time,
         explain,
     })
+}
+
+/// The plan with state, and how its result changes.
+fn incremental_plan(
+    plan: LogicalPlan,
+    mode: OutputMode,
+    request: &ModeRequest,
+) -> Result<(LogicalPlan, Change)> {
+    if request.emit == Emit::PerEpoch {
+        let plan = rewrite_session_rows(keep_tables(plan, request.table_refresh)?)?;
+        return Ok((plan, Change::AppendOnly));
+    }
+    let converter = Converter::new(mode, request.table_refresh);
+    let mut converter = converter.remembering(request.retention.dedup.map(|d| d.time));
+    let converted = converter.convert(&plan)?;
+    if mode == OutputMode::Complete && !converted.has_state {
+        return Err(nothing_to_complete());
+    }
+    Ok((converted.plan, converted.change))
 }
 
 /// The optimized plan, and the operators.

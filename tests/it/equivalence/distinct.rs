@@ -16,8 +16,9 @@ fn oracle_distinct() {
 /// Doubles of a key are of one minute of the clock, which no case comes back to.
 const FIRST_TO_ARRIVE: &str = "SELECT DISTINCT ON (k, date_part('minute', ts)) k, date_part('minute', ts) AS of_minute FROM t";
 
-const FIRST_IN_TIME: &str = "SELECT k, date_part('minute', ts) AS of_minute, v, ts FROM t
-     QUALIFY row_number() OVER (PARTITION BY k, date_part('minute', ts) ORDER BY ts, v) = 1";
+const FIRST_IN_TIME: &str = "SELECT k, of_minute, v, ts
+     FROM (SELECT *, date_part('minute', ts) AS of_minute FROM t)
+     QUALIFY row_number() OVER (PARTITION BY k, of_minute ORDER BY ts, v) = 1";
 
 #[test]
 fn oracle_none_late_first_rows_that_are_remembered_for_a_time() {
