@@ -96,7 +96,10 @@ fn crash_matrix() {
         let runs: Vec<_> = runs.collect();
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
-    let hit: BTreeSet<&str> = scores.iter().flat_map(|s| s.kills.keys().copied()).collect();
+    let hit: BTreeSet<&str> = scores
+        .iter()
+        .flat_map(|s| s.kills.keys().copied())
+        .collect();
     let missed: Vec<&str> = all_points().filter(|p| !hit.contains(p)).collect();
     let kills: u32 = scores.iter().map(Score::total).sum();
     let differences: Vec<&String> = scores.iter().flat_map(|s| &s.differences).collect();

@@ -20,7 +20,7 @@ use headwater_exec::watermark::{SourceEventTime, WatermarkObserver};
 use headwater_plan::BatchPlan;
 
 use crate::execute::task_context;
-use crate::query::QueryEnvironment;
+use crate::query_spec::QueryEnvironment;
 
 /// A bounded read that has begun.
 pub struct BatchRun {

@@ -40,7 +40,7 @@ use crate::execute::blocking;
 use crate::next_epoch::Planned;
 use crate::outputs;
 use crate::progress::EpochProgress;
-use crate::query::{Durability, QuerySpec, RestartPolicy};
+use crate::query_spec::{Durability, QuerySpec, RestartPolicy};
 use crate::recover::starting_point;
 use crate::state_chain::StateChain;
 use crate::trigger::{delay_before_next, due_after};

@@ -13,7 +13,7 @@ use headwater_exec::metrics::EpochMetrics;
 use headwater_exec::watermark::WatermarkObserver;
 
 use crate::progress::{EpochProgress, SourceProgress, StateSize};
-use crate::query::QuerySpec;
+use crate::query_spec::QuerySpec;
 use crate::recover::StartingPoint;
 
 /// How often the newest end of the log is looked up for the lag.

@@ -13,6 +13,7 @@ mod outputs;
 pub mod progress;
 pub mod query;
 pub mod query_manager;
+mod query_spec;
 mod recover;
 mod restart;
 mod retry;
@@ -25,8 +26,6 @@ pub use batch::{BatchRun, run_batch};
 pub use epoch_loop::{EpochLoop, Step};
 pub use late_sink::LateSink;
 pub use progress::EpochProgress;
-pub use query::{
-    Durability, EndOfInput, QueryEnvironment, QuerySpec, QueryState, QueryStatus, RestartPolicy,
-    StreamingQuery,
-};
+pub use query::{QueryState, QueryStatus, StreamingQuery};
 pub use query_manager::QueryManager;
+pub use query_spec::{Durability, EndOfInput, QueryEnvironment, QuerySpec, RestartPolicy};

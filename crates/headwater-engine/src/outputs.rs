@@ -13,7 +13,7 @@ use headwater_core::mode::OutputMode;
 use headwater_core::sink::{CommitToken, Publication, Sink, SinkContext, Staged, Transactions};
 use headwater_core::{Error, ErrorKind, Result};
 
-use crate::query::QuerySpec;
+use crate::query_spec::QuerySpec;
 use crate::retry::Retries;
 
 /// What the sinks have taken of an epoch.

@@ -19,7 +19,7 @@ use headwater_exec::state_registry::StateRegistry;
 
 use crate::execute::blocking;
 use crate::outputs;
-use crate::query::{Durability, QuerySpec};
+use crate::query_spec::{Durability, QuerySpec};
 use crate::settle::settle;
 use crate::state_chain::StateChain;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headwater_core::{Error, Result};
 
-use crate::query::RestartPolicy;
+use crate::query_spec::RestartPolicy;
 
 /// The longest wait before a restart.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);

@@ -18,7 +18,7 @@ use headwater_core::{Error, Result};
 
 use crate::execute::blocking;
 use crate::outputs;
-use crate::query::QuerySpec;
+use crate::query_spec::QuerySpec;
 
 /// Brings the checkpoint to what the sink has decided; the sink must be open.
 ///

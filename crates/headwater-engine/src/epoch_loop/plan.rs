@@ -12,7 +12,7 @@ use headwater_exec::watermark::WatermarkObserver;
 
 use super::EpochLoop;
 use crate::next_epoch::{Decision, Planned, SourceFacts, plan_slices, seed_of};
-use crate::query::{Durability, EndOfInput};
+use crate::query_spec::{Durability, EndOfInput};
 use crate::retry::Retries;
 use crate::watermark_tracker::{InputEnd, before_epoch, event_time_of};
 

@@ -18,7 +18,7 @@ use crate::epoch_report::Counted;
 use crate::execute::run_epoch;
 use crate::outputs::{self, StagedRows, Tokens};
 use crate::progress::EpochProgress;
-use crate::query::Durability;
+use crate::query_spec::Durability;
 use crate::retry::Retries;
 use crate::watermark_tracker::after_epoch;
 

@@ -1,0 +1,101 @@
+//! A query, ready to start: what to run, from where to where, and how.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::prelude::SessionConfig;
+
+use headwater_checkpoint::FileStore;
+use headwater_core::clock::Clock;
+use headwater_core::sink::Sink;
+use headwater_core::trigger::Trigger;
+use headwater_plan::StreamPlan;
+
+use crate::late_sink::LateSink;
+
+/// What a query takes from its surroundings.
+#[derive(Debug, Clone)]
+pub struct QueryEnvironment {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings of the operators: batch size, target partitions.
+    pub config: SessionConfig,
+    /// Memory pool and temporary files.
+    pub runtime: Arc<RuntimeEnv>,
+}
+
+impl QueryEnvironment {
+    /// Number of readers and of shards.
+    pub fn target_partitions(&self) -> usize {
+        self.config.target_partitions()
+    }
+}
+
+/// What happens to open windows when the input has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndOfInput {
+    /// They wait in the checkpoint for the next run.
+    Hold,
+    /// They are finished: the watermark goes to the end of time.
+    Flush,
+}
+
+/// Whether a query can be started from its store again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The store is a checkpoint: state is written to it with every epoch.
+    Checkpoint,
+    /// The store ends with the query: only the logs are kept, for the protocol's sake.
+    InMemory,
+}
+
+/// What happens to a query that failed, after the retries of its epoch, for a reason that may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestartPolicy {
+    /// How often it is opened again from its checkpoint before the failure counts; an epoch that
+    /// succeeds starts the count anew.
+    pub attempts: u32,
+    /// The wait before the first attempt; it doubles with each, up to a minute.
+    pub delay: Duration,
+}
+
+impl Default for RestartPolicy {
+    /// Never; one second.
+    fn default() -> Self {
+        RestartPolicy {
+            attempts: 0,
+            delay: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A query, ready to start.
+#[derive(Debug, Clone)]
+pub struct QuerySpec {
+    /// The user's name of it.
+    pub name: String,
+    /// Its text.
+    pub sql: String,
+    /// What to run.
+    pub plan: StreamPlan,
+    /// Where rows go.
+    pub sink: Arc<dyn Sink>,
+    /// Where late rows go; `None` if they are counted only.
+    pub late_rows: Option<LateSink>,
+    /// Where it is kept.
+    pub store: Arc<dyn FileStore>,
+    /// Whether the store is there to be started from again.
+    pub durability: Durability,
+    /// When epochs start.
+    pub trigger: Trigger,
+    /// How long what epochs wrote may wait for one commit of them all; `None` commits every epoch
+    /// by itself.
+    pub checkpoint_interval: Option<Duration>,
+    /// How often a query that failed for a reason that may pass is opened again.
+    pub restarts: RestartPolicy,
+    /// What happens at the end; `None` flushes if the sources have ended by themselves.
+    pub end_of_input: Option<EndOfInput>,
+    /// Its surroundings.
+    pub environment: QueryEnvironment,
+}
