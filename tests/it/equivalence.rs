@@ -26,6 +26,7 @@ mod chains;
 mod distinct;
 mod failure;
 mod grouping_sets;
+mod having;
 mod idle;
 mod over;
 mod ranking;

@@ -84,6 +84,7 @@ impl Sink for BlackholeSink {
         SinkCapabilities {
             modes: vec![OutputMode::Append, OutputMode::Update, OutputMode::Complete],
             key: self.key.clone(),
+            takes_deletes: true,
             is_idempotent: true,
         }
     }

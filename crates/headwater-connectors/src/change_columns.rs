@@ -4,7 +4,7 @@
 //! | mode | `op` |
 //! | --- | --- |
 //! | append, complete | `+I`: a new row, or a row of the whole result |
-//! | update | `+U`: a row in its newest version, new or not |
+//! | update | `+U`: a row in its newest version, new or not; `-D`: a row that is gone, as it last was |
 //!
 //! Output: what the sink around which it stands makes of the rows. Replay: an epoch keeps its
 //! number, so a re-run writes the same.
@@ -12,13 +12,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
 
+use headwater_core::changes::{INSERT, UPDATE, ops, split_ops};
 use headwater_core::connector::DeclaredSink;
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
@@ -34,8 +35,8 @@ pub(crate) const OP: &str = "op";
 /// What a row is, as far as its mode says.
 pub(crate) fn op_of(mode: OutputMode) -> &'static str {
     match mode {
-        OutputMode::Append | OutputMode::Complete => "+I",
-        OutputMode::Update => "+U",
+        OutputMode::Append | OutputMode::Complete => INSERT,
+        OutputMode::Update => UPDATE,
     }
 }
 
@@ -111,7 +112,10 @@ impl ChangeColumns {
             columns.push(Arc::new(Int64Array::from_value(epoch, rows)));
         }
         if self.op {
-            columns.push(Arc::new(StringArray::from(vec![opened.op; rows])));
+            columns.push(match opened.has_ops {
+                true => Arc::new(split_ops(batch)?.1),
+                false => ops(opened.op, rows),
+            });
         }
         columns.extend(batch.columns().iter().cloned());
         Ok(RecordBatch::try_new(Arc::clone(&opened.schema), columns)?)
@@ -151,6 +155,8 @@ struct SinkWithColumns {
 struct Opened {
     schema: SchemaRef,
     op: &'static str,
+    /// Whether the rows say themselves what they are, in the last column; the sink sees it too.
+    has_ops: bool,
 }
 
 #[async_trait]
@@ -175,6 +181,7 @@ impl Sink for SinkWithColumns {
         let opened = Opened {
             schema: self.columns.schema(&context.schema)?,
             op: op_of(context.mode),
+            has_ops: context.has_ops,
         };
         let context = SinkContext {
             schema: Arc::clone(&opened.schema),
@@ -213,6 +220,7 @@ impl Sink for SinkWithColumns {
 
 #[cfg(test)]
 mod tests {
+    use headwater_core::changes::OP_COLUMN;
     use headwater_core::options::Options;
 
     use super::*;
@@ -270,6 +278,41 @@ mod tests {
         );
         let plain = written(&[("with.op", "false")], OutputMode::Append).await;
         assert!(plain.contains("| n |") && !plain.contains("op"), "{plain}");
+    }
+
+    #[tokio::test]
+    async fn rows_that_say_what_they_do_are_asked() {
+        let memory = MemorySink::with_key(vec!["n".to_string()]);
+        let sink = columns(&[("with.op", "true")]).around(memory.declared());
+        let sink = sink.open().unwrap();
+        let rows = |ops: &[&str]| {
+            let rows = ints(&[7, 8]);
+            let ops = Arc::new(arrow::array::StringArray::from(ops.to_vec()));
+            let columns: [(&str, ArrayRef); 2] =
+                [("n", Arc::clone(rows.column(0))), (OP_COLUMN, ops)];
+            RecordBatch::try_from_iter(columns).unwrap()
+        };
+        let context = sink_context(rows(&["", ""]).schema(), OutputMode::Update, None);
+        sink.open(&context).await.unwrap();
+        for (epoch, rows) in [
+            (EpochId(0), rows(&["+U", "+U"])),
+            (EpochId(1), rows(&["-D", "+U"])),
+        ] {
+            let staged = sink.write(epoch, 0, rows_of([rows])).await.unwrap();
+            let token = sink.prepare(epoch, vec![staged]).await.unwrap();
+            sink.commit(epoch, token).await.unwrap();
+        }
+        assert_eq!(
+            table(&memory.rows()),
+            "\
++----+---+
+| op | n |
++----+---+
+| +U | 8 |
++----+---+"
+        );
+        let last = memory.epochs().pop().unwrap().1;
+        assert!(table(&last).contains("| -D | 7 | -D"), "{}", table(&last));
     }
 
     #[tokio::test]

@@ -281,6 +281,7 @@ impl Sink for ConsoleSink {
         SinkCapabilities {
             modes: vec![OutputMode::Append, OutputMode::Update, OutputMode::Complete],
             key: self.key.clone(),
+            takes_deletes: true,
             is_idempotent: false,
         }
     }

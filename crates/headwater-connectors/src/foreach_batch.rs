@@ -1,5 +1,7 @@
 //! The foreach-batch sink: the rows of every epoch go to a function of the caller.
 //!
+//! The rows of a query that takes rows back say in a last column what they do to the result: see
+//! [`headwater_core::changes`].
 //! Replay: the function runs while the epoch is prepared, before the engine's commit record, so a
 //! crash in between calls it again with the same epoch id: at least once, and once in effect for a
 //! caller that remembers the id. Spark's `foreachBatch` gives the same promise.
@@ -84,6 +86,7 @@ impl Sink for ForeachBatchSink {
         SinkCapabilities {
             modes: vec![OutputMode::Append, OutputMode::Update, OutputMode::Complete],
             key: self.key.clone(),
+            takes_deletes: true,
             is_idempotent: false,
         }
     }

@@ -40,6 +40,7 @@ pub(crate) fn sink_context(
     SinkContext {
         query: QueryId::new("q"),
         query_name: "q".to_string(),
+        has_ops: headwater_core::changes::without_ops(&schema) != schema,
         schema,
         mode,
         last_committed: last_committed.map(EpochId),

@@ -9,6 +9,7 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::changes::without_ops;
 use crate::id::{EpochId, QueryId};
 use crate::mode::OutputMode;
 
@@ -19,6 +20,8 @@ pub struct SinkCapabilities {
     pub modes: Vec<OutputMode>,
     /// The columns that identify a row, needed for updates; empty if rows have no identity.
     pub key: Vec<String>,
+    /// Whether it can take rows back: it looks at [`SinkContext::has_ops`].
+    pub takes_deletes: bool,
     /// Whether an epoch written twice has the effect of once.
     pub is_idempotent: bool,
 }
@@ -58,10 +61,22 @@ pub struct SinkContext {
     pub schema: SchemaRef,
     /// How the rows are meant.
     pub mode: OutputMode,
+    /// Whether the last column says what a row does to the result: see [`crate::changes`].
+    pub has_ops: bool,
     /// The last committed epoch, if the query is resumed.
     pub last_committed: Option<EpochId>,
     /// Whether a transaction of the sink may decide what has happened.
     pub transactions: Transactions,
+}
+
+impl SinkContext {
+    /// Columns of the rows, without that of the operations.
+    pub fn row_schema(&self) -> SchemaRef {
+        match self.has_ops {
+            true => without_ops(&self.schema),
+            false => self.schema.clone(),
+        }
+    }
 }
 
 /// What one partition of an epoch wrote.

@@ -53,6 +53,7 @@ pub(crate) async fn open(spec: &QuerySpec, context: SinkContext) -> Result<()> {
         query: QueryId::new(format!("{}-late-rows", context.query)),
         schema: Arc::clone(late.schema()),
         mode: OutputMode::Append,
+        has_ops: false,
         transactions: match context.transactions {
             Transactions::Allowed => Transactions::LateRows,
             denied => denied,

@@ -50,6 +50,7 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
         query_name: spec.name.clone(),
         schema: Arc::clone(&spec.plan.schema),
         mode: spec.plan.mode,
+        has_ops: spec.plan.has_ops,
         last_committed: last.map(|c| c.epoch),
         transactions: match spec.durability {
             Durability::Checkpoint => Transactions::Allowed,

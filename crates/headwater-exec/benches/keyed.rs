@@ -192,6 +192,7 @@ fn rank(limit: u64, order: &[(&str, bool)], emission: Emission, closes: bool) ->
         }),
         input: schema(),
         schema: Arc::new(Schema::new(fields)),
+        having: None,
     };
     Arc::new(RankLogic::new(rank, &keys()))
 }

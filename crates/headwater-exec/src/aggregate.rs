@@ -44,6 +44,7 @@ use crate::aggregate_state::{AggregateState, WindowResult};
 use crate::changelog::Stage;
 use crate::epoch_context::EpochContext;
 use crate::group_table::Rows;
+use crate::having::Having;
 use crate::idle_keys::StateTtl;
 use crate::plan_properties::{exact_children, same_partitions};
 use crate::state_registry::SharedState;
@@ -101,8 +102,10 @@ pub struct StreamAggregate {
     pub phase: Phase,
     /// Output columns before the aggregates.
     pub outputs: Vec<Output>,
-    /// Schema of the output.
+    /// Columns of the results.
     pub schema: SchemaRef,
+    /// Which results are in the output, in update mode; then it says what a row does to the whole.
+    pub having: Option<Having>,
     /// The watermark that counts here.
     pub input_time: InputTime,
     /// Where it stands in its query.
@@ -127,7 +130,11 @@ impl StreamAggregateExec {
 
     fn shared(input: Arc<dyn ExecutionPlan>, aggregate: Arc<StreamAggregate>) -> Self {
         let shards = input.output_partitioning().partition_count();
-        let properties = same_partitions(Arc::clone(&aggregate.schema), shards);
+        let schema = match &aggregate.having {
+            Some(having) => having.schema(),
+            None => &aggregate.schema,
+        };
+        let properties = same_partitions(Arc::clone(schema), shards);
         StreamAggregateExec {
             input,
             aggregate,
@@ -185,7 +192,11 @@ impl DisplayAs for StreamAggregateExec {
             ", keys=[{}], aggregates=[{}]",
             keys.join(", "),
             values.join(", ")
-        )
+        )?;
+        match &a.having {
+            Some(having) => write!(f, ", having={having}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -244,7 +255,9 @@ impl ExecutionPlan for StreamAggregateExec {
         let shard = ShardId(partition as u32);
         let state = epoch.state.shard(&aggregate.operator, shard, || {
             let window = aggregate.window.as_ref().map(|(window, _)| *window);
-            AggregateState::new(Arc::clone(&aggregate.spec), window).with_ttl(aggregate.ttl)
+            let state = AggregateState::new(Arc::clone(&aggregate.spec), window);
+            let state = state.with_results_before(aggregate.having.is_some());
+            state.with_ttl(aggregate.ttl)
         })?;
         let stream = futures::stream::once(run(aggregate, epoch, state, input, partition))
             .map_ok(move |batches| cut(batches, batch_rows))
@@ -282,10 +295,11 @@ async fn run(
     }
     let results = state.finish(epoch.epoch, aggregate.stage.mode(epoch.mode), step)?;
     drop(state);
-    results
-        .into_iter()
-        .map(|result| aggregate.output(result))
-        .collect()
+    let mut batches = Vec::with_capacity(results.len());
+    for result in results {
+        aggregate.emit(result, &mut batches)?;
+    }
+    Ok(batches)
 }
 
 /// Batches of at most `batch_rows` rows.
@@ -377,6 +391,21 @@ impl StreamAggregate {
     fn is_global(&self) -> bool {
         let from_rows = matches!(self.phase, Phase::Single { .. });
         from_rows && self.window.is_none() && self.keys.is_empty()
+    }
+
+    /// Adds what is emitted of a result: the result, or what it does to what passes a predicate.
+    fn emit(&self, mut result: WindowResult, batches: &mut Vec<RecordBatch>) -> Result<()> {
+        let before = result.before.take();
+        let rows = self.output(result)?;
+        match (&self.having, before) {
+            (None, _) => batches.push(rows),
+            (Some(having), None) => batches.extend(having.changes(&rows, None)?),
+            (Some(having), Some(before)) => {
+                let old = self.output(before.rows)?;
+                batches.extend(having.changes(&rows, Some((&old, &before.became)))?);
+            }
+        }
+        Ok(())
     }
 
     fn output(&self, result: WindowResult) -> Result<RecordBatch> {

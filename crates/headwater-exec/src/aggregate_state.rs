@@ -49,6 +49,17 @@ pub struct WindowResult {
     pub values: Vec<ArrayRef>,
     /// Number of rows, also when there is no column.
     pub rows: usize,
+    /// What the rows were before the epoch, if that was asked for and some were there.
+    pub before: Option<Box<ResultBefore>>,
+}
+
+/// What the rows of a result were before the epoch that changed them.
+#[derive(Debug)]
+pub struct ResultBefore {
+    /// Those that were there.
+    pub rows: WindowResult,
+    /// Which row of the result each of them has become.
+    pub became: Vec<u32>,
 }
 
 /// State of one shard.
@@ -58,6 +69,8 @@ pub struct AggregateState {
     window: Option<WindowSpec>,
     /// How long groups are kept that no row touches; those of windows go with their panes.
     ttl: Option<StateTtl>,
+    /// Whether changed results are given with what they were before.
+    gives_before: bool,
     stored_schema: SchemaRef,
     panes: BTreeMap<i64, GroupTable>,
     version: Option<EpochId>,
@@ -82,10 +95,19 @@ impl AggregateState {
             spec,
             window,
             ttl: None,
+            gives_before: false,
             stored_schema: Arc::new(Schema::new(fields)),
             panes: BTreeMap::new(),
             version: None,
             newest: None,
+        }
+    }
+
+    /// Gives the results that an epoch changed with what they were before it.
+    pub fn with_results_before(self, gives_before: bool) -> Self {
+        AggregateState {
+            gives_before,
+            ..self
         }
     }
 
@@ -179,7 +201,11 @@ impl AggregateState {
     ) -> Result<Vec<WindowResult>> {
         let policy = window_policy(mode);
         let (changed, undo) = self.seal()?;
-        let emitted = self.emit(policy.emission, step, &changed);
+        let before = match self.gives_before {
+            true => undo.as_slice(),
+            false => &[],
+        };
+        let emitted = self.emit(policy.emission, step, &changed, before);
         let (results, idle) = match emitted.and_then(|r| Ok((r, self.finish_idle()?))) {
             Ok(ended) => ended,
             Err(error) => {

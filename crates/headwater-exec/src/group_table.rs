@@ -30,10 +30,12 @@ use crate::aggregate_spec::{Accumulators, AggregateSpec, Interner};
 use crate::idle_keys::StateTtl;
 use crate::view_buffers::owning;
 
+pub(crate) use before::PlacesBefore;
 use columns::{concat_pieces, gather};
 pub(crate) use idle::IdleChange;
 use idle::IdleGroups;
 
+mod before;
 mod columns;
 mod idle;
 
@@ -422,19 +424,22 @@ impl GroupTable {
         gather(&self.chunks, 0, &live)
     }
 
-    /// State columns of those of the given keys that this table has, and which keys these are.
+    /// State columns of those of the given keys that this table has, or had `before` its newest
+    /// epoch, and which keys these are.
     pub(crate) fn states_of(
         &mut self,
         spec: &AggregateSpec,
         keys: &[ArrayRef],
         rows: usize,
+        before: Option<&PlacesBefore>,
     ) -> Result<(Vec<ArrayRef>, Vec<usize>)> {
         // Keys that are not there get a group without state: memory bounded by the keys touched
         // while the pane lives, and no second index.
         self.intern(keys, rows)?;
         let (mut found, mut which) = (Vec::new(), Vec::new());
         for (row, group) in self.group_scratch.iter().enumerate() {
-            let place = self.places[*group];
+            let was = before.and_then(|before| before.of(*group));
+            let place = was.unwrap_or(self.places[*group]);
             if !place.is_none() {
                 found.push(place.indices());
                 which.push(row);

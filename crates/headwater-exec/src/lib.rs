@@ -12,6 +12,7 @@ pub mod epoch_context;
 pub mod epoch_scan;
 pub mod first_epoch;
 mod group_table;
+pub mod having;
 pub mod idle_keys;
 pub mod kept;
 pub mod keyed;

@@ -26,6 +26,7 @@ use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 use headwater_core::mode::OutputMode;
 
+use crate::having::Having;
 use crate::keyed_runs::{
     Advance, EpochEnd, EpochStart, NO_SLOT, NewRows, RunLogic, Slots, batch_of,
 };
@@ -81,8 +82,11 @@ pub struct Rank {
     pub closes: Option<Closes>,
     /// Columns of the input.
     pub input: SchemaRef,
-    /// Columns of the output: those of the input, and the number unless it is not asked for.
+    /// Columns of a ranked row: those of the input, and the number unless it is not asked for.
     pub schema: SchemaRef,
+    /// Which ranked rows are in the output, in update mode; then it says what a row does to the
+    /// whole.
+    pub having: Option<Having>,
 }
 
 /// The logic of a ranking. A row of its state is the keys, the number of a row, and the row.
@@ -110,7 +114,11 @@ impl fmt::Debug for RankLogic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let order: Vec<_> = self.rank.order.iter().map(ToString::to_string).collect();
         let (numbering, limit) = (self.rank.numbering, self.rank.limit);
-        write!(f, "{numbering:?} <= {limit}, order=[{}]", order.join(", "))
+        write!(f, "{numbering:?} <= {limit}, order=[{}]", order.join(", "))?;
+        match &self.rank.having {
+            Some(having) => write!(f, ", having={having}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -350,6 +358,8 @@ impl NewRanked {
             },
         };
         let (mut kept, mut emitted) = (Chosen::default(), Chosen::default());
+        // The rows that had the numbers of emitted ones, and which these are.
+        let (mut replaced, mut became) = (Chosen::default(), vec![]);
         let mut lengths = Vec::with_capacity(slots.old_lengths.len());
         let (mut at, mut old_at) = (0, 0);
         for (rows, old) in first.lengths.iter().zip(&slots.old_lengths) {
@@ -365,9 +375,15 @@ impl NewRanked {
             let is_closed = verdict.is_closed(chosen);
             for (i, row) in chosen.iter().enumerate() {
                 let was_there = (*row as usize) < slots.old.num_rows();
-                if verdict.emits(*row, is_closed, is_old(i), was_there) {
-                    emitted.add(*row, numbers[i]);
+                if !verdict.emits(*row, is_closed, is_old(i), was_there) {
+                    continue;
                 }
+                let old = old_run.start + i as u32;
+                if self.rank.having.is_some() && old < old_run.end {
+                    became.push(emitted.rows.len() as u32);
+                    replaced.add(old, old_numbers[old as usize]);
+                }
+                emitted.add(*row, numbers[i]);
             }
             lengths.push(match (is_closed, is_unchanged) {
                 (true, _) => Some(0),
@@ -387,7 +403,15 @@ impl NewRanked {
         };
         if !emitted.rows.is_empty() {
             let (rows, numbers) = emitted.of(&first.rows)?;
-            advance.output = vec![self.rank.output(&rows, numbers)?];
+            let output = self.rank.output(&rows, numbers)?;
+            advance.output = match &self.rank.having {
+                None => vec![output],
+                Some(having) => {
+                    let (rows, numbers) = replaced.of(&first.rows)?;
+                    let old = self.rank.output(&rows, numbers)?;
+                    having.changes(&output, Some((&old, &became)))?
+                }
+            };
         }
         let (rows, numbers) = kept.of(&first.rows)?;
         advance.values = vec![numbers];

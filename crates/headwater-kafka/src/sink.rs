@@ -2,16 +2,19 @@
 //!
 //! Delivery is at-least-once: rows are visible when they are written, so an epoch that runs again
 //! is written again. A retry inside the producer never doubles a row (`enable.idempotence`).
-//! Input: rows in the query's schema. Output: one message per row, with the key columns as key.
+//! Input: rows in the query's schema. Output: one message per row, with the key columns as key; for a
+//! row that is gone a tombstone, the key without a value, which makes a compacted topic forget it.
 //! Replay: doubles rows; readers that keep the newest row of a key see each once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
+use headwater_core::changes::{DELETE, split_ops};
 use headwater_core::connector::{DeclaredSink, SinkDefinition};
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::id::EpochId;
@@ -76,6 +79,7 @@ struct RowEncoder {
 }
 
 impl RowEncoder {
+    /// An encoder of rows, without the column of the operations.
     fn try_new(spec: &KafkaSinkSpec, schema: &SchemaRef) -> Result<Self> {
         Ok(RowEncoder {
             keys: KeyMaker::try_new(&spec.owner, schema, &spec.options.key_columns)?,
@@ -91,6 +95,8 @@ pub(crate) struct KafkaSink {
     /// Made when it is first needed, and again after a failure: a producer that lost a row may
     /// be of no more use.
     producer: Mutex<Option<Arc<RowProducer>>>,
+    /// Whether rows say what they do to the result, in the last column.
+    has_ops: AtomicBool,
     epochs: Mutex<BTreeMap<EpochId, Arc<Deliveries>>>,
 }
 
@@ -99,6 +105,7 @@ impl KafkaSink {
         KafkaSink {
             spec,
             producer: Mutex::new(None),
+            has_ops: AtomicBool::new(false),
             epochs: Mutex::new(BTreeMap::new()),
         }
     }
@@ -110,6 +117,18 @@ impl KafkaSink {
         }
         let made = RowProducer::connect(&self.spec.owner, &self.spec.options.connection)?;
         Ok(Arc::clone(producer.insert(Arc::new(made))))
+    }
+
+    fn tombstone_without_key(&self) -> Error {
+        let columns = self.spec.options.key_columns.join(", ");
+        Error::sink_failed(format!(
+            "{} cannot delete a row whose key ({columns}) is NULL",
+            self.spec.owner
+        ))
+        .with_detail("A message without a key deletes nothing.")
+        .with_hint(
+            "Select another value for NULL, such as coalesce(…, ''), or leave such rows out.",
+        )
     }
 
     /// Gives the producer up with whatever it has not delivered.
@@ -129,17 +148,26 @@ impl KafkaSink {
     async fn write_batch(
         &self,
         rows: &RecordBatch,
+        ops: Option<&StringArray>,
         encoder: &mut RowEncoder,
         deliveries: &Arc<Deliveries>,
     ) -> Result<()> {
+        let is_gone = |row| ops.is_some_and(|ops| ops.value(row) == DELETE);
         let producer = self.producer()?;
         let keys = encoder.keys.keys(rows)?;
         let values = encoder.values.encode(rows)?;
         for row in 0..rows.num_rows() {
+            let key = keys.as_ref().and_then(|keys| bytes_at(keys, row));
+            if is_gone(row) && key.is_none() {
+                return Err(self.tombstone_without_key());
+            }
             let message = Row {
                 partition: None,
-                key: keys.as_ref().and_then(|keys| bytes_at(keys, row)),
-                value: bytes_at(&values, row),
+                key,
+                value: match is_gone(row) {
+                    true => None,
+                    false => bytes_at(&values, row),
+                },
             };
             producer
                 .send(&self.spec.options.topic, message, deliveries)
@@ -159,13 +187,15 @@ impl Sink for KafkaSink {
         }
         SinkCapabilities {
             modes,
+            takes_deletes: !key.is_empty(),
             key,
             is_idempotent: false,
         }
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
-        RowEncoder::try_new(&self.spec, &context.schema)?;
+        RowEncoder::try_new(&self.spec, &context.row_schema())?;
+        self.has_ops.store(context.has_ops, Ordering::Release);
         let cluster = Cluster::connect(&self.spec.owner, &self.spec.options.connection)?;
         let topics = vec![self.spec.options.topic.clone()];
         ask(&cluster, move |cluster| cluster.partitions(&topics))
@@ -184,13 +214,18 @@ impl Sink for KafkaSink {
         let deliveries = self.deliveries(epoch);
         let mut encoder: Option<RowEncoder> = None;
         let mut staged = Staged::default();
+        let has_ops = self.has_ops.load(Ordering::Acquire);
         while let Some(batch) = rows.next().await {
-            let batch = batch?;
+            let (batch, ops) = match has_ops {
+                true => split_ops(&batch?).map(|(rows, ops)| (rows, Some(ops)))?,
+                false => (batch?, None),
+            };
             let encoder = match &mut encoder {
                 Some(encoder) => encoder,
                 None => encoder.insert(RowEncoder::try_new(&self.spec, &batch.schema())?),
             };
-            self.write_batch(&batch, encoder, &deliveries).await?;
+            self.write_batch(&batch, ops.as_ref(), encoder, &deliveries)
+                .await?;
             staged.rows += batch.num_rows() as u64;
         }
         Ok(staged)

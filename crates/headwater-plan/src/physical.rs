@@ -19,10 +19,12 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, Physic
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::future::BoxFuture;
 
+use headwater_core::changes::without_ops;
 use headwater_core::id::OperatorId;
 use headwater_exec::aggregate::{Output, Phase, StreamAggregate, StreamAggregateExec};
 use headwater_exec::aggregate_spec::AggregateSpec;
 use headwater_exec::first_epoch::FirstEpochExec;
+use headwater_exec::having::Having;
 use headwater_exec::kept::Refresh;
 use headwater_exec::late_rows::{LateColumns, LateRowsExec};
 use headwater_exec::static_rows::{StaticRowsExec, TableReader};
@@ -200,12 +202,22 @@ impl Lower<'_> {
             spec: Arc::new(spec),
             phase,
             outputs: outputs(node)?,
-            schema: Arc::clone(node.schema.inner()),
+            schema: columns_of_rows(node.having.as_ref(), &node.schema),
+            having: self.having(node.having.as_ref(), &node.schema)?,
             input_time: node.input_time.clone(),
             stage: node.stage,
             ttl: None,
         };
         Ok(Arc::new(StreamAggregateExec::new(input, aggregate)))
+    }
+
+    /// What an operator does with the rows that it replaces.
+    fn having(&self, having: Option<&Expr>, schema: &DFSchema) -> Result<Option<Having>> {
+        let Some(having) = having else {
+            return Ok(None);
+        };
+        let predicate = self.expr(having, schema)?;
+        Ok(Some(Having::new(predicate, Arc::clone(schema.inner()))))
     }
 
     fn pieces(&self, node: &StreamAggregateNode, input: &Arc<dyn ExecutionPlan>) -> Result<Pieces> {
@@ -263,6 +275,14 @@ impl Lower<'_> {
         let is_global = pieces.keys.is_empty() && pieces.pane.is_none();
         let one_reader = self.session.config().target_partitions() == 1;
         !wants_order && (is_global || one_reader)
+    }
+}
+
+/// The columns of the rows of an operator. With a predicate it has one more, behind them.
+fn columns_of_rows(having: Option<&Expr>, schema: &DFSchema) -> SchemaRef {
+    match having {
+        Some(_) => without_ops(schema.inner()),
+        None => Arc::clone(schema.inner()),
     }
 }
 

@@ -15,6 +15,7 @@
 
 pub(crate) mod epoch_time;
 pub(crate) mod grouping_sets;
+pub(crate) mod having;
 pub(crate) mod held_back;
 pub(crate) mod incremental;
 pub(crate) mod kept_tables;

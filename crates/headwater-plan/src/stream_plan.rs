@@ -23,6 +23,7 @@ use crate::node::StreamAggregateNode;
 use crate::retention::{KeptFor, Retention, aggregate_growth};
 use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
 use crate::rule::grouping_sets::GroupedBy;
+use crate::rule::having::{takes_back, with_deletes};
 use crate::rule::incremental::{Change, Converter, keep_tables, windows_close};
 use crate::rule::late_inputs::{LateInput, keep_whole_rows};
 use crate::rule::lateral_unnest::rewrite_lateral_unnest;
@@ -46,6 +47,8 @@ pub struct ModeRequest {
     pub accepted: Vec<OutputMode>,
     /// Columns by which the sink knows a row again; empty if it does not.
     pub key: Vec<String>,
+    /// Whether the sink can take rows back.
+    pub takes_deletes: bool,
     /// Whether late rows are to be handed on.
     pub late_rows: LateRowsRequest,
     /// When the tables that the query reads are read again.
@@ -96,8 +99,10 @@ pub struct StreamPlan {
     pub physical: Arc<dyn ExecutionPlan>,
     /// The sources, in the order of their numbers.
     pub sources: Vec<Arc<StreamDefinition>>,
-    /// Columns of the result.
+    /// Columns of the result; if it has operations, theirs is the last.
     pub schema: SchemaRef,
+    /// Whether rows say what they do to the result: see [`headwater_core::changes`].
+    pub has_ops: bool,
     /// Which rows an epoch emits.
     pub mode: OutputMode,
     /// Columns that identify a row of an updating result; empty if there are none.
@@ -194,6 +199,7 @@ pub async fn compile_stream(
     }
     let (incremental, change) = incremental_plan(plan, mode, request)?;
     request.retention.check_dedup(&incremental)?;
+    let (incremental, has_ops) = with_deletes(incremental, &change, request)?;
     let incremental_text = incremental.display_indent().to_string();
     let (whole, late_inputs) = match request.late_rows {
         LateRowsRequest::Count => (incremental, vec![]),
@@ -218,6 +224,7 @@ pub async fn compile_stream(
     Ok(StreamPlan {
         schema: physical.schema(),
         physical,
+        has_ops,
         mode,
         key,
         // What happens to late rows changes neither state nor result.
@@ -336,7 +343,11 @@ fn default_mode(plan: &LogicalPlan, request: &ModeRequest) -> Option<OutputMode>
     let accepts = |mode: &OutputMode| request.accepted.contains(mode);
     let has_result = |mode: &OutputMode| {
         let converted = Converter::new(*mode, Refresh::Never).convert(plan);
-        converted.is_ok_and(|c| *mode != OutputMode::Complete || c.has_state)
+        converted.is_ok_and(|c| match mode {
+            OutputMode::Append => true,
+            OutputMode::Update => request.takes_deletes || !takes_back(&c.plan),
+            OutputMode::Complete => c.has_state,
+        })
     };
     let prefers_update = !request.key.is_empty() || !accepts(&OutputMode::Complete);
     let modes = match prefers_update {

@@ -3,11 +3,12 @@
 //! | mode | fold |
 //! | --- | --- |
 //! | append, or no state | the rows of all epochs |
-//! | update | the newest row of every key |
+//! | update | the newest row of every key that is not gone |
 //! | complete | the rows of the newest epoch |
 
 use std::collections::BTreeMap;
 
+use headwater_core::changes::{DELETE, without_ops};
 use headwater_core::{Error, Result};
 
 use crate::query::{Folding, TestQuery};
@@ -95,11 +96,21 @@ pub fn fold(query: &TestQuery) -> Result<Vec<TextRow>> {
             if key.is_empty() {
                 return Err(Error::plan("updates without a key cannot be folded"));
             }
+            let has_ops = without_ops(&schema) != schema;
             let mut newest = BTreeMap::new();
             for (_, rows) in epochs {
-                for row in text_rows(&rows)? {
+                for mut row in text_rows(&rows)? {
                     let key: Vec<_> = key.iter().filter_map(|i| row.get(*i).cloned()).collect();
-                    newest.insert(key, row);
+                    let op = if has_ops { row.pop() } else { None };
+                    let before = match op.as_deref() {
+                        Some(DELETE) => newest.remove(&key).map(|_| ()),
+                        _ => newest.insert(key.clone(), row).map(|_| ()),
+                    };
+                    if op.as_deref() == Some(DELETE) && before.is_none() {
+                        return Err(Error::internal(format!(
+                            "{key:?} is gone and was not there"
+                        )));
+                    }
                 }
             }
             Ok(newest.into_values().collect())

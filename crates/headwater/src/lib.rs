@@ -67,6 +67,7 @@ pub use headwater_connectors::{
     EpochRows, MemorySink, MemoryStream, Order, OrdersGenerator, OrdersShape, Retention,
     SharedWriter,
 };
+pub use headwater_core::changes;
 pub use headwater_core::clock::{Clock, ManualClock, SystemClock};
 pub use headwater_core::connector;
 pub use headwater_core::error::Span;

@@ -221,6 +221,7 @@ pub(crate) fn mode_request(
         sink: sink_name.to_string(),
         accepted: capabilities.modes,
         key: capabilities.key,
+        takes_deletes: capabilities.takes_deletes,
         late_rows: LateRowsRequest::Count,
         table_refresh: settings.table_refresh,
         retention: settings.retention,
@@ -249,3 +250,6 @@ pub(crate) fn state_with(mut state: SessionState, target_partitions: usize) -> S
     state.config_mut().options_mut().execution.target_partitions = target_partitions;
     state
 }
+
+#[cfg(test)]
+mod tests;

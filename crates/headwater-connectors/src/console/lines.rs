@@ -6,14 +6,16 @@
 //! ```
 //!
 //! `op` is `+I` for a row that is new (append) or part of the whole result (complete), and `+U`
-//! for a row in its newest version (update).
+//! for a row in its newest version (update). A row that is gone, in update mode, has `-D` and is
+//! shown as it last was.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, StringArray, UInt64Array};
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use headwater_core::Result;
+use headwater_core::changes::{DELETE, ops, split_ops};
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::id::EpochId;
 use headwater_core::sink::SinkContext;
@@ -54,7 +56,8 @@ fn with_epoch_and_op(context: &SinkContext) -> SchemaRef {
     let epoch: FieldRef = Arc::new(Field::new(EPOCH, DataType::UInt64, false));
     let op: FieldRef = Arc::new(Field::new(OP, DataType::Utf8, false));
     let fields = [epoch, op];
-    let fields = fields.iter().chain(context.schema.fields()).cloned();
+    let rows = context.row_schema();
+    let fields = fields.iter().chain(rows.fields()).cloned();
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
@@ -63,6 +66,7 @@ fn with_epoch_and_op(context: &SinkContext) -> SchemaRef {
 pub(super) struct RowLines {
     encoder: Box<dyn Encoder>,
     form: LineForm,
+    has_ops: bool,
     lines: Vec<u8>,
     rows: u64,
 }
@@ -70,8 +74,9 @@ pub(super) struct RowLines {
 /// Where a line has its epoch and what its row is.
 #[derive(Debug)]
 enum LineForm {
-    /// In an object around that of the row, before which stands this text.
-    Object(String),
+    /// In an object around that of the row, before which stands the first text, or the second if
+    /// the row is gone.
+    Object(String, String),
     /// In columns before those of the row.
     Columns {
         epoch: EpochId,
@@ -100,12 +105,14 @@ impl RowLines {
             };
             (columns, schema)
         } else {
-            let head = format!("{{\"epoch\":{epoch},\"op\":\"{op}\",\"row\":");
-            (LineForm::Object(head), Arc::clone(&context.schema))
+            let head = |op: &str| format!("{{\"epoch\":{epoch},\"op\":\"{op}\",\"row\":");
+            let form = LineForm::Object(head(op), head(DELETE));
+            (form, context.row_schema())
         };
         Ok(RowLines {
             encoder: new_encoder(format, &owner_of(context), &schema)?,
             form,
+            has_ops: context.has_ops,
             lines: Vec::new(),
             rows: 0,
         })
@@ -113,19 +120,35 @@ impl RowLines {
 
     /// Adds the rows of a batch.
     pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        let (batch, ops_of_rows) = match self.has_ops {
+            true => split_ops(batch).map(|(rows, ops)| (rows, Some(ops)))?,
+            false => (batch.clone(), None),
+        };
         match &self.form {
-            LineForm::Object(head) => {
-                let objects = self.encoder.encode(batch)?;
-                append(&mut self.lines, &objects, (head.as_str(), "}\n"));
+            LineForm::Object(head, head_gone) => {
+                let is_gone = |row| {
+                    ops_of_rows
+                        .as_ref()
+                        .is_some_and(|ops| ops.value(row) == DELETE)
+                };
+                let head_of = |row| match is_gone(row) {
+                    true => head_gone.as_str(),
+                    false => head.as_str(),
+                };
+                let objects = self.encoder.encode(&batch)?;
+                append(&mut self.lines, &objects, head_of, "}\n");
             }
             LineForm::Columns { epoch, op, schema } => {
                 let epochs: ArrayRef = Arc::new(UInt64Array::from_value(epoch.0, batch.num_rows()));
-                let ops: ArrayRef = Arc::new(StringArray::from(vec![*op; batch.num_rows()]));
+                let ops = match ops_of_rows {
+                    Some(ops) => Arc::new(ops),
+                    None => ops(op, batch.num_rows()),
+                };
                 let columns = [epochs, ops];
                 let columns = columns.iter().chain(batch.columns()).cloned().collect();
                 let batch = RecordBatch::try_new(Arc::clone(schema), columns)?;
                 let records = self.encoder.encode(&batch)?;
-                append(&mut self.lines, &records, ("", "\n"));
+                append(&mut self.lines, &records, |_| "", "\n");
             }
         }
         self.rows += batch.num_rows() as u64;
@@ -143,12 +166,17 @@ impl RowLines {
     }
 }
 
-/// Appends records, each between two texts.
-fn append(lines: &mut Vec<u8>, records: &BinaryArray, (before, after): (&str, &str)) {
-    let each_bytes = before.len() + after.len();
-    lines.reserve(records.value_data().len() + records.len() * each_bytes);
-    for record in records.iter().flatten() {
-        lines.extend_from_slice(before.as_bytes());
+/// Appends records, each between the text of its row and another.
+fn append<'a>(
+    lines: &mut Vec<u8>,
+    records: &BinaryArray,
+    before: impl Fn(usize) -> &'a str,
+    after: &str,
+) {
+    lines.reserve(records.value_data().len());
+    for (row, record) in records.iter().enumerate() {
+        let Some(record) = record else { continue };
+        lines.extend_from_slice(before(row).as_bytes());
         lines.extend_from_slice(record);
         lines.extend_from_slice(after.as_bytes());
     }

@@ -6,6 +6,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema};
 
 use headwater_core::ErrorKind;
+use headwater_core::changes::{DELETE, OP_COLUMN, UPDATE};
 use headwater_core::options::Options;
 
 use super::*;
@@ -171,6 +172,25 @@ async fn json_lines() {
     );
     let text = printed(&options, OutputMode::Complete, vec![batch]).await;
     assert!(text.starts_with("{\"epoch\":0,\"op\":\"+I\""), "{text}");
+}
+
+#[tokio::test]
+async fn lines_say_which_rows_are_gone() {
+    let columns: [(&str, ArrayRef); 2] = [
+        ("n", Arc::new(Int64Array::from(vec![3, 4]))),
+        (OP_COLUMN, Arc::new(StringArray::from(vec![UPDATE, DELETE]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let options = [("format", "json")];
+    let text = printed(&options, OutputMode::Update, vec![batch.clone()]).await;
+    assert_eq!(
+        text,
+        "{\"epoch\":0,\"op\":\"+U\",\"row\":{\"n\":3}}\n\
+         {\"epoch\":0,\"op\":\"-D\",\"row\":{\"n\":4}}\n"
+    );
+    let options = [("format", "csv"), ("csv.header", "true")];
+    let text = printed(&options, OutputMode::Update, vec![batch.slice(1, 1)]).await;
+    assert_eq!(text, "epoch,op,n\n0,-D,4\n");
 }
 
 #[tokio::test]

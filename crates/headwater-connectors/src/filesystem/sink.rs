@@ -75,6 +75,7 @@ fn folder_capabilities() -> SinkCapabilities {
     SinkCapabilities {
         modes: vec![OutputMode::Append],
         key: Vec::new(),
+        takes_deletes: false,
         is_idempotent: true,
     }
 }

@@ -3,7 +3,7 @@
 //! | mode | what [`MemorySink::rows`] gives |
 //! | --- | --- |
 //! | append | the rows of all epochs, in order |
-//! | update | the newest row of every key; without a key the rows of all epochs, as in Spark |
+//! | update | the newest row of every key that is not gone; without a key the rows of all epochs, as in Spark, with what they do if some take rows back |
 //! | complete | the rows of the newest epoch |
 //!
 //! State: the published epochs. In append mode they are the rows and grow with them; else only the
@@ -21,6 +21,7 @@ use futures::stream::{BoxStream, TryStreamExt};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use headwater_core::changes::split_ops;
 use headwater_core::connector::DeclaredSink;
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::mode::OutputMode;
@@ -57,6 +58,7 @@ struct Table {
 struct Published {
     schema: Option<SchemaRef>,
     mode: Option<OutputMode>,
+    has_ops: bool,
     epochs: VecDeque<PublishedEpoch>,
     /// Update mode: the rows of epochs that have left `epochs`.
     base: Option<RecordBatch>,
@@ -131,7 +133,7 @@ impl MemorySink {
             Some(OutputMode::Update) if !self.key.is_empty() => {
                 let epochs = published.epochs.iter().flat_map(|e| &e.batches);
                 let all: Vec<_> = published.base.iter().chain(epochs).cloned().collect();
-                self.newest(all)
+                self.newest(all, published.has_ops)
             }
             Some(OutputMode::Append | OutputMode::Update) | None => {
                 let epochs = published.epochs.iter();
@@ -144,8 +146,13 @@ impl MemorySink {
 
     /// Types were checked when the rows were published, so what is left to fail is a column of
     /// more bytes than Arrow can address: then the rows are given as they were written.
-    fn newest(&self, rows: Vec<RecordBatch>) -> Vec<RecordBatch> {
-        match upsert::newest_by_key(&rows, &self.key) {
+    fn newest(&self, rows: Vec<RecordBatch>, has_ops: bool) -> Vec<RecordBatch> {
+        let newest = upsert::newest_by_key(&rows, &self.key, has_ops);
+        let newest = newest.and_then(|newest| match newest {
+            Some(newest) if has_ops => Ok(Some(split_ops(&newest)?.0)),
+            newest => Ok(newest),
+        });
+        match newest {
             Ok(newest) => newest.into_iter().collect(),
             Err(error) => {
                 tracing::error!(%error, "rows of a memory sink could not be merged by key");
@@ -154,7 +161,8 @@ impl MemorySink {
         }
     }
 
-    /// The published epochs with what each wrote, in the order of publication.
+    /// The published epochs with what each wrote, in the order of publication; if some take rows
+    /// back, with [`OP_COLUMN`](headwater_core::changes::OP_COLUMN).
     pub fn epochs(&self) -> Vec<EpochRows> {
         let published = self.table.published.lock();
         let epochs = published.epochs.iter();
@@ -184,9 +192,9 @@ impl MemorySink {
     }
 
     fn publish(&self, query: QueryId, epoch: EpochId, batches: Vec<RecordBatch>) -> Result<()> {
-        upsert::newest_by_key(&batches, &self.key)?;
         {
             let mut published = self.table.published.lock();
+            upsert::newest_by_key(&batches, &self.key, published.has_ops)?;
             if published.folded.get(&query).is_some_and(|f| *f >= epoch) {
                 return Ok(());
             }
@@ -208,7 +216,7 @@ impl MemorySink {
 
 impl Published {
     /// Takes a query up again after `last_committed`, or anew.
-    fn open(&mut self, context: &SinkContext) {
+    fn open(&mut self, context: &SinkContext, key: &[String]) {
         let query = &context.query;
         self.epochs
             .retain(|e| e.query != *query || Some(e.epoch) <= context.last_committed);
@@ -218,8 +226,12 @@ impl Published {
                 self.base = None;
             }
         }
-        self.schema = Some(Arc::clone(&context.schema));
+        self.schema = Some(match key.is_empty() {
+            true => Arc::clone(&context.schema),
+            false => context.row_schema(),
+        });
         self.mode = Some(context.mode);
+        self.has_ops = context.has_ops;
     }
 
     /// Bounds `epochs` where old epochs no longer show: twice `keep`, so that folding is rare.
@@ -236,7 +248,7 @@ impl Published {
             rows.extend(old.batches);
         }
         if is_keyed_update {
-            self.base = upsert::newest_by_key(&rows, key)?;
+            self.base = upsert::newest_by_key(&rows, key, self.has_ops)?;
         }
         Ok(())
     }
@@ -260,6 +272,7 @@ impl Sink for MemorySink {
         SinkCapabilities {
             modes: vec![OutputMode::Append, OutputMode::Update, OutputMode::Complete],
             key: self.key.to_vec(),
+            takes_deletes: true,
             is_idempotent: true,
         }
     }
@@ -268,7 +281,7 @@ impl Sink for MemorySink {
         upsert::key_columns(&context.schema, &self.key)?;
         self.run.staging.clear();
         *self.run.query.lock() = Some(context.query.clone());
-        self.table.published.lock().open(context);
+        self.table.published.lock().open(context, &self.key);
         Ok(())
     }
 

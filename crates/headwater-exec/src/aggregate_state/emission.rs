@@ -1,27 +1,30 @@
 //! What an epoch emits: results of a running aggregation or of windows put together from panes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take_arrays;
 use datafusion_common::{Result, internal_err};
 
-use super::{AggregateState, RUNNING, WindowResult};
+use super::{AggregateState, RUNNING, ResultBefore, WindowResult};
 use crate::aggregate_spec::{Accumulators, AggregateSpec, Interner};
 use crate::changelog::{WatermarkStep, WindowEmission};
+use crate::group_table::{PlacesBefore, TableUndo};
 use crate::window::{Window, WindowSpec};
 
 impl AggregateState {
-    /// The results that `emission` asks for, after an epoch that changed the given state rows.
+    /// The results that `emission` asks for, after an epoch that changed the given state rows. Those
+    /// of the tables in `before` come with what they were.
     pub(super) fn emit(
         &mut self,
         emission: WindowEmission,
         step: WatermarkStep,
         changed: &[(i64, RecordBatch)],
+        before: &[(i64, TableUndo)],
     ) -> Result<Vec<WindowResult>> {
         match self.window {
-            None => self.emit_running(emission, changed),
-            Some(window) => self.emit_windows(window, emission, step, changed),
+            None => self.emit_running(emission, changed, before),
+            Some(window) => self.emit_windows(window, emission, step, changed, before),
         }
     }
 
@@ -30,6 +33,7 @@ impl AggregateState {
         &self,
         emission: WindowEmission,
         changed: &[(i64, RecordBatch)],
+        before: &[(i64, TableUndo)],
     ) -> Result<Vec<WindowResult>> {
         match emission {
             // The plan check refuses append mode for a running aggregation: nothing ever closes.
@@ -39,7 +43,7 @@ impl AggregateState {
             // A group without aggregates is final when it is there.
             WindowEmission::Closed | WindowEmission::Changed => changed
                 .iter()
-                .map(|(_, rows)| self.evaluate_rows(None, rows.columns(), rows.num_rows()))
+                .map(|(pane, rows)| self.changed_rows(None, *pane, rows, before))
                 .collect(),
             WindowEmission::All => {
                 let Some(table) = self.panes.get(&RUNNING) else {
@@ -61,6 +65,7 @@ impl AggregateState {
         emission: WindowEmission,
         step: WatermarkStep,
         changed: &[(i64, RecordBatch)],
+        before: &[(i64, TableUndo)],
     ) -> Result<Vec<WindowResult>> {
         let windows_of = |panes: &mut dyn Iterator<Item = i64>| -> BTreeSet<Window> {
             panes
@@ -77,11 +82,21 @@ impl AggregateState {
                 .into_iter()
                 .filter_map(|one| self.whole_window(window, one).transpose())
                 .collect(),
-            WindowEmission::Changed => windows_of(&mut changed.iter().map(|(pane, _)| *pane))
-                .into_iter()
-                .filter(|one| !step.had_closed(one.end_us))
-                .map(|one| self.changed_window(window, one, changed))
-                .collect(),
+            WindowEmission::Changed => {
+                let changed = Changed {
+                    rows: changed,
+                    before,
+                    places: match window.is_single_pane() {
+                        true => BTreeMap::new(),
+                        false => before.iter().map(|(p, undo)| (*p, undo.places())).collect(),
+                    },
+                };
+                windows_of(&mut changed.rows.iter().map(|(pane, _)| *pane))
+                    .into_iter()
+                    .filter(|one| !step.had_closed(one.end_us))
+                    .map(|one| self.changed_window(window, one, &changed))
+                    .collect()
+            }
         }
     }
 
@@ -136,27 +151,81 @@ impl AggregateState {
         &mut self,
         window: WindowSpec,
         one: Window,
-        changed: &[(i64, RecordBatch)],
+        changed: &Changed<'_>,
     ) -> Result<WindowResult> {
         let is_part = |pane: i64| window.is_part(pane, one);
-        let inside: Vec<_> = changed.iter().filter(|(pane, _)| is_part(*pane)).collect();
+        let inside = changed.rows.iter().filter(|(pane, _)| is_part(*pane));
+        let inside: Vec<_> = inside.collect();
         if window.is_single_pane()
-            && let [(_, rows)] = inside.as_slice()
+            && let [(pane, rows)] = inside.as_slice()
         {
-            return self.evaluate_rows(Some(one), rows.columns(), rows.num_rows());
+            return self.changed_rows(Some(one), *pane, rows, changed.before);
         }
         let mut keys = KeySet::try_new(&self.spec)?;
         for (_, rows) in &inside {
             keys.add(&rows.columns()[..self.spec.key_count()], rows.num_rows())?;
         }
-        let mut merge = KeyMerge::try_new(&self.spec, keys)?;
+        let key_count = keys.interner.len();
+        let keys = keys.interner.take_keys()?;
+        let none = BTreeMap::new();
+        let (mut result, keys_now) = self.merged(window, one, &keys, key_count, &none)?;
+        if changed.places.is_empty() {
+            return Ok(result);
+        }
+        let places = &changed.places;
+        let (rows, keys_before) = self.merged(window, one, &keys, key_count, places)?;
+        let mut row_of_key = vec![0; key_count];
+        for (row, key) in keys_now.iter().enumerate() {
+            row_of_key[*key as usize] = row as u32;
+        }
+        let became = keys_before.iter().map(|key| row_of_key[*key as usize]);
+        let became = became.collect();
+        result.before = Some(Box::new(ResultBefore { rows, became }));
+        Ok(result)
+    }
+
+    /// Results of some keys of a window, put together from its panes, and the numbers of the keys
+    /// that have one. With the places of `before`, those that there were before the epoch.
+    fn merged(
+        &mut self,
+        window: WindowSpec,
+        one: Window,
+        keys: &[ArrayRef],
+        key_count: usize,
+        before: &BTreeMap<i64, PlacesBefore>,
+    ) -> Result<(WindowResult, Vec<u32>)> {
+        let mut merge = KeyMerge::try_new(&self.spec, key_count)?;
         for pane in window.panes_of_window(one) {
             if let Some(table) = self.panes.get_mut(&pane) {
-                let (states, which) = table.states_of(&self.spec, &merge.keys, merge.key_count)?;
+                let places = before.get(&pane);
+                let (states, which) = table.states_of(&self.spec, keys, key_count, places)?;
                 merge.add(&self.spec, &states, &which)?;
             }
         }
-        merge.result(&self.spec, one)
+        merge.result(&self.spec, one, keys)
+    }
+
+    /// Evaluates the changed state rows of a pane.
+    fn changed_rows(
+        &self,
+        window: Option<Window>,
+        pane: i64,
+        rows: &RecordBatch,
+        before: &[(i64, TableUndo)],
+    ) -> Result<WindowResult> {
+        let mut result = self.evaluate_rows(window, rows.columns(), rows.num_rows())?;
+        // Panes are in order.
+        let at = before.binary_search_by_key(&pane, |(of, _)| *of);
+        if let (Ok(at), Some(table)) = (at, self.panes.get(&pane)) {
+            let undo = &before[at].1;
+            let (columns, became) = table.rows_before(undo)?;
+            if became.is_empty() {
+                return Ok(result);
+            }
+            let rows = self.evaluate_rows(window, &columns, became.len())?;
+            result.before = Some(Box::new(ResultBefore { rows, became }));
+        }
+        Ok(result)
     }
 
     /// Evaluates state rows, one group each.
@@ -176,8 +245,18 @@ impl AggregateState {
             keys: keys.to_vec(),
             values,
             rows,
+            before: None,
         })
     }
+}
+
+/// What an epoch changed, by pane.
+struct Changed<'a> {
+    rows: &'a [(i64, RecordBatch)],
+    /// What the tables were before, if that is asked for.
+    before: &'a [(i64, TableUndo)],
+    /// The same by group, where windows are put together from panes.
+    places: BTreeMap<i64, PlacesBefore>,
 }
 
 /// Distinct keys, numbered from 0 in the order of their first row.
@@ -228,6 +307,7 @@ impl PaneMerge {
             keys: self.keys.interner.take_keys()?,
             values: spec.evaluate(self.accumulators, rows)?,
             rows,
+            before: None,
         })
     }
 }
@@ -237,8 +317,6 @@ impl PaneMerge {
 /// A pane need not have all of them. Accumulators take it that a group below the total has had a
 /// row, so a key gets its group from the first pane that has it.
 struct KeyMerge {
-    keys: Vec<ArrayRef>,
-    key_count: usize,
     /// Group of every key that was found.
     groups: Vec<Option<usize>>,
     /// Key of every group.
@@ -247,11 +325,8 @@ struct KeyMerge {
 }
 
 impl KeyMerge {
-    fn try_new(spec: &AggregateSpec, keys: KeySet) -> Result<Self> {
-        let key_count = keys.interner.len();
+    fn try_new(spec: &AggregateSpec, key_count: usize) -> Result<Self> {
         Ok(KeyMerge {
-            keys: keys.interner.take_keys()?,
-            key_count,
             groups: vec![None; key_count],
             found: Vec::with_capacity(key_count),
             accumulators: spec.accumulators()?,
@@ -275,13 +350,21 @@ impl KeyMerge {
         spec.merge(&mut self.accumulators, states, &groups, self.found.len())
     }
 
-    fn result(self, spec: &AggregateSpec, window: Window) -> Result<WindowResult> {
+    /// The results of the given keys, and the numbers of those that were found.
+    fn result(
+        self,
+        spec: &AggregateSpec,
+        window: Window,
+        keys: &[ArrayRef],
+    ) -> Result<(WindowResult, Vec<u32>)> {
         let rows = self.found.len();
-        Ok(WindowResult {
+        let result = WindowResult {
             window: Some(window),
-            keys: take_arrays(&self.keys, &UInt32Array::from(self.found), None)?,
+            keys: take_arrays(keys, &UInt32Array::from(self.found.clone()), None)?,
             values: spec.evaluate(self.accumulators, rows)?,
             rows,
-        })
+            before: None,
+        };
+        Ok((result, self.found))
     }
 }

@@ -132,7 +132,7 @@ fn looking_keys_up_does_not_make_groups() {
         "nobody",
         "a key of more than twelve bytes: 1",
     ]));
-    let (states, which) = table.states_of(&spec, &[wanted], 2).unwrap();
+    let (states, which) = table.states_of(&spec, &[wanted], 2, None).unwrap();
     assert_eq!(which, [1]);
     assert_eq!(states[0].as_primitive::<Int64Type>().values(), &[1]);
     assert_eq!(table.live_groups(), 2);

@@ -168,6 +168,7 @@ pub(crate) fn aggregate(
         },
         outputs,
         schema: Arc::new(Schema::new(fields)),
+        having: None,
         input_time: input_time(),
         stage: Stage::Last,
         ttl: None,

@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, StringViewArray};
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, StringViewArray};
+use arrow::datatypes::{DataType, Schema};
 use futures::StreamExt;
+use headwater_core::changes::op_field;
 use headwater_core::clock::{Clock, SystemClock};
 use headwater_core::connector::{Connector, SinkDefinition};
 use headwater_core::format::FormatSpec;
@@ -49,6 +50,7 @@ async fn open(sink: &dyn Sink) -> Result<()> {
         query_name: "q".into(),
         schema: rows(0..0).schema(),
         mode: OutputMode::Append,
+        has_ops: false,
         last_committed: None,
         transactions: Transactions::Allowed,
     };
@@ -100,6 +102,50 @@ async fn rows_are_written_with_their_keys() {
     assert_eq!(
         keys_and_values(&servers, "out").await,
         [r#"{"symbol":"s0","n":0}|s0"#, r#"{"symbol":"s1","n":1}|s1"#]
+    );
+}
+
+/// Rows with what they do to the result.
+fn doing(rows: &RecordBatch, ops: &[&str]) -> RecordBatch {
+    let mut fields = rows.schema().fields().to_vec();
+    fields.push(op_field());
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::new(StringArray::from(ops.to_vec())));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+#[tokio::test]
+async fn a_row_that_is_gone_is_a_key_without_a_value() {
+    let broker = broker(&[("out", 1)]);
+    let servers = broker.bootstrap_servers();
+    let sink = sink(&servers, "out", &[]).unwrap();
+    assert!(sink.capabilities().takes_deletes);
+    let context = SinkContext {
+        query: QueryId::new("q"),
+        query_name: "q".into(),
+        schema: doing(&rows(0..0), &[]).schema(),
+        mode: OutputMode::Update,
+        has_ops: true,
+        last_committed: None,
+        transactions: Transactions::NoCheckpoint,
+    };
+    within(20, sink.open(&context)).await.unwrap();
+    let batch = doing(&rows(0..2), &["+U", "-D"]);
+    epoch(&*sink, 0, vec![batch]).await.unwrap();
+    assert_eq!(
+        keys_and_values(&servers, "out").await,
+        ["NULL|s1", r#"{"symbol":"s0","n":0}|s0"#]
+    );
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringViewArray::from(vec![None::<&str>])),
+        Arc::new(Int64Array::from(vec![1])),
+    ];
+    let keyless = RecordBatch::try_new(rows(0..0).schema(), columns).unwrap();
+    let keyless = doing(&keyless, &["-D"]);
+    let error = epoch(&*sink, 1, vec![keyless]).await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        "sink \"s\" cannot delete a row whose key (symbol) is NULL"
     );
 }
 

@@ -7,6 +7,7 @@ use datafusion::common::{JoinType, Spans};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
 use headwater_core::Error;
+use headwater_core::changes::OP_COLUMN;
 use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
 use headwater_exec::window::Bound;
@@ -132,13 +133,41 @@ fn kind(plan: &LogicalPlan) -> String {
         .to_string()
 }
 
-pub(crate) fn filter_over_updates(predicate: &Expr) -> Error {
-    Error::unsupported(
-        "HAVING, or another filter over rows that replace each other, is not there yet in update mode",
-    )
-    .with_detail("A row that no longer passes would have to be taken back.")
-        .with_hint("Ask for the whole result with `EMIT COMPLETE`, or for final windows with `EMIT ON WINDOW CLOSE`.")
+/// A filter whose outcome changes without a row.
+pub(crate) fn clock_over_updates(predicate: &Expr) -> Error {
+    Error::plan("rows that replace each other cannot be filtered by the time of the epoch")
+        .with_detail("A row would have to go when no new one comes.")
+        .with_hint(
+            "Filter by a time of the rows, or ask for the whole result with `EMIT COMPLETE`.",
+        )
         .with_span(span_of(predicate))
+}
+
+/// A filter takes rows back of which nobody knows which ones they are.
+pub(crate) fn filter_without_key() -> Error {
+    Error::plan("the query filters rows that replace each other, and does not show which row is which")
+        .with_detail(
+            "A row that no longer passes is taken back by its key: the columns of GROUP BY, or those of \
+             PARTITION BY and the number.",
+        )
+        .with_hint("Select these columns as they are, or ask for the whole result with `EMIT COMPLETE`.")
+}
+
+/// A filter over rows that replace each other, for a sink that cannot take a row back.
+pub(crate) fn sink_deletes(sink: &str) -> Error {
+    Error::plan(format!("sink \"{sink}\" cannot take rows back"))
+        .with_detail("A row that no longer passes the filter has to go.")
+        .with_hint(
+            "Ask for the whole result with `EMIT COMPLETE` or for final windows with `EMIT ON WINDOW \
+             CLOSE`, or write to a sink that deletes: the console, memory, or a topic with a PRIMARY KEY.",
+        )
+}
+
+/// A column with the name of the one that says what rows do.
+pub(crate) fn op_column() -> Error {
+    Error::plan(format!("the column name \"{OP_COLUMN}\" is reserved"))
+        .with_detail("A query that takes rows back says there what a row does to the result.")
+        .with_hint("Give the column another name with AS, or in CREATE SOURCE.")
 }
 
 pub(crate) fn over_updates(what: &str) -> Error {

@@ -68,7 +68,10 @@ pub struct StreamAggregateNode {
     pub input_time: InputTime,
     /// Where it stands in its query.
     pub stage: Stage,
-    /// Columns of the output.
+    /// Which results are in the output, in update mode; over [`StreamAggregateNode::schema`].
+    pub having: Option<Expr>,
+    /// Columns of the output. With `having`, the last is that of the operations, once planning
+    /// has come to the sink.
     pub schema: DFSchemaRef,
 }
 
@@ -81,6 +84,7 @@ type Identity<'a> = (
     &'a [Expr],
     &'a [GroupColumn],
     &'a InputTime,
+    &'a Option<Expr>,
     Stage,
 );
 
@@ -105,6 +109,7 @@ impl StreamAggregateNode {
             &self.aggregates,
             &self.groups,
             &self.input_time,
+            &self.having,
             self.stage,
         )
     }
@@ -189,7 +194,11 @@ impl UserDefinedLogicalNodeCore for StreamAggregateNode {
             }
             write!(f, "]")?;
         }
-        write!(f, ", aggregates=[{}]", list(&self.aggregates))
+        write!(f, ", aggregates=[{}]", list(&self.aggregates))?;
+        match &self.having {
+            Some(having) => write!(f, ", having={having}"),
+            None => Ok(()),
+        }
     }
 
     fn with_exprs_and_inputs(

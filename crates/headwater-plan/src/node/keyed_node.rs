@@ -33,7 +33,10 @@ pub struct KeyedNode {
     pub input_time: InputTime,
     /// Where it stands in its query.
     pub stage: Stage,
-    /// Columns of the output.
+    /// Which rows of a ranking are in the output, in update mode; over [`KeyedNode::schema`].
+    pub having: Option<Expr>,
+    /// Columns of the output. With `having`, the last is that of the operations, once planning
+    /// has come to the sink.
     pub schema: DFSchemaRef,
 }
 
@@ -299,6 +302,7 @@ type Identity<'a> = (
     &'a [Expr],
     &'a KeyedLogic,
     &'a InputTime,
+    &'a Option<Expr>,
     Stage,
 );
 
@@ -310,6 +314,7 @@ impl KeyedNode {
             &self.keys,
             &self.logic,
             &self.input_time,
+            &self.having,
             self.stage,
         )
     }
@@ -360,7 +365,11 @@ impl UserDefinedLogicalNodeCore for KeyedNode {
             f,
             "Keyed: operator={operator}, keys=[{keys}], {}",
             self.logic
-        )
+        )?;
+        match &self.having {
+            Some(having) => write!(f, ", having={having}"),
+            None => Ok(()),
+        }
     }
 
     fn with_exprs_and_inputs(

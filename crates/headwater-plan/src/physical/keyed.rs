@@ -22,7 +22,7 @@ use headwater_exec::rank::{Closes, Emission, Numbering, Rank, RankLogic};
 use headwater_exec::session::{Gap, Session, SessionColumn, SessionLogic};
 use headwater_exec::session_rows::{SessionRows, SessionRowsLogic};
 
-use super::Lower;
+use super::{Lower, columns_of_rows};
 use crate::event_time_field::WindowRole;
 use crate::node::aggregate_node::GroupColumn;
 use crate::node::{Closing, ClosingKind, KeyedLogic, KeyedNode};
@@ -183,7 +183,8 @@ impl Lower<'_> {
             },
             closes: closes.as_ref().map(closes_of).transpose()?,
             input: input.schema(),
-            schema: Arc::clone(node.schema().inner()),
+            schema: columns_of_rows(node.having.as_ref(), node.schema()),
+            having: self.having(node.having.as_ref(), node.schema())?,
         })
     }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::common::Result;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::{Distinct, Expr, Extension, Filter, LogicalPlan, Union, Unnest};
 
 use headwater_core::mode::OutputMode;
@@ -27,6 +28,8 @@ use crate::check::refuse;
 use crate::event_time_field::WindowField;
 use crate::node::static_node::Seen;
 use crate::node::{SessionNode, StaticNode, WindowNode};
+use crate::rule::epoch_time::is_epoch_time;
+use crate::rule::having::filter_updates;
 use crate::rule::number_sources::{reads_sources, sources_of, stream_table};
 use crate::rule::row_key::RowKey;
 use ranking::Ranking;
@@ -157,15 +160,17 @@ impl Converter {
         }
     }
 
-    /// Rows that a predicate lets through. Of rows that replace each other it must let all of one
-    /// key through or none.
+    /// Rows that a predicate lets through. Of rows that replace each other it lets all of one key
+    /// through or none, or the operator that replaces them takes rows back.
     fn filtered(&self, input: Incremental, predicate: Expr) -> Result<Incremental> {
-        let keeps_keys = match &input.change {
-            Change::AppendOnly => true,
-            Change::Updating { key } => key.as_ref().is_some_and(|key| key.determines(&predicate)),
-        };
-        if self.mode == OutputMode::Update && !keeps_keys {
-            return Err(refuse::filter_over_updates(&predicate).into());
+        if let (OutputMode::Update, Change::Updating { key }) = (self.mode, &input.change) {
+            if predicate.exists(|expr| Ok(is_epoch_time(expr)))? {
+                return Err(refuse::clock_over_updates(&predicate).into());
+            }
+            if !key.as_ref().is_some_and(|key| key.determines(&predicate)) {
+                let plan = filter_updates(&input.plan, predicate)?;
+                return Ok(Incremental { plan, ..input });
+            }
         }
         let filter = Filter::try_new(predicate, Arc::new(input.plan))?;
         Ok(Incremental {

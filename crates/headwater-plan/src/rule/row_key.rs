@@ -149,9 +149,14 @@ impl RowKey {
 
     /// Whether an expression is a function of the key.
     pub(crate) fn determines(&self, expr: &Expr) -> bool {
-        let tellers = || self.parts.iter().flatten();
-        let is_teller = |column: &&Column| tellers().any(|teller| teller.column == **column);
-        expr.column_refs().iter().all(is_teller)
+        let columns = expr.column_refs();
+        columns.into_iter().all(|column| self.holds(column))
+    }
+
+    /// Whether a column is a function of the key.
+    pub(crate) fn holds(&self, column: &Column) -> bool {
+        let mut tellers = self.parts.iter().flatten();
+        tellers.any(|teller| teller.column == *column)
     }
 
     /// The key under the names a projection gives; none if it leaves a part out or changes it.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::datatypes::Schema;
+
+use headwater_core::changes::op_field;
 
 use super::*;
 use crate::test_support::{ints, rows_of, sink_context, table};
@@ -93,6 +96,44 @@ async fn update_keeps_the_newest_row_of_every_key_and_folds_old_epochs() {
     write(&opened, 0, pairs(&[(0, 77)])).await;
     commit(&opened, 0).await;
     assert_eq!(table(&sink.rows()), table(&[expected]));
+}
+
+/// Rows of `pairs` with what they do.
+fn doing(ops: &[&str], rows: &[(i64, i64)]) -> RecordBatch {
+    let rows = pairs(rows);
+    let mut fields = rows.schema().fields().to_vec();
+    fields.push(op_field());
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::new(StringArray::from(ops.to_vec())));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+#[tokio::test]
+async fn rows_that_are_gone_are_not_shown_before_and_after_folding() {
+    let sink = MemorySink::with_key(vec!["k".to_string()]).with_history(1);
+    let schema = doing(&[], &[]).schema();
+    let opened = open(&sink, schema, OutputMode::Update, None).await;
+    let epochs = [
+        doing(&["+U", "+U", "+U"], &[(1, 1), (2, 2), (3, 3)]),
+        doing(&["-D", "+U"], &[(1, 1), (2, 20)]),
+        doing(&["+U", "-D"], &[(1, 7), (3, 3)]),
+        doing(&["-D"], &[(2, 20)]),
+    ];
+    let mut shown = vec![];
+    for (epoch, rows) in (0..).zip(epochs) {
+        write(&opened, epoch, rows).await;
+        commit(&opened, epoch).await;
+        shown.push(table(&sink.rows()));
+    }
+    let expected = [
+        pairs(&[(1, 1), (2, 2), (3, 3)]),
+        pairs(&[(2, 20), (3, 3)]),
+        pairs(&[(2, 20), (1, 7)]),
+        pairs(&[(1, 7)]),
+    ];
+    assert_eq!(shown, expected.map(|rows| table(&[rows])));
+    assert!(sink.epochs().len() <= 2);
+    assert_eq!(sink.schema().unwrap(), pairs(&[]).schema());
 }
 
 #[tokio::test]

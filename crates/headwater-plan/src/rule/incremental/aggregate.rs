@@ -91,6 +91,7 @@ impl Converter {
             groups,
             input_time: input.time.clone(),
             stage: self.stage,
+            having: None,
             schema: Arc::clone(&aggregate.schema),
         };
         let plan = LogicalPlan::Extension(Extension {

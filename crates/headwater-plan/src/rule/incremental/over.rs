@@ -68,6 +68,7 @@ impl Converter {
             },
             input_time: time.clone(),
             stage: self.stage,
+            having: None,
             schema: Arc::clone(&window.schema),
         };
         Ok(Incremental {

@@ -326,6 +326,7 @@ impl Converter {
             },
             input_time: input_time.clone(),
             stage: self.stage,
+            having: None,
             schema,
         };
         Ok(Incremental {

@@ -60,6 +60,7 @@ impl Converter {
             },
             input_time: input.time.clone(),
             stage: self.stage,
+            having: None,
             schema: Arc::clone(session.schema()),
         };
         Ok(self.sessions(node, None))
@@ -103,6 +104,7 @@ impl Converter {
             },
             input_time: input.time,
             stage: self.stage,
+            having: None,
             schema: Arc::clone(&aggregate.schema),
         };
         Ok(self.sessions(node, Some(key)))

@@ -2,7 +2,7 @@
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{JoinSide, JoinType, Result};
-use datafusion::logical_expr::{Join, LogicalPlan};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
 use headwater_core::mode::OutputMode;
 
@@ -52,7 +52,7 @@ impl Converter {
             time,
             has_state,
         } = self.convert(stream)?;
-        if self.mode == OutputMode::Update && change != Change::AppendOnly {
+        if self.mode == OutputMode::Update && !self.keeps_groups(join, stream_side, &change) {
             let what = if was_subquery(table) {
                 "a subquery"
             } else {
@@ -72,6 +72,30 @@ impl Converter {
             time,
             has_state,
         })
+    }
+
+    /// Whether of rows that replace each other a join keeps all of one key or none, whenever they
+    /// come.
+    fn keeps_groups(&self, join: &Join, stream_side: JoinSide, change: &Change) -> bool {
+        let key = match change {
+            Change::AppendOnly => return true,
+            Change::Updating { key: None } => return false,
+            Change::Updating { key: Some(key) } => key,
+        };
+        let is_test = match join.join_type {
+            JoinType::LeftSemi | JoinType::LeftAnti => true,
+            JoinType::RightSemi | JoinType::RightAnti => true,
+            _ => false,
+        };
+        let stream = match stream_side {
+            JoinSide::Left => join.left.schema(),
+            _ => join.right.schema(),
+        };
+        let sides = join.on.iter().flat_map(|(left, right)| [left, right]);
+        let mut columns = sides.chain(&join.filter).flat_map(Expr::column_refs);
+        is_test
+            && self.refresh == Refresh::Never
+            && columns.all(|column| !stream.has_column(column) || key.holds(column))
     }
 }
 

@@ -1,0 +1,85 @@
+//! What a sink must be able to do.
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use headwater_core::id::EpochId;
+use headwater_core::mode::OutputMode;
+use headwater_core::sink::{CommitToken, SinkContext, Staged};
+
+use super::*;
+use crate::Headwater;
+
+/// Takes updates and cannot delete; nothing may come to it.
+#[derive(Debug)]
+struct KeepsAll(Vec<OutputMode>);
+
+#[async_trait]
+impl Sink for KeepsAll {
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities {
+            modes: self.0.clone(),
+            key: vec![],
+            takes_deletes: false,
+            is_idempotent: true,
+        }
+    }
+
+    async fn open(&self, _: &SinkContext) -> Result<()> {
+        Err(Error::internal("opened"))
+    }
+
+    async fn write(
+        &self,
+        _: EpochId,
+        _: usize,
+        _: BoxStream<'static, Result<RecordBatch>>,
+    ) -> Result<Staged> {
+        Err(Error::internal("written"))
+    }
+
+    async fn prepare(&self, _: EpochId, _: Vec<Staged>) -> Result<CommitToken> {
+        Err(Error::internal("prepared"))
+    }
+
+    async fn commit(&self, _: EpochId, _: CommitToken) -> Result<()> {
+        Err(Error::internal("committed"))
+    }
+
+    async fn abort(&self, _: EpochId) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Why a query with HAVING does not start.
+async fn refusal(modes: Vec<OutputMode>) -> Error {
+    let session = Headwater::builder().build().unwrap();
+    session
+        .sql("CREATE SOURCE t (k VARCHAR) WITH (connector = 'memory')")
+        .await
+        .unwrap();
+    let query = "SELECT k, count(*) AS n FROM t GROUP BY k HAVING count(*) > 1";
+    let stream = session.stream(query).await.unwrap();
+    let writer = stream.write_stream().query_name("q");
+    let started = writer.sink(Arc::new(KeepsAll(modes))).start().await;
+    started.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_sink_that_cannot_delete_is_refused() {
+    assert_eq!(
+        refusal(vec![OutputMode::Update]).await.report("q.sql", None),
+        "error: sink \"q\" cannot take rows back
+detail: A row that no longer passes the filter has to go.
+hint: Ask for the whole result with `EMIT COMPLETE` or for final windows with `EMIT ON WINDOW \
+         CLOSE`, or write to a sink that deletes: the console, memory, or a topic with a PRIMARY KEY.
+"
+    );
+}
+
+#[tokio::test]
+async fn a_sink_that_cannot_delete_gets_the_whole_result_if_it_takes_that() {
+    let error = refusal(vec![OutputMode::Update, OutputMode::Complete]).await;
+    assert_eq!(error.message(), "opened");
+}
