@@ -1,6 +1,7 @@
 //! The contract of sinks.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -74,7 +75,7 @@ impl SinkContext {
     pub fn row_schema(&self) -> SchemaRef {
         match self.has_ops {
             true => without_ops(&self.schema),
-            false => self.schema.clone(),
+            false => Arc::clone(&self.schema),
         }
     }
 }

@@ -401,22 +401,31 @@ impl NewRanked {
             lengths,
             ..Advance::default()
         };
-        if !emitted.rows.is_empty() {
-            let (rows, numbers) = emitted.of(&first.rows)?;
-            let output = self.rank.output(&rows, numbers)?;
-            advance.output = match &self.rank.having {
-                None => vec![output],
-                Some(having) => {
-                    let (rows, numbers) = replaced.of(&first.rows)?;
-                    let old = self.rank.output(&rows, numbers)?;
-                    having.changes(&output, Some((&old, &became)))?
-                }
-            };
-        }
+        advance.output = self.output(emitted, (replaced, &became), &first.rows)?;
         let (rows, numbers) = kept.of(&first.rows)?;
         advance.values = vec![numbers];
         advance.values.extend(rows.columns().iter().cloned());
         Ok(advance)
+    }
+
+    /// What is emitted of rows that replace others, which come with what they became.
+    fn output(
+        &self,
+        emitted: Chosen,
+        (replaced, became): (Chosen, &[u32]),
+        rows: &RecordBatch,
+    ) -> Result<Vec<RecordBatch>> {
+        if emitted.rows.is_empty() {
+            return Ok(vec![]);
+        }
+        let (new, numbers) = emitted.of(rows)?;
+        let new = self.rank.output(&new, numbers)?;
+        let Some(having) = &self.rank.having else {
+            return Ok(vec![new]);
+        };
+        let (old, numbers) = replaced.of(rows)?;
+        let old = self.rank.output(&old, numbers)?;
+        having.changes(&new, Some((&old, became)))
     }
 }
 

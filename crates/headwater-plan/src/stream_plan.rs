@@ -211,14 +211,8 @@ pub async fn compile_stream(
     let operators = operators(&physical, mode)?;
     let explain = vec![
         ("bound plan".to_string(), bound),
-        (
-            "incremental plan".to_string(),
-            whole.display_indent().to_string(),
-        ),
-        (
-            "optimized plan".to_string(),
-            optimized.display_indent().to_string(),
-        ),
+        ("incremental plan".to_string(), text(&whole)),
+        ("optimized plan".to_string(), text(&optimized)),
         ("physical plan".to_string(), show(&physical)),
     ];
     Ok(StreamPlan {
@@ -491,6 +485,10 @@ fn warnings(operators: &[OperatorInfo], sources: &[Arc<StreamDefinition>]) -> Ve
         );
     }
     warnings
+}
+
+fn text(plan: &LogicalPlan) -> String {
+    plan.display_indent().to_string()
 }
 
 fn show(plan: &Arc<dyn ExecutionPlan>) -> String {

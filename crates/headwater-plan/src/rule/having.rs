@@ -33,13 +33,13 @@ pub(crate) fn filter_updates(plan: &LogicalPlan, predicate: Expr) -> Result<Logi
     let inputs = match plan {
         LogicalPlan::Projection(projection) => {
             let below = |at: usize| projection.expr[at].clone().unalias();
-            let predicate = with_columns(predicate, &projection.schema, below)?;
+            let predicate = with_columns(predicate, &projection.schema, &below)?;
             vec![filter_updates(&projection.input, predicate)?]
         }
         LogicalPlan::SubqueryAlias(alias) => {
             let input = alias.input.schema();
             let below = |at: usize| Expr::Column(Column::from(input.qualified_field(at)));
-            let predicate = with_columns(predicate, &alias.schema, below)?;
+            let predicate = with_columns(predicate, &alias.schema, &below)?;
             vec![filter_updates(&alias.input, predicate)?]
         }
         LogicalPlan::Filter(filter) => vec![filter_updates(&filter.input, predicate)?],
@@ -54,14 +54,14 @@ pub(crate) fn filter_updates(plan: &LogicalPlan, predicate: Expr) -> Result<Logi
             }
             other => return internal_err!("a filter over a {other} join of changing rows"),
         },
-        LogicalPlan::Extension(extension) => return in_operator(extension, predicate),
+        LogicalPlan::Extension(extension) => return in_operator(extension, &predicate),
         other => return internal_err!("a filter over changing rows of {}", other.display()),
     };
     plan.with_new_exprs(plan.expressions(), inputs)
 }
 
 /// An expression with other expressions in the place of columns.
-fn with_columns(expr: Expr, schema: &DFSchemaRef, at: impl Fn(usize) -> Expr) -> Result<Expr> {
+fn with_columns(expr: Expr, schema: &DFSchemaRef, at: &impl Fn(usize) -> Expr) -> Result<Expr> {
     let replaced = expr.transform_up(|expr| match &expr {
         Expr::Column(column) => Ok(Transformed::yes(at(schema.index_of_column(column)?))),
         _ => Ok(Transformed::no(expr)),
@@ -69,9 +69,9 @@ fn with_columns(expr: Expr, schema: &DFSchemaRef, at: impl Fn(usize) -> Expr) ->
     Ok(replaced.data)
 }
 
-fn in_operator(extension: &Extension, predicate: Expr) -> Result<LogicalPlan> {
+fn in_operator(extension: &Extension, predicate: &Expr) -> Result<LogicalPlan> {
     if predicate.exists(|expr| Ok(is_epoch_time(expr)))? {
-        return Err(refuse::clock_over_updates(&predicate).into());
+        return Err(refuse::clock_over_updates(predicate).into());
     }
     if predicate.exists(|expr| Ok(subquery_of(expr).is_some()))? {
         return Err(refuse::over_updates("a subquery").into());

@@ -82,11 +82,10 @@ impl Converter {
             Change::Updating { key: None } => return false,
             Change::Updating { key: Some(key) } => key,
         };
-        let is_test = match join.join_type {
-            JoinType::LeftSemi | JoinType::LeftAnti => true,
-            JoinType::RightSemi | JoinType::RightAnti => true,
-            _ => false,
-        };
+        let is_test = matches!(
+            join.join_type,
+            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::RightSemi | JoinType::RightAnti
+        );
         let stream = match stream_side {
             JoinSide::Left => join.left.schema(),
             _ => join.right.schema(),
