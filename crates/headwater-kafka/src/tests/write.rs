@@ -145,7 +145,7 @@ async fn a_row_that_is_gone_is_a_key_without_a_value() {
     let error = epoch(&*sink, 1, vec![keyless]).await.unwrap_err();
     assert_eq!(
         error.message(),
-        "sink \"s\" cannot delete a row whose key (symbol) is NULL"
+        "sink \"k\" cannot delete a row whose key (symbol) is NULL"
     );
 }
 
