@@ -10,6 +10,7 @@
 //! SltSession       all of it behind sqllogictest                                   slt.rs
 //! Timeline         what a test saw, as a figure for the documentation          timeline.rs
 //! check_oracle     folded output = bounded read                                    oracle.rs
+//! KafkaProxy       a proxy before a Kafka broker, for faults of the wire             kafka_proxy.rs
 //! ```
 //!
 //! Everything goes through the façade's own planning and the engine's own epoch loop; the kit only
@@ -17,6 +18,7 @@
 
 pub mod faults;
 pub mod feed;
+pub mod kafka_proxy;
 pub mod oracle;
 pub mod query;
 pub mod recording_sink;
@@ -30,6 +32,7 @@ pub use faults::{Faults, Moment};
 /// The checkpoint crate, for the moments of a crash.
 pub use headwater_checkpoint as checkpoint;
 pub use headwater_core::crash_point;
+pub use kafka_proxy::{Fault, KafkaProxy, Link, RequestKind};
 pub use oracle::check_oracle;
 pub use query::TestQuery;
 pub use recording_sink::{Ledger, RecordingSink};
