@@ -20,7 +20,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
     clippy::disallowed_methods,
     reason = "a test run is told by its environment"
 )]
-fn real_broker() -> Option<String> {
+pub(crate) fn real_broker() -> Option<String> {
     match std::env::var("HEADWATER_TEST_BOOTSTRAP") {
         Ok(none) if none == "none" => None,
         Ok(servers) => Some(servers),
@@ -32,20 +32,20 @@ fn real_broker() -> Option<String> {
 }
 
 /// A topic nobody else uses.
-fn fresh_topic(name: &str) -> String {
+pub(crate) fn fresh_topic(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{name}-{}-{count}", std::process::id())
 }
 
 /// A broker to test on. The mock cluster makes topics by a call, not by the protocol.
-struct Cluster {
-    servers: String,
-    mock: Option<DevBroker>,
+pub(crate) struct Cluster {
+    pub(crate) servers: String,
+    pub(crate) mock: Option<DevBroker>,
 }
 
 impl Cluster {
-    fn mock() -> Self {
+    pub(crate) fn mock() -> Self {
         let broker = DevBroker::start(&[]).unwrap();
         Cluster {
             servers: broker.bootstrap_servers(),
@@ -53,7 +53,7 @@ impl Cluster {
         }
     }
 
-    async fn new_topic(&self, name: &str, partitions: i32) -> String {
+    pub(crate) async fn new_topic(&self, name: &str, partitions: i32) -> String {
         let topic = fresh_topic(name);
         match &self.mock {
             Some(broker) => broker.create_topic(&topic, partitions).unwrap(),
@@ -68,7 +68,7 @@ impl Cluster {
     }
 }
 
-async fn produce(servers: &str, topic: &str, partition: i32, lines: Vec<String>) {
+pub(crate) async fn produce(servers: &str, topic: &str, partition: i32, lines: Vec<String>) {
     let connection = KafkaConnection::new(servers);
     let messages = lines.into_iter().map(|line| (None, line.into_bytes()));
     let clock = SystemClock::new();
@@ -78,7 +78,7 @@ async fn produce(servers: &str, topic: &str, partition: i32, lines: Vec<String>)
 }
 
 /// Orders of one partition: one per second, symbols in turn.
-fn orders(from: u32, to: u32) -> Vec<String> {
+pub(crate) fn orders(from: u32, to: u32) -> Vec<String> {
     (from..to)
         .map(|i| {
             let (symbol, minute, second) = (["A", "B", "C"][i as usize % 3], i / 60, i % 60);
@@ -90,7 +90,7 @@ fn orders(from: u32, to: u32) -> Vec<String> {
         .collect()
 }
 
-fn source(name: &str, servers: &str, topic: &str) -> String {
+pub(crate) fn source(name: &str, servers: &str, topic: &str) -> String {
     format!(
         "CREATE SOURCE {name} (id BIGINT, symbol VARCHAR, amount BIGINT, ts TIMESTAMP,
            p INT METADATA FROM 'partition', o BIGINT METADATA FROM 'offset',
@@ -99,7 +99,7 @@ fn source(name: &str, servers: &str, topic: &str) -> String {
     )
 }
 
-fn text(batches: &[RecordBatch]) -> Vec<String> {
+pub(crate) fn text(batches: &[RecordBatch]) -> Vec<String> {
     let mut rows = Vec::new();
     for batch in batches {
         for row in 0..batch.num_rows() {
@@ -114,7 +114,7 @@ fn text(batches: &[RecordBatch]) -> Vec<String> {
     rows
 }
 
-async fn rows(hw: &Headwater, sql: &str) -> Vec<String> {
+pub(crate) async fn rows(hw: &Headwater, sql: &str) -> Vec<String> {
     text(&hw.sql(sql).await.unwrap().collect().await.unwrap())
 }
 

@@ -21,6 +21,8 @@ mod figures;
 #[cfg(test)]
 mod kafka;
 #[cfg(test)]
+mod kafka_faults;
+#[cfg(test)]
 mod late_rows;
 #[cfg(test)]
 mod query_modes;
