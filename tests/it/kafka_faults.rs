@@ -181,6 +181,26 @@ async fn a_damaged_last_batch_is_fetched_again(cluster: &Cluster) {
     assert_eq!(check_fetch(cluster, fault, 2).await.flipped_bits, 2);
 }
 
+/// A batch that is damaged whenever it comes, as if on the broker's disk: the query stops.
+async fn damage_that_stays_is_told(cluster: &Cluster) {
+    let reading = Reading::new(cluster).await;
+    let always = Fault::FlipBit {
+        from_end: 20,
+        min_bytes: 1_000,
+    };
+    reading.proxy.arrange(RequestKind::Fetch, always, u32::MAX);
+    let query = reading.start().await;
+    let ended = in_time("the end", query.await_termination()).await;
+    let error = ended.unwrap_err();
+    let expected = format!(
+        "partition 0 of topic \"{}\" holds damaged records",
+        reading.topic
+    );
+    assert_eq!(error.message(), expected);
+    let emitted = reading.row_count();
+    assert!(emitted < 1000, "{emitted} rows of damaged batches");
+}
+
 async fn cuts_are_survived(cluster: &Cluster) {
     let mut reading = Reading::new(cluster).await;
     let query = reading.start().await;
@@ -266,6 +286,7 @@ macro_rules! on_every_broker {
 on_every_broker! {
     torn => torn_fetches_are_asked_for_again,
     damaged_last => a_damaged_last_batch_is_fetched_again,
+    damaged_for_ever => damage_that_stays_is_told,
     cut => cuts_are_survived,
     outage => outages_are_waited_for,
     silence => a_silence_is_waited_for,

@@ -349,6 +349,11 @@ impl State {
         self.position
     }
 
+    /// Fetching goes on where it is now, and what has been fetched beyond is not taken in.
+    pub(crate) fn fetch_again(&mut self) {
+        self.wanted.get_or_insert(self.position);
+    }
+
     /// The fetching thread is where it was asked to be, unless that has changed again.
     pub(crate) fn moved_to(&mut self, offset: i64) {
         if self.wanted == Some(offset) {

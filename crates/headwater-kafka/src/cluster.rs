@@ -21,6 +21,10 @@ use crate::client::{ClientEvents, KafkaConnection, config_error};
 /// How long a broker may take to answer a question.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often a question is asked again while a leader is being chosen.
+const PASSING_TRIES_MAX: u32 = 10;
+const PASSING_WAIT: Duration = Duration::from_millis(200);
+
 /// Events looked at for the reason of a failure.
 const EVENTS_MAX: usize = 16;
 
@@ -106,8 +110,13 @@ impl Cluster {
 
     fn partition_count(&self, topic: &str) -> Result<i32> {
         let metadata = self
-            .client
-            .fetch_metadata(Some(topic), ANSWER_TIMEOUT)
+            .ask_while_passing(
+                || self.client.fetch_metadata(Some(topic), ANSWER_TIMEOUT),
+                |metadata| {
+                    let topics = metadata.topics().iter();
+                    topics.filter_map(topic_error).any(passes)
+                },
+            )
             .map_err(|error| self.failed(&format!("ask for topic \"{topic}\""), &error))?;
         let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else {
             return Err(self.no_such_topic(topic));
@@ -164,8 +173,13 @@ impl Cluster {
             return Ok(Offsets::new());
         }
         let answer = self
-            .client
-            .offsets_for_times(list, ANSWER_TIMEOUT)
+            .ask_while_passing(
+                || self.client.offsets_for_times(list.clone(), ANSWER_TIMEOUT),
+                |answer| {
+                    let errors = answer.elements().into_iter().map(|e| e.error());
+                    errors.filter_map(Result::err).any(|e| error_passes(&e))
+                },
+            )
             .map_err(|error| self.failed("ask for offsets", &error))?;
         let mut found = Offsets::new();
         let mut after_the_end = Vec::new();
@@ -203,6 +217,27 @@ impl Cluster {
             start: self.offsets(partitions, Place::Start)?,
             end: self.offsets(partitions, Place::End)?,
         })
+    }
+
+    /// Asks again for a few seconds while the cluster says what will soon not be so.
+    fn ask_while_passing<T>(
+        &self,
+        question: impl Fn() -> Result<T, KafkaError>,
+        is_passing: impl Fn(&T) -> bool,
+    ) -> Result<T, KafkaError> {
+        for _ in 0..PASSING_TRIES_MAX {
+            let answer = question();
+            let passes = match &answer {
+                Ok(answer) => is_passing(answer),
+                Err(error) => error_passes(error),
+            };
+            if !passes {
+                return answer;
+            }
+            // Nothing is assigned, so this waits, and hands events on.
+            let _ = self.client.poll(PASSING_WAIT);
+        }
+        question()
     }
 
     fn no_such_topic(&self, topic: &str) -> Error {
@@ -244,6 +279,25 @@ impl Cluster {
             self.servers
         ))
     }
+}
+
+/// Whether an error is that of a cluster which is moving or choosing a leader.
+fn passes(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::ReplicaNotAvailable
+            | RDKafkaErrorCode::FencedLeaderEpoch
+            | RDKafkaErrorCode::UnknownLeaderEpoch
+            | RDKafkaErrorCode::OffsetNotAvailable
+            | RDKafkaErrorCode::KafkaStorageError
+            | RDKafkaErrorCode::RequestTimedOut
+    )
+}
+
+fn error_passes(error: &KafkaError) -> bool {
+    error.rdkafka_error_code().is_some_and(passes)
 }
 
 fn topic_error(topic: &MetadataTopic) -> Option<RDKafkaErrorCode> {

@@ -1,7 +1,7 @@
 //! Producers, and the count of what became of every row they were given.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use headwater_core::{Error, Result};
@@ -38,6 +38,8 @@ pub(crate) struct Deliveries {
     done: AtomicU64,
     failed: AtomicU64,
     first_failure: Mutex<Option<String>>,
+    /// A row was too large; it will be so again.
+    is_too_large: AtomicBool,
     changed: Notify,
 }
 
@@ -64,14 +66,21 @@ impl Deliveries {
         }
         let sent = self.sent.load(Ordering::Acquire);
         let reason = self.first_failure.lock().clone().unwrap_or_default();
-        Err(Error::sink_failed(format!(
-            "{failed} of {sent} rows could not be delivered to topic \"{topic}\""
-        ))
-        .with_detail(format!("The first failed with: {reason}.")))
+        let message =
+            format!("{failed} of {sent} rows could not be delivered to topic \"{topic}\"");
+        let error = if self.is_too_large.load(Ordering::Acquire) {
+            too_large(message)
+        } else {
+            Error::sink_failed(message)
+        };
+        Err(error.with_detail(format!("The first failed with: {reason}.")))
     }
 
-    fn finished(&self, failure: Option<String>) {
-        if let Some(failure) = failure {
+    fn finished(&self, failure: Option<(String, Option<RDKafkaErrorCode>)>) {
+        if let Some((failure, code)) = failure {
+            if code.is_some_and(is_too_large) {
+                self.is_too_large.store(true, Ordering::Release);
+            }
             self.failed.fetch_add(1, Ordering::AcqRel);
             self.first_failure.lock().get_or_insert(failure);
         }
@@ -105,10 +114,13 @@ impl ProducerContext for ProducerEvents {
                 self.0.mark_alive();
                 None
             }
-            Err((error, _)) => Some(match self.0.last_error() {
-                Some(reason) => format!("{error} ({reason})"),
-                None => error.to_string(),
-            }),
+            Err((error, _)) => {
+                let reason = match self.0.last_error() {
+                    Some(reason) => format!("{error} ({reason})"),
+                    None => error.to_string(),
+                };
+                Some((reason, error.rdkafka_error_code()))
+            }
         };
         deliveries.finished(failure);
     }
@@ -190,9 +202,28 @@ impl RowProducer {
         deliveries.sent.fetch_sub(1, Ordering::AcqRel);
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => Ok(false),
+            Some(code) if is_too_large(code) => Err(too_large(format!(
+                "could not send a row to topic \"{topic}\": {error}"
+            ))),
             _ => Err(Error::sink_failed(format!(
                 "could not send a row to topic \"{topic}\": {error}"
             ))),
         }
     }
+}
+
+/// Whether a row, or the batch it is in, is larger than the client or the topic takes.
+fn is_too_large(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge
+    )
+}
+
+/// Not tried again: the rows would be too large again, and those beside them doubled.
+fn too_large(message: String) -> Error {
+    Error::resource(message).with_hint(
+        "Raise \"max.message.bytes\" of the topic and 'properties.message.max.bytes' of the sink, \
+         or write smaller rows.",
+    )
 }

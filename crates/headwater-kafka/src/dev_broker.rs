@@ -122,6 +122,12 @@ impl DevBroker {
         self.mock.request_errors(request.key(), &codes);
     }
 
+    /// The mock cluster, for errors that have no name here.
+    #[cfg(test)]
+    pub(crate) fn mock(&self) -> &MockCluster<'static, DefaultProducerContext> {
+        &self.mock
+    }
+
     /// Lets requests of a kind succeed again.
     pub fn clear_faults(&self, request: DevRequest) {
         self.mock.clear_request_errors(request.key());

@@ -35,6 +35,8 @@ const MOVE_WAIT: Duration = Duration::from_millis(10);
 const MOVE_TRIES_MAX: u32 = 500;
 /// How often an offset may be called out of range although it is not.
 const FALSE_ALARMS_MAX: u32 = 3;
+/// How often in a row a batch may come damaged: the wire does that once, a disk again and again.
+const DAMAGED_MAX: u32 = 3;
 /// Client events served in one round.
 const EVENTS_MAX: usize = 4;
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
@@ -51,6 +53,7 @@ struct Lane {
     is_stopped: bool,
     move_tries: u32,
     false_alarms: u32,
+    damaged: u32,
     trouble: Option<RDKafkaErrorCode>,
 }
 
@@ -150,6 +153,7 @@ impl PollLoop {
                     is_stopped: false,
                     move_tries: 0,
                     false_alarms: 0,
+                    damaged: 0,
                     trouble: None,
                 }),
                 Err(error) => {
@@ -274,7 +278,12 @@ impl PollLoop {
             match arrival {
                 Arrival::Record(record) => lane_of.buffer.push(state, &record),
                 Arrival::EndOfPartition(offset) => state.reached_end(offset),
-                Arrival::Trouble(code, reason) => troubles.push((lane, code, reason)),
+                Arrival::Trouble(code, reason) => {
+                    if is_damage(code) {
+                        state.fetch_again();
+                    }
+                    troubles.push((lane, code, reason));
+                }
             }
         };
         let count = match wait {
@@ -293,6 +302,7 @@ impl PollLoop {
             for lane in seen {
                 self.lanes[lane].trouble = None;
                 self.lanes[lane].false_alarms = 0;
+                self.lanes[lane].damaged = 0;
             }
         }
         for (lane, code, reason) in troubles {
@@ -308,12 +318,15 @@ impl PollLoop {
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
                 self.check_range(index, &partition);
             }
+            code if is_damage(code) => self.fetch_again(index, &partition, reason),
             RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownPartition
             | RDKafkaErrorCode::UnknownTopic => {
                 self.fail(index, Failure::gone(&partition, reason));
             }
-            RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::MessageSizeTooLarge => {
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::MessageSizeTooLarge => {
                 let message = format!("could not read {}", named(&partition));
                 self.fail(index, Failure::source(message, Some(format!("{reason}."))));
             }
@@ -324,6 +337,22 @@ impl PollLoop {
                 }
             }
         }
+    }
+
+    /// A batch came damaged, and its buffer takes nothing more in: librdkafka goes on after it, so
+    /// its records would be left out.
+    fn fetch_again(&mut self, index: usize, partition: &Partition, reason: &str) {
+        self.lanes[index].damaged += 1;
+        if self.lanes[index].damaged > DAMAGED_MAX {
+            let message = format!("{} holds damaged records", named(partition));
+            self.fail(
+                index,
+                Failure::source(message, Some(format!("librdkafka says: {reason}."))),
+            );
+            return;
+        }
+        tracing::warn!(%partition, reason, "kafka records came damaged, fetching them again");
+        self.shared.has_requests.store(true, Ordering::Release);
     }
 
     /// An offset was called out of range: tells loss from a false alarm.
@@ -413,6 +442,15 @@ impl PollLoop {
             tracing::debug!(%error, "could not tell the consumer group its position");
         }
     }
+}
+
+/// Whether records came that are not those that were written: by the checksum of librdkafka, or by
+/// that of the broker.
+fn is_damage(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage
+    )
 }
 
 fn list_of(partition: &Partition, offset: i64) -> Result<TopicPartitionList> {

@@ -1,8 +1,10 @@
 //! Sources and sinks against librdkafka's mock broker, in this process.
 //!
 //! `read` shows that a slice gives the same rows whenever and however it is read, `faults` that
-//! trouble at the broker is either survived or told, `write` that rows arrive once with their keys.
+//! trouble at the broker is either survived or told, `errors` that each error of the protocol is met
+//! as the documentation says, `write` that rows arrive once with their keys.
 
+mod errors;
 mod faults;
 mod fixture;
 mod read;

@@ -22,7 +22,7 @@ use crate::{
     list_topics, produce_lines, tail,
 };
 
-fn sink(servers: &str, topic: &str, more: &[(&str, &str)]) -> Result<Arc<dyn Sink>> {
+pub(super) fn sink(servers: &str, topic: &str, more: &[(&str, &str)]) -> Result<Arc<dyn Sink>> {
     let definition = SinkDefinition {
         name: "k".into(),
         schema: Some(rows(0..0).schema()),
@@ -37,14 +37,22 @@ fn sink(servers: &str, topic: &str, more: &[(&str, &str)]) -> Result<Arc<dyn Sin
     declared.open()
 }
 
-fn rows(range: std::ops::Range<i64>) -> RecordBatch {
+pub(super) fn rows(range: std::ops::Range<i64>) -> RecordBatch {
     let symbols: StringViewArray = range.clone().map(|n| Some(format!("s{n}"))).collect();
     let numbers: Int64Array = range.collect();
     let schema = columns(&[("symbol", DataType::Utf8View), ("n", DataType::Int64)]);
     RecordBatch::try_new(schema, vec![Arc::new(symbols), Arc::new(numbers)]).unwrap()
 }
 
-async fn open(sink: &dyn Sink) -> Result<()> {
+/// A row for each symbol.
+pub(super) fn rows_of(symbols: &[&str]) -> RecordBatch {
+    let numbers: Int64Array = (0..).take(symbols.len()).collect();
+    let symbols: StringViewArray = symbols.iter().copied().map(Some).collect();
+    let schema = rows(0..0).schema();
+    RecordBatch::try_new(schema, vec![Arc::new(symbols), Arc::new(numbers)]).unwrap()
+}
+
+pub(super) async fn open(sink: &dyn Sink) -> Result<()> {
     let context = SinkContext {
         query: QueryId::new("q"),
         query_name: "q".into(),
@@ -57,7 +65,7 @@ async fn open(sink: &dyn Sink) -> Result<()> {
     within(20, sink.open(&context)).await
 }
 
-async fn epoch(sink: &dyn Sink, epoch: u64, batches: Vec<RecordBatch>) -> Result<u64> {
+pub(super) async fn epoch(sink: &dyn Sink, epoch: u64, batches: Vec<RecordBatch>) -> Result<u64> {
     let epoch = EpochId(epoch);
     let stream = futures::stream::iter(batches.into_iter().map(Ok)).boxed();
     within(60, async {
