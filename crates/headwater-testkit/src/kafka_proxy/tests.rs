@@ -85,18 +85,18 @@ fn read(servers: &str, count: usize) -> (Vec<u32>, Vec<RDKafkaErrorCode>) {
     (numbers, errors)
 }
 
-/// Writes 40 numbers while a fault happens to some of the Produce requests, and looks at the
+/// Writes 20 numbers while a fault happens to some of the Produce requests, and looks at the
 /// broker itself how many are there twice. The mock broker does not know a repeated request, so
 /// every request that it carried out and did not answer shows.
 fn check_writing(fault: Fault, times: u32, expected: Counts, doubled: usize) {
     let (broker, proxy) = proxied();
     proxy.arrange(RequestKind::Produce, fault, times);
-    write(&proxy.bootstrap_servers(), 0..40);
+    write(&proxy.bootstrap_servers(), 0..20);
     assert_eq!(proxy.counts(), expected, "{fault:?}");
     assert_eq!(proxy.outstanding(), 0, "{fault:?}");
-    let (numbers, _) = read(&broker.bootstrap_servers(), 40 + doubled);
+    let (numbers, _) = read(&broker.bootstrap_servers(), 20 + doubled);
     let distinct: BTreeSet<u32> = numbers.iter().copied().collect();
-    assert_eq!(distinct, (0..40).collect(), "{fault:?}");
+    assert_eq!(distinct, (0..20).collect(), "{fault:?}");
 }
 
 /// Reads 40 numbers while a fault happens to some of the Fetch answers.
@@ -132,15 +132,15 @@ fn a_client_does_not_leave_the_proxy() {
 #[test]
 fn lost_requests_are_not_carried_out_and_lost_answers_are() {
     let lost_answers = Counts {
-        lost_answers: 4,
+        lost_answers: 2,
         ..Counts::default()
     };
-    check_writing(Fault::LoseAnswer, 4, lost_answers, 4);
+    check_writing(Fault::LoseAnswer, 2, lost_answers, 2);
     let lost_requests = Counts {
-        lost_requests: 4,
+        lost_requests: 2,
         ..Counts::default()
     };
-    check_writing(Fault::LoseRequest, 4, lost_requests, 0);
+    check_writing(Fault::LoseRequest, 2, lost_requests, 0);
     let withheld_answers = Counts {
         withheld_answers: 1,
         ..Counts::default()
@@ -151,10 +151,10 @@ fn lost_requests_are_not_carried_out_and_lost_answers_are() {
 #[test]
 fn torn_and_lost_answers_of_reading_are_asked_for_again() {
     let torn_answers = Counts {
-        torn_answers: 3,
+        torn_answers: 2,
         ..Counts::default()
     };
-    check_reading(Fault::TearAnswer { at: 100 }, 3, torn_answers);
+    check_reading(Fault::TearAnswer { at: 100 }, 2, torn_answers);
     let lost_answers = Counts {
         lost_answers: 2,
         ..Counts::default()
