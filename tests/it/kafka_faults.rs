@@ -96,7 +96,7 @@ impl Reading {
         let stream = self.headwater.stream("SELECT id FROM orders").await;
         let writer = stream.unwrap().write_stream().format("memory");
         let query = writer.query_name("ids").trigger(Trigger::Asap).start();
-        in_time("the start", query).await.unwrap()
+        in_time("the start", Box::pin(query)).await.unwrap()
     }
 
     fn rows(&self) -> Vec<RecordBatch> {
@@ -321,7 +321,7 @@ async fn check_writing(fault: impl AsyncFnOnce(&KafkaProxy)) -> Option<Counts> {
     .await
     .unwrap();
     let started = hw.sql("INSERT INTO copies SELECT id FROM orders");
-    let query = in_time("the start", started).await.unwrap();
+    let query = in_time("the start", Box::pin(started)).await.unwrap();
     let query = query.into_query().unwrap();
     in_time("the first epoch", query.next_turn()).await;
     fault(&proxy).await;
