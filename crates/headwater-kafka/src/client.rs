@@ -85,7 +85,11 @@ const OWNED_BY_SINK: &[(&str, &str)] = &[
     ),
     (
         "transactional.id",
-        "the option \"delivery\" chooses the guarantee",
+        "it names the query, and the option \"transactional.id.prefix\" says how it begins",
+    ),
+    (
+        "group.id",
+        "the group that notes the last epoch has the name of the transactional id",
     ),
     (
         "allow.auto.create.topics",
@@ -187,7 +191,12 @@ impl KafkaConnection {
 
 /// librdkafka's own spelling of a property: lower case with dots.
 fn property_name(key: &str) -> String {
-    key.trim().to_ascii_lowercase().replace(['_', '-'], ".")
+    let name = key.trim().to_ascii_lowercase().replace(['_', '-'], ".");
+    match name.as_str() {
+        // Two names of one property: only one may be set.
+        "delivery.timeout.ms" => "message.timeout.ms".to_string(),
+        _ => name,
+    }
 }
 
 /// An error for a property that librdkafka refuses; names the property, never its value.

@@ -14,6 +14,11 @@ use tokio::sync::Notify;
 
 use crate::client::{ClientEvents, KafkaConnection, config_error};
 use crate::cluster::blocking;
+use crate::transaction::TransactionLimits;
+
+pub(crate) const MESSAGE_TIMEOUT: &str = "message.timeout.ms";
+/// The longest time until a row that cannot be delivered fails its epoch, unless the user says.
+pub(crate) const MESSAGE_TIMEOUT_DEFAULT_MS: &str = "60000";
 
 /// Settings of a producer that a user may change, and what they are if not.
 const DEFAULTS: [(&str, &str); 7] = [
@@ -21,8 +26,7 @@ const DEFAULTS: [(&str, &str); 7] = [
     ("batch.num.messages", "10000"),
     ("queue.buffering.max.messages", "100000"),
     ("queue.buffering.max.kbytes", "65536"),
-    // The longest time until a row that cannot be delivered fails its epoch.
-    ("message.timeout.ms", "60000"),
+    (MESSAGE_TIMEOUT, MESSAGE_TIMEOUT_DEFAULT_MS),
     // The partition of a key is then the one that Kafka's own clients choose.
     ("partitioner", "murmur2_random"),
     ("topic.metadata.propagation.max.ms", "5000"),
@@ -47,15 +51,30 @@ impl Deliveries {
     /// Waits until every row sent is delivered or has failed, which takes `message.timeout.ms`
     /// at most.
     pub(crate) async fn settle(&self) {
+        self.wait_until(Self::is_settled).await;
+    }
+
+    /// As [`Deliveries::settle`], but returns at the first failure. In a transaction librdkafka then
+    /// keeps the other rows until their time is over, although none of them counts any more.
+    pub(crate) async fn settle_or_fail(&self) {
+        self.wait_until(|own| own.is_settled() || own.failed.load(Ordering::Acquire) > 0)
+            .await;
+    }
+
+    async fn wait_until(&self, is_over: impl Fn(&Self) -> bool + Send) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.done.load(Ordering::Acquire) >= self.sent.load(Ordering::Acquire) {
+            if is_over(self) {
                 return;
             }
             changed.await;
         }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.done.load(Ordering::Acquire) >= self.sent.load(Ordering::Acquire)
     }
 
     /// An error if a row has failed.
@@ -77,15 +96,15 @@ impl Deliveries {
     }
 
     fn finished(&self, failure: Option<(String, Option<RDKafkaErrorCode>)>) {
-        if let Some((failure, code)) = failure {
+        let is_first_failure = failure.is_some_and(|(failure, code)| {
             if code.is_some_and(is_too_large) {
                 self.is_too_large.store(true, Ordering::Release);
             }
-            self.failed.fetch_add(1, Ordering::AcqRel);
             self.first_failure.lock().get_or_insert(failure);
-        }
-        let done = self.done.fetch_add(1, Ordering::AcqRel) + 1;
-        if done >= self.sent.load(Ordering::Acquire) {
+            self.failed.fetch_add(1, Ordering::AcqRel) == 0
+        });
+        self.done.fetch_add(1, Ordering::AcqRel);
+        if is_first_failure || self.is_settled() {
             self.changed.notify_waiters();
         }
     }
@@ -147,7 +166,30 @@ pub(crate) struct Row<'a> {
 }
 
 impl RowProducer {
+    /// A producer whose rows are visible at once.
     pub(crate) fn connect(owner: &str, connection: &KafkaConnection) -> Result<RowProducer> {
+        Self::create(owner, connection, vec![])
+    }
+
+    /// A producer whose rows are visible when their transaction is committed. It may be used after
+    /// `init_transactions`.
+    pub(crate) fn connect_transactional(
+        owner: &str,
+        connection: &KafkaConnection,
+        id: &str,
+        limits: &TransactionLimits,
+    ) -> Result<RowProducer> {
+        let mut own = vec![("transactional.id", id.to_string())];
+        own.extend(limits.settings());
+        Self::create(owner, connection, own)
+    }
+
+    /// `own` is stronger than the defaults and than what the user has set.
+    fn create(
+        owner: &str,
+        connection: &KafkaConnection,
+        own: Vec<(&str, String)>,
+    ) -> Result<RowProducer> {
         let mut config = connection.config();
         for (name, value) in DEFAULTS {
             if connection.property(name).is_none() {
@@ -155,10 +197,28 @@ impl RowProducer {
             }
         }
         config.set("enable.idempotence", "true").set("acks", "all");
+        for (name, value) in own {
+            config.set(name, value);
+        }
         let producer = config
             .create_with_context(ProducerEvents(ClientEvents::new(owner)))
             .map_err(|error| config_error(owner, &error))?;
         Ok(RowProducer { producer })
+    }
+
+    /// librdkafka's producer, for the calls of a transaction.
+    pub(crate) fn raw(&self) -> &ThreadedProducer<ProducerEvents> {
+        &self.producer
+    }
+
+    /// Why librdkafka will never send anything again, if it has come to that.
+    pub(crate) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.producer.client().fatal_error()
+    }
+
+    /// The newest trouble with a connection.
+    pub(crate) fn last_trouble(&self) -> Option<String> {
+        self.producer.context().0.last_error()
     }
 
     /// Hands a row over; waits, without holding an async thread, while librdkafka's queue is full.

@@ -16,7 +16,8 @@ pub const DEV_BROKER_LIMITS: &str = "\
 This is librdkafka's mock broker, for trying things out. It is not a Kafka broker:
 - everything is in memory and gone when the process ends;
 - a partition keeps its newest 5 MiB or 100,000 records, whichever is less;
-- rows of open and aborted transactions are visible to every reader;
+- rows of open and aborted transactions are visible to every reader, and nothing is kept of the
+  transactions themselves: a query that dies may write rows again;
 - there is no authentication, no compaction and no way to look up an offset by time.";
 
 /// A request that a test can make fail.
@@ -32,6 +33,8 @@ pub enum DevRequest {
     Metadata,
     /// A transactional producer commits or aborts.
     EndTransaction,
+    /// A transactional producer comes up.
+    StartTransactions,
 }
 
 /// How a request fails.
@@ -59,6 +62,10 @@ pub enum DevFault {
     CoordinatorLoading,
     /// Another producer has taken the transactional id over.
     Fenced,
+    /// Transactions may not be open for as long as the producer wants.
+    TransactionTooLong,
+    /// The producer may not use its transactional id.
+    TransactionNotAuthorized,
 }
 
 /// A broker inside the process; it stops when this is dropped.
@@ -182,6 +189,7 @@ impl DevRequest {
             DevRequest::ListOffsets => RDKafkaApiKey::ListOffsets,
             DevRequest::Metadata => RDKafkaApiKey::Metadata,
             DevRequest::EndTransaction => RDKafkaApiKey::EndTxn,
+            DevRequest::StartTransactions => RDKafkaApiKey::InitProducerId,
         }
     }
 }
@@ -201,6 +209,10 @@ impl DevFault {
             DevFault::MessageTooLarge => E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
             DevFault::CoordinatorLoading => E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
             DevFault::Fenced => E::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH,
+            DevFault::TransactionTooLong => E::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT,
+            DevFault::TransactionNotAuthorized => {
+                E::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+            }
         }
     }
 }

@@ -36,6 +36,7 @@ mod slice_stream;
 mod source;
 mod start;
 mod tail;
+mod transaction;
 
 pub use admin::{PartitionInfo, TopicInfo, create_topic, list_topics, produce_lines};
 pub use client::KafkaConnection;

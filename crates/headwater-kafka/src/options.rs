@@ -12,6 +12,8 @@ use crate::start::{Position, take_end, take_start};
 const PREFETCH_BYTES_DEFAULT: u64 = 64 << 20;
 /// Below this, a partition could not hold one ordinary fetch.
 const PREFETCH_BYTES_MIN: u64 = 1 << 20;
+/// How transactional ids begin when the user does not say; rights are given by it.
+const ID_PREFIX_DEFAULT: &str = "headwater";
 
 /// What a source was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,12 +82,25 @@ fn take_topics(options: &mut OptionReader) -> Result<Vec<String>> {
     Ok(topics)
 }
 
+/// How often a row is there when something failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Once or more: an epoch that runs again is written again.
+    AtLeastOnce,
+    /// Once, for readers of committed rows: epochs are transactions.
+    ExactlyOnce,
+}
+
 /// What a sink was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SinkOptions {
     pub(crate) connection: KafkaConnection,
     pub(crate) topic: String,
     pub(crate) key_columns: Vec<String>,
+    /// `None` is the best that the query allows.
+    pub(crate) delivery: Option<Delivery>,
+    /// How transactional ids, and the groups of their notes, begin.
+    pub(crate) id_prefix: String,
 }
 
 impl SinkOptions {
@@ -95,7 +110,8 @@ impl SinkOptions {
             return Err(options.bad_value("topic", &topic, "the name of one topic"));
         }
         let key_columns = options.take("key.columns", &["key.fields", "key"])?;
-        take_delivery(options)?;
+        let delivery = take_delivery(options)?;
+        let id_prefix = take_id_prefix(options, delivery)?;
         let key_columns = match key_columns {
             Some(text) => text
                 .split([',', ';'])
@@ -119,24 +135,39 @@ impl SinkOptions {
             connection,
             topic,
             key_columns,
+            delivery,
+            id_prefix,
         })
     }
 }
 
-fn take_delivery(options: &mut OptionReader) -> Result<()> {
+fn take_delivery(options: &mut OptionReader) -> Result<Option<Delivery>> {
     let aliases = ["sink.delivery-guarantee", "delivery.guarantee"];
-    let choices = [("at-least-once", true), ("exactly-once", false)];
-    match options.take_choice("delivery", &aliases, &choices)? {
-        None | Some(true) => Ok(()),
-        Some(false) => Err(Error::unsupported(format!(
-            "{} cannot deliver exactly once yet",
+    let choices = [
+        ("exactly-once", Delivery::ExactlyOnce),
+        ("at-least-once", Delivery::AtLeastOnce),
+    ];
+    options.take_choice("delivery", &aliases, &choices)
+}
+
+fn take_id_prefix(options: &mut OptionReader, delivery: Option<Delivery>) -> Result<String> {
+    let name = "transactional.id.prefix";
+    let Some(text) = options.take(name, &["sink.transactional-id-prefix"])? else {
+        return Ok(ID_PREFIX_DEFAULT.to_string());
+    };
+    if delivery == Some(Delivery::AtLeastOnce) {
+        return Err(Error::configuration(format!(
+            "option \"{name}\" of {} is for 'delivery' = 'exactly-once'",
             options.owner()
         ))
-        .with_hint(
-            "Use 'delivery' = 'at-least-once' with key columns, so that a repeated row replaces \
-             itself for readers that keep the newest row of a key.",
-        )),
+        .with_detail("Delivery at least once has no transactions.")
+        .with_hint("Leave it out."));
     }
+    let prefix = text.trim();
+    if prefix.is_empty() {
+        return Err(options.bad_value(name, &text, "at least one character"));
+    }
+    Ok(prefix.to_string())
 }
 
 #[cfg(test)]
@@ -186,7 +217,60 @@ mod tests {
         assert_eq!(read(&base).unwrap().key_columns, ["id"]);
         let with_key = [base[0], base[1], ("key.columns", "a, b")];
         assert_eq!(read(&with_key).unwrap().key_columns, ["a", "b"]);
-        let exactly = [base[0], base[1], ("delivery", "exactly-once")];
-        assert_eq!(read(&exactly).unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn the_sink_is_told_how_to_deliver() {
+        let definition = SinkDefinition {
+            name: "k".into(),
+            schema: None,
+            primary_key: vec![],
+            format: None,
+        };
+        let read = |more: &[(&str, &str)]| {
+            let base = [("bootstrap.servers", "b:1"), ("topic", "t")];
+            let pairs = base.iter().chain(more).copied().collect();
+            let mut options = OptionReader::new("sink \"k\"", &pairs);
+            let read = SinkOptions::read(&definition, &mut options)?;
+            options.finish()?;
+            Ok::<_, Error>((read.delivery, read.id_prefix))
+        };
+        let default = "headwater".to_string();
+        assert_eq!(read(&[]).unwrap(), (None, default.clone()));
+        assert_eq!(
+            read(&[("sink.delivery-guarantee", "exactly-once")]).unwrap(),
+            (Some(Delivery::ExactlyOnce), default.clone())
+        );
+        assert_eq!(
+            read(&[("delivery", "At-Least-Once")]).unwrap(),
+            (Some(Delivery::AtLeastOnce), default)
+        );
+        let prefix = ("sink.transactional-id-prefix", "team-a");
+        assert_eq!(read(&[prefix]).unwrap(), (None, "team-a".to_string()));
+        let refused = [
+            (
+                vec![("delivery", "exactly")],
+                "'exactly-once' or 'at-least-once'",
+            ),
+            (
+                vec![("transactional.id.prefix", " ")],
+                "at least one character",
+            ),
+            (
+                vec![("delivery", "at-least-once"), prefix],
+                "is for 'delivery' = 'exactly-once'",
+            ),
+            (
+                vec![("properties.transactional.id", "x")],
+                "is set by headwater",
+            ),
+            (vec![("kafka.group.id", "x")], "is set by headwater"),
+        ];
+        for (options, expected) in refused {
+            let error = read(&options).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration);
+            let report = error.report("a", None);
+            assert!(report.contains(expected), "{options:?}: {report}");
+        }
     }
 }

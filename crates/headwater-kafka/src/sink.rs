@@ -1,10 +1,14 @@
 //! The sink: rows of an epoch are produced as they come and are all safe when `prepare` returns.
 //!
-//! Delivery is at-least-once: rows are visible when they are written, so an epoch that runs again
-//! is written again. A retry inside the producer never doubles a row (`enable.idempotence`).
+//! | delivery | rows are visible | an epoch that runs again |
+//! | --- | --- | --- |
+//! | exactly once | when their transaction is committed (`transaction.rs`) | was aborted before |
+//! | at least once | when they are written | is written again |
+//!
+//! A retry inside the producer never doubles a row (`enable.idempotence`).
 //! Input: rows in the query's schema. Output: one message per row, with the key columns as key; for a
 //! row that is gone a tombstone, the key without a value, which makes a compacted topic forget it.
-//! Replay: doubles rows; readers that keep the newest row of a key see each once.
+//! Replay: at least once doubles rows; readers that keep the newest row of a key see each once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +23,9 @@ use headwater_core::connector::{DeclaredSink, SinkDefinition};
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
-use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::sink::{
+    self, CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged,
+};
 use headwater_core::{Error, ErrorKind, Result};
 use headwater_formats::new_encoder;
 use parking_lot::Mutex;
@@ -27,7 +33,8 @@ use parking_lot::Mutex;
 use crate::cluster::{Cluster, ask, blocking};
 use crate::delivery::{Deliveries, Row, RowProducer};
 use crate::message_key::{KeyMaker, bytes_at};
-use crate::options::SinkOptions;
+use crate::options::{Delivery, SinkOptions};
+use crate::transaction::{TransactionSpec, Transactions};
 
 /// A sink as declared.
 #[derive(Debug)]
@@ -59,6 +66,54 @@ impl KafkaSinkSpec {
             RowEncoder::try_new(&spec, schema)?;
         }
         Ok(spec)
+    }
+
+    /// What the user asked for, or the best that the query allows.
+    fn delivery(&self, context: &SinkContext) -> Result<Delivery> {
+        let wanted = self.options.delivery;
+        let refused = match (wanted, context.transactions) {
+            (Some(Delivery::AtLeastOnce), _) => return Ok(Delivery::AtLeastOnce),
+            (_, sink::Transactions::Allowed) => return Ok(Delivery::ExactlyOnce),
+            (None, _) => return Ok(Delivery::AtLeastOnce),
+            (Some(Delivery::ExactlyOnce), sink::Transactions::NoCheckpoint) => {
+                Error::configuration(format!(
+                    "{} delivers exactly once only what a query with a checkpoint writes",
+                    self.owner
+                ))
+                .with_detail(format!(
+                    "Query \"{}\" has none, so it begins anew in a new process and writes its rows \
+                     again.",
+                    context.query_name
+                ))
+                .with_hint(
+                    "Give the query a checkpoint, WITH (checkpoint = '…'), or use 'delivery' = \
+                     'at-least-once'.",
+                )
+            }
+            (Some(Delivery::ExactlyOnce), sink::Transactions::LateRows) => Error::configuration(
+                format!("{} cannot deliver late rows exactly once", self.owner),
+            )
+            .with_detail(format!(
+                "One transaction decides whether an epoch of query \"{}\" has happened, and \
+                         that is the one of its result.",
+                context.query_name
+            ))
+            .with_hint(
+                "Use 'delivery' = 'at-least-once' for late rows, or write them to a \
+                         filesystem sink.",
+            ),
+        };
+        Err(refused)
+    }
+
+    fn transactions(&self, context: &SinkContext) -> TransactionSpec {
+        TransactionSpec {
+            owner: self.owner.clone(),
+            connection: self.options.connection.clone(),
+            topic: self.options.topic.clone(),
+            query: context.query.clone(),
+            id_prefix: self.options.id_prefix.clone(),
+        }
     }
 }
 
@@ -92,8 +147,10 @@ impl RowEncoder {
 #[derive(Debug)]
 pub(crate) struct KafkaSink {
     spec: Arc<KafkaSinkSpec>,
-    /// Made when it is first needed, and again after a failure: a producer that lost a row may
-    /// be of no more use.
+    /// Of delivery exactly once, which is known when the sink is open.
+    transactions: Mutex<Option<Arc<Transactions>>>,
+    /// Of delivery at least once. Made when it is first needed, and again after a failure: a
+    /// producer that lost a row may be of no more use.
     producer: Mutex<Option<Arc<RowProducer>>>,
     /// Whether rows say what they do to the result, in the last column.
     has_ops: AtomicBool,
@@ -104,13 +161,29 @@ impl KafkaSink {
     fn new(spec: Arc<KafkaSinkSpec>) -> Self {
         KafkaSink {
             spec,
+            transactions: Mutex::new(None),
             producer: Mutex::new(None),
             has_ops: AtomicBool::new(false),
             epochs: Mutex::new(BTreeMap::new()),
         }
     }
 
-    fn producer(&self) -> Result<Arc<RowProducer>> {
+    fn transactions(&self) -> Option<Arc<Transactions>> {
+        self.transactions.lock().clone()
+    }
+
+    /// The producer for rows of an epoch; in a transaction, if it is to be one.
+    async fn producer(&self, epoch: EpochId) -> Result<Arc<RowProducer>> {
+        let Some(transactions) = self.transactions() else {
+            return self.plain_producer();
+        };
+        match transactions.open_producer() {
+            Some(producer) => Ok(producer),
+            None => blocking(move || transactions.begin(epoch)).await,
+        }
+    }
+
+    fn plain_producer(&self) -> Result<Arc<RowProducer>> {
         let mut producer = self.producer.lock();
         if let Some(producer) = &*producer {
             return Ok(Arc::clone(producer));
@@ -132,7 +205,7 @@ impl KafkaSink {
     }
 
     /// Gives the producer up with whatever it has not delivered.
-    async fn drop_producer(&self) -> Result<()> {
+    async fn drop_plain_producer(&self) -> Result<()> {
         let producer = self.producer.lock().take();
         blocking(move || {
             drop(producer);
@@ -150,10 +223,10 @@ impl KafkaSink {
         rows: &RecordBatch,
         ops: Option<&StringArray>,
         encoder: &mut RowEncoder,
+        producer: &Arc<RowProducer>,
         deliveries: &Arc<Deliveries>,
     ) -> Result<()> {
         let is_gone = |row| ops.is_some_and(|ops| ops.value(row) == DELETE);
-        let producer = self.producer()?;
         let keys = encoder.keys.keys(rows)?;
         let values = encoder.values.encode(rows)?;
         for row in 0..rows.num_rows() {
@@ -189,11 +262,30 @@ impl Sink for KafkaSink {
             modes,
             takes_deletes: !key.is_empty(),
             key,
-            is_idempotent: false,
+            is_idempotent: match &*self.transactions.lock() {
+                Some(_) => true,
+                // Not open yet.
+                None => self.spec.options.delivery == Some(Delivery::ExactlyOnce),
+            },
+        }
+    }
+
+    fn publication(&self) -> Publication {
+        match &*self.transactions.lock() {
+            Some(_) => Publication::Transaction,
+            None => Publication::AfterRecord,
+        }
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        match self.transactions() {
+            Some(transactions) => blocking(move || transactions.last_published()).await,
+            None => Ok(None),
         }
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
+        let delivery = self.spec.delivery(context)?;
         RowEncoder::try_new(&self.spec, &context.row_schema())?;
         self.has_ops.store(context.has_ops, Ordering::Release);
         let cluster = Cluster::connect(&self.spec.owner, &self.spec.options.connection)?;
@@ -201,7 +293,14 @@ impl Sink for KafkaSink {
         ask(&cluster, move |cluster| cluster.partitions(&topics))
             .await
             .map_err(of_a_sink)?;
-        self.producer()?;
+        match delivery {
+            Delivery::AtLeastOnce => drop(self.plain_producer()?),
+            Delivery::ExactlyOnce => {
+                let spec = self.spec.transactions(context);
+                let opened = blocking(move || Transactions::open(spec)).await?;
+                *self.transactions.lock() = Some(Arc::new(opened));
+            }
+        }
         Ok(())
     }
 
@@ -211,6 +310,9 @@ impl Sink for KafkaSink {
         _partition: usize,
         mut rows: BoxStream<'static, Result<RecordBatch>>,
     ) -> Result<Staged> {
+        if let Some(transactions) = self.transactions() {
+            transactions.expect_rows(epoch)?;
+        }
         let deliveries = self.deliveries(epoch);
         let mut encoder: Option<RowEncoder> = None;
         let mut staged = Staged::default();
@@ -220,12 +322,21 @@ impl Sink for KafkaSink {
                 true => split_ops(&batch?).map(|(rows, ops)| (rows, Some(ops)))?,
                 false => (batch?, None),
             };
+            if batch.num_rows() == 0 {
+                continue;
+            }
             let encoder = match &mut encoder {
                 Some(encoder) => encoder,
                 None => encoder.insert(RowEncoder::try_new(&self.spec, &batch.schema())?),
             };
-            self.write_batch(&batch, ops.as_ref(), encoder, &deliveries)
-                .await?;
+            let producer = self.producer(epoch).await?;
+            let written = self.write_batch(&batch, ops.as_ref(), encoder, &producer, &deliveries);
+            if let Err(error) = written.await {
+                return Err(match self.transactions() {
+                    Some(transactions) => transactions.why_not_sent(&producer, error),
+                    None => error,
+                });
+            }
             staged.rows += batch.num_rows() as u64;
         }
         Ok(staged)
@@ -233,24 +344,47 @@ impl Sink for KafkaSink {
 
     async fn prepare(&self, epoch: EpochId, _staged: Vec<Staged>) -> Result<CommitToken> {
         let deliveries = self.epochs.lock().remove(&epoch);
-        if let Some(deliveries) = deliveries {
-            deliveries.settle().await;
-            if let Err(error) = deliveries.check(&self.spec.options.topic) {
-                self.drop_producer().await?;
-                return Err(error);
+        let topic = &self.spec.options.topic;
+        match (self.transactions(), deliveries) {
+            (None, None) => {}
+            (None, Some(deliveries)) => {
+                deliveries.settle().await;
+                if let Err(error) = deliveries.check(topic) {
+                    self.drop_plain_producer().await?;
+                    return Err(error);
+                }
+            }
+            (Some(transactions), deliveries) => {
+                if let Some(deliveries) = deliveries {
+                    deliveries.settle_or_fail().await;
+                    if let Err(error) = deliveries.check(topic) {
+                        return Err(match transactions.open_producer() {
+                            Some(producer) => transactions.why_not_sent(&producer, error),
+                            None => error,
+                        });
+                    }
+                }
+                transactions.prepared(epoch);
             }
         }
         Ok(CommitToken::default())
     }
 
-    async fn commit(&self, _epoch: EpochId, _token: CommitToken) -> Result<()> {
-        Ok(())
+    async fn commit(&self, epoch: EpochId, _token: CommitToken) -> Result<()> {
+        match self.transactions() {
+            Some(transactions) => blocking(move || transactions.commit(epoch)).await,
+            None => Ok(()),
+        }
     }
 
     async fn abort(&self, epoch: EpochId) -> Result<()> {
+        if let Some(transactions) = self.transactions() {
+            self.epochs.lock().clear();
+            return blocking(move || transactions.abort()).await;
+        }
         let was_written = self.epochs.lock().remove(&epoch).is_some();
         if was_written {
-            self.drop_producer().await?;
+            self.drop_plain_producer().await?;
         }
         Ok(())
     }

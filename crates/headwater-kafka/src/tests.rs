@@ -1,10 +1,13 @@
-//! Sources and sinks against librdkafka's mock broker, in this process.
+//! Sources and sinks against librdkafka's mock broker, in this process, and transactions against a
+//! real one.
 //!
 //! `read` shows that a slice gives the same rows whenever and however it is read, `faults` that
 //! trouble at the broker is either survived or told, `errors` that each error of the protocol is met
-//! as the documentation says, `write` that rows arrive once with their keys.
+//! as the documentation says, `write` that rows arrive once with their keys, `exactly_once` that they
+//! are seen once, whatever becomes of an epoch.
 
 mod errors;
+mod exactly_once;
 mod faults;
 mod fixture;
 mod read;

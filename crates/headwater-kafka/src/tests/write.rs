@@ -13,7 +13,7 @@ use headwater_core::format::FormatSpec;
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::mode::OutputMode;
 use headwater_core::options::OptionReader;
-use headwater_core::sink::{Sink, SinkContext, Transactions};
+use headwater_core::sink::{CommitToken, Sink, SinkContext, Transactions};
 use headwater_core::{ErrorKind, Result};
 
 use super::fixture::*;
@@ -22,7 +22,7 @@ use crate::{
     list_topics, produce_lines, tail,
 };
 
-pub(super) fn sink(servers: &str, topic: &str, more: &[(&str, &str)]) -> Result<Arc<dyn Sink>> {
+pub(crate) fn sink(servers: &str, topic: &str, more: &[(&str, &str)]) -> Result<Arc<dyn Sink>> {
     let definition = SinkDefinition {
         name: "k".into(),
         schema: Some(rows(0..0).schema()),
@@ -37,7 +37,7 @@ pub(super) fn sink(servers: &str, topic: &str, more: &[(&str, &str)]) -> Result<
     declared.open()
 }
 
-pub(super) fn rows(range: std::ops::Range<i64>) -> RecordBatch {
+pub(crate) fn rows(range: std::ops::Range<i64>) -> RecordBatch {
     let symbols: StringViewArray = range.clone().map(|n| Some(format!("s{n}"))).collect();
     let numbers: Int64Array = range.collect();
     let schema = columns(&[("symbol", DataType::Utf8View), ("n", DataType::Int64)]);
@@ -45,40 +45,55 @@ pub(super) fn rows(range: std::ops::Range<i64>) -> RecordBatch {
 }
 
 /// A row for each symbol.
-pub(super) fn rows_of(symbols: &[&str]) -> RecordBatch {
+pub(crate) fn rows_of(symbols: &[&str]) -> RecordBatch {
     let numbers: Int64Array = (0..).take(symbols.len()).collect();
     let symbols: StringViewArray = symbols.iter().copied().map(Some).collect();
     let schema = rows(0..0).schema();
     RecordBatch::try_new(schema, vec![Arc::new(symbols), Arc::new(numbers)]).unwrap()
 }
 
-pub(super) async fn open(sink: &dyn Sink) -> Result<()> {
-    let context = SinkContext {
-        query: QueryId::new("q"),
+/// How a query opens its sink.
+pub(crate) fn context(query: &str, transactions: Transactions) -> SinkContext {
+    SinkContext {
+        query: QueryId::new(query),
         query_name: "q".into(),
         schema: rows(0..0).schema(),
         mode: OutputMode::Append,
         has_ops: false,
         last_committed: None,
-        transactions: Transactions::Allowed,
-    };
+        transactions,
+    }
+}
+
+pub(crate) async fn open(sink: &dyn Sink) -> Result<()> {
+    let context = context("q", Transactions::NoCheckpoint);
     within(20, sink.open(&context)).await
 }
 
-pub(super) async fn epoch(sink: &dyn Sink, epoch: u64, batches: Vec<RecordBatch>) -> Result<u64> {
+/// Writes and prepares an epoch.
+pub(crate) async fn stage(sink: &dyn Sink, epoch: u64, batches: Vec<RecordBatch>) -> Result<u64> {
     let epoch = EpochId(epoch);
     let stream = futures::stream::iter(batches.into_iter().map(Ok)).boxed();
     within(60, async {
         let staged = sink.write(epoch, 0, stream).await?;
         let written = staged.rows;
-        let token = sink.prepare(epoch, vec![staged]).await?;
-        sink.commit(epoch, token).await?;
+        sink.prepare(epoch, vec![staged]).await?;
         Ok(written)
     })
     .await
 }
 
-async fn keys_and_values(servers: &str, topic: &str) -> Vec<String> {
+pub(crate) async fn commit(sink: &dyn Sink, epoch: u64) -> Result<()> {
+    within(60, sink.commit(EpochId(epoch), CommitToken::default())).await
+}
+
+pub(crate) async fn epoch(sink: &dyn Sink, epoch: u64, batches: Vec<RecordBatch>) -> Result<u64> {
+    let written = stage(sink, epoch, batches).await?;
+    commit(sink, epoch).await?;
+    Ok(written)
+}
+
+pub(crate) async fn keys_and_values(servers: &str, topic: &str) -> Vec<String> {
     let source = raw(servers, topic)
         .payload(&[("v", DataType::Utf8View)], "text")
         .metadata("k", DataType::Utf8View, "key")
