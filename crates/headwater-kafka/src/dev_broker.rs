@@ -16,8 +16,8 @@ pub const DEV_BROKER_LIMITS: &str = "\
 This is librdkafka's mock broker, for trying things out. It is not a Kafka broker:
 - everything is in memory and gone when the process ends;
 - a partition keeps its newest 5 MiB or 100,000 records, whichever is less;
-- rows of open and aborted transactions are visible to every reader, and nothing is kept of the
-  transactions themselves: a query that dies may write rows again;
+- rows of open and aborted transactions are visible to every reader, and the notes that transactions
+  carry are not kept: sinks that shall survive a crash need 'delivery' = 'at-least-once';
 - there is no authentication, no compaction and no way to look up an offset by time.";
 
 /// A request that a test can make fail.

@@ -214,6 +214,18 @@ impl KafkaSink {
         .await
     }
 
+    /// Forgets whatever was not committed.
+    async fn forget(&self) -> Result<()> {
+        self.epochs.lock().clear();
+        let transactions = self.transactions.lock().take();
+        blocking(move || {
+            drop(transactions);
+            Ok(())
+        })
+        .await?;
+        self.drop_plain_producer().await
+    }
+
     fn deliveries(&self, epoch: EpochId) -> Arc<Deliveries> {
         Arc::clone(self.epochs.lock().entry(epoch).or_default())
     }
@@ -286,6 +298,8 @@ impl Sink for KafkaSink {
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
         let delivery = self.spec.delivery(context)?;
+        // A query that failed opens its sink again.
+        self.forget().await?;
         RowEncoder::try_new(&self.spec, &context.row_schema())?;
         self.has_ops.store(context.has_ops, Ordering::Release);
         let cluster = Cluster::connect(&self.spec.owner, &self.spec.options.connection)?;

@@ -176,6 +176,21 @@ async fn a_process_that_ends_before_its_commit_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_sink_that_is_opened_again_forgets_what_was_not_committed() {
+    let Some(place) = Place::real(1).await else {
+        return;
+    };
+    let sink = place.open().await;
+    epoch(&*sink, 0, vec![rows(0..2)]).await.unwrap();
+    stage(&*sink, 1, vec![rows(100..103)]).await.unwrap();
+    let context = context(&place.topic, Transactions::Allowed);
+    within(70, sink.open(&context)).await.unwrap();
+    assert_eq!(last_published(&*sink).await.unwrap(), Some(0));
+    epoch(&*sink, 1, vec![rows(2..4)]).await.unwrap();
+    assert_eq!(place.numbers().await, [0, 1, 2, 3]);
+}
+
+#[tokio::test]
 async fn an_epoch_that_was_published_is_not_written_again() {
     let Some(place) = Place::real(1).await else {
         return;
