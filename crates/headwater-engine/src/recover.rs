@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures::future;
 
 use headwater_checkpoint::{
-    Checkpoint, EpochRecord, FileStore, HEADWATER_VERSION, OperatorMetadata, QueryMetadata,
-    Recovered, SourceMetadata, WatermarkState,
+    Checkpoint, CommitRecord, EpochRecord, FileStore, HEADWATER_VERSION, OperatorMetadata,
+    QueryMetadata, Recovered, SourceMetadata, WatermarkState,
 };
 use headwater_core::connector::{SourceContext, SourceUse};
 use headwater_core::crash_point::CrashPoint;
@@ -44,7 +44,36 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
     let (checkpoint, recovered) = open_checkpoint(spec).await?;
     let checkpoint = Arc::new(checkpoint);
     let sources = open_sources(spec, &checkpoint).await?;
-    let last = recovered.last_commit.as_ref();
+    open_sinks(spec, &checkpoint, recovered.last_commit.as_ref()).await?;
+    let recovered = settle(spec, &checkpoint, recovered).await?;
+    let next = recovered.next_epoch();
+    let standing = match &recovered.last_commit {
+        None => Standing::at_the_start(&sources).await?,
+        Some(commit) => Standing::after(spec, &checkpoint, commit).await?,
+    };
+    let pending = pending_epochs(spec, &sources, recovered.pending)?;
+    let bounds = match spec.trigger.is_bounded() {
+        true => Some(future::try_join_all(sources.iter().map(bound_of)).await?),
+        false => None,
+    };
+    Ok(StartingPoint {
+        checkpoint,
+        sources,
+        positions: standing.positions,
+        watermarks: standing.watermarks,
+        state: Arc::new(standing.state),
+        chain: standing.chain,
+        next,
+        pending,
+        bounds,
+    })
+}
+
+async fn open_sinks(
+    spec: &QuerySpec,
+    checkpoint: &Checkpoint,
+    last: Option<&CommitRecord>,
+) -> Result<()> {
     let context = SinkContext {
         query: checkpoint.metadata().query_id.clone(),
         query_name: spec.name.clone(),
@@ -60,61 +89,53 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
     if let Some(commit) = last {
         outputs::check_late_rows(spec, commit)?;
     }
-    outputs::open(spec, context).await?;
-    let recovered = settle(spec, &checkpoint, recovered).await?;
-    let next = recovered.next_epoch();
-    let (positions, watermarks, state, chain) = match &recovered.last_commit {
-        None => {
-            let mut positions = Vec::with_capacity(sources.len());
-            for source in &sources {
-                positions.push(source.initial().await?);
-            }
-            let watermarks = vec![WatermarkState::default(); sources.len()];
-            (
-                positions,
-                watermarks,
-                StateRegistry::default(),
-                StateChain::default(),
-            )
+    outputs::open(spec, context).await
+}
+
+/// What a query knows between two epochs.
+struct Standing {
+    positions: Vec<Offsets>,
+    watermarks: Vec<WatermarkState>,
+    state: StateRegistry,
+    chain: StateChain,
+}
+
+impl Standing {
+    async fn at_the_start(sources: &[Arc<dyn Source>]) -> Result<Standing> {
+        let mut positions = Vec::with_capacity(sources.len());
+        for source in sources {
+            positions.push(source.initial().await?);
         }
-        Some(commit) => {
-            CrashPoint::MidRecovery.reach();
-            // The commit record may be the last thing the dead process did.
-            outputs::publish(spec, commit).await?;
-            CrashPoint::RecoveryPublished.reach();
-            let (reader, record) = (Arc::clone(&checkpoint), commit.clone());
-            let state = blocking(move || reader.load_state(&record)).await?;
-            let chunks = state.into_iter().flat_map(|((operator, shard), chunks)| {
-                chunks
-                    .into_iter()
-                    .map(move |c| (operator.clone(), shard, c))
-            });
-            let state = StateRegistry::restored(chunks.collect(), Some(commit.epoch));
-            let chain = StateChain::new(commit.state_files.clone());
-            (
-                commit.offsets.clone(),
-                commit.watermarks.clone(),
-                state,
-                chain,
-            )
-        }
-    };
-    let pending = pending_epochs(spec, &sources, recovered.pending)?;
-    let bounds = match spec.trigger.is_bounded() {
-        true => Some(future::try_join_all(sources.iter().map(bound_of)).await?),
-        false => None,
-    };
-    Ok(StartingPoint {
-        checkpoint,
-        sources,
-        positions,
-        watermarks,
-        state: Arc::new(state),
-        chain,
-        next,
-        pending,
-        bounds,
-    })
+        Ok(Standing {
+            positions,
+            watermarks: vec![WatermarkState::default(); sources.len()],
+            state: StateRegistry::default(),
+            chain: StateChain::default(),
+        })
+    }
+
+    async fn after(
+        spec: &QuerySpec,
+        checkpoint: &Arc<Checkpoint>,
+        commit: &CommitRecord,
+    ) -> Result<Standing> {
+        CrashPoint::MidRecovery.reach();
+        // The commit record may be the last thing the dead process did.
+        outputs::publish(spec, commit).await?;
+        CrashPoint::RecoveryPublished.reach();
+        let (reader, record) = (Arc::clone(checkpoint), commit.clone());
+        let state = blocking(move || reader.load_state(&record)).await?;
+        let chunks = state.into_iter().flat_map(|((operator, shard), chunks)| {
+            let chunks = chunks.into_iter();
+            chunks.map(move |chunk| (operator.clone(), shard, chunk))
+        });
+        Ok(Standing {
+            positions: commit.offsets.clone(),
+            watermarks: commit.watermarks.clone(),
+            state: StateRegistry::restored(chunks.collect(), Some(commit.epoch)),
+            chain: StateChain::new(commit.state_files.clone()),
+        })
+    }
 }
 
 async fn open_checkpoint(spec: &QuerySpec) -> Result<(Checkpoint, Recovered)> {

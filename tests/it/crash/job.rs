@@ -106,7 +106,6 @@ impl Job {
     }
 
     /// Lets it run for a while and kills it.
-    #[expect(clippy::disallowed_methods, reason = "another process is given time")]
     pub(super) fn killed_after(&self, time: Duration) {
         let running = self.dir.command(&["run", "job.sql"]).spawn();
         std::thread::sleep(time);

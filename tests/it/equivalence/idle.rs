@@ -22,8 +22,11 @@ const GREATEST: &str = "SELECT k, rn, v FROM (
      SELECT *, row_number() OVER (PARTITION BY k ORDER BY v DESC) AS rn
      FROM t WHERE v IS NOT NULL) WHERE rn <= 2";
 
+/// What a query emits, folded, for turns of a case.
+type Model = fn(&[Turn]) -> RecordBatch;
+
 /// Every query with the model of it.
-const QUERIES: &[(&str, &str, fn(&[Turn]) -> RecordBatch)] = &[
+const QUERIES: &[(&str, &str, Model)] = &[
     (TOTALS, UPDATE, totals_updated),
     (TOTALS, COMPLETE, totals_kept),
     (DISTINCT, FINAL, births),
@@ -259,7 +262,7 @@ fn greatest_updated(turns: &[Turn]) -> RecordBatch {
             }
         }
     });
-    greatest(emitted)
+    greatest(&emitted)
 }
 
 fn greatest_kept(turns: &[Turn]) -> RecordBatch {
@@ -268,10 +271,10 @@ fn greatest_kept(turns: &[Turn]) -> RecordBatch {
         let numbers = (1..).zip(kept.state);
         numbers.map(move |(number, value)| ((key.clone(), number), value))
     });
-    greatest(numbered.collect())
+    greatest(&numbered.collect())
 }
 
-fn greatest(of: BTreeMap<(Key, u64), i64>) -> RecordBatch {
+fn greatest(of: &BTreeMap<(Key, u64), i64>) -> RecordBatch {
     let keys: StringViewArray = of.keys().map(|k| k.0.as_deref()).collect();
     let numbers: Int64Array = of.keys().map(|k| Some(k.1 as i64)).collect();
     let values: Int64Array = of.values().copied().map(Some).collect();
