@@ -251,6 +251,57 @@ async fn rows_go_from_topic_to_topic(cluster: &Cluster) {
     assert!(!written.is_empty());
 }
 
+/// With a checkpoint rows are delivered in transactions, and every run goes on after the note of
+/// the one before.
+async fn rows_are_delivered_once_across_restarts(cluster: &Cluster) {
+    let servers = &cluster.servers;
+    let (input, output) = (
+        cluster.new_topic("in", 2).await,
+        cluster.new_topic("out", 2).await,
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let setup = format!(
+        "{} CREATE SINK volumes (symbol VARCHAR, window_start TIMESTAMP, n BIGINT, volume BIGINT)
+         WITH (connector = 'kafka', topic = '{output}', 'bootstrap.servers' = '{servers}',
+               delivery = 'exactly-once') FORMAT JSON;
+         CREATE SOURCE written (symbol VARCHAR, window_start TIMESTAMP, n BIGINT, volume BIGINT)
+         WITH (connector = 'kafka', topic = '{output}', 'bootstrap.servers' = '{servers}') FORMAT JSON;",
+        source("orders", servers, &input),
+    );
+    for (run, end) in [(0, "hold"), (1, "hold"), (2, "flush")] {
+        for partition in 0..2 {
+            let lines = orders(run * 40, run * 40 + 40);
+            produce(servers, &input, partition, lines).await;
+        }
+        let hw = Headwater::builder().build().unwrap();
+        hw.sql(&setup).await.unwrap();
+        let query = format!(
+            "CREATE STREAMING QUERY v WITH (trigger = 'available-now', checkpoint = '{}',
+             'end-of-input' = '{end}') AS INSERT INTO volumes {WINDOWS}",
+            folder.path().display()
+        );
+        let query = hw.sql(&query).await.unwrap().into_query().unwrap();
+        query.await_termination().await.unwrap();
+    }
+    let hw = Headwater::builder().build().unwrap();
+    hw.sql(&setup).await.unwrap();
+    let written = rows(&hw, "SELECT * FROM written").await;
+    assert_eq!(written, rows(&hw, WINDOWS).await);
+    assert!(!written.is_empty());
+    // Without a checkpoint nobody could go on after the note.
+    let refused = hw
+        .sql(&format!(
+            "SET trigger = 'available-now'; INSERT INTO volumes {WINDOWS}"
+        ))
+        .await;
+    let error = refused.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert_eq!(
+        error.message(),
+        "sink \"volumes\" delivers exactly once only what a query with a checkpoint writes"
+    );
+}
+
 async fn a_topic_without_columns_is_read_raw(cluster: &Cluster) {
     let servers = &cluster.servers;
     let topic = cluster.new_topic("raw", 1).await;
@@ -318,6 +369,7 @@ macro_rules! on_every_broker {
 on_every_broker! {
     windows_once => windows_reach_files_once_across_restarts,
     topic_to_topic => rows_go_from_topic_to_topic,
+    delivered_once => rows_are_delivered_once_across_restarts,
     raw => a_topic_without_columns_is_read_raw,
     unknown_topic => an_unknown_topic_is_named,
     skew => partitions_hours_apart_lose_no_row,
