@@ -188,6 +188,12 @@ impl EpochLoop {
         }
     }
 
+    /// Lets the sinks forget what is not committed: an open transaction would hold back those who
+    /// read committed rows.
+    pub async fn abandon(&self) {
+        outputs::abort(&self.spec, self.next).await;
+    }
+
     /// The query, to be opened again from its checkpoint. Everything else of the loop ends.
     pub fn into_spec(self) -> QuerySpec {
         self.spec

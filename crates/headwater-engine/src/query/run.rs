@@ -70,6 +70,7 @@ impl Run {
             if self.turn.borrow().epochs > epochs_before {
                 restarts.start_anew();
             }
+            epoch_loop.abandon().await;
             let spec = epoch_loop.into_spec();
             epoch_loop = loop {
                 let wait = restarts.wait_after(failure)?;
@@ -91,7 +92,10 @@ impl Run {
 
     async fn run(&self, epoch_loop: &mut EpochLoop) -> Result<(), Failure> {
         match self.run_epochs(epoch_loop).await? {
-            Ending::Abandoned => Ok(()),
+            Ending::Abandoned => {
+                epoch_loop.abandon().await;
+                Ok(())
+            }
             Ending::Asked => {
                 CrashPoint::ShutdownDrain.reach();
                 epoch_loop.commit().await.map_err(Failure::of)
