@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use headwater_testkit::crash_point::CrashPoint;
 
+use super::topics;
 use crate::command::Dir;
 
 /// Epochs of a whole run: enough for two snapshots and two clean-ups.
@@ -14,80 +15,161 @@ const ROWS_PER_EPOCH: usize = 10;
 /// What a job reads and writes.
 #[derive(Debug, Clone)]
 pub(super) struct JobKind {
-    name: &'static str,
-    source: &'static str,
-    sink: &'static str,
+    source: Source,
+    sink: Sink,
+    /// The servers of a broker, if one of the two is a topic.
+    servers: Option<String>,
+    /// How many epochs share a commit: as many as the interval lets, or one.
+    commits: Commits,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Generator,
+    Files,
+    Topic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sink {
+    Files,
+    Topic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commits {
+    EveryEpoch,
+    Grouped,
 }
 
 impl fmt::Display for JobKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
+        let (source, sink) = (self.source, self.sink);
+        let commits = match self.commits {
+            Commits::EveryEpoch => "",
+            Commits::Grouped => ", commits of several epochs",
+        };
+        let text = format!("{source:?} to {sink:?}{commits}");
+        f.write_str(&text.to_lowercase())
     }
 }
 
-const GENERATOR: &str = "
-CREATE SOURCE orders (time TIMESTAMP, symbol VARCHAR, amount INT,
-  WATERMARK FOR time AS time - INTERVAL '1 second')
-WITH (connector = 'datagen', preset = 'orders', rows = 440, 'time.step' = '500 ms', symbols = 3,
-  'max.records.per.epoch' = 10);";
-
-const FILES_IN: &str = "
-CREATE SOURCE orders (time TIMESTAMP, symbol VARCHAR, amount INT,
-  WATERMARK FOR time AS time - INTERVAL '1 second')
-WITH (connector = 'filesystem', path = 'DIR/in', 'max.files.per.epoch' = 1) FORMAT JSON;";
-
-const FILES_OUT: &str = "
-CREATE SINK out (window_start TIMESTAMP, symbol VARCHAR, orders BIGINT, volume BIGINT)
-WITH (connector = 'filesystem', path = 'DIR/out') FORMAT JSON;";
-
-/// Windows shorter than an epoch, so that most epochs emit; and a running sum of every row, so
-/// that the state outgrows its snapshots.
-const QUERY: &str = "
-CREATE STREAMING QUERY windows WITH (checkpoint = 'DIR/checkpoint', trigger = 'available-now')
-AS INSERT INTO out
-SELECT window_start, symbol, count(*) AS orders, sum(amount) AS volume
-FROM tumble(orders, time, INTERVAL '3 seconds')
-GROUP BY window_start, window_end, symbol;";
-
 impl JobKind {
-    pub(super) fn all() -> Vec<JobKind> {
-        vec![Self::generator_to_files(), Self::files_to_files()]
+    /// The jobs of the matrix; those with topics only if there is a broker.
+    pub(super) fn all(servers: Option<&str>) -> Vec<JobKind> {
+        let kind = |source, sink, commits| JobKind {
+            source,
+            sink,
+            servers: servers.map(ToString::to_string),
+            commits,
+        };
+        let mut kinds = vec![
+            Self::generator_to_files(),
+            kind(Source::Files, Sink::Files, Commits::Grouped),
+        ];
+        if servers.is_some() {
+            kinds.push(kind(Source::Topic, Sink::Topic, Commits::EveryEpoch));
+            kinds.push(kind(Source::Files, Sink::Topic, Commits::Grouped));
+            kinds.push(kind(Source::Topic, Sink::Files, Commits::EveryEpoch));
+        }
+        kinds
     }
 
     pub(super) fn generator_to_files() -> Self {
         JobKind {
-            name: "generator to files",
-            source: GENERATOR,
-            sink: FILES_OUT,
+            source: Source::Generator,
+            sink: Sink::Files,
+            servers: None,
+            commits: Commits::EveryEpoch,
         }
     }
 
-    pub(super) fn files_to_files() -> Self {
-        JobKind {
-            name: "files to files",
-            source: FILES_IN,
-            sink: FILES_OUT,
-        }
+    fn source(&self, topic: &str) -> String {
+        let options = match self.source {
+            Source::Generator => "connector = 'datagen', preset = 'orders', rows = 440,
+                 'time.step' = '500 ms', symbols = 3, 'max.records.per.epoch' = 10)"
+                .to_string(),
+            Source::Files => "connector = 'filesystem', path = 'DIR/in',
+                 'max.files.per.epoch' = 1) FORMAT JSON"
+                .to_string(),
+            Source::Topic => format!(
+                "connector = 'kafka', topic = '{topic}', 'bootstrap.servers' = 'SERVERS',
+                 'max.records.per.epoch' = 10) FORMAT JSON"
+            ),
+        };
+        format!(
+            "CREATE SOURCE orders (time TIMESTAMP, symbol VARCHAR, amount INT,
+               WATERMARK FOR time AS time - INTERVAL '1 second') WITH ({options};"
+        )
+    }
+
+    fn sink(&self, topic: &str) -> String {
+        let options = match self.sink {
+            Sink::Files => "connector = 'filesystem', path = 'DIR/out'".to_string(),
+            Sink::Topic => format!(
+                "connector = 'kafka', topic = '{topic}', 'bootstrap.servers' = 'SERVERS',
+                 delivery = 'exactly-once'"
+            ),
+        };
+        format!(
+            "CREATE SINK out (window_start TIMESTAMP, symbol VARCHAR, orders BIGINT, volume BIGINT)
+             WITH ({options}) FORMAT JSON;"
+        )
+    }
+
+    fn query(&self) -> String {
+        let interval = match self.commits {
+            Commits::EveryEpoch => "",
+            Commits::Grouped => ", 'checkpoint.interval' = '30 ms'",
+        };
+        // Windows shorter than an epoch, so that most epochs emit.
+        format!(
+            "CREATE STREAMING QUERY windows
+             WITH (checkpoint = 'DIR/checkpoint', trigger = 'available-now'{interval})
+             AS INSERT INTO out
+             SELECT window_start, symbol, count(*) AS orders, sum(amount) AS volume
+             FROM tumble(orders, time, INTERVAL '3 seconds')
+             GROUP BY window_start, window_end, symbol;"
+        )
     }
 }
 
-/// A job in a folder of its own.
+/// A job in a folder of its own, with topics of its own.
 pub(super) struct Job {
     dir: Dir,
+    kind: JobKind,
+    topic_out: String,
 }
 
 impl Job {
     pub(super) fn new(kind: &JobKind) -> Self {
         let dir = Dir::new();
-        let folder = dir.path().display().to_string();
-        let script = [kind.source, kind.sink, QUERY].concat();
-        dir.create("job.sql", &script.replace("DIR", &folder));
-        std::fs::create_dir(dir.path().join("in")).unwrap();
-        for file in 0..EPOCHS {
-            let lines = (0..ROWS_PER_EPOCH).map(|row| order(file * ROWS_PER_EPOCH + row));
-            dir.create(&format!("in/{file:03}.jsonl"), &lines.collect::<String>());
+        let lines: Vec<String> = (0..EPOCHS * ROWS_PER_EPOCH).map(order).collect();
+        let (mut topic_in, mut topic_out) = (String::new(), String::new());
+        if let Some(servers) = &kind.servers {
+            if kind.source == Source::Topic {
+                topic_in = topics::filled(servers, "crash-in", &lines);
+            }
+            if kind.sink == Sink::Topic {
+                topic_out = topics::empty(servers, "crash-out");
+            }
         }
-        Job { dir }
+        std::fs::create_dir(dir.path().join("in")).unwrap();
+        if kind.source == Source::Files {
+            for (file, lines) in lines.chunks(ROWS_PER_EPOCH).enumerate() {
+                dir.create(&format!("in/{file:03}.jsonl"), &(lines.join("\n") + "\n"));
+            }
+        }
+        let script = [kind.source(&topic_in), kind.sink(&topic_out), kind.query()].join("\n");
+        let servers = kind.servers.as_deref().unwrap_or_default();
+        let script = script.replace("SERVERS", servers);
+        let folder = dir.path().display().to_string();
+        dir.create("job.sql", &script.replace("DIR", &folder));
+        Job {
+            dir,
+            kind: kind.clone(),
+            topic_out,
+        }
     }
 
     /// Lets it run until it comes by a point for the `nth` time, and kills it there. False if it
@@ -118,20 +200,23 @@ impl Job {
         assert_eq!(end.code, Some(0), "{}", end.stderr);
     }
 
-    /// The rows in the sink, in order.
+    /// The rows in the sink that a reader of committed rows sees, in order.
     pub(super) fn output(&self) -> Vec<String> {
-        let mut lines = self.dir.lines_below("out");
+        let mut lines = match (self.kind.sink, &self.kind.servers) {
+            (Sink::Topic, Some(servers)) => topics::committed(servers, &self.topic_out),
+            _ => self.dir.lines_below("out"),
+        };
         lines.sort();
         lines
     }
 }
 
-/// A row of the files: two a second.
+/// An order: two a second.
 fn order(number: usize) -> String {
     let (minute, second, half) = (number / 120, number / 2 % 60, number % 2 * 5);
     let symbol = ["A", "B", "C"][number % 3];
     let amount = number % 7;
     format!(
-        "{{\"time\":\"2026-01-01T00:{minute:02}:{second:02}.{half}00Z\",\"symbol\":\"{symbol}\",\"amount\":{amount}}}\n"
+        "{{\"time\":\"2026-01-01T00:{minute:02}:{second:02}.{half}00Z\",\"symbol\":\"{symbol}\",\"amount\":{amount}}}"
     )
 }
