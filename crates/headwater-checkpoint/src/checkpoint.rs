@@ -280,8 +280,9 @@ impl Checkpoint {
 impl Progress {
     /// Refuses a commit that is not next, or that refers to what is not there.
     fn check_commit(&self, record: &CommitRecord) -> Result<()> {
-        let is_next = Some(record.epoch) > self.last_committed;
-        if !is_next || self.last_logged != Some(record.epoch) {
+        let epoch = Some(record.epoch);
+        // Epochs that run again may be committed before the last of them has run.
+        if epoch <= self.last_committed || epoch > self.last_logged {
             return Err(self.out_of_order(record.epoch, "committed"));
         }
         let files = paths_of(record);
@@ -380,10 +381,10 @@ fn recover(store: &dyn FileStore, epochs: &EpochLog, commits: &CommitLog) -> Res
             _ => pending.push(record),
         }
     }
-    let newest = pending.last().map(|p| p.epoch);
     let prepared = commits.latest_prepared()?;
     let prepared = prepared.filter(|p| Some(p.epoch) > last);
-    if let Some(ahead) = prepared.as_ref().filter(|p| Some(p.epoch) != newest) {
+    let is_logged = |p: &&CommitRecord| pending.iter().any(|logged| logged.epoch == p.epoch);
+    if let Some(ahead) = prepared.as_ref().filter(|p| !is_logged(p)) {
         let what = format!(
             "the commit of epoch {} is prepared but \"{}\" is missing",
             ahead.epoch,

@@ -40,9 +40,11 @@ pub(crate) async fn settle(
         if published == Some(prepared.epoch) {
             let (writer, record) = (Arc::clone(checkpoint), prepared.clone());
             blocking(move || writer.finish_commit(&record)).await?;
+            let mut pending = recovered.pending;
+            pending.retain(|logged| Some(logged.epoch) > published);
             return Ok(Recovered {
                 last_commit: recovered.prepared,
-                pending: vec![],
+                pending,
                 prepared: None,
             });
         }
