@@ -117,7 +117,11 @@ impl Checkpoint {
                 .as_ref()
                 .map(paths_of)
                 .unwrap_or_default(),
-            fresh_files: BTreeSet::new(),
+            fresh_files: recovered
+                .prepared
+                .as_ref()
+                .map(paths_of)
+                .unwrap_or_default(),
         };
         let checkpoint = Checkpoint {
             store,

@@ -345,13 +345,17 @@ fn a_hole_in_the_log_is_noticed() {
 #[test]
 fn a_prepared_commit_waits_for_the_sinks_word() {
     let (store, checkpoint) = after_epoch_0();
-    checkpoint.log_epoch(&epoch_record(EpochId(1))).unwrap();
-    let commit = commit_record(EpochId(1), vec![]);
+    let epoch = EpochId(1);
+    checkpoint.log_epoch(&epoch_record(epoch)).unwrap();
+    let delta = chunks(epoch, ChunkKind::Delta);
+    let file = checkpoint.write_state(epoch, ChunkKind::Delta, &delta);
+    let commit = commit_record(epoch, vec![file.unwrap()]);
     checkpoint.prepare_commit(&commit).unwrap();
     drop(checkpoint);
     let (checkpoint, recovered) = open(Arc::new(store.clone())).unwrap();
     assert_eq!(recovered.next_epoch(), EpochId(1));
     assert_eq!(recovered.prepared.as_ref(), Some(&commit));
+    checkpoint.clean_up().unwrap();
     // The sink says no, and the epoch runs again; then it says yes.
     checkpoint.discard_commit(&commit).unwrap();
     checkpoint.prepare_commit(&commit).unwrap();
