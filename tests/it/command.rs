@@ -200,6 +200,12 @@ impl Running {
         assert!(killed.unwrap().success());
     }
 
+    /// Sends a signal and waits for the end.
+    pub(crate) fn signal_and_wait(self, name: &str) -> Finished {
+        self.signal(name);
+        self.wait()
+    }
+
     /// Waits for the end; both outputs are read meanwhile, so that neither fills up.
     pub(crate) fn wait(mut self) -> Finished {
         let stdout = self.stdout.take();

@@ -15,6 +15,8 @@ mod crash;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod draining;
+#[cfg(test)]
 mod equivalence;
 #[cfg(test)]
 mod figures;

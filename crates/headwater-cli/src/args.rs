@@ -83,6 +83,10 @@ pub(crate) struct SessionArgs {
     /// Set a default for the queries, as the statement SET does
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) set: Vec<(String, String)>,
+    /// How long queries may go on after the first signal; what they are doing then is abandoned, and
+    /// done again at the next start [default: 5 seconds]
+    #[arg(long, value_name = "INTERVAL")]
+    pub(crate) drain_timeout: Option<String>,
     /// How rows of a SELECT are printed; those of a SELECT STREAM with the epoch and with `+I` for a
     /// new row, `+U` for a row in its newest version
     #[arg(long, value_enum, default_value = "table")]
@@ -95,7 +99,9 @@ pub(crate) struct SessionArgs {
 
 const RUN_HELP: &str = "\
 Statements run in order; the streaming queries they start run side by side. The command ends when
-all have ended, or at the first signal, after the running epochs; a second signal ends it at once.
+all have ended, or at the first signal (Ctrl-C, SIGTERM), after the running epochs: an epoch that
+does not end within --drain-timeout is abandoned, and run again at the next start. A second signal
+ends the command at once.
 
 Examples:
   headwater run job.sql

@@ -29,8 +29,9 @@ pub(crate) fn start(messages: &MessageArgs, screen: &Screen) -> Result<()> {
             .with_source(error)
             .with_hint("Write a level (error, warn, info, debug, trace), or target=level,….")
     })?;
-    let is_reported_anyway =
-        |target: &str, level: Level| target == "headwater_engine::query" && level == Level::ERROR;
+    let is_reported_anyway = |target: &str, level: Level| {
+        target.starts_with("headwater_engine::query") && level == Level::ERROR
+    };
     let filter = filter.and(filter_fn(move |metadata| {
         !is_reported_anyway(metadata.target(), *metadata.level())
     }));

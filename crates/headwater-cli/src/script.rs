@@ -29,7 +29,9 @@ pub(crate) async fn open_session(args: &SessionArgs, context: &Context) -> Resul
         .console_to(context.screen.data())
         .select_stream_options(stream_options(args.format, io::stdout().is_terminal()))
         .build()?;
-    for (key, value) in &args.set {
+    let drain = args.drain_timeout.clone();
+    let drain = drain.map(|timeout| ("drain-timeout".to_string(), timeout));
+    for (key, value) in args.set.iter().chain(&drain) {
         let (key, value) = (quoted(key), quoted(value));
         session.sql(&format!("SET {key} = {value}")).await?;
     }

@@ -188,10 +188,9 @@ impl EpochLoop {
         }
     }
 
-    /// Lets the sinks forget what is not committed: an open transaction would hold back those who
-    /// read committed rows.
-    pub async fn abandon(&self) {
-        outputs::abort(&self.spec, self.next).await;
+    /// What runs.
+    pub fn spec(&self) -> &QuerySpec {
+        &self.spec
     }
 
     /// The query, to be opened again from its checkpoint. Everything else of the loop ends.
@@ -257,14 +256,14 @@ impl EpochLoop {
         self.resumed_after
     }
 
+    /// How long the query may go on after it was asked to stop.
+    pub fn drain_timeout(&self) -> Duration {
+        self.spec.drain_timeout
+    }
+
     /// The clock of the query.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
-    }
-
-    /// The epoch that runs or runs next.
-    pub fn next_epoch(&self) -> EpochId {
-        self.next
     }
 
     /// Completes when the trigger lets the next epoch start.

@@ -28,4 +28,6 @@ pub use late_sink::LateSink;
 pub use progress::EpochProgress;
 pub use query::{QueryState, QueryStatus, StreamingQuery};
 pub use query_manager::QueryManager;
-pub use query_spec::{Durability, EndOfInput, QueryEnvironment, QuerySpec, RestartPolicy};
+pub use query_spec::{
+    DRAIN_TIMEOUT, Durability, EndOfInput, QueryEnvironment, QuerySpec, RestartPolicy,
+};

@@ -180,6 +180,18 @@ pub(crate) async fn abort(spec: &QuerySpec, epoch: EpochId) {
     }
 }
 
+/// Ends the transaction that may be open, with everything in it. What other sinks have staged is
+/// replaced when the epochs run again.
+pub(crate) async fn abort_open(spec: &QuerySpec) {
+    if !decides_by_transaction(spec) {
+        return;
+    }
+    // The epoch is of no matter to a transaction: it ends with all that are in it.
+    if let Err(error) = spec.sink.abort(EpochId(0)).await {
+        tracing::warn!(%error, "an open transaction could not be ended");
+    }
+}
+
 /// Refuses a query that cannot publish the late rows of the last commit, because it has no sink for
 /// them or another one. The dead process may not have come to that.
 pub(crate) fn check_late_rows(spec: &QuerySpec, commit: &CommitRecord) -> Result<()> {

@@ -184,9 +184,9 @@ impl StreamingQuery {
         self.shared.lock().error.clone()
     }
 
-    /// Asks it to stop after the running epoch and waits until it has. An epoch that takes another
-    /// 30 seconds, because a broker is gone for example, is abandoned; it is run again when the
-    /// query is started from its checkpoint.
+    /// Asks it to stop after the running epoch and waits until it has. What takes longer than
+    /// [`QuerySpec::drain_timeout`], because a broker is gone for example, is abandoned; the epoch is
+    /// run again when the query is started from its checkpoint.
     ///
     /// # Errors
     /// If it failed.

@@ -50,6 +50,9 @@ pub enum Durability {
     InMemory,
 }
 
+/// How long a query may go on after it was asked to stop, unless it is told otherwise.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What happens to a query that failed, after the retries of its epoch, for a reason that may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestartPolicy {
@@ -94,6 +97,8 @@ pub struct QuerySpec {
     pub checkpoint_interval: Option<Duration>,
     /// How often a query that failed for a reason that may pass is opened again.
     pub restarts: RestartPolicy,
+    /// How long the query may go on after it was asked to stop: what it is doing then is abandoned.
+    pub drain_timeout: Duration,
     /// What happens at the end; `None` flushes if the sources have ended by themselves.
     pub end_of_input: Option<EndOfInput>,
     /// Its surroundings.

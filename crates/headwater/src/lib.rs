@@ -82,7 +82,8 @@ pub use headwater_core::trigger::Trigger;
 pub use headwater_core::{Error, ErrorKind, Result};
 pub use headwater_engine::progress::{EpochProgress, SourceProgress, StateSize, Totals};
 pub use headwater_engine::{
-    EndOfInput, QueryManager, QuerySpec, QueryState, QueryStatus, RestartPolicy, StreamingQuery,
+    DRAIN_TIMEOUT, EndOfInput, QueryManager, QuerySpec, QueryState, QueryStatus, RestartPolicy,
+    StreamingQuery,
 };
 pub use headwater_sql::parser::is_complete;
 

@@ -7,12 +7,12 @@ use headwater_core::mode::OutputMode;
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
-use headwater_engine::{EndOfInput, RestartPolicy};
+use headwater_engine::{DRAIN_TIMEOUT, EndOfInput, RestartPolicy};
 use headwater_exec::kept::Refresh;
 use headwater_plan::retention::{Asked, AskedBy, Retention};
 
 /// What `SET 'key' = value` sets, and what `WITH (…)` of a query may set for that query.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// When epochs start; default as soon as there is data.
     pub trigger: Trigger,
@@ -25,6 +25,8 @@ pub struct Settings {
     pub checkpoint_interval: Option<Duration>,
     /// What happens when a query failed for a reason that may pass; default: it stays failed.
     pub restarts: RestartPolicy,
+    /// How long a query may go on after it was asked to stop; default 5 seconds.
+    pub drain_timeout: Duration,
     /// What happens to open windows when the input ends; default: they are finished if the source
     /// has ended by itself, and held if a bounded run ends before the source.
     pub end_of_input: Option<EndOfInput>,
@@ -32,6 +34,22 @@ pub struct Settings {
     pub table_refresh: Refresh,
     /// How long state is kept that nothing ends; default for ever.
     pub retention: Retention,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            trigger: Trigger::default(),
+            output_mode: None,
+            checkpoint: None,
+            checkpoint_interval: None,
+            restarts: RestartPolicy::default(),
+            drain_timeout: DRAIN_TIMEOUT,
+            end_of_input: None,
+            table_refresh: Refresh::default(),
+            retention: Retention::default(),
+        }
+    }
 }
 
 /// Keys that are known and not there yet, so that nobody takes silence for success.
@@ -95,6 +113,9 @@ impl Settings {
         }
         if let Some(delay) = reader.take_duration("restart.delay", &[])? {
             settings.restarts.delay = delay;
+        }
+        if let Some(timeout) = reader.take_duration("drain-timeout", &[])? {
+            settings.drain_timeout = timeout;
         }
         if let Some(refresh) = reader.take("table.refresh", &[])? {
             settings.table_refresh = table_refresh(&refresh)?;

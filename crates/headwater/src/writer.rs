@@ -38,6 +38,7 @@ pub struct StreamWriter {
     checkpoint: Option<String>,
     checkpoint_interval: Option<Duration>,
     restarts: Option<RestartPolicy>,
+    drain_timeout: Option<Duration>,
     end_of_input: Option<EndOfInput>,
     late_rows_into: Option<String>,
     table_refresh: Option<Refresh>,
@@ -60,6 +61,7 @@ impl StreamWriter {
             checkpoint: None,
             checkpoint_interval: None,
             restarts: None,
+            drain_timeout: None,
             end_of_input: None,
             late_rows_into: None,
             table_refresh: None,
@@ -145,6 +147,12 @@ impl StreamWriter {
         self
     }
 
+    /// How long the query may go on after it was asked to stop; default the session's.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = Some(timeout);
+        self
+    }
+
     /// What happens to open windows when the input ends.
     pub fn end_of_input(mut self, end: EndOfInput) -> Self {
         self.end_of_input = Some(end);
@@ -199,6 +207,7 @@ impl StreamWriter {
         settings.trigger = self.trigger.unwrap_or(settings.trigger);
         settings.checkpoint_interval = self.checkpoint_interval.or(settings.checkpoint_interval);
         settings.restarts = self.restarts.unwrap_or(settings.restarts);
+        settings.drain_timeout = self.drain_timeout.unwrap_or(settings.drain_timeout);
         settings.end_of_input = self.end_of_input.or(settings.end_of_input);
         settings.table_refresh = self.table_refresh.unwrap_or(settings.table_refresh);
         let asked = |time: Option<Duration>| {

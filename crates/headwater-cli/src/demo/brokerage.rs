@@ -129,6 +129,7 @@ pub(super) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
 /// Everything is read once.
 fn session_args() -> SessionArgs {
     SessionArgs {
+        drain_timeout: None,
         set: vec![("trigger".to_string(), "available-now".to_string())],
         format: RowFormat::Table,
         progress: ProgressWhen::Auto,

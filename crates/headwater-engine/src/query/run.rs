@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, future};
+use datafusion_common_runtime::SpawnedTask;
+use futures::future::{self, Aborted};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinError;
 
 use headwater_core::clock::Clock;
 use headwater_core::crash_point::CrashPoint;
@@ -13,14 +15,18 @@ use headwater_core::{Error, Result};
 
 use super::{QueryState, Shared, Turns};
 use crate::epoch_loop::{EpochLoop, Step};
+use crate::outputs;
 use crate::progress::EpochProgress;
 use crate::restart::{Failure, Restarts};
 use crate::retry::Retries;
 
+/// How long an abandoned query may take to tell its sinks that it is.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How many progress reports are kept.
 const PROGRESS_KEPT: usize = 100;
-/// How long a running epoch may go on after its query was asked to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// How long an abandoned task may take to its next await. Whoever computes without one, or waits
+/// in a call of the operating system, cannot be told to end.
+const TO_NEXT_AWAIT: Duration = Duration::from_millis(500);
 
 /// The task of a query.
 pub(super) struct Run {
@@ -31,16 +37,46 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Runs the query until it has ended, in a task of its own: it is to be abandoned, and its panic
+    /// to end this query and no other, whatever it does.
     pub(super) async fn run_to_end(self, epoch_loop: EpochLoop, name: String) {
-        // A panic in a user's function ends this query and no other. The loop is gone when this
-        // is over, so the lock of the checkpoint is free before anybody hears that the query has
-        // ended.
-        let result = std::panic::AssertUnwindSafe(self.run_with_restarts(epoch_loop, &name))
-            .catch_unwind()
-            .await;
-        let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let (clock, patience) = (Arc::clone(epoch_loop.clock()), epoch_loop.drain_timeout());
+        let sinks = epoch_loop.spec().clone();
+        let run = Arc::new(self);
+        let work = Arc::clone(&run).run_with_restarts(epoch_loop, name.clone());
+        let (work, abort) = future::abortable(work);
+        let mut work = SpawnedTask::spawn(work);
+        let ended = tokio::select! {
+            biased;
+            ended = &mut work => Some(ended),
+            () = patience_ends(run.stopped.clone(), &*clock, patience) => None,
+        };
+        // The loop is gone when this is over, so the lock of the checkpoint is free before anybody
+        // hears that the query has ended.
+        let result = match ended {
+            Some(Ok(Ok(result))) => result,
+            Some(Ok(Err(Aborted))) => Ok(()),
+            Some(Err(error)) => Err(broken_off(error)),
+            None => {
+                tracing::warn!(
+                    query = %name,
+                    "what it was doing is abandoned, {patience:?} after it was asked to stop; a \
+                     checkpoint goes on after its last commit"
+                );
+                abort.abort();
+                if !has_ended(&mut work).await {
+                    tracing::warn!(query = %name, "a part of it still runs, and ends with the process");
+                }
+                // An open transaction would hold back those who read committed rows.
+                tokio::select! {
+                    () = outputs::abort_open(&sinks) => {}
+                    () = clock.sleep(LAST_WORDS) => {}
+                }
+                Ok(())
+            }
+        };
         {
-            let mut shared = self.shared.lock();
+            let mut shared = run.shared.lock();
             match result {
                 Ok(()) => {
                     tracing::info!(query = %name, "query stopped");
@@ -53,12 +89,16 @@ impl Run {
                 }
             }
         }
-        self.turn.send_modify(|t| t.ended = true);
+        run.turn.send_modify(|t| t.ended = true);
     }
 
     /// Runs the query, and opens it again from its checkpoint when it failed for a reason that may
     /// pass and the policy allows it.
-    async fn run_with_restarts(&self, mut epoch_loop: EpochLoop, name: &str) -> Result<()> {
+    async fn run_with_restarts(
+        self: Arc<Self>,
+        mut epoch_loop: EpochLoop,
+        name: String,
+    ) -> Result<()> {
         let clock = Arc::clone(epoch_loop.clock());
         let mut restarts = Restarts::new(epoch_loop.restart_policy());
         loop {
@@ -70,8 +110,8 @@ impl Run {
             if self.turn.borrow().epochs > epochs_before {
                 restarts.start_anew();
             }
-            epoch_loop.abandon().await;
             let spec = epoch_loop.into_spec();
+            outputs::abort_open(&spec).await;
             epoch_loop = loop {
                 let wait = restarts.wait_after(failure)?;
                 tracing::warn!(query = %name, "the query is opened again in {wait:?}");
@@ -91,41 +131,27 @@ impl Run {
     }
 
     async fn run(&self, epoch_loop: &mut EpochLoop) -> Result<(), Failure> {
-        match self.run_epochs(epoch_loop).await? {
-            Ending::Abandoned => {
-                epoch_loop.abandon().await;
-                Ok(())
-            }
-            Ending::Asked => {
-                CrashPoint::ShutdownDrain.reach();
-                epoch_loop.commit().await.map_err(Failure::of)
-            }
-        }
+        self.run_epochs(epoch_loop).await?;
+        CrashPoint::ShutdownDrain.reach();
+        epoch_loop.commit().await.map_err(Failure::of)
     }
 
-    async fn run_epochs(&self, epoch_loop: &mut EpochLoop) -> Result<Ending, Failure> {
+    /// Runs epochs until it is asked to stop, or there is nothing left to read.
+    async fn run_epochs(&self, epoch_loop: &mut EpochLoop) -> Result<(), Failure> {
         let mut stopped = self.stopped.clone();
         let clock = Arc::clone(epoch_loop.clock());
         let mut waits = Retries::new();
         loop {
             tokio::select! {
                 biased;
-                _ = stopped.wait_for(|stop| *stop) => return Ok(Ending::Asked),
+                _ = stopped.wait_for(|stop| *stop) => return Ok(()),
                 () = epoch_loop.wait_for_trigger() => {}
             }
             self.shared.lock().state = QueryState::Running;
-            let epoch = epoch_loop.next_epoch();
-            let stepped = tokio::select! {
-                biased;
-                stepped = epoch_loop.step() => stepped.map_err(Failure::of)?,
-                () = patience_ends(stopped.clone(), &*clock) => {
-                    tracing::warn!(%epoch, "epoch abandoned after {STOP_PATIENCE:?}; a checkpoint goes on after its last commit");
-                    return Ok(Ending::Abandoned);
-                }
-            };
+            let stepped = epoch_loop.step().await.map_err(Failure::of)?;
             match stepped {
                 Step::Ran(progress) => self.report(*progress),
-                Step::Finished => return Ok(Ending::Asked),
+                Step::Finished => return Ok(()),
                 Step::Lost(error) => return Err(Failure::Lost(error)),
                 Step::Nothing => {
                     if !epoch_loop.has_waiting() {
@@ -134,7 +160,7 @@ impl Run {
                     self.shared.lock().state = QueryState::Waiting;
                     let ready = tokio::select! {
                         biased;
-                        _ = stopped.wait_for(|stop| *stop) => return Ok(Ending::Asked),
+                        _ = stopped.wait_for(|stop| *stop) => return Ok(()),
                         () = self.look.notified() => Ok(()),
                         ready = epoch_loop.wait() => ready,
                     };
@@ -171,22 +197,30 @@ impl Run {
     }
 }
 
-/// How a query came to its end.
-enum Ending {
-    /// It was asked to stop, or there is nothing left to read.
-    Asked,
-    /// It was asked to stop, and its epoch took too long.
-    Abandoned,
-}
-
-/// Completes when a running epoch has had its time after it was asked to stop.
-async fn patience_ends(mut stopped: watch::Receiver<bool>, clock: &dyn Clock) {
+/// Completes when a query has had its time after it was asked to stop.
+async fn patience_ends(mut stopped: watch::Receiver<bool>, clock: &dyn Clock, patience: Duration) {
     // Without a sender there is no handle either, and the task is dropped.
     let is_told = stopped.wait_for(|stop| *stop).await.is_ok();
     if !is_told {
         future::pending::<()>().await;
     }
-    clock.sleep(STOP_PATIENCE).await;
+    clock.sleep(patience).await;
+}
+
+/// Whether an abandoned task has come to its next await.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it waits for a thread, which a test's clock does not move"
+)]
+async fn has_ended<T: Send + 'static>(work: &mut SpawnedTask<T>) -> bool {
+    tokio::time::timeout(TO_NEXT_AWAIT, work).await.is_ok()
+}
+
+fn broken_off(error: JoinError) -> Error {
+    match error.try_into_panic() {
+        Ok(panic) => panicked(&*panic),
+        Err(_) => Error::internal("the task of the query was cancelled"),
+    }
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
