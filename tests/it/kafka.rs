@@ -429,3 +429,51 @@ async fn transactions_leave_gaps_and_aborted_rows_are_not_read() {
     query.await_termination().await.unwrap();
     assert_eq!(text(&hw.memory_sink("ids").unwrap().rows()).len(), 30);
 }
+
+#[tokio::test]
+async fn a_query_does_not_go_on_in_a_topic_that_holds_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = async |cluster: &Cluster, topic: &str, options: &str| {
+        let hw = Headwater::builder().target_partitions(1).build().unwrap();
+        let declared = format!(
+            "CREATE SOURCE orders (id BIGINT) WITH (connector = 'kafka', topic = '{topic}',
+               'bootstrap.servers' = '{}' {options}) FORMAT JSON;
+             CREATE SINK kept WITH (connector = 'filesystem', path = '{}') FORMAT JSON;",
+            cluster.servers,
+            folder.path().join("rows").display(),
+        );
+        hw.sql(&declared).await.unwrap();
+        let insert = format!(
+            "CREATE STREAMING QUERY q WITH (checkpoint = '{}', 'trigger' = 'available-now')
+             AS INSERT INTO kept SELECT id FROM orders",
+            folder.path().join("checkpoint").display()
+        );
+        let query = hw.sql(&insert).await?.into_query()?;
+        query.await_termination().await
+    };
+    let lines = |range: std::ops::Range<u32>| range.map(|id| format!("{{\"id\":{id}}}")).collect();
+    let first = Cluster::mock();
+    let topic = first.new_topic("again", 1).await;
+    produce(&first.servers, &topic, 0, lines(0..10)).await;
+    run(&first, &topic, "").await.unwrap();
+    let second = DevBroker::start(&[(topic.clone(), 1)]).unwrap();
+    let second = Cluster {
+        servers: second.bootstrap_servers(),
+        mock: Some(second),
+    };
+    produce(&second.servers, &topic, 0, lines(100..120)).await;
+    for options in ["", ", 'on.data.loss' = 'skip'"] {
+        let error = run(&second, &topic, options).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DataLoss);
+        let expected = format!(
+            "offset 9 of partition 0 of topic \"{topic}\" holds another record than this \
+             checkpoint has read"
+        );
+        assert_eq!(error.message(), expected);
+    }
+    produce(&first.servers, &topic, 0, lines(10..12)).await;
+    run(&first, &topic, "").await.unwrap();
+    let kept = lines_of(&folder.path().join("rows"));
+    assert_eq!(kept.len(), 12, "{kept:?}");
+    assert!(kept.values().all(|times| *times == 1));
+}

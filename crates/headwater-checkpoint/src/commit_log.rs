@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater_core::Result;
+use headwater_core::fingerprint::Fingerprints;
 use headwater_core::id::EpochId;
 use headwater_core::offset::Offsets;
 use headwater_core::sink::CommitToken;
@@ -36,6 +37,10 @@ pub struct CommitRecord {
     pub epoch: EpochId,
     /// Where every source stands after the epoch, in the order of `SourceIndex`.
     pub offsets: Vec<Offsets>,
+    /// The last records read of every source, in the order of `SourceIndex`; empty if no source
+    /// tells any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_records: Vec<Fingerprints>,
     /// What is known of every source's event time after the epoch, in the order of
     /// `SourceIndex`.
     pub watermarks: Vec<WatermarkState>,

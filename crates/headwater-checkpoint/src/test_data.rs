@@ -74,6 +74,7 @@ pub(crate) fn commit_record(epoch: EpochId, state_files: Vec<StateFileRef>) -> C
     CommitRecord {
         epoch,
         offsets: vec![offsets(epoch.0 + 1)],
+        last_records: vec![],
         watermarks: watermarks(epoch.0 + 1),
         state_files,
         earlier: vec![],

@@ -69,6 +69,7 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
         rows_late,
         rows_bad,
         rows_ahead,
+        rows_lost,
         keys_expired,
     } = query.status().totals;
     let end = if query.exception().is_some() {
@@ -78,7 +79,7 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
     };
     format!(
         "query \"{}\" {end}: {}, {} in, {} out\n  \
-         {} late, {}, {} ahead of the clock, {} expired",
+         {} late, {}, {} ahead of the clock, {} lost, {} expired",
         query.name(),
         counted(epochs, "epoch"),
         counted(rows_in, "row"),
@@ -90,6 +91,7 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
                 .map(|(reason, rows)| (reason.as_str(), *rows))
         ),
         grouped(rows_ahead),
+        grouped(rows_lost),
         counted(keys_expired, "key"),
     )
 }

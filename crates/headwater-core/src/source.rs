@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::Result;
+use crate::fingerprint::Fingerprints;
 use crate::offset::{Offsets, Partition, Slice};
 
 /// How much one epoch may read of one source.
@@ -89,6 +90,7 @@ impl Debug for RowPlaces {
 pub struct ReadCounters {
     records: AtomicU64,
     bytes: AtomicU64,
+    lost: AtomicU64,
     bad: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -110,6 +112,16 @@ impl ReadCounters {
         }
     }
 
+    /// Counts offsets of the slice whose records were gone, where that does not stop the query.
+    pub fn add_lost(&self, offsets: u64) {
+        self.lost.fetch_add(offsets, Ordering::Relaxed);
+    }
+
+    /// Offsets of the slice whose records were gone.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     /// Records read, good or bad.
     pub fn records(&self) -> u64 {
         self.records.load(Ordering::Relaxed)
@@ -129,6 +141,17 @@ impl ReadCounters {
     }
 }
 
+/// Where a query goes on in a source.
+#[derive(Debug, Clone, Copy)]
+pub struct ResumePoint<'a> {
+    /// Everything before it has been read and is committed.
+    pub committed: &'a Offsets,
+    /// Everything before it is decided to be read next; at or after `committed`.
+    pub decided: &'a Offsets,
+    /// The last records before `committed`, as [`Source::fingerprints`] told them.
+    pub seen: &'a Fingerprints,
+}
+
 /// Where rows come from.
 ///
 /// # Contract
@@ -139,8 +162,10 @@ impl ReadCounters {
 /// 3. `wait_ready` returns when `available(from)` would be past `from`, or when the source has
 ///    ended. It is woken, it does not poll.
 /// 4. Offsets may have gaps. The end of a slice is reached when the position is at or past it.
-/// 5. Nothing is read before the first call of `available` or `read`: a source that was only
+/// 5. Nothing is read before the first call of `check_resume`, `available` or `read`: a source that was only
 ///    made costs nothing.
+/// 6. `check_resume` is called once, before the first `available` or `read`, if the query goes on
+///    from a checkpoint. What it lets pass is not lost yet; gaps in offsets are no loss.
 #[async_trait]
 pub trait Source: Debug + Send + Sync + 'static {
     /// Payload columns, then the metadata columns asked for.
@@ -153,6 +178,22 @@ pub trait Source: Debug + Send + Sync + 'static {
 
     /// The position at which a new query starts.
     async fn initial(&self) -> Result<Offsets>;
+
+    /// Whether what was read is still what it was, and what comes next is still there.
+    ///
+    /// # Errors
+    /// Data loss, naming what is gone or is something else now.
+    async fn check_resume(&self, point: ResumePoint<'_>) -> Result<()> {
+        let _ = point;
+        Ok(())
+    }
+
+    /// The last record read of every partition before `up_to`, for [`Source::check_resume`] of a
+    /// later process.
+    fn fingerprints(&self, up_to: &Offsets) -> Fingerprints {
+        let _ = up_to;
+        Fingerprints::default()
+    }
 
     /// The end of every partition as it is now: where a bounded read stops.
     async fn latest(&self) -> Result<Offsets>;

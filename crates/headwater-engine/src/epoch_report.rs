@@ -131,6 +131,7 @@ impl Reporter {
             rows_late: counted.metrics.late(),
             rows_bad,
             rows_ahead: (0..self.sources.len()).map(ahead).sum(),
+            rows_lost: counted.counters.iter().map(|c| c.lost()).sum(),
             keys_expired: counted.metrics.expired(),
             input_rows_per_second: per_second(since_last),
             processed_rows_per_second: per_second(processing),

@@ -32,6 +32,9 @@ pub struct EpochProgress {
     pub rows_bad: BTreeMap<String, u64>,
     /// Rows too far ahead of the wall clock to move the watermark.
     pub rows_ahead: u64,
+    /// Offsets whose records were gone before they were read, where `on.data.loss` says `skip`;
+    /// with gaps in the offsets they were fewer records.
+    pub rows_lost: u64,
     /// Keys that were forgotten because no row had touched them for `state.ttl`, by operator.
     pub keys_expired: BTreeMap<OperatorId, u64>,
     /// Records read per second since the end of the epoch before.
@@ -111,6 +114,8 @@ pub struct Totals {
     pub rows_bad: BTreeMap<String, u64>,
     /// Rows too far ahead of the wall clock to move the watermark.
     pub rows_ahead: u64,
+    /// Offsets whose records were gone before they were read.
+    pub rows_lost: u64,
     /// Keys that were forgotten because no row had touched them for `state.ttl`.
     pub keys_expired: u64,
 }
@@ -122,6 +127,7 @@ impl Totals {
         self.rows_out += progress.rows_out;
         self.rows_late += progress.late();
         self.rows_ahead += progress.rows_ahead;
+        self.rows_lost += progress.rows_lost;
         self.keys_expired += progress.expired();
         for (reason, rows) in &progress.rows_bad {
             *self.rows_bad.entry(reason.clone()).or_default() += rows;

@@ -10,10 +10,11 @@ use headwater_checkpoint::{
 };
 use headwater_core::connector::{SourceContext, SourceUse};
 use headwater_core::crash_point::CrashPoint;
+use headwater_core::fingerprint::Fingerprints;
 use headwater_core::id::EpochId;
 use headwater_core::offset::Offsets;
 use headwater_core::sink::{SinkContext, Transactions};
-use headwater_core::source::Source;
+use headwater_core::source::{ResumePoint, Source};
 use headwater_core::{Error, Result};
 use headwater_exec::state_registry::StateRegistry;
 
@@ -52,6 +53,7 @@ pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
         Some(commit) => Standing::after(spec, &checkpoint, commit).await?,
     };
     let pending = pending_epochs(spec, &sources, recovered.pending)?;
+    check_resume(&sources, recovered.last_commit.as_ref(), &pending).await?;
     let bounds = match spec.trigger.is_bounded() {
         true => Some(future::try_join_all(sources.iter().map(bound_of)).await?),
         false => None,
@@ -197,6 +199,32 @@ async fn open_sources(spec: &QuerySpec, checkpoint: &Checkpoint) -> Result<Vec<A
         sources.push(definition.declared.open(context).await?);
     }
     Ok(sources)
+}
+
+/// Lets every source that was read look whether it still is what it was.
+async fn check_resume(
+    sources: &[Arc<dyn Source>],
+    last_commit: Option<&CommitRecord>,
+    pending: &[EpochRecord],
+) -> Result<()> {
+    for (index, source) in sources.iter().enumerate() {
+        let slice = |record: &EpochRecord| record.slices.get(index).cloned();
+        let first = pending.first().and_then(slice).map(|slice| slice.start);
+        let committed = last_commit.and_then(|commit| commit.offsets.get(index).cloned());
+        let Some(committed) = committed.or(first) else {
+            continue;
+        };
+        let decided = pending.last().and_then(slice).map(|slice| slice.end);
+        let seen = last_commit.and_then(|commit| commit.last_records.get(index));
+        source
+            .check_resume(ResumePoint {
+                committed: &committed,
+                decided: decided.as_ref().unwrap_or(&committed),
+                seen: seen.unwrap_or(&Fingerprints::default()),
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 /// Where a bounded run stops: the end of now, or the end for good for a source that is only

@@ -259,11 +259,7 @@ fn arrival(message: &ffi::rd_kafka_message_t, kept: Kept) -> Arrival<'_> {
             value: unsafe { bytes(message.payload, message.len) },
             // SAFETY: as above.
             key: unsafe { bytes(message.key, message.key_len) },
-            timestamp: if kept.timestamp {
-                timestamp(message)
-            } else {
-                (-1, -1)
-            },
+            timestamp: timestamp(message),
             headers: if kept.headers {
                 headers(message)
             } else {

@@ -11,6 +11,7 @@
 //! no memory in the common one.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -47,6 +48,8 @@ pub(crate) struct State {
     /// Where the fetching thread is to go on instead; until it has, nothing is taken in.
     wanted: Option<i64>,
     failure: Option<Failure>,
+    /// Offsets whose records were gone when they were asked for, in order and apart.
+    lost: Vec<Range<i64>>,
 }
 
 /// What [`PartitionBuffer::take`] found.
@@ -87,6 +90,7 @@ impl PartitionBuffer {
                 floor: 0,
                 wanted: Some(from),
                 failure: None,
+                lost: Vec::new(),
             }),
         }
     }
@@ -195,6 +199,7 @@ impl PartitionBuffer {
     /// was dropped before its end.
     pub(crate) fn forget_below(&self, offset: i64) {
         let mut state = self.state.lock();
+        state.lost.retain(|lost| lost.end > offset);
         let is_free = !self.is_being_read.load(Ordering::Acquire);
         if is_free && state.wanted.is_none() && state.base < offset {
             let upto = offset.min(state.position);
@@ -264,6 +269,15 @@ impl PartitionBuffer {
             Some(failure) => Err(failure.to_error()),
             None => Ok(Taken::NotYet),
         }
+    }
+
+    /// How many offsets of a slice were lost.
+    pub(crate) fn lost_in(&self, start: i64, end: i64) -> u64 {
+        let state = self.state.lock();
+        let lost = state.lost.iter();
+        lost.map(|lost| lost.end.min(end) - lost.start.max(start))
+            .map(|offsets| offsets.max(0).unsigned_abs())
+            .sum()
     }
 
     /// Claims the partition for one stream.
@@ -365,6 +379,23 @@ impl State {
     pub(crate) fn reached_end(&mut self, offset: i64) {
         if self.wanted.is_none() {
             self.position = self.position.max(offset);
+        }
+    }
+
+    /// The records up to `start` are gone, and that is accepted: fetching goes on there.
+    pub(crate) fn skip_lost(&mut self, start: i64) {
+        let mut lost = self.position..start;
+        self.lost.retain(|known| {
+            let is_apart = known.end < lost.start || lost.end < known.start;
+            if !is_apart {
+                lost = lost.start.min(known.start)..lost.end.max(known.end);
+            }
+            is_apart
+        });
+        self.lost.push(lost);
+        self.position = start;
+        if self.wanted.is_some() {
+            self.wanted = Some(start);
         }
     }
 

@@ -5,18 +5,21 @@
 //! offsets     7      8      9          i64
 //! values      {"a":1}{"a":2}{"a":3}    bytes in a row + i32 ends + null bits (tombstones)
 //! keys        k1k2                     the same, only if a column needs it
-//! timestamps  i64 ms, kind i32         only if a column needs it
+//! timestamps  i64 ms
+//! their kinds i32                     only if a column needs them
+//! key CRCs    u32                     for the fingerprint of the last record read
 //! headers     list of (name, bytes)    only if a column needs it
 //! ```
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListArray, ListBuilder,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListArray, ListBuilder,
     NullBufferBuilder, StringBuilder, StructBuilder,
 };
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields};
+use headwater_core::fingerprint::Fingerprint;
 
 /// Records in a chunk, at most.
 pub(crate) const CHUNK_RECORDS_MAX: usize = 8192;
@@ -106,7 +109,9 @@ pub(crate) struct ChunkBuilder {
     offsets: Vec<i64>,
     values: BytesColumn,
     keys: Option<BytesColumn>,
-    timestamps: Option<(Vec<i64>, Vec<i32>)>,
+    timestamps: Vec<i64>,
+    timestamp_types: Option<Vec<i32>>,
+    key_crcs: Vec<u32>,
     headers: Option<ListBuilder<StructBuilder>>,
     header_bytes: usize,
 }
@@ -123,9 +128,9 @@ impl ChunkBuilder {
             keys: kept.key.then(|| {
                 BytesColumn::with_capacity(records, bytes(full.and_then(|c| c.keys.as_ref())))
             }),
-            timestamps: kept
-                .timestamp
-                .then(|| (Vec::with_capacity(records), Vec::with_capacity(records))),
+            timestamps: Vec::with_capacity(records),
+            timestamp_types: kept.timestamp.then(|| Vec::with_capacity(records)),
+            key_crcs: Vec::with_capacity(records),
             headers: kept.headers.then(header_builder),
             header_bytes: 0,
         }
@@ -149,10 +154,12 @@ impl ChunkBuilder {
             keys.push(record.key);
             bytes += record.key.map_or(0, <[u8]>::len);
         }
-        if let Some((times, kinds)) = &mut self.timestamps {
-            times.push(record.timestamp.0);
+        self.timestamps.push(record.timestamp.0);
+        if let Some(kinds) = &mut self.timestamp_types {
             kinds.push(record.timestamp.1);
         }
+        self.key_crcs
+            .push(crc32c::crc32c(record.key.unwrap_or_default()));
         if let Some(headers) = &mut self.headers {
             let size = push_headers(headers, &record.headers);
             self.header_bytes += size;
@@ -162,16 +169,13 @@ impl ChunkBuilder {
     }
 
     pub(crate) fn finish(self) -> RecordChunk {
-        let (timestamps, timestamp_types) = match self.timestamps {
-            Some((times, kinds)) => (Some(times), Some(Int32Array::from(kinds))),
-            None => (None, None),
-        };
         RecordChunk {
             offsets: Int64Array::from(self.offsets),
             values: self.values.finish(),
             keys: self.keys.map(BytesColumn::finish),
-            timestamps: timestamps.map(Int64Array::from),
-            timestamp_types,
+            timestamps: Int64Array::from(self.timestamps),
+            timestamp_types: self.timestamp_types.map(Int32Array::from),
+            key_crcs: ScalarBuffer::from(self.key_crcs),
             headers: self.headers.map(|mut builder| builder.finish()),
             header_bytes: self.header_bytes,
         }
@@ -201,8 +205,9 @@ pub(crate) struct RecordChunk {
     pub(crate) offsets: Int64Array,
     pub(crate) values: BinaryArray,
     pub(crate) keys: Option<BinaryArray>,
-    pub(crate) timestamps: Option<Int64Array>,
+    pub(crate) timestamps: Int64Array,
     pub(crate) timestamp_types: Option<Int32Array>,
+    key_crcs: ScalarBuffer<u32>,
     pub(crate) headers: Option<ListArray>,
     header_bytes: usize,
 }
@@ -223,6 +228,21 @@ impl RecordChunk {
             .values()
             .last()
             .map_or(i64::MIN, |last| last.saturating_add(1))
+    }
+
+    /// What the last record is, for a later process.
+    pub(crate) fn last_fingerprint(&self) -> Option<Fingerprint> {
+        let last = self.rows().checked_sub(1)?;
+        let value = if self.values.is_valid(last) {
+            self.values.value(last)
+        } else {
+            &[]
+        };
+        Some(Fingerprint {
+            offset: *self.offsets.values().get(last)?,
+            timestamp_ms: *self.timestamps.values().get(last)?,
+            crc: crc32c::crc32c_append(*self.key_crcs.get(last)?, value),
+        })
     }
 
     /// Number of records below an offset.
@@ -254,8 +274,9 @@ impl RecordChunk {
             offsets: self.offsets.slice(from, rows),
             values: self.values.slice(from, rows),
             keys: self.keys.as_ref().map(|a| a.slice(from, rows)),
-            timestamps: self.timestamps.as_ref().map(|a| a.slice(from, rows)),
+            timestamps: self.timestamps.slice(from, rows),
             timestamp_types: self.timestamp_types.as_ref().map(|a| a.slice(from, rows)),
+            key_crcs: self.key_crcs.slice(from, rows),
             headers: self.headers.as_ref().map(|a| a.slice(from, rows)),
             header_bytes: share(from + rows) - share(from),
         }
@@ -279,7 +300,6 @@ fn byte_range(array: &BinaryArray) -> std::ops::Range<usize> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use arrow::array::Array;
 
     pub(crate) fn record(offset: i64, value: Option<&[u8]>) -> RawRecord<'_> {
         RawRecord {
@@ -308,7 +328,7 @@ pub(crate) mod tests {
         assert_eq!(chunk.values.value(0), b"a");
         assert!(chunk.values.is_null(1));
         assert!(chunk.values.is_valid(2));
-        assert_eq!(chunk.timestamps.as_ref().unwrap().value(2), 90);
+        assert_eq!(chunk.timestamps.value(2), 90);
         assert_eq!(chunk.headers.as_ref().unwrap().value(0).len(), 2);
         assert_eq!(chunk.rows_below(5), 1);
         assert_eq!(chunk.rows_below(6), 2);
@@ -328,10 +348,39 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_last_record_has_a_fingerprint_whatever_is_kept() {
+        let fingerprint = |kept: Kept, last: RawRecord<'_>| {
+            let mut builder = ChunkBuilder::new(kept, None);
+            builder.push(&record(3, Some(b"a")));
+            builder.push(&last);
+            builder.finish().last_fingerprint().unwrap()
+        };
+        let last = || record(5, Some(b"b"));
+        let known = fingerprint(ALL, last());
+        assert_eq!((known.offset, known.timestamp_ms), (5, 50));
+        assert_eq!(known.crc, crc32c::crc32c(b"kb"));
+        assert_eq!(fingerprint(Kept::default(), last()), known);
+        let mut others = [last(), last(), last()];
+        others[0].value = Some(b"c");
+        others[1].key = Some(b"l");
+        others[2].timestamp.0 += 1;
+        for other in others {
+            assert_ne!(fingerprint(ALL, other), known);
+        }
+        assert_eq!(fingerprint(ALL, record(5, None)).crc, crc32c::crc32c(b"k"));
+        let mut builder = ChunkBuilder::new(ALL, None);
+        builder.push(&record(3, Some(b"a")));
+        builder.push(&last());
+        let (head, tail) = builder.finish().split(1);
+        assert_eq!(tail.last_fingerprint(), Some(known));
+        assert_eq!(head.last_fingerprint().unwrap().offset, 3);
+    }
+
+    #[test]
     fn parts_that_no_column_needs_are_not_kept() {
         let mut builder = ChunkBuilder::new(Kept::default(), None);
         builder.push(&record(0, Some(b"abc")));
         let chunk = builder.finish();
-        assert!(chunk.keys.is_none() && chunk.timestamps.is_none() && chunk.headers.is_none());
+        assert!(chunk.keys.is_none() && chunk.timestamp_types.is_none() && chunk.headers.is_none());
     }
 }

@@ -57,7 +57,7 @@ pub(crate) enum Place {
 }
 
 /// The offsets a partition holds: `[start, end)`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) start: Offsets,
     pub(crate) end: Offsets,

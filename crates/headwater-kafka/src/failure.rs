@@ -1,6 +1,8 @@
 //! Why a partition cannot be read on, kept until it is asked for; one that may pass is tried again
 //! after it was told.
 
+use headwater_core::event_time::EventTime;
+use headwater_core::fingerprint::Fingerprint;
 use headwater_core::offset::Partition;
 use headwater_core::{Error, ErrorKind};
 
@@ -44,7 +46,8 @@ impl Failure {
                     "The records from {wanted} to {start} were removed, by retention or by hand, \
                      before they were read."
                 ),
-                "Start with a new checkpoint, or give the topic a longer retention.",
+                "To go on with what is left and count what is lost, set 'on.data.loss' = 'skip'. To \
+                 lose nothing, give the topic a longer retention.",
             )
         } else {
             (
@@ -60,6 +63,36 @@ impl Failure {
             ),
             detail: Some(detail),
             hint: Some(hint),
+        }
+    }
+
+    /// Another record is where the last one was read.
+    pub(crate) fn other_record(partition: &Partition, was: Fingerprint, is: Fingerprint) -> Self {
+        let told = |record: Fingerprint| match record.timestamp_ms {
+            ms @ 0.. => format!(
+                "the time {} and checksum {:08x}",
+                EventTime::from_millis(ms),
+                record.crc
+            ),
+            _ => format!("no time and checksum {:08x}", record.crc),
+        };
+        Failure {
+            kind: ErrorKind::DataLoss,
+            message: format!(
+                "offset {} of {} holds another record than this checkpoint has read",
+                was.offset,
+                named(partition)
+            ),
+            detail: Some(format!(
+                "The record that was read has {}, the one that is there has {}. The topic was \
+                 deleted and made again, or its name leads to another cluster.",
+                told(was),
+                told(is)
+            )),
+            hint: Some(
+                "Start with a new checkpoint to read the topic as it is now; the offsets of the \
+                 old one mean nothing there.",
+            ),
         }
     }
 

@@ -29,6 +29,7 @@ mod metadata;
 mod options;
 mod poll_loop;
 mod reader;
+mod resume;
 mod row_maker;
 mod share;
 mod sink;

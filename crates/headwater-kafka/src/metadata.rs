@@ -208,7 +208,7 @@ fn own_array(part: Part, partition: &Partition, chunk: &RecordChunk) -> Result<A
         }
         Part::Partition => Arc::new(Int32Array::from_value(partition.index, rows)),
         Part::Offset => Arc::new(chunk.offsets.clone()),
-        Part::Timestamp => Arc::new(micros(chunk.timestamps.as_ref().ok_or_else(missing)?)),
+        Part::Timestamp => Arc::new(micros(&chunk.timestamps)),
         Part::TimestampType => {
             Arc::new(chunk.timestamp_types.as_ref().ok_or_else(missing)?.clone())
         }

@@ -15,6 +15,15 @@ const PREFETCH_BYTES_MIN: u64 = 1 << 20;
 /// How transactional ids begin when the user does not say; rights are given by it.
 const ID_PREFIX_DEFAULT: &str = "headwater";
 
+/// What happens when records that were not read yet are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnDataLoss {
+    /// The query stops.
+    Stop,
+    /// It goes on with what is left, and counts.
+    Skip,
+}
+
 /// What a source was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SourceOptions {
@@ -24,6 +33,7 @@ pub(crate) struct SourceOptions {
     pub(crate) end: Option<Position>,
     pub(crate) limits: EpochLimits,
     pub(crate) prefetch_bytes: usize,
+    pub(crate) on_data_loss: OnDataLoss,
 }
 
 impl SourceOptions {
@@ -46,6 +56,7 @@ impl SourceOptions {
             let expected = format!("at least {PREFETCH_BYTES_MIN}");
             return Err(options.bad_value("prefetch.bytes", &prefetch.to_string(), &expected));
         }
+        let on_data_loss = take_on_data_loss(options)?;
         // Last, because it takes everything that begins with "kafka." or "properties.".
         let connection = KafkaConnection::of_source(options)?;
         Ok(SourceOptions {
@@ -55,7 +66,24 @@ impl SourceOptions {
             end,
             limits: EpochLimits { max_records },
             prefetch_bytes: usize::try_from(prefetch).unwrap_or(usize::MAX),
+            on_data_loss,
         })
+    }
+}
+
+/// Spark's name for it asks whether to fail.
+fn take_on_data_loss(options: &mut OptionReader) -> Result<OnDataLoss> {
+    let choices = [("stop", OnDataLoss::Stop), ("skip", OnDataLoss::Skip)];
+    let own = options.take_choice("on.data.loss", &[], &choices)?;
+    let fails = options.take_bool("failOnDataLoss", &[])?;
+    match (own, fails) {
+        (Some(_), Some(_)) => Err(Error::configuration(format!(
+            "{} gives both \"on.data.loss\" and \"failOnDataLoss\"",
+            options.owner()
+        ))
+        .with_hint("Keep \"on.data.loss\" alone.")),
+        (None, Some(false)) => Ok(OnDataLoss::Skip),
+        (own, _) => Ok(own.unwrap_or(OnDataLoss::Stop)),
     }
 }
 
@@ -193,6 +221,35 @@ mod tests {
         assert_eq!(read.topics, ["a", "b"]);
         assert_eq!(read.limits.max_records, Some(10));
         assert_eq!(read.prefetch_bytes, 64 << 20);
+    }
+
+    #[test]
+    fn lost_records_stop_the_query_unless_it_is_told() {
+        let read = |more: &[(&str, &str)]| {
+            let base = [("bootstrap.servers", "b:1"), ("topic", "t")];
+            let pairs: Vec<_> = base.iter().chain(more).copied().collect();
+            source(&pairs).map(|read| read.on_data_loss)
+        };
+        let cases: [(&[(&str, &str)], OnDataLoss); 6] = [
+            (&[], OnDataLoss::Stop),
+            (&[("on.data.loss", "stop")], OnDataLoss::Stop),
+            (&[("on.data.loss", "Skip")], OnDataLoss::Skip),
+            (&[("on_data_loss", "skip")], OnDataLoss::Skip),
+            (&[("failOnDataLoss", "true")], OnDataLoss::Stop),
+            (&[("failOnDataLoss", "false")], OnDataLoss::Skip),
+        ];
+        for (options, expected) in cases {
+            assert_eq!(read(options).unwrap(), expected, "{options:?}");
+        }
+        let refused: [&[(&str, &str)]; 3] = [
+            &[("on.data.loss", "ignore")],
+            &[("failOnDataLoss", "no")],
+            &[("on.data.loss", "stop"), ("failOnDataLoss", "true")],
+        ];
+        for options in refused {
+            let error = read(options).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration);
+        }
     }
 
     #[test]

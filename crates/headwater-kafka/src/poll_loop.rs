@@ -26,6 +26,7 @@ use crate::batch_queue::{Arrival, BatchQueue};
 use crate::buffer::PartitionBuffer;
 use crate::cluster::{ANSWER_TIMEOUT, named};
 use crate::failure::Failure;
+use crate::options::OnDataLoss;
 use crate::reader::Shared;
 
 /// The longest wait for something to arrive: logs and lost wake-ups are served after it.
@@ -378,6 +379,13 @@ impl PollLoop {
             if self.reassign(index, partition, position).is_ok() {
                 return;
             }
+        }
+        let is_accepted = position < start && self.shared.on_data_loss == OnDataLoss::Skip;
+        if is_accepted && self.reassign(index, partition, start).is_ok() {
+            tracing::warn!(%partition, position, start, "kafka records are gone, skipping them");
+            self.lanes[index].buffer.lock().skip_lost(start);
+            self.shared.changed.notify_waiters();
+            return;
         }
         self.fail(
             index,

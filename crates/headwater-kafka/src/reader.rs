@@ -16,6 +16,7 @@ use crate::budget::{Budget, queue_limits};
 use crate::buffer::{PartitionBuffer, Reach, ReadClaim};
 use crate::chunk::Kept;
 use crate::client::{ClientEvents, KafkaConnection, config_error};
+use crate::options::OnDataLoss;
 use crate::poll_loop::PollLoop;
 use crate::share::share_records;
 
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) buffers: RwLock<BTreeMap<Partition, Arc<PartitionBuffer>>>,
     pub(crate) budget: Arc<Budget>,
     kept: Kept,
+    /// What becomes of records that are gone before they were read.
+    pub(crate) on_data_loss: OnDataLoss,
     /// Something arrived, moved or failed.
     pub(crate) changed: Notify,
     /// A buffer wants to go elsewhere, or is new.
@@ -64,6 +67,7 @@ pub(crate) struct ReaderSpec<'a> {
     pub(crate) partitions: usize,
     pub(crate) kept: Kept,
     pub(crate) prefetch_bytes: usize,
+    pub(crate) on_data_loss: OnDataLoss,
 }
 
 /// One consumer, its thread and its buffers. The thread ends when this is dropped.
@@ -113,6 +117,7 @@ impl Reader {
             buffers: RwLock::new(BTreeMap::new()),
             budget: Arc::new(Budget::new(spec.prefetch_bytes)),
             kept: spec.kept,
+            on_data_loss: spec.on_data_loss,
             changed: Notify::new(),
             has_requests: AtomicBool::new(false),
             has_closed: AtomicBool::new(false),

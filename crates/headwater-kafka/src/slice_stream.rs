@@ -20,7 +20,7 @@ pub(crate) fn stream(
     request: ReadRequest,
     rows: RowMaker,
 ) -> BoxStream<'static, Result<SourceBatch>> {
-    let opened = async move { SliceReader::open(&source, &request, rows).await };
+    let opened = async move { SliceReader::open(source, &request, rows).await };
     stream::once(opened)
         .map(|opened| match opened {
             Ok(reader) => stream::try_unfold(reader, step).boxed(),
@@ -34,9 +34,17 @@ async fn step(mut reader: SliceReader) -> Result<Option<(SourceBatch, SliceReade
     Ok(reader.next().await?.map(|batch| (batch, reader)))
 }
 
+/// What is read of a partition: `[start, end)`.
+struct ClaimedRange {
+    claim: ReadClaim,
+    start: i64,
+    end: i64,
+}
+
 struct SliceReader {
+    source: Arc<Inner>,
     reader: Arc<Reader>,
-    left: VecDeque<(ReadClaim, i64)>,
+    left: VecDeque<ClaimedRange>,
     rows: RowMaker,
     batch_rows: usize,
     counters: Arc<ReadCounters>,
@@ -45,14 +53,19 @@ struct SliceReader {
 impl SliceReader {
     /// Claims all partitions and sends those that must be fetched again on their way, so that
     /// they are fetched side by side.
-    async fn open(source: &Inner, request: &ReadRequest, rows: RowMaker) -> Result<SliceReader> {
+    async fn open(
+        source: Arc<Inner>,
+        request: &ReadRequest,
+        rows: RowMaker,
+    ) -> Result<SliceReader> {
         let reader = source.reader_from(&request.slice.start).await?;
         let mut left = VecDeque::new();
         for (partition, start, end) in request.slice.ranges() {
             let claim = reader.claim(partition, start)?;
-            left.push_back((claim, end));
+            left.push_back(ClaimedRange { claim, start, end });
         }
         Ok(SliceReader {
+            source,
             reader,
             left,
             rows,
@@ -67,10 +80,13 @@ impl SliceReader {
             let Some(chunk) = self.take().await? else {
                 return Ok(None);
             };
-            let Some((claim, _)) = self.left.front() else {
+            let Some(range) = self.left.front() else {
                 return Ok(None);
             };
-            let partition = claim.buffer().partition().clone();
+            let partition = range.claim.buffer().partition().clone();
+            if let Some(last) = chunk.last_fingerprint() {
+                self.source.has_read(&partition, last);
+            }
             let assembled = self.rows.rows(&partition, &chunk, &self.counters)?;
             if assembled.rows.num_rows() > 0 {
                 let (of, offsets) = (partition.clone(), chunk.offsets.values().clone());
@@ -82,11 +98,12 @@ impl SliceReader {
 
     /// The next records of the slice; `None` at its end.
     async fn take(&mut self) -> Result<Option<Box<RecordChunk>>> {
-        while let Some((claim, end)) = self.left.front() {
+        while let Some(range) = self.left.front() {
+            let buffer = range.claim.buffer();
             let changed = self.reader.changed();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            match claim.buffer().take(*end, self.batch_rows)? {
+            match buffer.take(range.end, self.batch_rows)? {
                 Taken::Records(chunk) => {
                     self.reader.gave_back();
                     return Ok(Some(chunk));
@@ -96,6 +113,8 @@ impl SliceReader {
                     changed.await;
                 }
                 Taken::End => {
+                    self.counters
+                        .add_lost(buffer.lost_in(range.start, range.end));
                     self.left.pop_front();
                 }
             }

@@ -2,7 +2,8 @@
 //!
 //! Opening looks the topics up and costs one connection; records are fetched from the first
 //! [`Source::available`] or [`Source::read`] on. There, before a record is read, every partition's
-//! position is compared with what the broker holds, so that lost records stop the query.
+//! position is compared with what the broker holds, so that lost records stop the query. What a
+//! query that goes on looks at besides is in [`crate::resume`].
 
 use std::sync::Arc;
 
@@ -11,16 +12,18 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use headwater_core::clock::Clock;
 use headwater_core::connector::{DeclaredSource, SourceContext, SourceUse};
+use headwater_core::fingerprint::{Fingerprint, Fingerprints};
 use headwater_core::offset::{Offsets, Partition};
-use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
+use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 use headwater_core::{Error, Result};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use crate::cluster::{Cluster, Place, ask};
+use crate::cluster::{Cluster, Held, Place, ask};
 use crate::failure::Failure;
-use crate::options::SourceOptions;
+use crate::options::{OnDataLoss, SourceOptions};
 use crate::reader::{Reader, ReaderSpec};
+use crate::resume;
 use crate::row_maker::{RowMaker, SourceColumns};
 use crate::slice_stream;
 use crate::start::{resolve_end, resolve_start};
@@ -74,6 +77,8 @@ pub(crate) struct Inner {
     reader: OnceCell<Arc<Reader>>,
     /// Whether partitions that a resumed query does not know yet were looked for.
     completed: OnceCell<()>,
+    /// The last record read of every partition.
+    last_records: Mutex<Fingerprints>,
 }
 
 impl KafkaSource {
@@ -99,6 +104,7 @@ impl KafkaSource {
             initial: Mutex::new(None),
             reader: OnceCell::new(),
             completed: OnceCell::new(),
+            last_records: Mutex::new(Fingerprints::default()),
         })))
     }
 
@@ -115,20 +121,38 @@ impl Inner {
             .reader
             .get_or_try_init(|| async {
                 self.check_range(from).await?;
-                let options = &self.spec.options;
-                let spec = ReaderSpec {
-                    source: &self.spec.name,
-                    connection: &options.connection,
-                    topics: &options.topics,
-                    partitions: self.partitions.len(),
-                    kept: self.spec.columns.kept(),
-                    prefetch_bytes: options.prefetch_bytes,
-                };
-                Reader::start(&spec, Arc::clone(&self.clock)).map(Arc::new)
+                self.start_reader()
             })
             .await?;
         reader.fetch(from);
         Ok(Arc::clone(reader))
+    }
+
+    fn start_reader(&self) -> Result<Arc<Reader>> {
+        let options = &self.spec.options;
+        let spec = ReaderSpec {
+            source: &self.spec.name,
+            connection: &options.connection,
+            topics: &options.topics,
+            partitions: self.partitions.len(),
+            kept: self.spec.columns.kept(),
+            prefetch_bytes: options.prefetch_bytes,
+            on_data_loss: options.on_data_loss,
+        };
+        Reader::start(&spec, Arc::clone(&self.clock)).map(Arc::new)
+    }
+
+    /// The reader of a query that goes on, which has been checked.
+    async fn resumed_reader(&self) -> Result<Arc<Reader>> {
+        let reader = self
+            .reader
+            .get_or_try_init(|| async { self.start_reader() });
+        Ok(Arc::clone(reader.await?))
+    }
+
+    /// Remembers the last record read of a partition.
+    pub(crate) fn has_read(&self, partition: &Partition, last: Fingerprint) {
+        self.last_records.lock().set(partition.clone(), last);
     }
 
     /// The reader, fetching every partition there is.
@@ -170,26 +194,32 @@ impl Inner {
             .filter(|(partition, offset)| !is_told(partition, *offset))
             .map(|(partition, offset)| (partition.clone(), offset))
             .collect();
+        self.check_held(&resumed).await.map(|_| ())
+    }
+
+    /// What the broker holds of partitions, if it is everything from these positions on.
+    async fn check_held(&self, resumed: &[(Partition, i64)]) -> Result<Held> {
         if let Some((gone, _)) = resumed.iter().find(|(p, _)| !self.partitions.contains(p)) {
             let reason = "the topic has fewer partitions than the checkpoint";
             return Err(Failure::gone(gone, reason).to_error());
         }
         if resumed.is_empty() {
-            return Ok(());
+            return Ok(Held::default());
         }
         let partitions = resumed
             .iter()
             .map(|(partition, _)| partition.clone())
             .collect::<Vec<_>>();
         let held = ask(&self.cluster, move |cluster| cluster.held(&partitions)).await?;
-        for (partition, wanted) in &resumed {
+        for (partition, wanted) in resumed {
             let start = held.start.get(partition).unwrap_or(0);
             let end = held.end.get(partition).unwrap_or(i64::MAX);
-            if !(start..=end).contains(wanted) {
+            let is_skipped = *wanted < start && self.spec.options.on_data_loss == OnDataLoss::Skip;
+            if !(start..=end).contains(wanted) && !is_skipped {
                 return Err(Failure::out_of_range(partition, *wanted, start, end).to_error());
             }
         }
-        Ok(())
+        Ok(held)
     }
 }
 
@@ -208,6 +238,24 @@ impl Source for KafkaSource {
         .await?;
         *self.0.initial.lock() = Some(initial.clone());
         Ok(initial)
+    }
+
+    async fn check_resume(&self, point: ResumePoint<'_>) -> Result<()> {
+        let inner = &self.0;
+        let committed = point.committed.iter().map(|(p, o)| (p.clone(), o));
+        let held = inner.check_held(&committed.collect::<Vec<_>>()).await?;
+        resume::check_decided(point.decided, &held)?;
+        let left = resume::still_there(point.seen, &held);
+        if !left.is_empty() {
+            let reader = inner.resumed_reader().await?;
+            resume::check_last_records(&reader, &left, &*inner.clock).await?;
+        }
+        *inner.last_records.lock() = point.seen.clone();
+        Ok(())
+    }
+
+    fn fingerprints(&self, up_to: &Offsets) -> Fingerprints {
+        self.0.last_records.lock().before(up_to)
     }
 
     async fn latest(&self) -> Result<Offsets> {

@@ -13,6 +13,7 @@ use crate::chunk::{CHUNK_RECORDS_MAX, Kept, RecordChunk};
 use crate::client::KafkaConnection;
 use crate::cluster::{Cluster, Place, ask};
 use crate::message_key::bytes_at;
+use crate::options::OnDataLoss;
 use crate::reader::{Reader, ReaderSpec};
 
 const PREFETCH_BYTES: usize = 16 << 20;
@@ -82,6 +83,7 @@ pub async fn tail(
             headers: false,
         },
         prefetch_bytes: PREFETCH_BYTES,
+        on_data_loss: OnDataLoss::Stop,
     };
     let reader = Reader::start(&spec, clock)?;
     let mut claims = Vec::new();
@@ -149,11 +151,11 @@ fn show_chunk(
     chunk: &RecordChunk,
     show: &mut impl FnMut(&TailRecord<'_>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>> {
-    let (Some(keys), Some(times)) = (&chunk.keys, &chunk.timestamps) else {
+    let Some(keys) = &chunk.keys else {
         return Err(Error::internal("a part of the messages was not kept"));
     };
     for (row, offset) in chunk.offsets.values().iter().enumerate() {
-        let ms = times.value(row);
+        let ms = chunk.timestamps.value(row);
         let record = TailRecord {
             partition,
             offset: *offset,

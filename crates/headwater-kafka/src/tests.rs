@@ -3,7 +3,7 @@
 //!
 //! `read` shows that a slice gives the same rows whenever and however it is read, `faults` that
 //! trouble at the broker is either survived or told, `errors` that each error of the protocol is met
-//! as the documentation says, `write` that rows arrive once with their keys, `exactly_once` that they
+//! as the documentation says, `resume` what stops a query before it goes on, `write` that rows arrive once with their keys, `exactly_once` that they
 //! are seen once, whatever becomes of an epoch.
 
 mod errors;
@@ -11,4 +11,5 @@ mod exactly_once;
 mod faults;
 mod fixture;
 mod read;
+mod resume;
 mod write;

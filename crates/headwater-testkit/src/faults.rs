@@ -14,10 +14,11 @@ use futures::stream::BoxStream;
 use parking_lot::Mutex;
 
 use headwater_core::connector::{DeclaredSource, SourceContext};
+use headwater_core::fingerprint::Fingerprints;
 use headwater_core::id::EpochId;
 use headwater_core::offset::Offsets;
 use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
-use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
+use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 use headwater_core::{Error, ErrorKind, Result};
 
 /// Where something fails.
@@ -130,6 +131,14 @@ impl Source for FaultySource {
 
     async fn initial(&self) -> Result<Offsets> {
         self.inner.initial().await
+    }
+
+    async fn check_resume(&self, point: ResumePoint<'_>) -> Result<()> {
+        self.inner.check_resume(point).await
+    }
+
+    fn fingerprints(&self, up_to: &Offsets) -> Fingerprints {
+        self.inner.fingerprints(up_to)
     }
 
     async fn latest(&self) -> Result<Offsets> {

@@ -20,6 +20,7 @@ use headwater_core::source::SourceJournal;
 use headwater_core::{Error, Result};
 
 use super::folder::{FileEntry, Input};
+use super::reader::check_unread;
 
 /// The files of an input in the order of their numbers. Its calls block.
 #[derive(Debug)]
@@ -98,6 +99,21 @@ impl Arrivals {
             ))
             .with_hint("Restore the checkpoint as a whole, or start with a new one.")
         })
+    }
+
+    /// Whether the files that have a number from `first` on are still what they were.
+    ///
+    /// # Errors
+    /// Data loss, naming the first that is gone or was written to.
+    pub(super) fn check_unread(&self, first: u64) -> Result<()> {
+        let mut state = self.state.lock();
+        let state = self.loaded(&mut state)?;
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        let unread = state.known.iter().skip(first);
+        for entry in unread {
+            check_unread(&self.input.path_of(entry), entry)?;
+        }
+        Ok(())
     }
 
     fn loaded<'a>(&self, state: &'a mut Option<State>) -> Result<&'a mut State> {

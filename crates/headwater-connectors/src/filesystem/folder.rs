@@ -158,13 +158,18 @@ fn is_ignored(name: &str) -> bool {
 }
 
 fn entry(name: &str, found: &Metadata) -> FileEntry {
-    let modified = found.modified().ok();
-    let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     FileEntry {
         path: name.to_string(),
         size: found.len(),
-        mtime: EventTime(micros(since.unwrap_or_default())),
+        mtime: modified(found),
     }
+}
+
+/// When a file was written to last; the epoch where that is not known.
+pub(super) fn modified(found: &Metadata) -> EventTime {
+    let modified = found.modified().ok();
+    let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    EventTime(micros(since.unwrap_or_default()))
 }
 
 fn not_utf8(path: &Path) -> Error {

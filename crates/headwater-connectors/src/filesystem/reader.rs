@@ -13,7 +13,7 @@ use headwater_core::{Error, Result};
 use headwater_formats::RowAssembler;
 
 use super::arrivals::Arrivals;
-use super::folder::{FileEntry, could_not};
+use super::folder::{FileEntry, could_not, modified};
 use crate::lines::{LineChunk, append_line, remove_byte_order_mark};
 use crate::record_rows::RecordRows;
 
@@ -114,29 +114,51 @@ fn place_of(path: &Path, numbers: &[i64], record: usize) -> String {
     format!("line {line} of file \"{}\"", path.display())
 }
 
+fn gone(path: &Path) -> Error {
+    let path = path.display();
+    Error::data_loss(format!("file \"{path}\" is gone before it was read"))
+        .with_hint("Put the file back; files may be removed once an epoch has read them.")
+}
+
+fn changed(path: &Path, entry: &FileEntry, bytes: u64) -> Error {
+    let path = path.display();
+    let message = if bytes == entry.size {
+        format!("file \"{path}\" was written to since it was found, and not read yet")
+    } else {
+        let was = entry.size;
+        format!("file \"{path}\" has changed from {was} to {bytes} bytes since it was found")
+    };
+    Error::data_loss(message).with_hint(
+        "Write a file under a name that starts with a dot or ends in .tmp, and rename it when it \
+         is whole.",
+    )
+}
+
+/// Whether a file is still what it was when it was given its number, of which nothing was read yet.
+pub(super) fn check_unread(path: &Path, entry: &FileEntry) -> Result<()> {
+    let found = match std::fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(gone(path)),
+        Err(error) => return Err(could_not("read", path, error)),
+    };
+    let is_same = found.len() == entry.size && modified(&found) == entry.mtime;
+    if is_same {
+        Ok(())
+    } else {
+        Err(changed(path, entry, found.len()))
+    }
+}
+
 impl OpenFile {
     /// Opens a file that must still be what it was when it was given its number.
     fn open(path: PathBuf, entry: FileEntry, rows: &RecordRows) -> Result<Self> {
         let file = File::open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::data_loss(format!(
-                "file \"{}\" is gone before it was read",
-                path.display()
-            ))
-            .with_hint("Put the file back; files may be removed once an epoch has read them."),
+            io::ErrorKind::NotFound => gone(&path),
             _ => could_not("open", &path, error),
         })?;
         let found = file.metadata().map_err(|e| could_not("read", &path, e))?;
         if found.len() != entry.size {
-            return Err(Error::data_loss(format!(
-                "file \"{}\" has changed from {} to {} bytes since it was found",
-                path.display(),
-                entry.size,
-                found.len()
-            ))
-            .with_hint(
-                "Write a file under a name that starts with a dot or ends in .tmp, and rename it \
-                 when it is whole.",
-            ));
+            return Err(changed(&path, &entry, found.len()));
         }
         let mut open = OpenFile {
             lines: BufReader::with_capacity(READ_BYTES, file),

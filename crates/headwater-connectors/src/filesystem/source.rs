@@ -4,7 +4,8 @@
 //! Output: the declared columns; metadata `path`, `line` (from 1) and `modified`.
 //! State: the journal of files in the checkpoint; the names in memory.
 //! Replay: an offset is a number of files; a number means the same file for ever. A file that is
-//! gone or has another length than when it was found is data loss.
+//! gone or has another length than when it was found is data loss; a query that goes on looks at
+//! those that were found and not read yet, and at when they were written to, before it reads.
 //! Source: Spark's `FileStreamSource`; there files are ordered by time alone.
 
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use headwater_core::Result;
 use headwater_core::clock::Clock;
 use headwater_core::connector::{DeclaredSource, SourceContext};
 use headwater_core::offset::{Offsets, Partition};
-use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
+use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 
 use super::arrivals::Arrivals;
 use super::folder::{Input, NamePattern};
@@ -127,6 +128,18 @@ impl Source for FilesSource {
 
     async fn initial(&self) -> Result<Offsets> {
         Ok(position(0))
+    }
+
+    /// Files that were read may be gone; those that were found and not read yet must be as they
+    /// were.
+    async fn check_resume(&self, point: ResumePoint<'_>) -> Result<()> {
+        let (arrivals, first) = (Arc::clone(&self.arrivals), files_of(point.committed));
+        let decided = usize::try_from(files_of(point.decided)).unwrap_or(usize::MAX);
+        blocking(move || {
+            arrivals.range(0, decided)?;
+            arrivals.check_unread(first)
+        })
+        .await
     }
 
     /// Gives every file of now its number: what comes later comes after.

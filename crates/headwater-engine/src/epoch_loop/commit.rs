@@ -6,6 +6,7 @@ use std::time::Duration;
 use headwater_checkpoint::{Checkpoint, CommitRecord, EarlierEpoch, HEADWATER_VERSION};
 use headwater_core::Result;
 use headwater_core::crash_point::CrashPoint;
+use headwater_core::fingerprint::Fingerprints;
 use headwater_core::id::EpochId;
 use headwater_core::state::ChunkKind;
 use headwater_exec::state_registry::ShardChunk;
@@ -80,6 +81,7 @@ impl EpochLoop {
         let record = CommitRecord {
             epoch,
             offsets: self.positions.clone(),
+            last_records: self.last_records(),
             watermarks: self.watermarks.clone(),
             state_files: chain.files().to_vec(),
             earlier,
@@ -95,6 +97,18 @@ impl EpochLoop {
         self.last_commit = self.clock.elapsed();
         self.commits += 1;
         self.after_commit(epoch).await
+    }
+
+    /// The last records that the sources have read, if any source tells them.
+    fn last_records(&self) -> Vec<Fingerprints> {
+        let sources = self.sources.iter().zip(&self.positions);
+        let last: Vec<_> = sources
+            .map(|(source, position)| source.fingerprints(position))
+            .collect();
+        if last.iter().all(Fingerprints::is_empty) {
+            return vec![];
+        }
+        last
     }
 
     /// Lets the epochs have happened.

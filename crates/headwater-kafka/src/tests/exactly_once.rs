@@ -20,9 +20,9 @@ use super::write::{commit, context, epoch, rows, sink, stage};
 use crate::{DevFault, DevRequest, KafkaConnection, create_topic};
 
 /// A topic of a real broker, and a query that writes to it.
-struct Place {
-    servers: String,
-    topic: String,
+pub(super) struct Place {
+    pub(super) servers: String,
+    pub(super) topic: String,
 }
 
 impl Place {
@@ -31,7 +31,7 @@ impl Place {
         clippy::disallowed_methods,
         reason = "a test run is told by its environment"
     )]
-    async fn real(partitions: i32) -> Option<Place> {
+    pub(super) async fn real(partitions: i32) -> Option<Place> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let servers = match std::env::var("HEADWATER_TEST_BOOTSTRAP") {
             Ok(none) if none == "none" => return None,
@@ -42,7 +42,7 @@ impl Place {
             ),
         };
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let topic = format!("once-{}-{count}", std::process::id());
+        let topic = format!("test-{}-{count}", std::process::id());
         let connection = KafkaConnection::new(&servers);
         let made = create_topic(&connection, &topic, partitions, Some(1));
         within(20, made).await.unwrap();

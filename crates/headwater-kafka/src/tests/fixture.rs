@@ -179,6 +179,11 @@ impl Declared {
 
 /// A source with its own type, for what the contract does not show.
 pub(crate) async fn open_own(declared: Declared) -> KafkaSource {
+    open_own_at(declared, SystemClock::new()).await
+}
+
+/// The same at the time of a clock.
+pub(crate) async fn open_own_at(declared: Declared, clock: impl Clock) -> KafkaSource {
     let owner = "source \"s\"";
     let mut options = OptionReader::new(owner, &declared.options.into_iter().collect());
     let spec = KafkaSourceSpec {
@@ -186,7 +191,10 @@ pub(crate) async fn open_own(declared: Declared) -> KafkaSource {
         options: SourceOptions::read(&mut options).unwrap(),
         columns: SourceColumns::declare(owner, &declared.definition).unwrap(),
     };
-    let context = context(SourceUse::Stream);
+    let context = SourceContext {
+        clock: Arc::new(clock),
+        ..context(SourceUse::Stream)
+    };
     KafkaSource::open(Arc::new(spec), &context).await.unwrap()
 }
 

@@ -206,6 +206,51 @@ async fn a_file_that_is_gone_or_changed_is_data_loss() {
 }
 
 #[tokio::test]
+async fn a_query_that_goes_on_looks_at_files_it_has_found_and_not_read() {
+    type Change = fn(&Fixture);
+    let cases: [(Change, Option<&str>); 6] = [
+        (|_| {}, None),
+        (|f| f.write("new", 1, "n"), None),
+        // What was read may go, or change.
+        (|f| std::fs::remove_file(f.path().join("a")).unwrap(), None),
+        (|f| f.write("a", 9, "other"), None),
+        (
+            |f| std::fs::remove_file(f.path().join("b")).unwrap(),
+            Some("b\" is gone before it was read"),
+        ),
+        (
+            |f| f.write("c", 9, "c"),
+            Some("c\" was written to since it was found, and not read yet"),
+        ),
+    ];
+    for (change, refused) in cases {
+        let fixture = Fixture::new();
+        fixture.write("a", 1, "a");
+        fixture.write("b", 2, "b");
+        fixture.write("c", 3, "c");
+        let source = fixture.open(&[], None).await;
+        assert_eq!(available(source.as_ref(), 0).await, 3);
+        change(&fixture);
+        let resumed = fixture.open(&[], None).await;
+        let checked = resumed
+            .check_resume(ResumePoint {
+                committed: &position(1),
+                decided: &position(2),
+                seen: &Default::default(),
+            })
+            .await;
+        match (checked, refused) {
+            (Ok(()), None) => {}
+            (Err(error), Some(text)) => {
+                assert_eq!(error.kind(), ErrorKind::DataLoss);
+                assert!(error.message().contains(text), "{error}");
+            }
+            (checked, refused) => panic!("{checked:?}, not {refused:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn waiting_lists_the_folder_every_interval() {
     let fixture = Fixture::new();
     let options = [("poll.interval", "10 s"), ("pattern", "*.txt")];

@@ -1,0 +1,381 @@
+//! What stops a query before it goes on from its checkpoint, and what does not.
+//!
+//! Topics that are made again, and records that are deleted one by one, are there on a real broker
+//! only; the rest is shown on librdkafka's mock cluster.
+
+use std::time::Duration;
+
+use headwater_core::ErrorKind;
+use headwater_core::clock::{Clock, ManualClock, SystemClock};
+use headwater_core::event_time::EventTime;
+use headwater_core::fingerprint::Fingerprints;
+use headwater_core::offset::Offsets;
+use headwater_core::source::{ResumePoint, Source};
+use headwater_core::{Error, Result};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::exactly_once::Place;
+use super::fixture::*;
+use crate::KafkaConnection;
+use crate::create_topic;
+
+/// What a commit would hold of a source.
+struct Left {
+    offsets: Offsets,
+    last_records: Fingerprints,
+}
+
+/// Reads a topic of one partition up to an offset.
+async fn read_up_to(servers: &str, topic: &str, end: i64) -> Left {
+    let source = json(servers, topic).open().await;
+    let start = source.initial().await.unwrap();
+    let offsets = at(topic, &[end]);
+    reach(&*source, &start, &offsets).await;
+    read(&*source, &start, &offsets).await;
+    Left {
+        last_records: source.fingerprints(&offsets),
+        offsets,
+    }
+}
+
+impl Left {
+    async fn check(&self, source: &dyn Source) -> Result<()> {
+        self.check_decided(source, &self.offsets).await
+    }
+
+    async fn check_decided(&self, source: &dyn Source, decided: &Offsets) -> Result<()> {
+        let point = ResumePoint {
+            committed: &self.offsets,
+            decided,
+            seen: &self.last_records,
+        };
+        within(40, source.check_resume(point)).await
+    }
+
+    /// The check of a new process.
+    async fn resume(&self, servers: &str, topic: &str) -> Result<()> {
+        let source = json(servers, topic).try_open(headwater_core::connector::SourceUse::Stream);
+        self.check(&*source.await?).await
+    }
+}
+
+fn refused(result: Result<()>) -> Error {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DataLoss, "{error}");
+    error
+}
+
+#[tokio::test]
+async fn a_topic_that_is_as_it_was_is_read_on() {
+    let broker = broker(&[("t", 1)]);
+    let servers = broker.bootstrap_servers();
+    put(&servers, "t", &numbers(0, 0..10));
+    let left = read_up_to(&servers, "t", 7).await;
+    let last = left.last_records.iter().next().unwrap().1;
+    assert_eq!(last.offset, 6);
+    let source = json(&servers, "t").open().await;
+    left.check(&*source).await.unwrap();
+    // The records that came with the one that was looked at are read from memory.
+    let end = reach(&*source, &left.offsets, &at("t", &[10])).await;
+    assert_eq!(
+        read(&*source, &left.offsets, &end).await.lines(),
+        ["7", "8", "9"]
+    );
+    // Before anything is read the last record is still that of the process before.
+    let again = json(&servers, "t").open().await;
+    left.check(&*again).await.unwrap();
+    assert_eq!(again.fingerprints(&left.offsets), left.last_records);
+    // A checkpoint without fingerprints is compared by its offsets.
+    let old = Left {
+        last_records: Fingerprints::default(),
+        ..left
+    };
+    old.resume(&servers, "t").await.unwrap();
+}
+
+#[tokio::test]
+async fn another_record_where_the_last_one_was_stops_the_query() {
+    let broker = broker(&[("t", 1), ("u", 1)]);
+    let servers = broker.bootstrap_servers();
+    let timed = |value: &str| Put {
+        timestamp: Some(1_700_000_000_000),
+        ..text(0, value)
+    };
+    put(&servers, "t", &[timed(r#"{"n":1}"#), timed(r#"{"n":2}"#)]);
+    let left = read_up_to(&servers, "t", 2).await;
+    // The same query on a cluster on which the topic holds something else.
+    let other = super::fixture::broker(&[("t", 1)]);
+    let elsewhere = other.bootstrap_servers();
+    put(
+        &elsewhere,
+        "t",
+        &[
+            timed(r#"{"n":1}"#),
+            timed(r#"{"n":3}"#),
+            timed(r#"{"n":4}"#),
+        ],
+    );
+    let error = refused(left.resume(&elsewhere, "t").await);
+    assert_eq!(
+        error.message(),
+        "offset 1 of partition 0 of topic \"t\" holds another record than this checkpoint has read"
+    );
+    assert_eq!(
+        error.detail(),
+        Some(
+            "The record that was read has the time 2023-11-14T22:13:20Z and checksum 96017826, \
+             the one that is there has the time 2023-11-14T22:13:20Z and checksum 85a3e051. The \
+             topic was deleted and made again, or its name leads to another cluster."
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_log_that_ends_before_what_was_read_or_decided_stops_the_query() {
+    let broker = broker(&[("t", 1)]);
+    let servers = broker.bootstrap_servers();
+    put(&servers, "t", &numbers(0, 0..10));
+    let left = read_up_to(&servers, "t", 10).await;
+    let shorter = super::fixture::broker(&[("t", 1)]);
+    put(&shorter.bootstrap_servers(), "t", &numbers(0, 0..4));
+    let error = refused(left.resume(&shorter.bootstrap_servers(), "t").await);
+    assert_eq!(
+        error.message(),
+        "partition 0 of topic \"t\" holds offsets 0 to 4, but offset 10 is wanted"
+    );
+    assert_eq!(
+        error.detail(),
+        Some("The broker has fewer records than this checkpoint has read.")
+    );
+    let source = json(&servers, "t").open().await;
+    let error = refused(left.check_decided(&*source, &at("t", &[12])).await);
+    assert_eq!(
+        error.message(),
+        "partition 0 of topic \"t\" holds offsets 0 to 10, but offset 12 is wanted"
+    );
+}
+
+#[tokio::test]
+async fn partitions_that_are_gone_stop_the_query() {
+    let broker = broker(&[("t", 1)]);
+    let servers = broker.bootstrap_servers();
+    let left = Left {
+        offsets: at("t", &[0, 5]),
+        last_records: Fingerprints::default(),
+    };
+    let error = refused(left.resume(&servers, "t").await);
+    assert_eq!(error.message(), "partition 1 of topic \"t\" is gone");
+}
+
+/// A mock broker keeps 5 MiB of a partition: writes so much that the first records go.
+fn overflow(servers: &str) {
+    let wide = format!("{{\"n\":1,\"x\":\"{}\"}}", "x".repeat(100_000));
+    for _ in 0..4 {
+        let messages: Vec<Put> = (0..25).map(|_| text(0, wide.as_str())).collect();
+        put(servers, "t", &messages);
+    }
+}
+
+#[tokio::test]
+async fn records_that_went_unread_stop_the_query_or_are_skipped_and_counted() {
+    let broker = broker(&[("t", 1)]);
+    let servers = broker.bootstrap_servers();
+    put(&servers, "t", &numbers(0, 0..2));
+    let left = read_up_to(&servers, "t", 2).await;
+    overflow(&servers);
+    let error = refused(left.resume(&servers, "t").await);
+    let held = json(&servers, "t").open().await.initial().await.unwrap();
+    let first = held.iter().next().unwrap().1;
+    assert!(first > 2);
+    assert_eq!(
+        error.message(),
+        format!("partition 0 of topic \"t\" holds offsets {first} to 102, but offset 2 is wanted")
+    );
+    assert_eq!(
+        error.detail(),
+        Some(
+            format!(
+                "The records from 2 to {first} were removed, by retention or by hand, before they \
+                 were read."
+            )
+            .as_str()
+        )
+    );
+    assert!(error.hint().unwrap().contains("'on.data.loss' = 'skip'"));
+    let source = json(&servers, "t")
+        .option("on.data.loss", "skip")
+        .open()
+        .await;
+    left.check(&*source).await.unwrap();
+    let end = at("t", &[102]);
+    assert_eq!(reach(&*source, &left.offsets, &end).await, end);
+    // However often the slice is read.
+    for _ in 0..2 {
+        let there = try_read(&*source, &left.offsets, &end, &[]).await.unwrap();
+        assert_eq!(there.rows() as i64, 102 - first);
+        assert_eq!(there.counters.lost() as i64, first - 2);
+    }
+    source.committed(&end).await.unwrap();
+    assert_eq!(
+        source.fingerprints(&end).iter().next().unwrap().1.offset,
+        101
+    );
+}
+
+/// What admins do to the topics of a real broker.
+struct Admin {
+    servers: String,
+    topic: String,
+    client: AdminClient<DefaultClientContext>,
+    options: AdminOptions,
+}
+
+impl Admin {
+    /// `None` if the run was told to do without a real broker.
+    async fn of_new_topic(partitions: i32) -> Option<Admin> {
+        let place = Place::real(partitions).await?;
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &place.servers);
+        Some(Admin {
+            servers: place.servers,
+            topic: place.topic,
+            client: config.create().unwrap(),
+            options: AdminOptions::new().request_timeout(Some(Duration::from_secs(10))),
+        })
+    }
+
+    async fn delete_topic(&self) {
+        let deleted = self.client.delete_topics(&[&self.topic], &self.options);
+        within(20, deleted).await.unwrap()[0].as_ref().unwrap();
+    }
+
+    async fn create_topic(&self, partitions: i32) {
+        let connection = KafkaConnection::new(&self.servers);
+        // A topic may be going for a while after it was deleted.
+        for _ in 0..50 {
+            let made = create_topic(&connection, &self.topic, partitions, Some(1)).await;
+            if made.is_ok() {
+                return;
+            }
+            SystemClock::new().sleep(Duration::from_millis(100)).await;
+        }
+        panic!("topic {} could not be made again", self.topic);
+    }
+
+    async fn add_partitions(&self, count: usize) {
+        let wanted = NewPartitions::new(&self.topic, count);
+        let made = self.client.create_partitions([&wanted], &self.options);
+        within(20, made).await.unwrap()[0].as_ref().unwrap();
+    }
+
+    async fn delete_records_before(&self, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, 0, Offset::Offset(offset))
+            .unwrap();
+        let deleted = self.client.delete_records(&list, &self.options);
+        within(20, deleted).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_was_deleted_stops_the_query() {
+    let Some(admin) = Admin::of_new_topic(1).await else {
+        return;
+    };
+    put(&admin.servers, &admin.topic, &numbers(0, 0..5));
+    let left = read_up_to(&admin.servers, &admin.topic, 5).await;
+    admin.delete_topic().await;
+    let error = left.resume(&admin.servers, &admin.topic).await.unwrap_err();
+    let message = error.message();
+    assert!(
+        message.starts_with(&format!("topic \"{}\" does not exist", admin.topic)),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_topic_that_was_made_again_stops_the_query() {
+    let Some(admin) = Admin::of_new_topic(1).await else {
+        return;
+    };
+    put(&admin.servers, &admin.topic, &numbers(0, 0..5));
+    let left = read_up_to(&admin.servers, &admin.topic, 5).await;
+    admin.delete_topic().await;
+    admin.create_topic(1).await;
+    put(&admin.servers, &admin.topic, &numbers(0, 100..103));
+    let shorter = refused(left.resume(&admin.servers, &admin.topic).await);
+    assert_eq!(
+        shorter.detail(),
+        Some("The broker has fewer records than this checkpoint has read.")
+    );
+    put(&admin.servers, &admin.topic, &numbers(0, 103..120));
+    let longer = refused(left.resume(&admin.servers, &admin.topic).await);
+    assert!(
+        longer
+            .message()
+            .contains("holds another record than this checkpoint has read"),
+        "{longer}"
+    );
+}
+
+#[tokio::test]
+async fn records_deleted_while_they_are_waited_for_stop_the_query_or_are_skipped() {
+    let Some(admin) = Admin::of_new_topic(1).await else {
+        return;
+    };
+    let (servers, topic) = (&admin.servers, admin.topic.as_str());
+    put(servers, topic, &numbers(0, 0..10));
+    let left = read_up_to(servers, topic, 4).await;
+    admin.delete_records_before(8).await;
+    let error = refused(left.resume(servers, topic).await);
+    assert_eq!(
+        error.message(),
+        format!("partition 0 of topic \"{topic}\" holds offsets 8 to 10, but offset 4 is wanted")
+    );
+    let skipping = || {
+        json(servers, topic)
+            .option("failOnDataLoss", "false")
+            .open()
+    };
+    let source = skipping().await;
+    left.check(&*source).await.unwrap();
+    let end = at(topic, &[10]);
+    reach(&*source, &left.offsets, &end).await;
+    let there = read(&*source, &left.offsets, &end).await;
+    assert_eq!(there.lines(), ["8", "9"]);
+    assert_eq!(there.counters.lost(), 4);
+    // What was read last went, and nothing else: there is nothing to compare with, and no loss.
+    let after = read_up_to(servers, topic, 10).await;
+    admin.delete_records_before(10).await;
+    after.resume(servers, topic).await.unwrap();
+}
+
+#[tokio::test]
+async fn partitions_that_are_added_are_read_from_their_start() {
+    let Some(admin) = Admin::of_new_topic(1).await else {
+        return;
+    };
+    let (servers, topic) = (&admin.servers, admin.topic.as_str());
+    put(servers, topic, &numbers(0, 0..3));
+    let left = read_up_to(servers, topic, 3).await;
+    let clock = ManualClock::new(EventTime::from_millis(0));
+    let running = open_own_at(json(servers, topic), clock.clone()).await;
+    left.check(&running).await.unwrap();
+    assert_eq!(
+        running.available(&left.offsets, &NO_LIMITS).await.unwrap(),
+        left.offsets
+    );
+    admin.add_partitions(2).await;
+    put(servers, topic, &numbers(1, 0..4));
+    clock.advance(Duration::from_secs(30));
+    let end = at(topic, &[3, 4]);
+    assert_eq!(reach(&running, &left.offsets, &end).await, end);
+    assert_eq!(read(&running, &left.offsets, &end).await.rows(), 4);
+    // And by a query that was stopped meanwhile.
+    let resumed = json(servers, topic).open().await;
+    left.check(&*resumed).await.unwrap();
+    assert_eq!(reach(&*resumed, &left.offsets, &end).await, end);
+    assert_eq!(read(&*resumed, &left.offsets, &end).await.rows(), 4);
+}
