@@ -24,6 +24,7 @@
 pub mod checkpoint;
 pub mod commit_log;
 mod compact_views;
+pub mod disk;
 pub mod epoch_log;
 pub mod failing_files;
 pub mod file_store;
@@ -34,6 +35,7 @@ pub mod memory_files;
 mod numbered_log;
 pub mod query_metadata;
 pub mod record;
+pub mod sim_disk;
 pub mod state_files;
 pub mod watermark_state;
 
@@ -48,6 +50,7 @@ mod test_data;
 
 pub use checkpoint::{Checkpoint, Recovered};
 pub use commit_log::{CommitLog, CommitRecord, EarlierEpoch, LateRowsCommit};
+pub use disk::{Disk, DiskFile, LockFile};
 pub use epoch_log::{EpochLog, EpochRecord};
 pub use failing_files::{Cut, CutKind, CutMoment, FailingFiles};
 pub use file_store::{FileStore, FileWriter, open_store};
@@ -55,6 +58,7 @@ pub use local_files::{LocalFiles, Readers};
 pub use lock::{LockGuard, LockOwner};
 pub use memory_files::MemoryFiles;
 pub use query_metadata::{OperatorMetadata, QueryMetadata, SourceMetadata, compatibility};
+pub use sim_disk::{Lies, SimDisk};
 pub use state_files::{StateFileRef, read_pack, write_pack};
 pub use watermark_state::WatermarkState;
 

@@ -9,13 +9,16 @@
 //! A crash leaves at most a temporary file. It is never opened again: the next writer removes it
 //! first, because after a crash it may be a second name of the finished file.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Write};
+use std::collections::BTreeSet;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use headwater_core::crash_point::CrashPoint;
 use headwater_core::{Error, Result};
+use parking_lot::Mutex;
 
+use crate::disk::{Disk, DiskFile, Found, LockFile, MachineDisk};
 use crate::file_store::{
     FileStore, FileWriter, check_folder, check_path, exists_already, is_temp_name,
     nothing_to_rename, temp_name,
@@ -25,8 +28,11 @@ use crate::lock::{LOCK_FILE, LockGuard, LockOwner, held_by};
 /// A [`FileStore`] in a folder.
 #[derive(Debug, Clone)]
 pub struct LocalFiles {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     readers: Readers,
+    /// Folders that are known to be durable in their parents.
+    durable: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 /// Who may read what a [`LocalFiles`] makes.
@@ -68,9 +74,23 @@ impl LocalFiles {
     /// # Errors
     /// Checkpoint or Resource, with the operating system's reason.
     pub fn readable_by(readers: Readers, root: &Path) -> Result<Self> {
+        Self::on_disk(Arc::new(MachineDisk), readers, root)
+    }
+
+    /// Opens a folder of a disk, making it if need be.
+    ///
+    /// # Errors
+    /// Checkpoint or Resource, with the disk's reason.
+    pub fn on_disk(disk: Arc<dyn Disk>, readers: Readers, root: &Path) -> Result<Self> {
         let root = std::path::absolute(root).map_err(|e| io_error("use", "folder", root, &e))?;
-        create_folder(&root, readers)?;
-        Ok(LocalFiles { root, readers })
+        let files = LocalFiles {
+            disk,
+            root,
+            readers,
+            durable: Arc::default(),
+        };
+        files.create_folder(&files.root)?;
+        Ok(files)
     }
 
     fn at(&self, path: &str) -> Result<PathBuf> {
@@ -84,13 +104,12 @@ impl LocalFiles {
         self.ensure_folder(&folder)?;
         let name = path.rsplit('/').next().unwrap_or(path);
         let temp = folder.join(temp_name(name));
-        remove(&temp)?;
-        let file = new_file(self.readers)
-            .write(true)
-            .create_new(true)
-            .open(&temp)
+        self.remove(&temp)?;
+        let mode = self.readers.file_mode();
+        let file = (self.disk.create_new(&temp, mode))
             .map_err(|e| io_error("create", "file", &temp, &e))?;
         Ok(LocalWriter {
+            disk: Arc::clone(&self.disk),
             file: BufWriter::with_capacity(64 * 1024, file),
             temp,
             target,
@@ -101,14 +120,65 @@ impl LocalFiles {
     /// Makes folders below the root, and not the root: if that has been taken away, whatever it
     /// held is gone and a fresh one would hide the loss.
     fn ensure_folder(&self, folder: &Path) -> Result<()> {
-        if folder.is_dir() {
-            return Ok(());
-        }
-        if !self.root.is_dir() {
+        if !is_folder(&*self.disk, &self.root) {
             let gone = io::Error::from(io::ErrorKind::NotFound);
             return Err(io_error("find", "folder", &self.root, &gone));
         }
-        create_folder(folder, self.readers)
+        self.create_folder(folder)
+    }
+
+    /// Makes a folder and those above it, each durable in its parent.
+    fn create_folder(&self, path: &Path) -> Result<()> {
+        if is_folder(&*self.disk, path) {
+            return self.settle_folder(path);
+        }
+        let parent = path.parent();
+        if let Some(parent) = parent {
+            self.create_folder(parent)?;
+        }
+        match self.disk.create_folder(path, self.readers.folder_mode()) {
+            Ok(()) => parent.map_or(Ok(()), |parent| sync_folder(&*self.disk, parent)),
+            // Another thread was faster.
+            Err(_) if is_folder(&*self.disk, path) => Ok(()),
+            Err(e) => Err(io_error("create", "folder", path, &e)),
+        }
+    }
+
+    /// Makes a folder durable that is there: who made it may have died before that.
+    fn settle_folder(&self, path: &Path) -> Result<()> {
+        let Some(parent) = path.parent() else {
+            return Ok(());
+        };
+        if self.durable.lock().contains(path) {
+            return Ok(());
+        }
+        match sync_folder(&*self.disk, parent) {
+            // Above the root is what others have made, and may be closed to this user.
+            Err(_) if !parent.starts_with(&self.root) => {}
+            synced => synced?,
+        }
+        self.durable.lock().insert(path.to_path_buf());
+        Ok(())
+    }
+
+    /// Makes every name in a folder durable, and in those below it.
+    fn sync_names(&self, folder: &Path) -> Result<()> {
+        sync_folder(&*self.disk, folder)?;
+        let listed = self.disk.list(folder);
+        let listed = listed.map_err(|e| io_error("list", "folder", folder, &e))?;
+        for below in listed.iter().filter(|listed| listed.is_folder) {
+            self.sync_names(&folder.join(&below.name))?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        match self.disk.remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(io_error("delete", "file", path, &e))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -119,7 +189,7 @@ impl FileStore for LocalFiles {
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
         let path = self.at(path)?;
-        match std::fs::read(&path) {
+        match self.disk.read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(io_error("read", "file", &path, &e)),
@@ -151,10 +221,10 @@ impl FileStore for LocalFiles {
         let source_folder = source.parent().unwrap_or(&self.root);
         let target_folder = target.parent().unwrap_or(&self.root);
         self.ensure_folder(target_folder)?;
-        match replace(&source, &target) {
+        match self.disk.rename(&source, &target) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                if !target.is_file() {
+                if !is_file(&*self.disk, &target) {
                     return Err(nothing_to_rename(self, from, to));
                 }
             }
@@ -162,9 +232,9 @@ impl FileStore for LocalFiles {
         }
         reach(Step::Named, &target);
         // Synced also when the move was made before: that process may have died before syncing.
-        sync_folder(target_folder)?;
-        if source_folder != target_folder && source_folder.is_dir() {
-            sync_folder(source_folder)?;
+        sync_folder(&*self.disk, target_folder)?;
+        if source_folder != target_folder && is_folder(&*self.disk, source_folder) {
+            sync_folder(&*self.disk, source_folder)?;
         }
         Ok(())
     }
@@ -172,36 +242,28 @@ impl FileStore for LocalFiles {
     fn list(&self, folder: &str) -> Result<Vec<String>> {
         check_folder(folder)?;
         let path = self.root.join(folder);
-        let failed = |e: &io::Error| io_error("list", "folder", &path, e);
-        let entries = match std::fs::read_dir(&path) {
-            Ok(entries) => entries,
+        let listed = match self.disk.list(&path) {
+            Ok(listed) => listed,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(failed(&e)),
+            Err(e) => return Err(io_error("list", "folder", &path, &e)),
         };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|e| failed(&e))?;
-            let is_folder = entry.file_type().map_err(|e| failed(&e))?.is_dir();
-            // A name that is not UTF-8 is not one of ours.
-            if let Ok(name) = entry.file_name().into_string()
-                && !is_folder
-                && !is_temp_name(&name)
-            {
-                names.push(name);
-            }
-        }
+        let files = listed.into_iter().filter(|listed| !listed.is_folder);
+        // A name that is not UTF-8 is not one of ours.
+        let names = files.filter_map(|file| file.name.into_string().ok());
+        let mut names: Vec<String> = names.filter(|name| !is_temp_name(name)).collect();
         names.sort_unstable();
         Ok(names)
     }
 
     fn delete(&self, path: &str) -> Result<()> {
-        remove(&self.at(path)?)
+        self.remove(&self.at(path)?)
     }
 
     fn size(&self, path: &str) -> Result<Option<u64>> {
         let path = self.at(path)?;
-        match std::fs::metadata(&path) {
-            Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
+        match self.disk.look_up(&path) {
+            Ok(Found::File(bytes)) => Ok(Some(bytes)),
+            Ok(_) => Ok(None),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(io_error("read", "file", &path, &e)),
         }
@@ -210,26 +272,18 @@ impl FileStore for LocalFiles {
     fn lock(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
         let path = self.root.join(LOCK_FILE);
         let failed = |e: &io::Error| io_error("lock", "file", &path, e);
-        let mut file = new_file(self.readers)
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|e| failed(&e))?;
-        let is_ours = match file.try_lock() {
-            Ok(()) => true,
-            Err(std::fs::TryLockError::WouldBlock) => false,
-            Err(std::fs::TryLockError::Error(e)) => return Err(failed(&e)),
-        };
-        let mut written = Vec::new();
-        file.read_to_end(&mut written).map_err(|e| failed(&e))?;
+        let mode = self.readers.file_mode();
+        let mut file = self.disk.lock(&path, mode).map_err(|e| failed(&e))?;
+        let written = file.read().map_err(|e| failed(&e))?;
         let previous = LockOwner::decode(&written);
-        if !is_ours {
+        if !file.is_ours() {
             return Err(held_by(&self.describe(), previous.as_ref()));
         }
         let owner = owner.after(previous.as_ref());
-        rewrite(&mut file, &owner.encode()?).map_err(|e| failed(&e))?;
+        file.rewrite(&owner.encode()?).map_err(|e| failed(&e))?;
+        // The owner before may have died between naming a file and syncing its folder. What is
+        // decided by that name from here on must not outlive it.
+        self.sync_names(&self.root)?;
         Ok(Box::new(LocalLock {
             _file: file,
             token: owner.token,
@@ -237,10 +291,10 @@ impl FileStore for LocalFiles {
     }
 }
 
-/// Holds the operating system's lock, which ends with the file handle and so with the process.
+/// Holds the lock of the file.
 #[derive(Debug)]
 struct LocalLock {
-    _file: File,
+    _file: Box<dyn LockFile>,
     token: u64,
 }
 
@@ -253,7 +307,8 @@ impl LockGuard for LocalLock {
 /// A file under its temporary name.
 #[derive(Debug)]
 struct LocalWriter {
-    file: BufWriter<File>,
+    disk: Arc<dyn Disk>,
+    file: BufWriter<Box<dyn DiskFile>>,
     temp: PathBuf,
     target: PathBuf,
     folder: PathBuf,
@@ -263,7 +318,7 @@ impl LocalWriter {
     fn sync(&mut self) -> Result<()> {
         self.file
             .flush()
-            .and_then(|()| self.file.get_ref().sync_all())
+            .and_then(|()| self.file.get_mut().sync())
             .map_err(|e| io_error("write", "file", &self.target, &e))?;
         reach(Step::Written, &self.target);
         Ok(())
@@ -273,21 +328,25 @@ impl LocalWriter {
     /// target exists, which a rename does not, so that of two processes only one can win.
     fn finish_new(mut self) -> Result<bool> {
         self.sync()?;
-        let linked = match std::fs::hard_link(&self.temp, &self.target) {
+        let linked = match self.disk.hard_link(&self.temp, &self.target) {
             // Not every file system has links. The lock keeps other processes away there.
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists && !self.target.exists() => {
-                replace(&self.temp, &self.target)
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists && !self.is_there() => {
+                self.disk.rename(&self.temp, &self.target)
             }
             linked => linked,
         };
         match linked {
             Ok(()) => {
                 reach(Step::Named, &self.target);
-                sync_folder(&self.folder).map(|()| true)
+                sync_folder(&*self.disk, &self.folder).map(|()| true)
             }
-            Err(_) if self.target.exists() => Ok(false),
+            Err(_) if self.is_there() => Ok(false),
             Err(e) => Err(io_error("create", "file", &self.target, &e)),
         }
+    }
+
+    fn is_there(&self) -> bool {
+        self.disk.look_up(&self.target).is_ok()
     }
 }
 
@@ -300,10 +359,10 @@ impl FileWriter for LocalWriter {
 
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.sync()?;
-        replace(&self.temp, &self.target)
+        (self.disk.rename(&self.temp, &self.target))
             .map_err(|e| io_error("create", "file", &self.target, &e))?;
         reach(Step::Named, &self.target);
-        sync_folder(&self.folder)
+        sync_folder(&*self.disk, &self.folder)
     }
 }
 
@@ -347,78 +406,21 @@ fn reach(step: Step, target: &Path) {
 impl Drop for LocalWriter {
     fn drop(&mut self) {
         // Gone already if it was renamed; otherwise the next writer would remove it.
-        let _ = std::fs::remove_file(&self.temp);
+        let _ = self.disk.remove_file(&self.temp);
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the place the lint sends others to"
-)]
-fn replace(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::rename(from, to)
+fn is_folder(disk: &dyn Disk, path: &Path) -> bool {
+    matches!(disk.look_up(path), Ok(Found::Folder))
 }
 
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error("delete", "file", path, &e)),
-        _ => Ok(()),
-    }
+fn is_file(disk: &dyn Disk, path: &Path) -> bool {
+    matches!(disk.look_up(path), Ok(Found::File(_)))
 }
 
-fn rewrite(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Seek;
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-#[cfg_attr(
-    not(unix),
-    expect(unused_variables, reason = "modes are set on unix only")
-)]
-fn new_file(readers: Readers) -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, readers.file_mode());
-    options
-}
-
-/// Makes a folder and those above it, each durable in its parent.
-fn create_folder(path: &Path, readers: Readers) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = path.parent();
-    if let Some(parent) = parent {
-        create_folder(parent, readers)?;
-    }
-    #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are set on unix only"))]
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, readers.folder_mode());
-    match builder.create(path) {
-        Ok(()) => parent.map_or(Ok(()), sync_folder),
-        // Another thread was faster.
-        Err(_) if path.is_dir() => Ok(()),
-        Err(e) => Err(io_error("create", "folder", path, &e)),
-    }
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> Result<()> {
-    let synced = File::open(folder).and_then(|f| f.sync_all());
-    match synced {
-        // Some file systems make names durable at once and refuse to be asked.
-        Err(e) if e.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        synced => synced.map_err(|e| io_error("sync", "folder", folder, &e)),
-    }
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> Result<()> {
-    Ok(())
+fn sync_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    disk.sync_folder(folder)
+        .map_err(|e| io_error("sync", "folder", folder, &e))
 }
 
 /// Too many open files, in this process or on this machine.
