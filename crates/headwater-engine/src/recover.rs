@@ -207,6 +207,7 @@ async fn check_resume(
     last_commit: Option<&CommitRecord>,
     pending: &[EpochRecord],
 ) -> Result<()> {
+    let none_seen = Fingerprints::default();
     for (index, source) in sources.iter().enumerate() {
         let slice = |record: &EpochRecord| record.slices.get(index).cloned();
         let first = pending.first().and_then(slice).map(|slice| slice.start);
@@ -220,7 +221,7 @@ async fn check_resume(
             .check_resume(ResumePoint {
                 committed: &committed,
                 decided: decided.as_ref().unwrap_or(&committed),
-                seen: seen.unwrap_or(&Fingerprints::default()),
+                seen: seen.unwrap_or(&none_seen),
             })
             .await?;
     }
