@@ -106,8 +106,8 @@ fn a_sink_whose_broker_hangs_keeps_no_process() {
             "CREATE SOURCE t (n BIGINT) WITH (connector = 'datagen', rows = 3000,
                'fields.n.kind' = 'sequence', 'max.records.per.epoch' = 200{pace});
              CREATE SINK s (n BIGINT) WITH (connector = 'kafka', topic = 'out',
-               'bootstrap.servers' = '{servers}') FORMAT JSON;
-             CREATE STREAMING QUERY q WITH (checkpoint = 'checkpoint') AS
+               'bootstrap.servers' = '{servers}', delivery = 'at-least-once') FORMAT JSON;
+             CREATE STREAMING QUERY q WITH (checkpoint = 'checkpoint', 'stall-timeout' = '1 s') AS
              INSERT INTO s SELECT n FROM t;"
         )
     };
@@ -116,11 +116,13 @@ fn a_sink_whose_broker_hangs_keeps_no_process() {
     let mut run = dir.command(&arguments).spawn();
     run.wait_for_stderr("epoch 1");
     broker.signal("STOP");
-    // Several epochs were due in this time, so that one hangs.
-    std::thread::sleep(Duration::from_secs(2));
+    let stall = run.wait_for_stderr("the query makes no progress (sink)");
+    assert!(stall.contains("waits for its sink"), "{stall}");
     let end = ends_after(run, "TERM", Duration::from_secs(1));
     assert_eq!(end.code, Some(0), "{}", end.stderr);
-    assert!(end.stderr.contains("abandoned, 1s after"), "{}", end.stderr);
+    for part in ["abandoned, 1s after", "\n  no progress since "] {
+        assert!(end.stderr.contains(part), "{part}: {}", end.stderr);
+    }
     broker.signal("CONT");
     let mut again = dir.command(&["run", "job.sql"]).spawn();
     let line = again.wait_for_stderr("query \"q\" ");

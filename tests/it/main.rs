@@ -31,6 +31,8 @@ mod query_modes;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
+mod stalls;
+#[cfg(test)]
 mod tables;
 #[cfg(test)]
 mod tidy;

@@ -57,11 +57,15 @@ fn one_query(query: &StreamingQuery) -> Option<String> {
         let lag: u64 = lags.iter().map(|lag| lag.unsigned_abs()).sum();
         text.push_str(&format!(", lag {}", grouped(lag)));
     }
+    if let Some(stall) = query.status().stall {
+        text.push_str(&format!(", {stall}"));
+    }
     Some(text)
 }
 
 /// What a query did, in two lines. Late and bad rows are named even if there were none.
 pub(crate) fn summary(query: &StreamingQuery) -> String {
+    let status = query.status();
     let Totals {
         epochs,
         rows_in,
@@ -71,7 +75,11 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
         rows_ahead,
         rows_lost,
         keys_expired,
-    } = query.status().totals;
+    } = status.totals;
+    let stall = match status.stall {
+        Some(stall) => format!("\n  {stall}"),
+        None => String::new(),
+    };
     let end = if query.exception().is_some() {
         "failed"
     } else {
@@ -79,7 +87,7 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
     };
     format!(
         "query \"{}\" {end}: {}, {} in, {} out\n  \
-         {} late, {}, {} ahead of the clock, {} lost, {} expired",
+         {} late, {}, {} ahead of the clock, {} lost, {} expired{stall}",
         query.name(),
         counted(epochs, "epoch"),
         counted(rows_in, "row"),

@@ -89,6 +89,7 @@ struct ErrorParts {
     detail: Option<String>,
     hint: Option<String>,
     span: Option<Span>,
+    may_pass: bool,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -107,6 +108,7 @@ impl Error {
             detail: None,
             hint: None,
             span: None,
+            may_pass: kind.is_retryable(),
             source: None,
         }))
     }
@@ -160,6 +162,18 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(Arc::from(source.into()));
         self
+    }
+
+    /// Says that what failed may work later without a change to the query, whatever the kind: a disk
+    /// may be full now and not in a minute. Such a failure is worth a restart, but no quick retry.
+    pub fn that_may_pass(mut self) -> Self {
+        self.0.may_pass = true;
+        self
+    }
+
+    /// Whether what failed may work later without a change by the user.
+    pub fn may_pass(&self) -> bool {
+        self.0.may_pass
     }
 
     /// What the user must do.

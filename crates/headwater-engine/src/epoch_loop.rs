@@ -19,7 +19,7 @@
 //! one moment for all of them.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -33,8 +33,10 @@ use headwater_core::id::EpochId;
 use headwater_core::offset::Offsets;
 use headwater_core::source::Source;
 use headwater_core::{Error, Result};
+use headwater_exec::epoch_context::EpochContext;
 use headwater_exec::state_registry::StateRegistry;
 
+use crate::activity::{self, Activity};
 use crate::epoch_report::Reporter;
 use crate::execute::blocking;
 use crate::next_epoch::Planned;
@@ -42,8 +44,10 @@ use crate::outputs;
 use crate::progress::EpochProgress;
 use crate::query_spec::{Durability, QuerySpec, RestartPolicy};
 use crate::recover::starting_point;
+use crate::stall_watchdog::StallPolicy;
 use crate::state_chain::StateChain;
 use crate::trigger::{delay_before_next, due_after};
+use crate::watched::WatchedSource;
 use crate::watermark_tracker::until_next_idle;
 
 mod commit;
@@ -89,6 +93,7 @@ pub struct EpochLoop {
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
     reporter: Reporter,
+    activity: Arc<Activity>,
     first_start: Option<Duration>,
     /// When the epoch before started, if no turn without an epoch came after it.
     last_start: Option<Duration>,
@@ -101,14 +106,24 @@ impl EpochLoop {
     /// # Errors
     /// What the checkpoint, a source or the sink says.
     pub async fn open(spec: QuerySpec) -> Result<EpochLoop> {
-        let start = starting_point(&spec).await?;
+        let clock = Arc::clone(&spec.environment.clock);
+        let sources = spec.plan.sources.iter().map(|s| s.name.clone()).collect();
+        let place = spec.store.describe();
+        let activity = Activity::new(clock, spec.name.clone(), sources, place);
+        EpochLoop::open_again(spec, Arc::new(activity)).await
+    }
+
+    /// Opens everything after an earlier loop of the same query failed.
+    pub(crate) async fn open_again(spec: QuerySpec, activity: Arc<Activity>) -> Result<EpochLoop> {
+        let start = starting_point(&spec, activity.outage()).await?;
         let clock = Arc::clone(&spec.environment.clock);
         let reporter = Reporter::new(Arc::clone(&clock), &spec, &start);
         Ok(EpochLoop {
             config: spec.environment.config.clone(),
             runtime: Arc::clone(&spec.environment.runtime),
             checkpoint: start.checkpoint,
-            sources: start.sources,
+            sources: watched(start.sources, &activity),
+            activity,
             positions: start.positions,
             watermarks: start.watermarks,
             state: start.state,
@@ -147,12 +162,16 @@ impl EpochLoop {
             None => match self.plan_epoch().await? {
                 Planned::Epoch(record) => {
                     CrashPoint::BeforePlanWrite.reach();
+                    self.activity.begin(self.next, activity::Step::Logging);
                     let (checkpoint, logged) = (Arc::clone(&self.checkpoint), record.clone());
                     blocking(move || checkpoint.log_epoch(&logged)).await?;
                     record
                 }
                 Planned::Nothing if self.is_commit_due() => return self.commit_waiting().await,
-                Planned::Nothing => return Ok(Step::Nothing),
+                Planned::Nothing => {
+                    self.activity.rest();
+                    return Ok(Step::Nothing);
+                }
                 Planned::Finished => return Ok(Step::Finished),
             },
         };
@@ -172,7 +191,10 @@ impl EpochLoop {
 
     async fn commit_waiting(&mut self) -> Result<Step> {
         match self.commit().await {
-            Ok(()) => Ok(Step::Nothing),
+            Ok(()) => {
+                self.activity.rest();
+                Ok(Step::Nothing)
+            }
             Err(error) => self.lost_or(error),
         }
     }
@@ -201,6 +223,43 @@ impl EpochLoop {
     /// Whether epochs that have run wait for their commit.
     pub fn has_waiting(&self) -> bool {
         !self.uncommitted.is_empty()
+    }
+
+    /// What the query is doing.
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// How long the query may be without progress, and what is done then.
+    pub fn stall_policy(&self) -> StallPolicy {
+        self.spec.stalls
+    }
+
+    /// What may still be at work after the loop is gone.
+    pub(crate) fn parts(&self) -> Parts {
+        Parts {
+            checkpoint: Arc::downgrade(&self.checkpoint),
+            epoch: self.activity.users(),
+        }
+    }
+
+    /// A source that has held records after `positions` all along and hands none out.
+    pub(crate) async fn silent_source(&self) -> Option<usize> {
+        for (index, (source, position)) in self.sources.iter().zip(&self.positions).enumerate() {
+            let is_done = self.bound(index).is_some_and(|b| position.has_reached(b));
+            if is_done || source.has_ended(position) {
+                continue;
+            }
+            let Ok(latest) = source.latest().await else {
+                continue;
+            };
+            let unread = |(partition, end)| position.get(partition).unwrap_or(0) < end;
+            let has_unread = latest.iter().any(unread);
+            if has_unread {
+                return Some(index);
+            }
+        }
+        None
     }
 
     /// How often the query may be opened again: never, if it keeps nothing to go on from.
@@ -266,6 +325,11 @@ impl EpochLoop {
         &self.clock
     }
 
+    /// The epoch that runs or runs next.
+    pub(crate) fn next_epoch(&self) -> EpochId {
+        self.next
+    }
+
     /// Completes when the trigger lets the next epoch start.
     pub async fn wait_for_trigger(&self) {
         let now = self.clock.elapsed();
@@ -273,5 +337,33 @@ impl EpochLoop {
         if delay > Duration::ZERO {
             self.clock.sleep(delay).await;
         }
+    }
+}
+
+/// The sources of a query, which say from now on when they are asked and when they give.
+fn watched(sources: Vec<Arc<dyn Source>>, activity: &Arc<Activity>) -> Vec<Arc<dyn Source>> {
+    let sources = sources.into_iter().enumerate();
+    let watched = sources.map(|(index, inner)| {
+        let activity = Arc::clone(activity);
+        Arc::new(WatchedSource {
+            inner,
+            index,
+            activity,
+        }) as Arc<dyn Source>
+    });
+    watched.collect()
+}
+
+/// What of a loop may live longer than the loop: tasks and threads that were told to end.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    checkpoint: Weak<Checkpoint>,
+    epoch: Weak<EpochContext>,
+}
+
+impl Parts {
+    /// Whether nothing is at work any more.
+    pub(crate) fn are_gone(&self) -> bool {
+        self.checkpoint.strong_count() == 0 && self.epoch.strong_count() == 0
     }
 }

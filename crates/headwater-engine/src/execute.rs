@@ -1,6 +1,7 @@
 //! Runs a plan over the slices of one epoch.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use datafusion::execution::TaskContext;
@@ -16,6 +17,9 @@ use headwater_core::id::EpochId;
 use headwater_core::sink::{Sink, Staged};
 use headwater_core::{Error, Result};
 use headwater_exec::epoch_context::EpochContext;
+
+use crate::activity::Activity;
+use crate::watched::into_sink;
 
 /// How often, and for how long, parts of a failed epoch are looked for: 30 seconds.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
@@ -48,29 +52,35 @@ pub(crate) async fn run_epoch(
     config: &SessionConfig,
     runtime: &Arc<RuntimeEnv>,
     sink: &Arc<dyn Sink>,
+    activity: &Arc<Activity>,
     context: EpochContext,
 ) -> Result<Vec<Staged>> {
     let epoch = context.epoch;
     let context = Arc::new(context);
     let users = Arc::downgrade(&context);
+    activity.runs_with(users.clone());
     let task = task_context(config, runtime, context);
-    let written = write_partitions(plan, &task, sink, epoch).await;
+    let written = write_partitions(plan, &task, sink, epoch, activity).await;
     drop(task);
     match written {
         Ok(staged) => Ok(staged),
-        Err(error) => Err(after_the_last_user(&users, error, MOST_LOOKS).await),
+        Err(error) => Err(after_the_last(|| users.strong_count() == 0, error).await),
     }
 }
 
-/// Waits until nobody holds the context of a failed epoch. A task that is aborted ends at its next
+/// Waits until nobody has a part in a failed epoch any more. A task that is aborted ends at its next
 /// await, not at once; until then it may still change state.
+pub(crate) async fn after_the_last(are_gone: impl Fn() -> bool, error: Error) -> Error {
+    after_looks(are_gone, error, MOST_LOOKS).await
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "it waits for threads, which a test's clock does not move"
 )]
-async fn after_the_last_user<T>(users: &Weak<T>, error: Error, most_looks: u32) -> Error {
+async fn after_looks(are_gone: impl Fn() -> bool, error: Error, most_looks: u32) -> Error {
     for _ in 0..most_looks {
-        if users.strong_count() == 0 {
+        if are_gone() {
             return error;
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;
@@ -85,23 +95,32 @@ async fn write_partitions(
     task: &Arc<TaskContext>,
     sink: &Arc<dyn Sink>,
     epoch: EpochId,
+    activity: &Arc<Activity>,
 ) -> Result<Vec<Staged>> {
     let plan = reset_plan_states(Arc::clone(plan))?;
     let partitions = plan.output_partitioning().partition_count();
     let rows_of = |partition| -> Result<_> {
         let rows = plan.execute(partition, Arc::clone(task))?;
         let rows = rows.inspect(|_| CrashPoint::MidSinkWrite.reach());
-        Ok(rows.map_err(Error::from).boxed())
+        let holds = activity.add_writer();
+        let rows = rows.map_err(Error::from).boxed();
+        let rows = into_sink(rows, Arc::clone(&holds), Arc::clone(activity));
+        Ok((rows, holds))
     };
     if partitions == 1 {
-        return Ok(vec![sink.write(epoch, 0, rows_of(0)?).await?]);
+        let (rows, holds) = rows_of(0)?;
+        let written = sink.write(epoch, 0, rows).await;
+        holds.store(false, Ordering::Relaxed);
+        return Ok(vec![written?]);
     }
     let mut writes = Vec::with_capacity(partitions);
     for partition in 0..partitions {
-        let rows = rows_of(partition)?;
+        let (rows, holds) = rows_of(partition)?;
         let sink = Arc::clone(sink);
         writes.push(SpawnedTask::spawn(async move {
-            sink.write(epoch, partition, rows).await
+            let written = sink.write(epoch, partition, rows).await;
+            holds.store(false, Ordering::Relaxed);
+            written
         }));
     }
     let mut staged = Vec::with_capacity(partitions);
@@ -146,7 +165,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(40));
             drop(context);
         });
-        let error = after_the_last_user(&users, failure(), MOST_LOOKS).await;
+        let error = after_the_last(|| users.strong_count() == 0, failure()).await;
         assert_eq!(users.strong_count(), 0, "it was waited for");
         assert_eq!(error.kind(), ErrorKind::Source);
         part.join().unwrap();
@@ -156,7 +175,7 @@ mod tests {
     async fn a_part_that_never_ends_ends_the_query() {
         let context = Arc::new(());
         let users = Arc::downgrade(&context);
-        let error = after_the_last_user(&users, failure(), 3).await;
+        let error = after_looks(|| users.strong_count() == 0, failure(), 3).await;
         assert!(!error.kind().is_retryable());
         assert!(error.report("q", None).contains("the broker is away"));
     }

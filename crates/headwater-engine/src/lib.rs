@@ -1,14 +1,17 @@
 //! The epoch loop and the life of running queries.
 //!
 //! `query` is the handle users hold; `epoch_loop` is the protocol; `next_epoch`, `trigger` and
-//! `watermark_tracker` decide by pure functions of facts; `recover` says where a query goes on.
+//! `watermark_tracker` decide by pure functions of facts; `recover` says where a query goes on;
+//! `activity` knows what a query is doing, and `stall_watchdog` when that takes too long.
 
+mod activity;
 pub mod batch;
 mod epoch_loop;
 mod epoch_report;
 mod execute;
 pub mod late_sink;
 mod next_epoch;
+mod outage;
 mod outputs;
 pub mod progress;
 pub mod query;
@@ -18,8 +21,10 @@ mod recover;
 mod restart;
 mod retry;
 mod settle;
+pub mod stall_watchdog;
 mod state_chain;
 mod trigger;
+mod watched;
 mod watermark_tracker;
 
 pub use batch::{BatchRun, run_batch};
@@ -31,3 +36,4 @@ pub use query_manager::QueryManager;
 pub use query_spec::{
     DRAIN_TIMEOUT, Durability, EndOfInput, QueryEnvironment, QuerySpec, RestartPolicy,
 };
+pub use stall_watchdog::{Stall, StallAction, StallPolicy, StallReason};

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use headwater_checkpoint::{CommitRecord, EarlierEpoch, LateRowsCommit};
-use headwater_core::clock::Clock;
 use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::mode::OutputMode;
 use headwater_core::sink::{CommitToken, Publication, Sink, SinkContext, Staged, Transactions};
 use headwater_core::{Error, ErrorKind, Result};
 
+use crate::outage::Outage;
 use crate::query_spec::QuerySpec;
 use crate::retry::Retries;
 
@@ -93,6 +93,7 @@ pub(crate) async fn commit_transaction(
     spec: &QuerySpec,
     epoch: EpochId,
     token: &CommitToken,
+    outage: &Outage,
 ) -> Result<()> {
     CrashPoint::BeforeTransactionCommit.reach();
     let committed = spec.sink.commit(epoch, token.clone()).await;
@@ -100,7 +101,7 @@ pub(crate) async fn commit_transaction(
         Ok(()) => Ok(()),
         // Who has been replaced must not ask: the question itself would replace the other.
         Err(error) if error.kind() == ErrorKind::Conflict => Err(error),
-        Err(error) => match last_published(spec).await? {
+        Err(error) => match last_published(spec, outage).await? {
             Some(published) if published == epoch => Ok(()),
             _ => Err(error),
         },
@@ -112,8 +113,7 @@ pub(crate) async fn commit_transaction(
 }
 
 /// The newest epoch that a transaction of the sink committed.
-pub(crate) async fn last_published(spec: &QuerySpec) -> Result<Option<EpochId>> {
-    let clock = &*spec.environment.clock;
+pub(crate) async fn last_published(spec: &QuerySpec, outage: &Outage) -> Result<Option<EpochId>> {
     let mut retries = Retries::new();
     loop {
         let error = match spec.sink.last_published().await {
@@ -121,21 +121,26 @@ pub(crate) async fn last_published(spec: &QuerySpec) -> Result<Option<EpochId>> 
             Err(error) => error,
         };
         let what = "asking the sink for its last epoch";
-        retries.wait_after(error, what, clock).await?;
+        retries.wait_after(error, what, outage).await?;
     }
 }
 
 /// Makes the rows of committed epochs visible, now or after a crash. They have happened, so there
 /// is no way back.
-pub(crate) async fn publish(spec: &QuerySpec, commit: &CommitRecord) -> Result<()> {
+pub(crate) async fn publish(
+    spec: &QuerySpec,
+    commit: &CommitRecord,
+    outage: &Outage,
+) -> Result<()> {
     let is_transaction = commit.is_transaction;
     for earlier in &commit.earlier {
         let late = earlier.late_rows.as_ref();
         let result = (!is_transaction).then_some(&earlier.sink_token);
-        publish_epoch(spec, earlier.epoch, result, late).await?;
+        publish_epoch(spec, earlier.epoch, result, late, outage).await?;
     }
     let result = (!is_transaction).then_some(&commit.sink_token);
-    publish_epoch(spec, commit.epoch, result, commit.late_rows.as_ref()).await
+    let late = commit.late_rows.as_ref();
+    publish_epoch(spec, commit.epoch, result, late, outage).await
 }
 
 async fn publish_epoch(
@@ -143,14 +148,14 @@ async fn publish_epoch(
     epoch: EpochId,
     result: Option<&CommitToken>,
     late: Option<&LateRowsCommit>,
+    outage: &Outage,
 ) -> Result<()> {
-    let clock = &*spec.environment.clock;
     if let Some(token) = result {
-        publish_to(&*spec.sink, epoch, token, clock).await?;
+        publish_to(&*spec.sink, epoch, token, outage).await?;
     }
     match (&spec.late_rows, late) {
         (Some(sink), Some(commit)) => {
-            publish_to(&**sink.sink(), epoch, &commit.sink_token, clock).await
+            publish_to(&**sink.sink(), epoch, &commit.sink_token, outage).await
         }
         _ => Ok(()),
     }
@@ -160,12 +165,12 @@ async fn publish_to(
     sink: &dyn Sink,
     epoch: EpochId,
     token: &CommitToken,
-    clock: &dyn Clock,
+    outage: &Outage,
 ) -> Result<()> {
     let mut retries = Retries::new();
     while let Err(error) = sink.commit(epoch, token.clone()).await {
         let what = format!("making epoch {epoch} visible");
-        retries.wait_after(error, &what, clock).await?;
+        retries.wait_after(error, &what, outage).await?;
     }
     Ok(())
 }

@@ -10,9 +10,11 @@ use tokio::sync::{Notify, watch};
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::{Error, Result};
 
+use crate::activity::Activity;
 use crate::epoch_loop::EpochLoop;
 use crate::progress::{EpochProgress, Totals};
 use crate::query_spec::{Durability, QuerySpec};
+use crate::stall_watchdog::{self, Stall};
 
 mod run;
 
@@ -36,6 +38,9 @@ pub enum QueryState {
 pub struct QueryStatus {
     /// What it is doing.
     pub state: QueryState,
+    /// Why it makes no progress, if it makes none; of a query that has ended, whether it had been
+    /// making none.
+    pub stall: Option<Stall>,
     /// Sums over its life in this process.
     pub totals: Totals,
     /// The newest report.
@@ -59,12 +64,13 @@ pub struct StreamingQuery {
     checkpoint: Option<String>,
     resumed_after: Option<EpochId>,
     shared: Arc<Mutex<Shared>>,
+    activity: Arc<Activity>,
     stop: Arc<watch::Sender<bool>>,
     /// Wakes the loop for a look at its sources.
     look: Arc<Notify>,
     /// Counts the epochs, and the moments at which nothing was left to read.
     turns: watch::Receiver<Turns>,
-    _task: Arc<SpawnedTask<()>>,
+    _tasks: Arc<[SpawnedTask<()>; 2]>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -110,18 +116,23 @@ impl StreamingQuery {
             look: Arc::clone(&look),
             turn,
         };
+        let activity = Arc::clone(epoch_loop.activity());
+        let policy = epoch_loop.stall_policy();
+        let watchdog = stall_watchdog::watch(Arc::clone(&activity), policy);
+        let watchdog = SpawnedTask::spawn(watchdog);
         let task = SpawnedTask::spawn(run.run_to_end(epoch_loop, name.clone()));
-        let (stop, task) = (Arc::new(stop), Arc::new(task));
+        let (stop, tasks) = (Arc::new(stop), Arc::new([task, watchdog]));
         Ok(StreamingQuery {
             id,
             name,
             checkpoint,
             resumed_after,
             shared,
+            activity,
             stop,
             look,
             turns,
-            _task: task,
+            _tasks: tasks,
         })
     }
 
@@ -155,6 +166,7 @@ impl StreamingQuery {
         let shared = self.shared.lock();
         QueryStatus {
             state: shared.state,
+            stall: self.activity.stall(),
             totals: shared.totals.clone(),
             last_progress: shared.recent.back().cloned(),
         }

@@ -13,6 +13,7 @@ use headwater_core::trigger::Trigger;
 use headwater_plan::StreamPlan;
 
 use crate::late_sink::LateSink;
+use crate::stall_watchdog::StallPolicy;
 
 /// What a query takes from its surroundings.
 #[derive(Debug, Clone)]
@@ -97,6 +98,8 @@ pub struct QuerySpec {
     pub checkpoint_interval: Option<Duration>,
     /// How often a query that failed for a reason that may pass is opened again.
     pub restarts: RestartPolicy,
+    /// How long it may be without progress, and what is done then.
+    pub stalls: StallPolicy,
     /// How long the query may go on after it was asked to stop: what it is doing then is abandoned.
     pub drain_timeout: Duration,
     /// What happens at the end; `None` flushes if the sources have ended by themselves.

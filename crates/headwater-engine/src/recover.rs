@@ -19,6 +19,7 @@ use headwater_core::{Error, Result};
 use headwater_exec::state_registry::StateRegistry;
 
 use crate::execute::blocking;
+use crate::outage::Outage;
 use crate::outputs;
 use crate::query_spec::{Durability, QuerySpec};
 use crate::settle::settle;
@@ -41,16 +42,16 @@ pub(crate) struct StartingPoint {
 }
 
 /// Opens checkpoint, sources and sink; finishes what a dead process had decided.
-pub(crate) async fn starting_point(spec: &QuerySpec) -> Result<StartingPoint> {
+pub(crate) async fn starting_point(spec: &QuerySpec, outage: &Outage) -> Result<StartingPoint> {
     let (checkpoint, recovered) = open_checkpoint(spec).await?;
     let checkpoint = Arc::new(checkpoint);
     let sources = open_sources(spec, &checkpoint).await?;
     open_sinks(spec, &checkpoint, recovered.last_commit.as_ref()).await?;
-    let recovered = settle(spec, &checkpoint, recovered).await?;
+    let recovered = settle(spec, &checkpoint, recovered, outage).await?;
     let next = recovered.next_epoch();
     let standing = match &recovered.last_commit {
         None => Standing::at_the_start(&sources).await?,
-        Some(commit) => Standing::after(spec, &checkpoint, commit).await?,
+        Some(commit) => Standing::after(spec, &checkpoint, commit, outage).await?,
     };
     let pending = pending_epochs(spec, &sources, recovered.pending)?;
     check_resume(&sources, recovered.last_commit.as_ref(), &pending).await?;
@@ -120,10 +121,11 @@ impl Standing {
         spec: &QuerySpec,
         checkpoint: &Arc<Checkpoint>,
         commit: &CommitRecord,
+        outage: &Outage,
     ) -> Result<Standing> {
         CrashPoint::MidRecovery.reach();
         // The commit record may be the last thing the dead process did.
-        outputs::publish(spec, commit).await?;
+        outputs::publish(spec, commit, outage).await?;
         CrashPoint::RecoveryPublished.reach();
         let (reader, record) = (Arc::clone(checkpoint), commit.clone());
         let state = blocking(move || reader.load_state(&record)).await?;

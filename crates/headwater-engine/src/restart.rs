@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use headwater_core::{Error, Result};
 
+use crate::outage::Outage;
 use crate::query_spec::RestartPolicy;
 
 /// The longest wait before a restart.
@@ -48,26 +49,37 @@ impl Restarts {
     ///
     /// # Errors
     /// The failure itself, if another attempt cannot help or enough were made.
-    pub(crate) fn wait_after(&mut self, failure: Failure) -> Result<Duration> {
+    pub(crate) fn wait_after(&mut self, failure: Failure, outage: &Outage) -> Result<Duration> {
         let (error, allowed) = match failure {
             Failure::Lost(error) => (error, self.policy.attempts.max(AFTER_LOSS)),
             Failure::Failed(error) => (error, self.policy.attempts),
         };
-        if !error.kind().is_retryable() || self.made >= allowed {
+        if !error.may_pass() || self.made >= allowed {
             return Err(error);
         }
-        tracing::warn!(restart = self.made + 1, %error, "the query failed");
         let doubled = self.policy.delay.saturating_mul(1 << self.made.min(16));
         self.made += 1;
-        Ok(doubled.min(LONGEST_DELAY))
+        let wait = doubled.min(LONGEST_DELAY);
+        outage.note(
+            &format!("the query failed, and is opened again in {wait:?}"),
+            &error,
+        );
+        Ok(wait)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use headwater_core::ErrorKind;
+    use headwater_core::clock::SystemClock;
 
     use super::*;
+
+    fn outage() -> Outage {
+        Outage::new(Arc::new(SystemClock::new()), "q".to_string())
+    }
 
     fn failed(kind: ErrorKind) -> Failure {
         Failure::Failed(Error::new(kind, "away"))
@@ -78,26 +90,56 @@ mod tests {
         let delay = Duration::from_secs(20);
         let mut restarts = Restarts::new(RestartPolicy { attempts: 3, delay });
         for expected in [20, 40, 60] {
-            let wait = restarts.wait_after(failed(ErrorKind::Sink)).unwrap();
+            let wait = restarts
+                .wait_after(failed(ErrorKind::Sink), &outage())
+                .unwrap();
             assert_eq!(wait.as_secs(), expected);
         }
-        assert!(restarts.wait_after(failed(ErrorKind::Sink)).is_err());
+        assert!(
+            restarts
+                .wait_after(failed(ErrorKind::Sink), &outage())
+                .is_err()
+        );
         restarts.start_anew();
-        assert_eq!(restarts.wait_after(failed(ErrorKind::Sink)).unwrap(), delay);
+        assert_eq!(
+            restarts
+                .wait_after(failed(ErrorKind::Sink), &outage())
+                .unwrap(),
+            delay
+        );
     }
 
     #[test]
     fn what_cannot_pass_is_not_tried_again() {
         let delay = Duration::from_secs(1);
         let mut restarts = Restarts::new(RestartPolicy { attempts: 9, delay });
-        assert!(restarts.wait_after(failed(ErrorKind::Checkpoint)).is_err());
+        assert!(
+            restarts
+                .wait_after(failed(ErrorKind::Checkpoint), &outage())
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_limit_that_may_be_raised_is_tried_again() {
+        let delay = Duration::from_secs(1);
+        let mut restarts = Restarts::new(RestartPolicy { attempts: 1, delay });
+        let full = Failure::Failed(Error::resource("the disk is full").that_may_pass());
+        assert_eq!(restarts.wait_after(full, &outage()).unwrap(), delay);
     }
 
     #[test]
     fn a_lost_transaction_is_tried_again_without_a_policy() {
         let mut restarts = Restarts::new(RestartPolicy::default());
-        assert!(restarts.wait_after(failed(ErrorKind::Sink)).is_err());
+        assert!(
+            restarts
+                .wait_after(failed(ErrorKind::Sink), &outage())
+                .is_err()
+        );
         let lost = Failure::Lost(Error::sink_failed("away"));
-        assert_eq!(restarts.wait_after(lost).unwrap(), Duration::from_secs(1));
+        assert_eq!(
+            restarts.wait_after(lost, &outage()).unwrap(),
+            Duration::from_secs(1)
+        );
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use headwater_core::clock::Clock;
 use headwater_core::{Error, Result};
+
+use crate::outage::Outage;
 
 /// How often something is tried again before its failure counts.
 const MAX_RETRIES: u32 = 3;
@@ -25,6 +26,11 @@ impl Retries {
         }
     }
 
+    /// Whether nothing was tried again yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.made == 0
+    }
+
     /// Waits until it is time to try again.
     ///
     /// # Errors
@@ -33,14 +39,14 @@ impl Retries {
         &mut self,
         error: Error,
         what: &str,
-        clock: &dyn Clock,
+        outage: &Outage,
     ) -> Result<()> {
         if !error.kind().is_retryable() || self.made == MAX_RETRIES {
             return Err(error);
         }
         self.made += 1;
-        tracing::warn!(retry = self.made, %error, "{what} failed, trying again");
-        clock.sleep(self.delay).await;
+        outage.note(&format!("{what} failed, trying again"), &error);
+        outage.clock().sleep(self.delay).await;
         self.delay *= 2;
         Ok(())
     }

@@ -17,6 +17,7 @@ use headwater_core::id::EpochId;
 use headwater_core::{Error, Result};
 
 use crate::execute::blocking;
+use crate::outage::Outage;
 use crate::outputs;
 use crate::query_spec::QuerySpec;
 
@@ -28,11 +29,12 @@ pub(crate) async fn settle(
     spec: &QuerySpec,
     checkpoint: &Arc<Checkpoint>,
     recovered: Recovered,
+    outage: &Outage,
 ) -> Result<Recovered> {
     if !outputs::decides_by_transaction(spec) {
         return without_prepared(checkpoint, recovered).await;
     }
-    let published = outputs::last_published(spec).await?;
+    let published = outputs::last_published(spec, outage).await?;
     let last = recovered.last_commit.as_ref();
     let has_noted = last.is_some_and(|commit| commit.is_transaction);
     let last = last.map(|commit| commit.epoch);

@@ -32,6 +32,11 @@ pub use faults::{Faults, Moment};
 /// The checkpoint crate, for the moments of a crash.
 pub use headwater_checkpoint as checkpoint;
 pub use headwater_core::crash_point;
+/// What a source or a sink of a test's own is made with.
+pub mod contract {
+    pub use async_trait::async_trait;
+    pub use headwater_core::source::{EpochLimits, ReadRequest, SourceBatch};
+}
 pub use kafka_proxy::{Fault, KafkaProxy, Link, RequestKind};
 pub use oracle::check_oracle;
 pub use query::TestQuery;

@@ -64,8 +64,8 @@ pub use writer::StreamWriter;
 
 pub use headwater_checkpoint::FileStore;
 pub use headwater_connectors::{
-    EpochRows, MemorySink, MemoryStream, Order, OrdersGenerator, OrdersShape, Retention,
-    SharedWriter,
+    EpochRows, ForeachBatchSink, MemorySink, MemoryStream, Order, OrdersGenerator, OrdersShape,
+    Retention, SharedWriter,
 };
 pub use headwater_core::changes;
 pub use headwater_core::clock::{Clock, ManualClock, SystemClock};
@@ -83,7 +83,7 @@ pub use headwater_core::{Error, ErrorKind, Result};
 pub use headwater_engine::progress::{EpochProgress, SourceProgress, StateSize, Totals};
 pub use headwater_engine::{
     DRAIN_TIMEOUT, EndOfInput, QueryManager, QuerySpec, QueryState, QueryStatus, RestartPolicy,
-    StreamingQuery,
+    Stall, StallAction, StallPolicy, StallReason, StreamingQuery,
 };
 pub use headwater_sql::parser::is_complete;
 

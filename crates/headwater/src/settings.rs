@@ -7,7 +7,7 @@ use headwater_core::mode::OutputMode;
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
-use headwater_engine::{DRAIN_TIMEOUT, EndOfInput, RestartPolicy};
+use headwater_engine::{DRAIN_TIMEOUT, EndOfInput, RestartPolicy, StallAction, StallPolicy};
 use headwater_exec::kept::Refresh;
 use headwater_plan::retention::{Asked, AskedBy, Retention};
 
@@ -25,6 +25,9 @@ pub struct Settings {
     pub checkpoint_interval: Option<Duration>,
     /// What happens when a query failed for a reason that may pass; default: it stays failed.
     pub restarts: RestartPolicy,
+    /// How long a query may be without progress, and what is done then; default a warning after a
+    /// minute.
+    pub stalls: StallPolicy,
     /// How long a query may go on after it was asked to stop; default 5 seconds.
     pub drain_timeout: Duration,
     /// What happens to open windows when the input ends; default: they are finished if the source
@@ -44,6 +47,7 @@ impl Default for Settings {
             checkpoint: None,
             checkpoint_interval: None,
             restarts: RestartPolicy::default(),
+            stalls: StallPolicy::default(),
             drain_timeout: DRAIN_TIMEOUT,
             end_of_input: None,
             table_refresh: Refresh::default(),
@@ -114,6 +118,13 @@ impl Settings {
         if let Some(delay) = reader.take_duration("restart.delay", &[])? {
             settings.restarts.delay = delay;
         }
+        if let Some(timeout) = reader.take("stall-timeout", &[])? {
+            settings.stalls.timeout = stall_timeout(&timeout)?;
+        }
+        let actions = [("warn", StallAction::Warn), ("fail", StallAction::Fail)];
+        if let Some(action) = reader.take_choice("stall-action", &[], &actions)? {
+            settings.stalls.action = action;
+        }
         if let Some(timeout) = reader.take_duration("drain-timeout", &[])? {
             settings.drain_timeout = timeout;
         }
@@ -155,6 +166,18 @@ fn checkpoint_interval(text: &str) -> Result<Option<Duration>> {
     match parse_duration(text) {
         Ok(interval) if !interval.is_zero() => Ok(Some(interval)),
         _ => Err(wrong().with_hint(hint)),
+    }
+}
+
+/// `never`, or an interval.
+fn stall_timeout(text: &str) -> Result<Option<Duration>> {
+    if text.eq_ignore_ascii_case("never") {
+        return Ok(None);
+    }
+    let wrong = || Error::configuration(format!("\"stall-timeout\" cannot be \"{text}\""));
+    match parse_duration(text) {
+        Ok(timeout) if !timeout.is_zero() => Ok(Some(timeout)),
+        _ => Err(wrong().with_hint("Write 'never', or an interval such as '1 minute'.")),
     }
 }
 
@@ -268,6 +291,22 @@ mod tests {
         let delay = Duration::from_secs(10);
         assert_eq!(settings.restarts, RestartPolicy { attempts: 5, delay });
         assert!(settings.set("restart.attempts", "-1").is_err());
+    }
+
+    #[test]
+    fn stalls_have_a_timeout_and_an_action() {
+        let mut settings = Settings::default();
+        settings.set("stall-timeout", "10 seconds").unwrap();
+        settings.set("stall-action", "fail").unwrap();
+        let expected = StallPolicy {
+            timeout: Some(Duration::from_secs(10)),
+            action: StallAction::Fail,
+        };
+        assert_eq!(settings.stalls, expected);
+        settings.set("stall-timeout", "never").unwrap();
+        assert_eq!(settings.stalls.timeout, None);
+        assert!(settings.set("stall-timeout", "0 seconds").is_err());
+        assert!(settings.set("stall-action", "panic").is_err());
     }
 
     #[test]

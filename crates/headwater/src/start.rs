@@ -156,6 +156,7 @@ impl Headwater {
             trigger: request.settings.trigger,
             checkpoint_interval: request.settings.checkpoint_interval,
             restarts: request.settings.restarts,
+            stalls: request.settings.stalls,
             drain_timeout: request.settings.drain_timeout,
             end_of_input: request.settings.end_of_input,
             environment,

@@ -12,7 +12,7 @@ use headwater_core::mode::OutputMode;
 use headwater_core::sink::Sink;
 use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
-use headwater_engine::{EndOfInput, RestartPolicy, StreamingQuery};
+use headwater_engine::{EndOfInput, RestartPolicy, StallPolicy, StreamingQuery};
 use headwater_exec::kept::Refresh;
 use headwater_plan::retention::{Asked, AskedBy};
 use headwater_plan::stream_plan::Emit;
@@ -38,6 +38,7 @@ pub struct StreamWriter {
     checkpoint: Option<String>,
     checkpoint_interval: Option<Duration>,
     restarts: Option<RestartPolicy>,
+    stalls: Option<StallPolicy>,
     drain_timeout: Option<Duration>,
     end_of_input: Option<EndOfInput>,
     late_rows_into: Option<String>,
@@ -61,6 +62,7 @@ impl StreamWriter {
             checkpoint: None,
             checkpoint_interval: None,
             restarts: None,
+            stalls: None,
             drain_timeout: None,
             end_of_input: None,
             late_rows_into: None,
@@ -147,6 +149,12 @@ impl StreamWriter {
         self
     }
 
+    /// How long the query may be without progress, and what is done then; default the session's.
+    pub fn stalls(mut self, policy: StallPolicy) -> Self {
+        self.stalls = Some(policy);
+        self
+    }
+
     /// How long the query may go on after it was asked to stop; default the session's.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = Some(timeout);
@@ -207,6 +215,7 @@ impl StreamWriter {
         settings.trigger = self.trigger.unwrap_or(settings.trigger);
         settings.checkpoint_interval = self.checkpoint_interval.or(settings.checkpoint_interval);
         settings.restarts = self.restarts.unwrap_or(settings.restarts);
+        settings.stalls = self.stalls.unwrap_or(settings.stalls);
         settings.drain_timeout = self.drain_timeout.unwrap_or(settings.drain_timeout);
         settings.end_of_input = self.end_of_input.or(settings.end_of_input);
         settings.table_refresh = self.table_refresh.unwrap_or(settings.table_refresh);

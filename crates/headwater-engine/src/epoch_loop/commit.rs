@@ -12,6 +12,7 @@ use headwater_core::state::ChunkKind;
 use headwater_exec::state_registry::ShardChunk;
 
 use super::EpochLoop;
+use crate::activity::Step;
 use crate::execute::blocking;
 use crate::outputs::{self, Tokens};
 use crate::state_chain::StateChain;
@@ -77,6 +78,7 @@ impl EpochLoop {
         };
         let earlier = epochs.into_iter();
         let earlier: Vec<EarlierEpoch> = earlier.map(|(e, tokens)| tokens.of_earlier(e)).collect();
+        self.activity.begin(epoch, Step::Saving);
         let chain = self.save_state(epoch, waiting.changes).await?;
         let record = CommitRecord {
             epoch,
@@ -92,7 +94,8 @@ impl EpochLoop {
         };
         self.write_commit(&record).await?;
         CrashPoint::BeforeFinish.reach();
-        outputs::publish(&self.spec, &record).await?;
+        self.activity.begin(epoch, Step::Publishing);
+        outputs::publish(&self.spec, &record, self.activity.outage()).await?;
         self.chain = chain;
         self.last_commit = self.clock.elapsed();
         self.commits += 1;
@@ -123,12 +126,15 @@ impl EpochLoop {
         }
         step(|checkpoint, record| checkpoint.prepare_commit(record)).await?;
         CrashPoint::CommitPrepared.reach();
-        outputs::commit_transaction(&self.spec, record.epoch, &record.sink_token).await?;
+        self.activity.begin(record.epoch, Step::Committing);
+        let (token, outage) = (&record.sink_token, self.activity.outage());
+        outputs::commit_transaction(&self.spec, record.epoch, token, outage).await?;
         step(|checkpoint, record| checkpoint.finish_commit(record)).await
     }
 
     /// Tells everybody that the epochs have happened, and frees what they needed.
     async fn after_commit(&mut self, epoch: EpochId) -> Result<()> {
+        self.activity.begin(epoch, Step::Telling);
         self.state.committed(epoch)?;
         for (source, position) in self.sources.iter().zip(&self.positions) {
             // The epoch has happened, and this only frees what it needed.

@@ -11,6 +11,7 @@ use headwater_core::watermark::Watermark;
 use headwater_exec::watermark::WatermarkObserver;
 
 use super::EpochLoop;
+use crate::activity::Step;
 use crate::next_epoch::{Decision, Planned, SourceFacts, plan_slices, seed_of};
 use crate::query_spec::{Durability, EndOfInput};
 use crate::retry::Retries;
@@ -81,8 +82,11 @@ impl EpochLoop {
 
     async fn latest_of(&self, index: usize) -> Option<Offsets> {
         let latest = self.sources.get(index)?.latest().await;
+        let unknown = "the end of a source is unknown";
         latest
-            .inspect_err(|error| tracing::warn!(%error, "the end of a source is unknown"))
+            .inspect_err(|error| {
+                self.activity.outage().note(unknown, error);
+            })
             .ok()
     }
 
@@ -93,7 +97,9 @@ impl EpochLoop {
                 Ok(facts) => return Ok(facts),
                 Err(error) => {
                     let what = "asking sources how far they can be read";
-                    retries.wait_after(error, what, &*self.clock).await?;
+                    retries
+                        .wait_after(error, what, self.activity.outage())
+                        .await?;
                 }
             }
         }
@@ -102,6 +108,7 @@ impl EpochLoop {
     async fn source_facts(&self) -> Result<Vec<SourceFacts>> {
         let mut facts = Vec::with_capacity(self.sources.len());
         for (index, source) in self.sources.iter().enumerate() {
+            self.activity.begin(self.next, Step::Asking(index));
             let position = self.positions.get(index).cloned().unwrap_or_default();
             let bound = self.bound(index).cloned();
             let available = match (&self.spec.trigger, &bound) {

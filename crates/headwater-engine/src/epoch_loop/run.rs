@@ -14,6 +14,7 @@ use headwater_exec::state_registry::ShardChunk;
 use headwater_exec::watermark::WatermarkObserver;
 
 use super::EpochLoop;
+use crate::activity::Step;
 use crate::epoch_report::Counted;
 use crate::execute::run_epoch;
 use crate::outputs::{self, StagedRows, Tokens};
@@ -72,14 +73,18 @@ impl EpochLoop {
                 return Ok(Outcome::Lost(error));
             }
             let what = format!("epoch {}", record.epoch);
-            retries.wait_after(error, &what, &*self.clock).await?;
+            retries
+                .wait_after(error, &what, self.activity.outage())
+                .await?;
         }
     }
 
     async fn prepare_epoch(&self, record: &EpochRecord) -> Result<Prepared> {
         let epoch = record.epoch;
+        self.activity.begin(epoch, Step::Running);
         let Executed { staged, numbers } = self.execute_epoch(record).await?;
         let rows_out = staged.result.iter().map(|s| s.rows).sum();
+        self.activity.begin(epoch, Step::Preparing);
         let tokens = outputs::prepare(&self.spec, epoch, staged).await?;
         CrashPoint::SinkPrepared.reach();
         self.state.advance(epoch);
@@ -129,6 +134,7 @@ impl EpochLoop {
             &self.config,
             &self.runtime,
             &self.spec.sink,
+            &self.activity,
             context,
         )
         .await?;
@@ -180,6 +186,7 @@ impl EpochLoop {
             // From here on only the checkpoint leads back.
             self.state.committed(record.epoch)?;
         }
+        self.activity.begin(record.epoch, Step::Telling);
         self.reporter.look_up_latest(&self.sources).await;
         let counted = Counted {
             observer: numbers.observer,

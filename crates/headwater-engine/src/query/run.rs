@@ -11,14 +11,18 @@ use tokio::task::JoinError;
 
 use headwater_core::clock::Clock;
 use headwater_core::crash_point::CrashPoint;
+use headwater_core::event_time::EventTime;
 use headwater_core::{Error, Result};
 
 use super::{QueryState, Shared, Turns};
-use crate::epoch_loop::{EpochLoop, Step};
+use crate::activity::{self, Activity};
+use crate::epoch_loop::{EpochLoop, Parts, Step};
+use crate::execute::after_the_last;
 use crate::outputs;
 use crate::progress::EpochProgress;
 use crate::restart::{Failure, Restarts};
 use crate::retry::Retries;
+use crate::stall_watchdog::{StallAction, StallPolicy};
 
 /// How long an abandoned query may take to tell its sinks that it is.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -42,8 +46,9 @@ impl Run {
     pub(super) async fn run_to_end(self, epoch_loop: EpochLoop, name: String) {
         let (clock, patience) = (Arc::clone(epoch_loop.clock()), epoch_loop.drain_timeout());
         let sinks = epoch_loop.spec().clone();
+        let activity = Arc::clone(epoch_loop.activity());
         let run = Arc::new(self);
-        let work = Arc::clone(&run).run_with_restarts(epoch_loop, name.clone());
+        let work = Arc::clone(&run).run_with_restarts(epoch_loop);
         let (work, abort) = future::abortable(work);
         let mut work = SpawnedTask::spawn(work);
         let ended = tokio::select! {
@@ -58,10 +63,11 @@ impl Run {
             Some(Ok(Err(Aborted))) => Ok(()),
             Some(Err(error)) => Err(broken_off(error)),
             None => {
+                let doing = activity.describe();
                 tracing::warn!(
                     query = %name,
-                    "what it was doing is abandoned, {patience:?} after it was asked to stop; a \
-                     checkpoint goes on after its last commit"
+                    "abandoned, {patience:?} after it was asked to stop: {doing}; a checkpoint \
+                     goes on after its last commit"
                 );
                 abort.abort();
                 if !has_ended(&mut work).await {
@@ -75,6 +81,7 @@ impl Run {
                 Ok(())
             }
         };
+        activity.end();
         {
             let mut shared = run.shared.lock();
             match result {
@@ -94,12 +101,10 @@ impl Run {
 
     /// Runs the query, and opens it again from its checkpoint when it failed for a reason that may
     /// pass and the policy allows it.
-    async fn run_with_restarts(
-        self: Arc<Self>,
-        mut epoch_loop: EpochLoop,
-        name: String,
-    ) -> Result<()> {
+    async fn run_with_restarts(self: Arc<Self>, mut epoch_loop: EpochLoop) -> Result<()> {
         let clock = Arc::clone(epoch_loop.clock());
+        let activity = Arc::clone(epoch_loop.activity());
+        let policy = epoch_loop.stall_policy();
         let mut restarts = Restarts::new(epoch_loop.restart_policy());
         loop {
             let epochs_before = self.turn.borrow().epochs;
@@ -110,11 +115,13 @@ impl Run {
             if self.turn.borrow().epochs > epochs_before {
                 restarts.start_anew();
             }
+            let (parts, epoch) = (epoch_loop.parts(), epoch_loop.next_epoch());
             let spec = epoch_loop.into_spec();
             outputs::abort_open(&spec).await;
+            failure = failure.after(&parts).await;
             epoch_loop = loop {
-                let wait = restarts.wait_after(failure)?;
-                tracing::warn!(query = %name, "the query is opened again in {wait:?}");
+                let wait = restarts.wait_after(failure, activity.outage())?;
+                activity.begin(epoch, activity::Step::Opening);
                 self.shared.lock().state = QueryState::Waiting;
                 let mut stopped = self.stopped.clone();
                 tokio::select! {
@@ -122,7 +129,11 @@ impl Run {
                     _ = stopped.wait_for(|stop| *stop) => return Ok(()),
                     () = clock.sleep(wait) => {}
                 }
-                match EpochLoop::open(spec.clone()).await {
+                if policy.action == StallAction::Fail {
+                    activity.try_again(epoch);
+                }
+                let open = EpochLoop::open_again(spec.clone(), Arc::clone(&activity));
+                match unless_stalled(open, &activity, policy).await {
                     Ok(opened) => break opened,
                     Err(error) => failure = Failure::of(error),
                 }
@@ -139,8 +150,10 @@ impl Run {
     /// Runs epochs until it is asked to stop, or there is nothing left to read.
     async fn run_epochs(&self, epoch_loop: &mut EpochLoop) -> Result<(), Failure> {
         let mut stopped = self.stopped.clone();
-        let clock = Arc::clone(epoch_loop.clock());
+        let activity = Arc::clone(epoch_loop.activity());
+        let policy = epoch_loop.stall_policy();
         let mut waits = Retries::new();
+        let mut silence = Silence::new(activity.clock(), policy);
         loop {
             tokio::select! {
                 biased;
@@ -148,9 +161,15 @@ impl Run {
                 () = epoch_loop.wait_for_trigger() => {}
             }
             self.shared.lock().state = QueryState::Running;
-            let stepped = epoch_loop.step().await.map_err(Failure::of)?;
+            let stepped = unless_stalled(epoch_loop.step(), &activity, policy)
+                .await
+                .map_err(Failure::of)?;
             match stepped {
-                Step::Ran(progress) => self.report(*progress),
+                Step::Ran(progress) => {
+                    activity.outage().is_over();
+                    silence = Silence::new(activity.clock(), policy);
+                    self.report(*progress);
+                }
                 Step::Finished => return Ok(()),
                 Step::Lost(error) => return Err(Failure::Lost(error)),
                 Step::Nothing => {
@@ -158,17 +177,22 @@ impl Run {
                         self.turn.send_modify(|t| t.caught_up += 1);
                     }
                     self.shared.lock().state = QueryState::Waiting;
+                    if !activity.has_silent_source() && waits.is_fresh() {
+                        activity.outage().is_over();
+                    }
+                    let waiting = unless_stalled(epoch_loop.wait(), &activity, policy);
                     let ready = tokio::select! {
                         biased;
                         _ = stopped.wait_for(|stop| *stop) => return Ok(()),
                         () = self.look.notified() => Ok(()),
-                        ready = epoch_loop.wait() => ready,
+                        ready = waiting => ready,
+                        () = silence.watch(epoch_loop, &activity, policy) => Ok(()),
                     };
                     match ready {
                         Ok(()) => waits = Retries::new(),
                         Err(error) => {
                             let what = "waiting for a source";
-                            let waited = waits.wait_after(error, what, &*clock).await;
+                            let waited = waits.wait_after(error, what, activity.outage()).await;
                             waited.map_err(Failure::of)?;
                         }
                     }
@@ -194,6 +218,93 @@ impl Run {
             shared.recent.push_back(progress);
         }
         self.turn.send_modify(|t| t.epochs += 1);
+    }
+}
+
+/// Does something that a stall ends, if the policy says so.
+async fn unless_stalled<T>(
+    work: impl Future<Output = Result<T>>,
+    activity: &Activity,
+    policy: StallPolicy,
+) -> Result<T> {
+    if policy.action == StallAction::Warn {
+        return work.await;
+    }
+    let mut stalls = activity.changes();
+    let stalled = async {
+        let stall = stalls.wait_for(Option::is_some).await;
+        stall.ok().and_then(|stall| stall.clone())
+    };
+    tokio::select! {
+        biased;
+        done = work => done,
+        Some(stall) = stalled => Err(stall.into_error()),
+    }
+}
+
+/// Looks, while a query waits for rows, whether a source keeps some to itself.
+#[derive(Debug)]
+struct Silence {
+    next_look: Duration,
+    /// The source that had records at the last look, and when that was seen first.
+    seen: Option<(usize, EventTime)>,
+}
+
+impl Silence {
+    /// Nobody has been silent until now.
+    fn new(clock: &dyn Clock, policy: StallPolicy) -> Self {
+        let patience = policy.timeout.unwrap_or(Duration::MAX);
+        Silence {
+            next_look: clock.elapsed().saturating_add(patience),
+            seen: None,
+        }
+    }
+
+    /// Tells of it. Records may have come just before a look, so that two looks are needed; whoever
+    /// waits is woken by rows, so that this goes on only as long as there are none.
+    async fn watch(&mut self, epoch_loop: &EpochLoop, activity: &Activity, policy: StallPolicy) {
+        let Some(timeout) = policy.timeout else {
+            return future::pending().await;
+        };
+        let clock = epoch_loop.clock();
+        loop {
+            clock
+                .sleep(self.next_look.saturating_sub(clock.elapsed()))
+                .await;
+            let was = self.seen.take();
+            self.seen = epoch_loop.silent_source().await.map(|source| {
+                let before = was.filter(|(silent, _)| *silent == source);
+                before.unwrap_or((source, clock.now()))
+            });
+            let until_next = match (was, self.seen) {
+                (None, Some(_)) => timeout / 4,
+                _ => timeout,
+            };
+            self.next_look = clock.elapsed() + until_next;
+            if let (Some(_), Some((source, since))) = (was, self.seen)
+                && !activity.has_silent_source()
+            {
+                activity.is_silent(source, since);
+            }
+        }
+    }
+}
+
+impl Failure {
+    /// The failure, when nothing of the loop that failed is at work any more.
+    async fn after(self, parts: &Parts) -> Failure {
+        if parts.are_gone() {
+            return self;
+        }
+        match self {
+            Failure::Lost(error) => {
+                let after = after_the_last(|| parts.are_gone(), error).await;
+                Failure::Lost(after)
+            }
+            Failure::Failed(error) => {
+                Failure::Failed(after_the_last(|| parts.are_gone(), error).await)
+            }
+        }
     }
 }
 
