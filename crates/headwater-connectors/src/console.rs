@@ -287,7 +287,7 @@ impl Sink for ConsoleSink {
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
-        self.staged.clear();
+        self.staged.discard_after(context.last_committed);
         *self.context.lock() = Some(context.clone());
         match &self.form {
             Form::Table(_) => Ok(()),

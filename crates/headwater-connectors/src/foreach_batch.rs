@@ -91,8 +91,8 @@ impl Sink for ForeachBatchSink {
         }
     }
 
-    async fn open(&self, _context: &SinkContext) -> Result<()> {
-        self.staged.clear();
+    async fn open(&self, context: &SinkContext) -> Result<()> {
+        self.staged.discard_after(context.last_committed);
         Ok(())
     }
 

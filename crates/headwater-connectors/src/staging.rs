@@ -43,9 +43,9 @@ impl<T> Staging<T> {
         self.epochs.lock().remove(&epoch);
     }
 
-    /// Forgets everything.
-    pub(crate) fn clear(&self) {
-        self.epochs.lock().clear();
+    /// Forgets the epochs after one, or all of them.
+    pub(crate) fn discard_after(&self, last: Option<EpochId>) {
+        self.epochs.lock().retain(|epoch, _| Some(*epoch) <= last);
     }
 }
 
@@ -64,5 +64,19 @@ mod tests {
         assert_eq!(staging.take(EpochId(3)), None);
         staging.discard(EpochId(4));
         assert_eq!(staging.take(EpochId(4)), None);
+    }
+
+    #[test]
+    fn what_a_commit_holds_outlives_an_opening() {
+        let staging = Staging::default();
+        for epoch in 3..=6 {
+            staging.put(EpochId(epoch), 0, epoch);
+        }
+        staging.discard_after(Some(EpochId(5)));
+        let left = (3..=6).map(|epoch| staging.take(EpochId(epoch)).is_some());
+        assert_eq!(left.collect::<Vec<_>>(), [true, true, true, false]);
+        staging.put(EpochId(0), 0, 0);
+        staging.discard_after(None);
+        assert_eq!(staging.take(EpochId(0)), None);
     }
 }

@@ -218,7 +218,7 @@ impl Activity {
 
     /// Those who belong to the epoch that ran last.
     pub(crate) fn users(&self) -> Weak<EpochContext> {
-        self.now.lock().users.clone()
+        Weak::clone(&self.now.lock().users)
     }
 
     /// Looks whether there was no progress for `timeout`, and tells of it if so.

@@ -70,6 +70,15 @@ pub enum Step {
     Lost(Error),
 }
 
+/// What a query that has waited does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Its next epoch.
+    Epoch,
+    /// The commit of those that have run.
+    Commit,
+}
+
 /// A query between two epochs.
 #[derive(Debug)]
 pub struct EpochLoop {
@@ -83,6 +92,8 @@ pub struct EpochLoop {
     next: EpochId,
     /// Epochs that a dead process had decided, in order.
     pending: VecDeque<EpochRecord>,
+    /// Whether the running epoch is one of those.
+    is_replay: bool,
     uncommitted: Uncommitted,
     last_commit: Duration,
     commits: u64,
@@ -130,6 +141,7 @@ impl EpochLoop {
             chain: start.chain,
             next: start.next,
             pending: start.pending.into(),
+            is_replay: false,
             uncommitted: Uncommitted::default(),
             last_commit: clock.elapsed(),
             commits: 0,
@@ -157,6 +169,7 @@ impl EpochLoop {
         let after_last = self.last_start.take();
         let due = after_last.and_then(|last| due_after(self.spec.trigger, self.first_start, last));
         self.reporter.ready(due);
+        self.is_replay = !self.pending.is_empty();
         let record = match self.pending.pop_front() {
             Some(record) => record,
             None => match self.plan_epoch().await? {
@@ -167,7 +180,7 @@ impl EpochLoop {
                     blocking(move || checkpoint.log_epoch(&logged)).await?;
                     record
                 }
-                Planned::Nothing if self.is_commit_due() => return self.commit_waiting().await,
+                Planned::Nothing if self.is_commit_due() => return self.commit_now().await,
                 Planned::Nothing => {
                     self.activity.rest();
                     return Ok(Step::Nothing);
@@ -189,7 +202,11 @@ impl EpochLoop {
         Ok(Step::Ran(Box::new(progress)))
     }
 
-    async fn commit_waiting(&mut self) -> Result<Step> {
+    /// Commits what has run and waits for that.
+    ///
+    /// # Errors
+    /// What the checkpoint or a sink says.
+    pub async fn commit_now(&mut self) -> Result<Step> {
         match self.commit().await {
             Ok(()) => {
                 self.activity.rest();
@@ -218,6 +235,11 @@ impl EpochLoop {
     /// The query, to be opened again from its checkpoint. Everything else of the loop ends.
     pub fn into_spec(self) -> QuerySpec {
         self.spec
+    }
+
+    /// The newest epoch that has happened.
+    pub fn last_committed(&self) -> Option<EpochId> {
+        self.checkpoint.last_committed()
     }
 
     /// Whether epochs that have run wait for their commit.
@@ -330,13 +352,22 @@ impl EpochLoop {
         self.next
     }
 
-    /// Completes when the trigger lets the next epoch start.
-    pub async fn wait_for_trigger(&self) {
+    /// Completes when the trigger lets the next epoch start, or before that when what has run is to
+    /// be committed. An epoch that runs again has had its trigger.
+    pub async fn wait_for_trigger(&self) -> Due {
+        if !self.pending.is_empty() {
+            return Due::Epoch;
+        }
         let now = self.clock.elapsed();
-        let delay = delay_before_next(self.spec.trigger, self.first_start, now);
+        let until_epoch = delay_before_next(self.spec.trigger, self.first_start, now);
+        let (due, delay) = match self.until_commit() {
+            Some(until_commit) if until_commit < until_epoch => (Due::Commit, until_commit),
+            _ => (Due::Epoch, until_epoch),
+        };
         if delay > Duration::ZERO {
             self.clock.sleep(delay).await;
         }
+        due
     }
 }
 

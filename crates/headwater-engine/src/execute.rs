@@ -1,6 +1,6 @@
 //! Runs a plan over the slices of one epoch.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub(crate) async fn run_epoch(
     let epoch = context.epoch;
     let context = Arc::new(context);
     let users = Arc::downgrade(&context);
-    activity.runs_with(users.clone());
+    activity.runs_with(Weak::clone(&users));
     let task = task_context(config, runtime, context);
     let written = write_partitions(plan, &task, sink, epoch, activity).await;
     drop(task);

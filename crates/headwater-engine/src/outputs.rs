@@ -42,9 +42,9 @@ impl Tokens {
     }
 }
 
-/// Opens both sinks.
-pub(crate) async fn open(spec: &QuerySpec, context: SinkContext) -> Result<()> {
-    spec.sink.open(&context).await?;
+/// Opens the sink for late rows, if there is one, with what the sink of the result was told. What
+/// that sink has decided must be settled: this one forgets what was not committed.
+pub(crate) async fn open_late(spec: &QuerySpec, context: SinkContext) -> Result<()> {
     let Some(late) = &spec.late_rows else {
         return Ok(());
     };
@@ -132,7 +132,8 @@ pub(crate) async fn publish(
     commit: &CommitRecord,
     outage: &Outage,
 ) -> Result<()> {
-    let is_transaction = commit.is_transaction;
+    // A sink that has come to write in transactions has nothing left to show of before.
+    let is_transaction = commit.is_transaction || decides_by_transaction(spec);
     for earlier in &commit.earlier {
         let late = earlier.late_rows.as_ref();
         let result = (!is_transaction).then_some(&earlier.sink_token);
@@ -157,7 +158,10 @@ async fn publish_epoch(
         (Some(sink), Some(commit)) => {
             publish_to(&**sink.sink(), epoch, &commit.sink_token, outage).await
         }
-        _ => Ok(()),
+        (None, Some(_)) => Err(Error::internal(format!(
+            "epoch {epoch} has late rows and there is no sink for them"
+        ))),
+        (_, None) => Ok(()),
     }
 }
 

@@ -46,8 +46,7 @@ pub(crate) async fn starting_point(spec: &QuerySpec, outage: &Outage) -> Result<
     let (checkpoint, recovered) = open_checkpoint(spec).await?;
     let checkpoint = Arc::new(checkpoint);
     let sources = open_sources(spec, &checkpoint).await?;
-    open_sinks(spec, &checkpoint, recovered.last_commit.as_ref()).await?;
-    let recovered = settle(spec, &checkpoint, recovered, outage).await?;
+    let recovered = open_sinks(spec, &checkpoint, recovered, outage).await?;
     let next = recovered.next_epoch();
     let standing = match &recovered.last_commit {
         None => Standing::at_the_start(&sources).await?,
@@ -72,27 +71,38 @@ pub(crate) async fn starting_point(spec: &QuerySpec, outage: &Outage) -> Result<
     })
 }
 
+/// Opens the sinks, and finds out what that of the result has decided in between: that of the late
+/// rows goes by it.
 async fn open_sinks(
     spec: &QuerySpec,
-    checkpoint: &Checkpoint,
-    last: Option<&CommitRecord>,
-) -> Result<()> {
+    checkpoint: &Arc<Checkpoint>,
+    recovered: Recovered,
+    outage: &Outage,
+) -> Result<Recovered> {
     let context = SinkContext {
         query: checkpoint.metadata().query_id.clone(),
         query_name: spec.name.clone(),
         schema: Arc::clone(&spec.plan.schema),
         mode: spec.plan.mode,
         has_ops: spec.plan.has_ops,
-        last_committed: last.map(|c| c.epoch),
+        last_committed: recovered.last_commit.as_ref().map(|c| c.epoch),
         transactions: match spec.durability {
             Durability::Checkpoint => Transactions::Allowed,
             Durability::InMemory => Transactions::NoCheckpoint,
         },
     };
+    spec.sink.open(&context).await?;
+    let settled = settle(spec, checkpoint, recovered, outage).await?;
+    let last = settled.last_commit.as_ref();
     if let Some(commit) = last {
         outputs::check_late_rows(spec, commit)?;
     }
-    outputs::open(spec, context).await
+    let context = SinkContext {
+        last_committed: last.map(|c| c.epoch),
+        ..context
+    };
+    outputs::open_late(spec, context).await?;
+    Ok(settled)
 }
 
 /// What a query knows between two epochs.

@@ -15,16 +15,36 @@ const AFTER_LOSS: u32 = 3;
 
 /// Why a query does not go on as it is.
 #[derive(Debug)]
-pub(crate) enum Failure {
-    /// A transaction with prepared epochs has ended without effect.
-    Lost(Error),
-    /// Something failed for good, or for a reason that may pass: the error's kind says which.
-    Failed(Error),
+pub(crate) struct Failure {
+    class: FailureClass,
+    error: Error,
+}
+
+/// What failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailureClass {
+    /// A transaction with prepared epochs has ended without effect, or nobody knows how; so is what
+    /// fails while that is being mended.
+    Lost,
+    /// Something else, for good or for a reason that may pass: the error's kind says which.
+    Failed,
 }
 
 impl Failure {
+    pub(crate) fn new(class: FailureClass, error: Error) -> Self {
+        Failure { class, error }
+    }
+
     pub(crate) fn of(error: Error) -> Self {
-        Failure::Failed(error)
+        Failure::new(FailureClass::Failed, error)
+    }
+
+    pub(crate) fn class(&self) -> FailureClass {
+        self.class
+    }
+
+    pub(crate) fn into_error(self) -> Error {
+        self.error
     }
 }
 
@@ -50,9 +70,10 @@ impl Restarts {
     /// # Errors
     /// The failure itself, if another attempt cannot help or enough were made.
     pub(crate) fn wait_after(&mut self, failure: Failure, outage: &Outage) -> Result<Duration> {
-        let (error, allowed) = match failure {
-            Failure::Lost(error) => (error, self.policy.attempts.max(AFTER_LOSS)),
-            Failure::Failed(error) => (error, self.policy.attempts),
+        let Failure { class, error } = failure;
+        let allowed = match class {
+            FailureClass::Lost => self.policy.attempts.max(AFTER_LOSS),
+            FailureClass::Failed => self.policy.attempts,
         };
         if !error.may_pass() || self.made >= allowed {
             return Err(error);
@@ -82,7 +103,7 @@ mod tests {
     }
 
     fn failed(kind: ErrorKind) -> Failure {
-        Failure::Failed(Error::new(kind, "away"))
+        Failure::of(Error::new(kind, "away"))
     }
 
     #[test]
@@ -124,7 +145,7 @@ mod tests {
     fn a_limit_that_may_be_raised_is_tried_again() {
         let delay = Duration::from_secs(1);
         let mut restarts = Restarts::new(RestartPolicy { attempts: 1, delay });
-        let full = Failure::Failed(Error::resource("the disk is full").that_may_pass());
+        let full = Failure::of(Error::resource("the disk is full").that_may_pass());
         assert_eq!(restarts.wait_after(full, &outage()).unwrap(), delay);
     }
 
@@ -136,7 +157,7 @@ mod tests {
                 .wait_after(failed(ErrorKind::Sink), &outage())
                 .is_err()
         );
-        let lost = Failure::Lost(Error::sink_failed("away"));
+        let lost = Failure::new(FailureClass::Lost, Error::sink_failed("away"));
         assert_eq!(
             restarts.wait_after(lost, &outage()).unwrap(),
             Duration::from_secs(1)

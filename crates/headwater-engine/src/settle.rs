@@ -35,30 +35,73 @@ pub(crate) async fn settle(
         return without_prepared(checkpoint, recovered).await;
     }
     let published = outputs::last_published(spec, outage).await?;
-    let last = recovered.last_commit.as_ref();
-    let has_noted = last.is_some_and(|commit| commit.is_transaction);
-    let last = last.map(|commit| commit.epoch);
-    if let Some(prepared) = &recovered.prepared {
-        if published == Some(prepared.epoch) {
+    let facts = Facts {
+        published,
+        prepared: recovered.prepared.as_ref().map(|p| p.epoch),
+        committed: recovered.last_commit.as_ref().map(|c| c.epoch),
+        has_noted: recovered
+            .last_commit
+            .as_ref()
+            .is_some_and(|c| c.is_transaction),
+    };
+    match (verdict(&facts), recovered.prepared.clone()) {
+        (Verdict::Happened, Some(prepared)) => {
             let (writer, record) = (Arc::clone(checkpoint), prepared.clone());
             blocking(move || writer.finish_commit(&record)).await?;
             let mut pending = recovered.pending;
             pending.retain(|logged| Some(logged.epoch) > published);
-            return Ok(Recovered {
-                last_commit: recovered.prepared,
+            Ok(Recovered {
+                last_commit: Some(prepared),
                 pending,
                 prepared: None,
-            });
+            })
         }
-        if has_noted && published < last {
-            return Err(note_is_lost(checkpoint, prepared.epoch));
-        }
-    }
-    match published {
-        Some(published) if Some(published) > last => {
-            Err(checkpoint_is_old(checkpoint, published, last))
+        (Verdict::NoteIsLost, Some(prepared)) => Err(note_is_lost(checkpoint, prepared.epoch)),
+        (Verdict::CheckpointIsOld(published), _) => {
+            Err(checkpoint_is_old(checkpoint, published, facts.committed))
         }
         _ => without_prepared(checkpoint, recovered).await,
+    }
+}
+
+/// What is known of the newest epochs.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    /// The sink's note.
+    published: Option<EpochId>,
+    /// The epoch whose commit waits.
+    prepared: Option<EpochId>,
+    /// The epoch of the newest commit record.
+    committed: Option<EpochId>,
+    /// Whether the sink has noted that one.
+    has_noted: bool,
+}
+
+/// What follows from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// The prepared epoch has happened.
+    Happened,
+    /// Nothing has happened since the newest commit.
+    Nothing,
+    /// Whether the prepared epoch has happened cannot be known.
+    NoteIsLost,
+    /// The sink has committed this epoch, of which the checkpoint does not know.
+    CheckpointIsOld(EpochId),
+}
+
+fn verdict(facts: &Facts) -> Verdict {
+    let Facts {
+        published,
+        prepared,
+        committed,
+        has_noted,
+    } = *facts;
+    match published {
+        Some(noted) if prepared == Some(noted) => Verdict::Happened,
+        Some(noted) if Some(noted) > committed => Verdict::CheckpointIsOld(noted),
+        _ if prepared.is_some() && has_noted && published < committed => Verdict::NoteIsLost,
+        _ => Verdict::Nothing,
     }
 }
 
@@ -105,4 +148,41 @@ fn note_is_lost(checkpoint: &Checkpoint, prepared: EpochId) -> Error {
         "Look at the newest rows in the sink. Then either start with a new checkpoint folder, or \
          set delivery = 'at-least-once', which writes the epoch again.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_note_decides() {
+        let at = |epoch: i64| u64::try_from(epoch).ok().map(EpochId);
+        // The note, the waiting record, the newest commit, and whether that was noted; -1 is none.
+        let cases = [
+            ((7, 7, 6, true), Verdict::Happened),
+            ((0, 0, -1, false), Verdict::Happened),
+            ((6, 7, 6, true), Verdict::Nothing),
+            ((6, -1, 6, true), Verdict::Nothing),
+            ((-1, -1, -1, false), Verdict::Nothing),
+            // The first transaction of a query, or the first after at-least-once.
+            ((-1, 0, -1, false), Verdict::Nothing),
+            ((-1, 7, 6, false), Verdict::Nothing),
+            // The note was forgotten, and nothing waits for it.
+            ((-1, -1, 6, true), Verdict::Nothing),
+            ((-1, 7, 6, true), Verdict::NoteIsLost),
+            ((5, 7, 6, true), Verdict::NoteIsLost),
+            ((8, 7, 6, true), Verdict::CheckpointIsOld(EpochId(8))),
+            ((7, -1, 6, true), Verdict::CheckpointIsOld(EpochId(7))),
+            ((7, -1, -1, false), Verdict::CheckpointIsOld(EpochId(7))),
+        ];
+        for ((published, prepared, committed, has_noted), expected) in cases {
+            let facts = Facts {
+                published: at(published),
+                prepared: at(prepared),
+                committed: at(committed),
+                has_noted,
+            };
+            assert_eq!(verdict(&facts), expected, "{facts:?}");
+        }
+    }
 }

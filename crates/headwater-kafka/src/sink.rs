@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{RecordBatch, StringArray};
+use arrow::array::{Array, BinaryArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
@@ -143,6 +143,14 @@ impl RowEncoder {
     }
 }
 
+/// The rows of a batch as Kafka takes them.
+struct Messages {
+    keys: Option<BinaryArray>,
+    values: BinaryArray,
+    /// Rows that are to be deleted.
+    gone: Vec<bool>,
+}
+
 /// A sink of one query.
 #[derive(Debug)]
 pub(crate) struct KafkaSink {
@@ -194,7 +202,7 @@ impl KafkaSink {
 
     fn tombstone_without_key(&self) -> Error {
         let columns = self.spec.options.key_columns.join(", ");
-        Error::sink_failed(format!(
+        Error::bad_data(format!(
             "{} cannot delete a row whose key ({columns}) is NULL",
             self.spec.owner
         ))
@@ -230,28 +238,38 @@ impl KafkaSink {
         Arc::clone(self.epochs.lock().entry(epoch).or_default())
     }
 
-    async fn write_batch(
+    /// The messages of rows; for a row that is gone, its key alone.
+    fn encode(
         &self,
         rows: &RecordBatch,
         ops: Option<&StringArray>,
         encoder: &mut RowEncoder,
+    ) -> Result<Messages> {
+        let keys = encoder.keys.keys(rows)?;
+        let values = encoder.values.encode(rows)?;
+        let is_gone = |row: usize| ops.is_some_and(|ops| ops.value(row) == DELETE);
+        let gone: Vec<bool> = (0..rows.num_rows()).map(is_gone).collect();
+        let has_key = |row| keys.as_ref().is_some_and(|keys| keys.is_valid(row));
+        let mut deleted = gone.iter().enumerate().filter(|(_, is_gone)| **is_gone);
+        if deleted.any(|(row, _)| !has_key(row)) {
+            return Err(self.tombstone_without_key());
+        }
+        Ok(Messages { keys, values, gone })
+    }
+
+    async fn send(
+        &self,
+        messages: &Messages,
         producer: &Arc<RowProducer>,
         deliveries: &Arc<Deliveries>,
     ) -> Result<()> {
-        let is_gone = |row| ops.is_some_and(|ops| ops.value(row) == DELETE);
-        let keys = encoder.keys.keys(rows)?;
-        let values = encoder.values.encode(rows)?;
-        for row in 0..rows.num_rows() {
-            let key = keys.as_ref().and_then(|keys| bytes_at(keys, row));
-            if is_gone(row) && key.is_none() {
-                return Err(self.tombstone_without_key());
-            }
+        for (row, is_gone) in messages.gone.iter().enumerate() {
             let message = Row {
                 partition: None,
-                key,
-                value: match is_gone(row) {
+                key: messages.keys.as_ref().and_then(|keys| bytes_at(keys, row)),
+                value: match is_gone {
                     true => None,
-                    false => bytes_at(&values, row),
+                    false => bytes_at(&messages.values, row),
                 },
             };
             producer
@@ -280,6 +298,18 @@ impl Sink for KafkaSink {
                 None => self.spec.options.delivery == Some(Delivery::ExactlyOnce),
             },
         }
+    }
+
+    /// What a process that died in doubt had noted lies there.
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        let options = &self.spec.options;
+        if options.delivery == Some(Delivery::AtLeastOnce) {
+            return vec![];
+        }
+        vec![
+            ("topic", options.topic.clone()),
+            ("transactional.id.prefix", options.id_prefix.clone()),
+        ]
     }
 
     fn publication(&self) -> Publication {
@@ -343,9 +373,10 @@ impl Sink for KafkaSink {
                 Some(encoder) => encoder,
                 None => encoder.insert(RowEncoder::try_new(&self.spec, &batch.schema())?),
             };
+            let messages = self.encode(&batch, ops.as_ref(), encoder)?;
             let producer = self.producer(epoch).await?;
-            let written = self.write_batch(&batch, ops.as_ref(), encoder, &producer, &deliveries);
-            if let Err(error) = written.await {
+            let sent = self.send(&messages, &producer, &deliveries).await;
+            if let Err(error) = sent {
                 return Err(match self.transactions() {
                     Some(transactions) => transactions.why_not_sent(&producer, error),
                     None => error,

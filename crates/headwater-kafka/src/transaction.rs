@@ -192,6 +192,15 @@ impl Transactions {
             if matches!(state.phase, Phase::Idle(_)) && state.published >= Some(epoch) {
                 return Ok(());
             }
+            // A transaction that does not hold the epoch must not note it.
+            if state.prepared != Some(epoch)
+                && !matches!(state.phase, Phase::Fenced | Phase::InDoubt)
+            {
+                return Err(Error::internal(format!(
+                    "epoch {epoch} of {} is to be committed and was not prepared",
+                    self.spec.owner
+                )));
+            }
         }
         let producer = self.begin_in_turn(epoch)?;
         let (note, group) = (self.notes.of(epoch)?, self.notes.group()?);

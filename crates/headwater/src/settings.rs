@@ -25,6 +25,8 @@ pub struct Settings {
     pub checkpoint_interval: Option<Duration>,
     /// What happens when a query failed for a reason that may pass; default: it stays failed.
     pub restarts: RestartPolicy,
+    /// A key that the query set for itself and that means nothing without a checkpoint.
+    pub(crate) needs_checkpoint: Option<&'static str>,
     /// How long a query may be without progress, and what is done then; default a warning after a
     /// minute.
     pub stalls: StallPolicy,
@@ -47,6 +49,7 @@ impl Default for Settings {
             checkpoint: None,
             checkpoint_interval: None,
             restarts: RestartPolicy::default(),
+            needs_checkpoint: None,
             stalls: StallPolicy::default(),
             drain_timeout: DRAIN_TIMEOUT,
             end_of_input: None,
@@ -81,6 +84,8 @@ impl Settings {
         for asked in asked.into_iter().flatten() {
             asked.by = AskedBy::Session;
         }
+        // Queries without a checkpoint do without what a session asks for.
+        changed.needs_checkpoint = None;
         // Known to the façade, which handles it before it comes here.
         reader.take("target-partitions", &[])?;
         reader.finish().map_err(|e| {
@@ -111,12 +116,15 @@ impl Settings {
         }
         if let Some(interval) = reader.take("checkpoint.interval", &[])? {
             settings.checkpoint_interval = checkpoint_interval(&interval)?;
+            settings.needs_checkpoint = Some("checkpoint.interval");
         }
         if let Some(attempts) = reader.take_parsed("restart.attempts", &[], "a whole number")? {
             settings.restarts.attempts = attempts;
+            settings.needs_checkpoint = Some("restart.attempts");
         }
         if let Some(delay) = reader.take_duration("restart.delay", &[])? {
             settings.restarts.delay = delay;
+            settings.needs_checkpoint = Some("restart.delay");
         }
         if let Some(timeout) = reader.take("stall-timeout", &[])? {
             settings.stalls.timeout = stall_timeout(&timeout)?;

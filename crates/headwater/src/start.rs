@@ -154,7 +154,10 @@ impl Headwater {
             store,
             durability,
             trigger: request.settings.trigger,
-            checkpoint_interval: request.settings.checkpoint_interval,
+            checkpoint_interval: match durability {
+                Durability::Checkpoint => request.settings.checkpoint_interval,
+                Durability::InMemory => None,
+            },
             restarts: request.settings.restarts,
             stalls: request.settings.stalls,
             drain_timeout: request.settings.drain_timeout,
@@ -232,12 +235,7 @@ pub(crate) fn mode_request(
 
 /// Refuses what means nothing to a query that keeps no checkpoint.
 fn check_without_checkpoint(request: &StartRequest) -> Result<()> {
-    let settings = &request.settings;
-    let key = if settings.checkpoint_interval.is_some() {
-        "checkpoint.interval"
-    } else if settings.restarts.attempts > 0 {
-        "restart.attempts"
-    } else {
+    let Some(key) = request.settings.needs_checkpoint else {
         return Ok(());
     };
     Err(Error::configuration(format!(

@@ -213,8 +213,14 @@ impl StreamWriter {
         };
         let mut settings = session.settings();
         settings.trigger = self.trigger.unwrap_or(settings.trigger);
-        settings.checkpoint_interval = self.checkpoint_interval.or(settings.checkpoint_interval);
-        settings.restarts = self.restarts.unwrap_or(settings.restarts);
+        if let Some(interval) = self.checkpoint_interval {
+            settings.checkpoint_interval = Some(interval);
+            settings.needs_checkpoint = Some("checkpoint_interval");
+        }
+        if let Some(restarts) = self.restarts {
+            settings.restarts = restarts;
+            settings.needs_checkpoint = Some("restarts");
+        }
         settings.stalls = self.stalls.unwrap_or(settings.stalls);
         settings.drain_timeout = self.drain_timeout.unwrap_or(settings.drain_timeout);
         settings.end_of_input = self.end_of_input.or(settings.end_of_input);

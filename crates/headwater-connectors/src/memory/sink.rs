@@ -279,7 +279,8 @@ impl Sink for MemorySink {
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
         upsert::key_columns(&context.schema, &self.key)?;
-        self.run.staging.clear();
+        // What the last commit holds is still to be shown.
+        self.run.staging.discard_after(context.last_committed);
         *self.run.query.lock() = Some(context.query.clone());
         self.table.published.lock().open(context, &self.key);
         Ok(())

@@ -22,6 +22,8 @@ const CLEAN_UP_EVERY: u64 = 16;
 /// Changes of state that wait for a commit are held in memory; a commit is due at this many bytes
 /// whatever the interval says.
 const MAX_WAITING_BYTES: usize = 64 << 20;
+/// A commit names every epoch in it, and after a crash all of them run again.
+const MAX_WAITING_EPOCHS: usize = 1_000;
 
 /// Epochs that have run and are not committed yet.
 #[derive(Debug, Default)]
@@ -50,8 +52,7 @@ impl Uncommitted {
 impl EpochLoop {
     /// Whether what has run is to be committed now.
     pub(super) fn is_commit_due(&self) -> bool {
-        let until_due = self.until_commit();
-        self.uncommitted.bytes >= MAX_WAITING_BYTES || until_due == Some(Duration::ZERO)
+        self.until_commit() == Some(Duration::ZERO)
     }
 
     /// How long what has run may wait for its commit; `None` if nothing waits.
@@ -59,9 +60,16 @@ impl EpochLoop {
         if self.uncommitted.is_empty() {
             return None;
         }
+        let is_full = self.uncommitted.bytes >= MAX_WAITING_BYTES
+            || self.uncommitted.epochs.len() >= MAX_WAITING_EPOCHS;
         let Some(interval) = self.spec.checkpoint_interval else {
             return Some(Duration::ZERO);
         };
+        // An epoch that runs again is committed by itself, so that one that keeps failing cannot
+        // take those before it along, time after time.
+        if is_full || self.is_replay {
+            return Some(Duration::ZERO);
+        }
         let since = self.clock.elapsed().saturating_sub(self.last_commit);
         Some(interval.saturating_sub(since))
     }

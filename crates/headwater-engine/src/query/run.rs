@@ -16,11 +16,11 @@ use headwater_core::{Error, Result};
 
 use super::{QueryState, Shared, Turns};
 use crate::activity::{self, Activity};
-use crate::epoch_loop::{EpochLoop, Parts, Step};
+use crate::epoch_loop::{Due, EpochLoop, Parts, Step};
 use crate::execute::after_the_last;
 use crate::outputs;
 use crate::progress::EpochProgress;
-use crate::restart::{Failure, Restarts};
+use crate::restart::{Failure, FailureClass, Restarts};
 use crate::retry::Retries;
 use crate::stall_watchdog::{StallAction, StallPolicy};
 
@@ -107,12 +107,15 @@ impl Run {
         let policy = epoch_loop.stall_policy();
         let mut restarts = Restarts::new(epoch_loop.restart_policy());
         loop {
-            let epochs_before = self.turn.borrow().epochs;
+            let committed_before = epoch_loop.last_committed();
             let mut failure = match self.run(&mut epoch_loop).await {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
-            if self.turn.borrow().epochs > epochs_before {
+            if *self.stopped.borrow() {
+                return Err(failure.into_error());
+            }
+            if epoch_loop.last_committed() > committed_before {
                 restarts.start_anew();
             }
             let (parts, epoch) = (epoch_loop.parts(), epoch_loop.next_epoch());
@@ -120,6 +123,7 @@ impl Run {
             outputs::abort_open(&spec).await;
             failure = failure.after(&parts).await;
             epoch_loop = loop {
+                let class = failure.class();
                 let wait = restarts.wait_after(failure, activity.outage())?;
                 activity.begin(epoch, activity::Step::Opening);
                 self.shared.lock().state = QueryState::Waiting;
@@ -135,7 +139,7 @@ impl Run {
                 let open = EpochLoop::open_again(spec.clone(), Arc::clone(&activity));
                 match unless_stalled(open, &activity, policy).await {
                     Ok(opened) => break opened,
-                    Err(error) => failure = Failure::of(error),
+                    Err(error) => failure = Failure::new(class, error),
                 }
             };
         }
@@ -144,7 +148,7 @@ impl Run {
     async fn run(&self, epoch_loop: &mut EpochLoop) -> Result<(), Failure> {
         self.run_epochs(epoch_loop).await?;
         CrashPoint::ShutdownDrain.reach();
-        epoch_loop.commit().await.map_err(Failure::of)
+        commit(epoch_loop).await
     }
 
     /// Runs epochs until it is asked to stop, or there is nothing left to read.
@@ -155,10 +159,14 @@ impl Run {
         let mut waits = Retries::new();
         let mut silence = Silence::new(activity.clock(), policy);
         loop {
-            tokio::select! {
+            let due = tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stop| *stop) => return Ok(()),
-                () = epoch_loop.wait_for_trigger() => {}
+                due = epoch_loop.wait_for_trigger() => due,
+            };
+            if due == Due::Commit {
+                commit(epoch_loop).await?;
+                continue;
             }
             self.shared.lock().state = QueryState::Running;
             let stepped = unless_stalled(epoch_loop.step(), &activity, policy)
@@ -171,7 +179,7 @@ impl Run {
                     self.report(*progress);
                 }
                 Step::Finished => return Ok(()),
-                Step::Lost(error) => return Err(Failure::Lost(error)),
+                Step::Lost(error) => return Err(Failure::new(FailureClass::Lost, error)),
                 Step::Nothing => {
                     if !epoch_loop.has_waiting() {
                         self.turn.send_modify(|t| t.caught_up += 1);
@@ -207,7 +215,7 @@ impl Run {
             rows_in = progress.rows_in,
             rows_out = progress.rows_out,
             watermark = %progress.watermark,
-            "epoch committed"
+            "epoch ran"
         );
         {
             let mut shared = self.shared.lock();
@@ -218,6 +226,14 @@ impl Run {
             shared.recent.push_back(progress);
         }
         self.turn.send_modify(|t| t.epochs += 1);
+    }
+}
+
+/// Commits what has run, if anything waits for that.
+async fn commit(epoch_loop: &mut EpochLoop) -> Result<(), Failure> {
+    match epoch_loop.commit_now().await.map_err(Failure::of)? {
+        Step::Lost(error) => Err(Failure::new(FailureClass::Lost, error)),
+        _ => Ok(()),
     }
 }
 
@@ -274,7 +290,7 @@ impl Silence {
             let was = self.seen.take();
             self.seen = epoch_loop.silent_source().await.map(|source| {
                 let before = was.filter(|(silent, _)| *silent == source);
-                before.unwrap_or((source, clock.now()))
+                before.unwrap_or_else(|| (source, clock.now()))
             });
             let until_next = match (was, self.seen) {
                 (None, Some(_)) => timeout / 4,
@@ -296,15 +312,11 @@ impl Failure {
         if parts.are_gone() {
             return self;
         }
-        match self {
-            Failure::Lost(error) => {
-                let after = after_the_last(|| parts.are_gone(), error).await;
-                Failure::Lost(after)
-            }
-            Failure::Failed(error) => {
-                Failure::Failed(after_the_last(|| parts.are_gone(), error).await)
-            }
-        }
+        let class = self.class();
+        Failure::new(
+            class,
+            after_the_last(|| parts.are_gone(), self.into_error()).await,
+        )
     }
 }
 
