@@ -1,7 +1,7 @@
 //! Runs a plan over the slices of one epoch.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use datafusion::execution::TaskContext;

@@ -18,6 +18,7 @@ mod option_list;
 mod query;
 mod refusals;
 mod script;
+mod set_operations;
 mod syntax_error;
 mod window_calls;
 mod window_tables;

@@ -24,6 +24,7 @@ use headwater_core::{Error, Result};
 
 use crate::ast::span_from_tokens;
 
+use super::set_operations::refuse_bags;
 use super::window_tables::{name_input_table, window_table_function};
 use group_windows::{call, canonicalize, canonicalize_item};
 
@@ -115,7 +116,13 @@ fn canonicalize_selects(body: &mut SetExpr) -> Result<()> {
             let clauses = [&mut select.having, &mut select.qualify];
             clauses.into_iter().flatten().try_for_each(canonicalize)
         }
-        SetExpr::SetOperation { left, right, .. } => {
+        SetExpr::SetOperation {
+            op,
+            set_quantifier,
+            left,
+            right,
+        } => {
+            refuse_bags(*op, *set_quantifier, right)?;
             canonicalize_selects(left)?;
             canonicalize_selects(right)
         }
