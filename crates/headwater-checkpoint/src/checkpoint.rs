@@ -49,11 +49,23 @@ pub struct Recovered {
     pub last_commit: Option<CommitRecord>,
     /// The epochs after it that were begun, in order: they must run as their records say.
     pub pending: Vec<EpochRecord>,
-    /// The commit of the newest of them, if only the sink can say whether it has happened.
-    pub prepared: Option<CommitRecord>,
+    /// Commits of theirs of which only the sink can say whether they have happened, in order. All
+    /// but one were discarded before, and a loss of power brought them back.
+    pub prepared: Vec<CommitRecord>,
 }
 
 impl Recovered {
+    /// The same once a prepared commit has happened.
+    pub fn after(&self, commit: CommitRecord) -> Recovered {
+        let pending = self.pending.iter().filter(|p| p.epoch > commit.epoch);
+        let prepared = self.prepared.iter().filter(|p| p.epoch > commit.epoch);
+        Recovered {
+            pending: pending.cloned().collect(),
+            prepared: prepared.cloned().collect(),
+            last_commit: Some(commit),
+        }
+    }
+
     /// The epoch to run next.
     pub fn next_epoch(&self) -> EpochId {
         next_after(self.last_commit.as_ref().map(|c| c.epoch))
@@ -82,8 +94,8 @@ struct Progress {
     last_logged: Option<EpochId>,
     /// State files that the newest commit refers to.
     committed_files: BTreeSet<String>,
-    /// State files written by this process that no commit has referred to yet: a delta of the
-    /// running epoch, a snapshot that the next commit will use.
+    /// State files that are durable and that no commit has referred to yet: a delta of the running
+    /// epoch, a snapshot that the next commit will use, those of prepared commits.
     fresh_files: BTreeSet<String>,
 }
 
@@ -117,11 +129,7 @@ impl Checkpoint {
                 .as_ref()
                 .map(paths_of)
                 .unwrap_or_default(),
-            fresh_files: recovered
-                .prepared
-                .as_ref()
-                .map(paths_of)
-                .unwrap_or_default(),
+            fresh_files: recovered.prepared.iter().flat_map(paths_of).collect(),
         };
         let checkpoint = Checkpoint {
             store,
@@ -254,8 +262,8 @@ impl Checkpoint {
                 needed.extend(paths_of(&commit));
             }
         }
+        self.commits.discard_prepared_before(*oldest_kept)?;
         for epoch in old {
-            self.commits.discard_prepared(*epoch)?;
             self.commits.delete(*epoch)?;
             CrashPoint::MidCleanup.reach();
         }
@@ -284,9 +292,9 @@ impl Checkpoint {
 impl Progress {
     /// Refuses a commit that is not next, or that refers to what is not there.
     fn check_commit(&self, record: &CommitRecord) -> Result<()> {
-        let epoch = Some(record.epoch);
-        // Epochs that run again may be committed before the last of them has run.
-        if epoch <= self.last_committed || epoch > self.last_logged {
+        let is_new = Some(record.epoch) > self.last_committed;
+        // Later epochs may be logged already: a dead process had run them too.
+        if !is_new || Some(record.epoch) > self.last_logged {
             return Err(self.out_of_order(record.epoch, "committed"));
         }
         let files = paths_of(record);
@@ -385,10 +393,9 @@ fn recover(store: &dyn FileStore, epochs: &EpochLog, commits: &CommitLog) -> Res
             _ => pending.push(record),
         }
     }
-    let prepared = commits.latest_prepared()?;
-    let prepared = prepared.filter(|p| Some(p.epoch) > last);
-    let is_logged = |p: &&CommitRecord| pending.iter().any(|logged| logged.epoch == p.epoch);
-    if let Some(ahead) = prepared.as_ref().filter(|p| !is_logged(p)) {
+    let newest = pending.last().map(|p| p.epoch);
+    let prepared = commits.prepared_after(last)?;
+    if let Some(ahead) = prepared.iter().find(|p| Some(p.epoch) > newest) {
         let what = format!(
             "the commit of epoch {} is prepared but \"{}\" is missing",
             ahead.epoch,

@@ -118,9 +118,12 @@ impl CommitLog {
         self.prepared.replace(record)
     }
 
-    /// The newest prepared record; those of epochs that were committed mean nothing.
-    pub(crate) fn latest_prepared(&self) -> Result<Option<CommitRecord>> {
-        self.prepared.latest()
+    /// The prepared records after a commit, in order; those before it mean nothing.
+    pub(crate) fn prepared_after(&self, last: Option<EpochId>) -> Result<Vec<CommitRecord>> {
+        let epochs = self.prepared.epochs()?.into_iter();
+        let after = epochs.filter(|epoch| Some(*epoch) > last);
+        let records = after.map(|epoch| self.prepared.read(epoch));
+        records.filter_map(Result::transpose).collect()
     }
 
     /// Lets a prepared epoch have happened.
@@ -132,6 +135,14 @@ impl CommitLog {
     /// Forgets that an epoch was prepared.
     pub(crate) fn discard_prepared(&self, epoch: EpochId) -> Result<()> {
         self.prepared.delete(epoch)
+    }
+
+    /// Forgets prepared records that nobody will ask for.
+    pub(crate) fn discard_prepared_before(&self, epoch: EpochId) -> Result<()> {
+        let epochs = self.prepared.epochs()?.into_iter();
+        epochs
+            .filter(|prepared| *prepared < epoch)
+            .try_for_each(|prepared| self.prepared.delete(prepared))
     }
 
     /// The record of an epoch; `None` if it has none.

@@ -298,7 +298,7 @@ fn after_epoch_0() -> (MemoryFiles, Checkpoint) {
 }
 
 #[test]
-fn epochs_that_are_committed_together_run_again_together() {
+fn epochs_that_ran_before_a_crash_may_be_committed_in_other_groups() {
     let (store, checkpoint) = after_epoch_0();
     log_three(&checkpoint);
     let reopened = |store: &MemoryFiles| open(Arc::new(store.clone())).unwrap();
@@ -307,14 +307,14 @@ fn epochs_that_are_committed_together_run_again_together() {
     let pending: Vec<u64> = recovered.pending.iter().map(|p| p.epoch.0).collect();
     assert_eq!(pending, [1, 2, 3]);
     assert_eq!(recovered.next_epoch(), EpochId(1));
-    // Not all of them need be in the next commit.
+    // The query may be stopped, or a commit be due, before all of them have run again.
     checkpoint
         .commit(&commit_record(EpochId(2), vec![]))
         .unwrap();
     drop(checkpoint);
     let (checkpoint, recovered) = reopened(&store);
-    assert_eq!(recovered.next_epoch(), EpochId(3));
-    assert_eq!(recovered.pending.len(), 1);
+    let pending: Vec<u64> = recovered.pending.iter().map(|p| p.epoch.0).collect();
+    assert_eq!(pending, [3]);
     checkpoint
         .commit(&commit_record(EpochId(3), vec![]))
         .unwrap();
@@ -342,6 +342,29 @@ fn a_hole_in_the_log_is_noticed() {
     );
 }
 
+/// The deletion of a discarded record is not synced.
+#[test]
+fn a_discarded_commit_that_comes_back_is_one_of_several() {
+    let (store, checkpoint) = after_epoch_0();
+    log_three(&checkpoint);
+    let [one, three] = [1, 3].map(|epoch| commit_record(EpochId(epoch), vec![]));
+    checkpoint.prepare_commit(&three).unwrap();
+    let brought_back = store.read("prepared/00000003.json").unwrap().unwrap();
+    checkpoint.discard_commit(&three).unwrap();
+    checkpoint.prepare_commit(&one).unwrap();
+    drop(checkpoint);
+    store
+        .write_atomic("prepared/00000003.json", &brought_back)
+        .unwrap();
+    let (_, recovered) = open(Arc::new(store)).unwrap();
+    assert_eq!(recovered.prepared, [one.clone(), three.clone()]);
+    let settled = recovered.after(one);
+    let pending: Vec<u64> = settled.pending.iter().map(|p| p.epoch.0).collect();
+    assert_eq!(pending, [2, 3]);
+    assert_eq!(settled.prepared, [three]);
+    assert_eq!(settled.next_epoch(), EpochId(2));
+}
+
 #[test]
 fn a_prepared_commit_waits_for_the_sinks_word() {
     let (store, checkpoint) = after_epoch_0();
@@ -354,7 +377,7 @@ fn a_prepared_commit_waits_for_the_sinks_word() {
     drop(checkpoint);
     let (checkpoint, recovered) = open(Arc::new(store.clone())).unwrap();
     assert_eq!(recovered.next_epoch(), EpochId(1));
-    assert_eq!(recovered.prepared.as_ref(), Some(&commit));
+    assert_eq!(recovered.prepared, std::slice::from_ref(&commit));
     checkpoint.clean_up().unwrap();
     // The sink says no, and the epoch runs again; then it says yes.
     checkpoint.discard_commit(&commit).unwrap();
@@ -363,6 +386,25 @@ fn a_prepared_commit_waits_for_the_sinks_word() {
     drop(checkpoint);
     let (_, recovered) = open(Arc::new(store)).unwrap();
     assert_eq!(recovered.next_epoch(), EpochId(2));
-    assert_eq!(recovered.prepared, None);
+    assert_eq!(recovered.prepared, []);
+    assert_eq!(recovered.last_commit, Some(commit));
+}
+
+/// The process that asks the sink is another one than wrote the state.
+#[test]
+fn a_prepared_commit_with_state_may_be_finished_by_the_next_process() {
+    let (store, checkpoint) = after_epoch_0();
+    let epoch = EpochId(1);
+    checkpoint.log_epoch(&epoch_record(epoch)).unwrap();
+    let kind = ChunkKind::Snapshot;
+    let file = checkpoint.write_state(epoch, kind, &chunks(epoch, kind));
+    let commit = commit_record(epoch, vec![file.unwrap()]);
+    checkpoint.prepare_commit(&commit).unwrap();
+    drop(checkpoint);
+    let (checkpoint, _) = open(Arc::new(store.clone())).unwrap();
+    checkpoint.finish_commit(&commit).unwrap();
+    assert!(!checkpoint.load_state(&commit).unwrap().is_empty());
+    drop(checkpoint);
+    let (_, recovered) = open(Arc::new(store)).unwrap();
     assert_eq!(recovered.last_commit, Some(commit));
 }

@@ -5,7 +5,7 @@
 //!
 //! | note | what it means |
 //! | --- | --- |
-//! | the waiting epoch | it has happened: its record takes its place |
+//! | a waiting epoch | it has happened: its record takes its place |
 //! | the last committed epoch | it has not: it runs again |
 //! | a later one | the checkpoint is an old copy |
 //! | an earlier one, or none | the sink has lost its note: nobody can say |
@@ -35,42 +35,39 @@ pub(crate) async fn settle(
         return without_prepared(checkpoint, recovered).await;
     }
     let published = outputs::last_published(spec, outage).await?;
+    let prepared: Vec<EpochId> = recovered.prepared.iter().map(|p| p.epoch).collect();
+    let last = recovered.last_commit.as_ref();
     let facts = Facts {
         published,
-        prepared: recovered.prepared.as_ref().map(|p| p.epoch),
-        committed: recovered.last_commit.as_ref().map(|c| c.epoch),
-        has_noted: recovered
-            .last_commit
-            .as_ref()
-            .is_some_and(|c| c.is_transaction),
+        prepared: &prepared,
+        committed: last.map(|c| c.epoch),
+        has_noted: last.is_some_and(|c| c.is_transaction),
     };
-    match (verdict(&facts), recovered.prepared.clone()) {
-        (Verdict::Happened, Some(prepared)) => {
-            let (writer, record) = (Arc::clone(checkpoint), prepared.clone());
+    match verdict(&facts) {
+        Verdict::Happened(epoch) => {
+            let mut records = recovered.prepared.iter();
+            let Some(noted) = records.find(|record| record.epoch == epoch).cloned() else {
+                return Err(Error::internal(format!("epoch {epoch} was not prepared")));
+            };
+            let (writer, record) = (Arc::clone(checkpoint), noted.clone());
             blocking(move || writer.finish_commit(&record)).await?;
-            let mut pending = recovered.pending;
-            pending.retain(|logged| Some(logged.epoch) > published);
-            Ok(Recovered {
-                last_commit: Some(prepared),
-                pending,
-                prepared: None,
-            })
+            without_prepared(checkpoint, recovered.after(noted)).await
         }
-        (Verdict::NoteIsLost, Some(prepared)) => Err(note_is_lost(checkpoint, prepared.epoch)),
-        (Verdict::CheckpointIsOld(published), _) => {
+        Verdict::NoteIsLost(prepared) => Err(note_is_lost(checkpoint, prepared)),
+        Verdict::CheckpointIsOld(published) => {
             Err(checkpoint_is_old(checkpoint, published, facts.committed))
         }
-        _ => without_prepared(checkpoint, recovered).await,
+        Verdict::Nothing => without_prepared(checkpoint, recovered).await,
     }
 }
 
 /// What is known of the newest epochs.
 #[derive(Debug, Clone, Copy)]
-struct Facts {
+struct Facts<'a> {
     /// The sink's note.
     published: Option<EpochId>,
-    /// The epoch whose commit waits.
-    prepared: Option<EpochId>,
+    /// The epochs whose commits wait, in order.
+    prepared: &'a [EpochId],
     /// The epoch of the newest commit record.
     committed: Option<EpochId>,
     /// Whether the sink has noted that one.
@@ -80,40 +77,40 @@ struct Facts {
 /// What follows from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// The prepared epoch has happened.
-    Happened,
+    /// This prepared epoch has happened.
+    Happened(EpochId),
     /// Nothing has happened since the newest commit.
     Nothing,
-    /// Whether the prepared epoch has happened cannot be known.
-    NoteIsLost,
+    /// Whether this prepared epoch has happened cannot be known.
+    NoteIsLost(EpochId),
     /// The sink has committed this epoch, of which the checkpoint does not know.
     CheckpointIsOld(EpochId),
 }
 
-fn verdict(facts: &Facts) -> Verdict {
+fn verdict(facts: &Facts<'_>) -> Verdict {
     let Facts {
         published,
         prepared,
         committed,
         has_noted,
     } = *facts;
-    match published {
-        Some(noted) if prepared == Some(noted) => Verdict::Happened,
-        Some(noted) if Some(noted) > committed => Verdict::CheckpointIsOld(noted),
-        _ if prepared.is_some() && has_noted && published < committed => Verdict::NoteIsLost,
+    match (published, prepared.last()) {
+        (Some(noted), _) if prepared.contains(&noted) => Verdict::Happened(noted),
+        (Some(noted), _) if Some(noted) > committed => Verdict::CheckpointIsOld(noted),
+        (_, Some(waits)) if has_noted && published < committed => Verdict::NoteIsLost(*waits),
         _ => Verdict::Nothing,
     }
 }
 
-/// Forgets an epoch that was prepared and has not happened.
+/// Forgets what was prepared and has not happened.
 async fn without_prepared(checkpoint: &Arc<Checkpoint>, recovered: Recovered) -> Result<Recovered> {
-    let Some(prepared) = recovered.prepared else {
-        return Ok(recovered);
-    };
-    let writer = Arc::clone(checkpoint);
-    blocking(move || writer.discard_commit(&prepared)).await?;
+    let Recovered { prepared, .. } = recovered;
+    if !prepared.is_empty() {
+        let writer = Arc::clone(checkpoint);
+        blocking(move || prepared.iter().try_for_each(|p| writer.discard_commit(p))).await?;
+    }
     Ok(Recovered {
-        prepared: None,
+        prepared: vec![],
         ..recovered
     })
 }
@@ -159,8 +156,8 @@ mod tests {
         let at = |epoch: i64| u64::try_from(epoch).ok().map(EpochId);
         // The note, the waiting record, the newest commit, and whether that was noted; -1 is none.
         let cases = [
-            ((7, 7, 6, true), Verdict::Happened),
-            ((0, 0, -1, false), Verdict::Happened),
+            ((7, 7, 6, true), Verdict::Happened(EpochId(7))),
+            ((0, 0, -1, false), Verdict::Happened(EpochId(0))),
             ((6, 7, 6, true), Verdict::Nothing),
             ((6, -1, 6, true), Verdict::Nothing),
             ((-1, -1, -1, false), Verdict::Nothing),
@@ -169,16 +166,17 @@ mod tests {
             ((-1, 7, 6, false), Verdict::Nothing),
             // The note was forgotten, and nothing waits for it.
             ((-1, -1, 6, true), Verdict::Nothing),
-            ((-1, 7, 6, true), Verdict::NoteIsLost),
-            ((5, 7, 6, true), Verdict::NoteIsLost),
+            ((-1, 7, 6, true), Verdict::NoteIsLost(EpochId(7))),
+            ((5, 7, 6, true), Verdict::NoteIsLost(EpochId(7))),
             ((8, 7, 6, true), Verdict::CheckpointIsOld(EpochId(8))),
             ((7, -1, 6, true), Verdict::CheckpointIsOld(EpochId(7))),
             ((7, -1, -1, false), Verdict::CheckpointIsOld(EpochId(7))),
         ];
         for ((published, prepared, committed, has_noted), expected) in cases {
+            let prepared: Vec<EpochId> = at(prepared).into_iter().collect();
             let facts = Facts {
                 published: at(published),
-                prepared: at(prepared),
+                prepared: &prepared,
                 committed: at(committed),
                 has_noted,
             };
