@@ -11,6 +11,8 @@ mod command;
 #[cfg(test)]
 mod committed;
 #[cfg(test)]
+mod compaction;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod docs;

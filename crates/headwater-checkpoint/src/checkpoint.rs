@@ -38,6 +38,8 @@ use crate::state_files::{
     STATE_FOLDER, StateFileRef, is_pack_name, pack_path, read_pack, write_pack,
 };
 
+mod compact;
+
 /// How many of the newest commits keep all their files. The last one is needed to go on, the one
 /// before is there for the case that the last is lost.
 const KEPT_COMMITS: usize = 2;
@@ -185,18 +187,22 @@ impl Checkpoint {
         kind: ChunkKind,
         chunks: &[(OperatorId, ShardId, StateChunk)],
     ) -> Result<StateFileRef> {
-        let path = pack_path(epoch, kind);
-        {
-            // Noted before it is written, so that a clean-up at the same time leaves it alone.
-            let mut progress = self.progress.lock();
-            let is_too_late = kind == ChunkKind::Delta && Some(epoch) <= progress.last_committed;
-            let is_committed = progress.committed_files.contains(&path);
-            if is_too_late || is_committed || Some(epoch) > progress.last_logged {
-                return Err(progress.out_of_order(epoch, "saved"));
-            }
-            progress.fresh_files.insert(path);
-        }
+        self.announce(epoch, kind)?;
         write_pack(&*self.store, epoch, kind, chunks)
+    }
+
+    /// Notes that a state file is about to be written, so that a clean-up at the same time leaves
+    /// it alone.
+    fn announce(&self, epoch: EpochId, kind: ChunkKind) -> Result<()> {
+        let path = pack_path(epoch, kind);
+        let mut progress = self.progress.lock();
+        let is_too_late = kind == ChunkKind::Delta && Some(epoch) <= progress.last_committed;
+        let is_committed = progress.committed_files.contains(&path);
+        if is_too_late || is_committed || Some(epoch) > progress.last_logged {
+            return Err(progress.out_of_order(epoch, "saved"));
+        }
+        progress.fresh_files.insert(path);
+        Ok(())
     }
 
     /// Step 3: the epoch has happened, and those before it that were not committed yet.

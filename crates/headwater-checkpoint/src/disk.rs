@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// A disk with POSIX's promises: what was written survives a loss of power once its file is
@@ -17,6 +17,13 @@ pub trait Disk: Debug + Send + Sync {
     fn create_new(&self, path: &Path, mode: u32) -> io::Result<Box<dyn DiskFile>>;
     /// All bytes of a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// A part of a file, shorter if the file ends before.
+    fn read_part(&self, path: &Path, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let bytes = self.read(path)?;
+        Ok(bytes.into_iter().skip(from).take(length).collect())
+    }
     /// Moves a file over the one that may be at `to`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Gives a file a second name, which must not be there.
@@ -83,6 +90,14 @@ impl Disk for MachineDisk {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         std::fs::read(path)
+    }
+
+    fn read_part(&self, path: &Path, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(offset))?;
+        file.take(length).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     #[expect(

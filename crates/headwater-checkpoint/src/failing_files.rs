@@ -162,6 +162,10 @@ impl<F: FileStore> FileStore for FailingFiles<F> {
         self.alive()?.read(path)
     }
 
+    fn read_part(&self, path: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        self.alive()?.read_part(path, offset, length)
+    }
+
     fn write_atomic(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let operation = Operation {
             name: "write_atomic",

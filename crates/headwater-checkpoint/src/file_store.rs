@@ -33,6 +33,14 @@ pub trait FileStore: Debug + Send + Sync {
     /// The bytes of a file; `None` if it does not exist.
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>>;
 
+    /// A part of a file, shorter if the file ends before; `None` if it does not exist.
+    fn read_part(&self, path: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let part = |bytes: Vec<u8>| bytes.into_iter().skip(from).take(length).collect();
+        Ok(self.read(path)?.map(part))
+    }
+
     /// Writes a file, in place of the one that may be there.
     fn write_atomic(&self, path: &str, bytes: &[u8]) -> Result<()>;
 

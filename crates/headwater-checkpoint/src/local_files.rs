@@ -196,6 +196,15 @@ impl FileStore for LocalFiles {
         }
     }
 
+    fn read_part(&self, path: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        let path = self.at(path)?;
+        match self.disk.read_part(&path, offset, length) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(io_error("read", "file", &path, &e)),
+        }
+    }
+
     fn write_atomic(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let mut writer = Box::new(self.writer(path)?);
         writer.write_all(bytes)?;

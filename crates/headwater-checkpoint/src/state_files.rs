@@ -14,10 +14,11 @@
 //! └──────────────────────────────────────────────┘
 //! ```
 //!
-//! The index comes first so that later a reader can fetch single shards; the checksum per chunk is
-//! for that reader, and says which chunk it was that does not decode.
+//! The index comes first so that a reader can fetch single shards, which compaction does; the
+//! checksum per chunk is for that reader, and says which chunk it was that does not decode.
 
 use std::io::Cursor;
+use std::ops::Range;
 
 use arrow::array::RecordBatch;
 use arrow_ipc::CompressionType;
@@ -61,7 +62,7 @@ enum ChunkKindName {
     Snapshot,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct IndexEntry {
     operator: OperatorId,
     shard: ShardId,
@@ -97,49 +98,83 @@ pub fn write_pack(
     kind: ChunkKind,
     chunks: &[(OperatorId, ShardId, StateChunk)],
 ) -> Result<StateFileRef> {
-    let mut index = Vec::with_capacity(chunks.len());
-    let mut bodies = Vec::with_capacity(chunks.len());
+    let mut pack = Pack::new(epoch, kind);
     for (operator, shard, chunk) in chunks {
-        if kind == ChunkKind::Snapshot && chunk.kind == ChunkKind::Delta {
+        pack.push(operator, *shard, chunk)?;
+    }
+    pack.write(store)
+}
+
+/// A pack that is being put together: its chunks are in memory as they will be on the disk.
+#[derive(Debug)]
+pub(crate) struct Pack {
+    epoch: EpochId,
+    kind: ChunkKind,
+    index: Vec<IndexEntry>,
+    bodies: Vec<Vec<u8>>,
+}
+
+impl Pack {
+    pub(crate) fn new(epoch: EpochId, kind: ChunkKind) -> Self {
+        Pack {
+            epoch,
+            kind,
+            index: Vec::new(),
+            bodies: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        operator: &OperatorId,
+        shard: ShardId,
+        chunk: &StateChunk,
+    ) -> Result<()> {
+        if self.kind == ChunkKind::Snapshot && chunk.kind == ChunkKind::Delta {
+            let epoch = self.epoch;
             return Err(Error::internal(format!(
                 "operator \"{operator}\" gave a delta for the snapshot of epoch {epoch}"
             )));
         }
         let body = encode_batch(&chunk.rows)?;
-        index.push(IndexEntry {
+        self.index.push(IndexEntry {
             operator: operator.clone(),
-            shard: *shard,
+            shard,
             kind: chunk.kind,
             dropped_panes: chunk.dropped_panes.clone(),
             length: body.len() as u64,
             crc32c: format!("{:08x}", crc32c::crc32c(&body)),
         });
-        bodies.push(body);
+        self.bodies.push(body);
+        Ok(())
     }
-    let index = serde_json::to_vec(&index)
-        .map_err(|e| Error::internal("a state index has no JSON form").with_source(e))?;
-    let index_length = u32::try_from(index.len())
-        .map_err(|_| Error::resource("the state of one epoch has too many chunks"))?;
 
-    // The parts go to the file one by one: joined first, they would be in memory twice.
-    let prefix = [index_length.to_le_bytes().as_slice(), &index].concat();
-    let parts = || std::iter::once(&prefix).chain(&bodies);
-    let crc = parts().fold(0, |crc, part| crc32c::crc32c_append(crc, part));
-    let length = parts().map(Vec::len).sum();
-    let header = header(RecordKind::State, length, crc);
-    let path = pack_path(epoch, kind);
-    let mut file = store.create_file(&path)?;
-    file.write_all(header.as_bytes())?;
-    for part in parts() {
-        file.write_all(part)?;
+    pub(crate) fn write(self, store: &dyn FileStore) -> Result<StateFileRef> {
+        let index = serde_json::to_vec(&self.index)
+            .map_err(|e| Error::internal("a state index has no JSON form").with_source(e))?;
+        let index_length = u32::try_from(index.len())
+            .map_err(|_| Error::resource("the state of one epoch has too many chunks"))?;
+
+        // The parts go to the file one by one: joined first, they would be in memory twice.
+        let prefix = [index_length.to_le_bytes().as_slice(), &index].concat();
+        let parts = || std::iter::once(&prefix).chain(&self.bodies);
+        let crc = parts().fold(0, |crc, part| crc32c::crc32c_append(crc, part));
+        let length = parts().map(Vec::len).sum();
+        let header = header(RecordKind::State, length, crc);
+        let path = pack_path(self.epoch, self.kind);
+        let mut file = store.create_file(&path)?;
+        file.write_all(header.as_bytes())?;
+        for part in parts() {
+            file.write_all(part)?;
+        }
+        file.finish()?;
+        Ok(StateFileRef {
+            path,
+            kind: self.kind,
+            epoch: self.epoch,
+            bytes: (header.len() + length) as u64,
+        })
     }
-    file.finish()?;
-    Ok(StateFileRef {
-        path,
-        kind,
-        epoch,
-        bytes: (header.len() + length) as u64,
-    })
 }
 
 /// Reads the chunks of a pack, in the order in which they were written.
@@ -151,46 +186,112 @@ pub fn read_pack(
     path: &str,
 ) -> Result<Vec<(OperatorId, ShardId, StateChunk)>> {
     let label = file_label(store, path);
-    let bytes = store.read(path)?.ok_or_else(|| {
-        Error::checkpoint(format!("file \"{label}\" is missing")).with_hint(
-            "Restore the checkpoint folder from a copy, or start the query with a new one.",
-        )
-    })?;
+    let bytes = store.read(path)?.ok_or_else(|| missing(&label))?;
     decode_pack(&label, decode_record(RecordKind::State, &label, &bytes)?)
 }
 
+fn missing(label: &str) -> Error {
+    Error::checkpoint(format!("file \"{label}\" is missing"))
+        .with_hint("Restore the checkpoint folder from a copy, or start the query with a new one.")
+}
+
 fn decode_pack(label: &str, payload: &[u8]) -> Result<Vec<(OperatorId, ShardId, StateChunk)>> {
+    let entries = decode_index(label, payload)?.into_iter();
+    let chunks = entries.map(|(entry, range)| {
+        let body = payload.get(range).unwrap_or_default();
+        let chunk = decode_chunk(label, &entry, body)?;
+        Ok((entry.operator, entry.shard, chunk))
+    });
+    chunks.collect()
+}
+
+/// The chunks of a pack and where in its payload they are.
+fn decode_index(label: &str, payload: &[u8]) -> Result<Vec<(IndexEntry, Range<usize>)>> {
     let cut_off = || damaged(label, "its index does not match its length");
     let (length, rest) = payload.split_first_chunk::<4>().ok_or_else(cut_off)?;
     let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| cut_off())?;
-    let (index, mut rest) = rest.split_at_checked(length).ok_or_else(cut_off)?;
+    let (index, bodies) = rest.split_at_checked(length).ok_or_else(cut_off)?;
     let index: Vec<IndexEntry> = serde_json::from_slice(index)
         .map_err(|e| damaged(label, &format!("its index cannot be read: {e}")))?;
-    let mut chunks = Vec::with_capacity(index.len());
+    let mut from = payload.len() - bodies.len();
+    let mut entries = Vec::with_capacity(index.len());
     for entry in index {
         let length = usize::try_from(entry.length).map_err(|_| cut_off())?;
-        let (body, after) = rest.split_at_checked(length).ok_or_else(cut_off)?;
-        rest = after;
-        let broken = |what: &str| {
-            let (operator, shard) = (&entry.operator, entry.shard.0);
-            let what = format!("the state of operator \"{operator}\", shard {shard}, {what}");
-            damaged(label, &what)
-        };
-        if format!("{:08x}", crc32c::crc32c(body)) != entry.crc32c {
-            return Err(broken("does not match its checksum"));
-        }
-        let rows = decode_batch(body).map_err(|e| broken(&format!("cannot be read: {e}")))?;
-        let chunk = StateChunk {
-            kind: entry.kind,
-            rows,
-            dropped_panes: entry.dropped_panes,
-        };
-        chunks.push((entry.operator, entry.shard, chunk));
+        let to = from.checked_add(length).filter(|to| *to <= payload.len());
+        let to = to.ok_or_else(cut_off)?;
+        entries.push((entry, from..to));
+        from = to;
     }
-    if rest.is_empty() {
-        Ok(chunks)
+    if from == payload.len() {
+        Ok(entries)
     } else {
         Err(cut_off())
+    }
+}
+
+fn decode_chunk(label: &str, entry: &IndexEntry, body: &[u8]) -> Result<StateChunk> {
+    let broken = |what: &str| {
+        let (operator, shard) = (&entry.operator, entry.shard.0);
+        let what = format!("the state of operator \"{operator}\", shard {shard}, {what}");
+        damaged(label, &what)
+    };
+    if format!("{:08x}", crc32c::crc32c(body)) != entry.crc32c {
+        return Err(broken("does not match its checksum"));
+    }
+    let rows = decode_batch(body).map_err(|e| broken(&format!("cannot be read: {e}")))?;
+    Ok(StateChunk {
+        kind: entry.kind,
+        rows,
+        dropped_panes: entry.dropped_panes.clone(),
+    })
+}
+
+/// The index of a whole pack, whose chunks are read one at a time.
+#[derive(Debug)]
+pub(crate) struct PackIndex {
+    label: String,
+    path: String,
+    /// Each with its offset in the file.
+    chunks: Vec<(IndexEntry, u64)>,
+}
+
+impl PackIndex {
+    /// Reads and checks the whole file, and keeps the index.
+    pub(crate) fn read(store: &dyn FileStore, path: &str) -> Result<Self> {
+        let label = file_label(store, path);
+        let bytes = store.read(path)?.ok_or_else(|| missing(&label))?;
+        let payload = decode_record(RecordKind::State, &label, &bytes)?;
+        let before = bytes.len() - payload.len();
+        let chunks = decode_index(&label, payload)?.into_iter();
+        let chunks = chunks.map(|(entry, range)| (entry, (before + range.start) as u64));
+        Ok(PackIndex {
+            chunks: chunks.collect(),
+            label,
+            path: path.to_string(),
+        })
+    }
+
+    /// Of which shards it holds chunks.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = (&OperatorId, ShardId)> {
+        let chunks = self.chunks.iter();
+        chunks.map(|(entry, _)| (&entry.operator, entry.shard))
+    }
+
+    /// The chunks of one shard, in order.
+    pub(crate) fn chunks_of(
+        &self,
+        store: &dyn FileStore,
+        operator: &OperatorId,
+        shard: ShardId,
+    ) -> Result<Vec<StateChunk>> {
+        let chunks = self.chunks.iter();
+        let chunks = chunks.filter(|(e, _)| e.operator == *operator && e.shard == shard);
+        let chunks = chunks.map(|(entry, offset)| {
+            let body = store.read_part(&self.path, *offset, entry.length)?;
+            let body = body.ok_or_else(|| missing(&self.label))?;
+            decode_chunk(&self.label, entry, &body)
+        });
+        chunks.collect()
     }
 }
 

@@ -39,6 +39,19 @@ fn files_are_written_read_and_deleted() {
 }
 
 #[test]
+fn parts_of_a_file_are_read() {
+    check_on_every_store(|store| {
+        store.write_atomic("a/x", b"0123456789").unwrap();
+        let part = |offset, length| store.read_part("a/x", offset, length).unwrap().unwrap();
+        assert_eq!(part(0, 3), b"012");
+        assert_eq!(part(4, 6), b"456789");
+        assert_eq!(part(8, 6), b"89");
+        assert_eq!(part(20, 1), b"");
+        assert_eq!(store.read_part("a/y", 0, 1).unwrap(), None);
+    });
+}
+
+#[test]
 fn a_file_is_created_once() {
     check_on_every_store(|store| {
         store.create_new("a/x", b"one").unwrap();

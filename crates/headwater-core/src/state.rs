@@ -46,6 +46,8 @@ pub trait OperatorState: Debug + Send {
     fn restore(&mut self, chunks: &[StateChunk], version: Option<EpochId>) -> Result<()>;
     /// What epoch `epoch`, the newest version, changed.
     fn delta(&mut self, epoch: EpochId) -> Result<StateChunk>;
+    /// State of the same kind without rows, for chunks to be restored into beside this one.
+    fn empty(&self) -> Result<Box<dyn OperatorState>>;
     /// Everything.
     fn snapshot(&mut self) -> Result<StateChunk>;
     /// Back to the version `to` (`None`: nothing processed yet).

@@ -37,6 +37,7 @@ use headwater_exec::epoch_context::EpochContext;
 use headwater_exec::state_registry::StateRegistry;
 
 use crate::activity::{self, Activity};
+use crate::compaction::Compactor;
 use crate::epoch_report::Reporter;
 use crate::execute::blocking;
 use crate::next_epoch::Planned;
@@ -89,6 +90,9 @@ pub struct EpochLoop {
     watermarks: Vec<WatermarkState>,
     state: Arc<StateRegistry>,
     chain: StateChain,
+    compactor: Compactor,
+    /// The number of the commit after which no kept one needs the files that a snapshot replaced.
+    clean_up_at: Option<u64>,
     next: EpochId,
     /// Epochs that a dead process had decided, in order.
     pending: VecDeque<EpochRecord>,
@@ -139,6 +143,8 @@ impl EpochLoop {
             watermarks: start.watermarks,
             state: start.state,
             chain: start.chain,
+            compactor: Compactor::default(),
+            clean_up_at: None,
             next: start.next,
             pending: start.pending.into(),
             is_replay: false,

@@ -6,6 +6,7 @@
 
 mod activity;
 pub mod batch;
+mod compaction;
 mod epoch_loop;
 mod epoch_report;
 mod execute;

@@ -7,6 +7,8 @@ use headwater_core::state::ChunkKind;
 const MIN_DELTAS: usize = 16;
 /// A chain is replaced at this many deltas whatever their size: every commit lists them, and every
 /// recovery opens them.
+const MANY_DELTAS: usize = 256;
+/// A chain never has more deltas: if there is no other snapshot by then, an epoch writes one.
 const MAX_DELTAS: usize = 512;
 
 /// The newest state files of a query.
@@ -24,20 +26,40 @@ impl StateChain {
         &self.files
     }
 
-    /// What the next epoch should write: a snapshot once reading the deltas back would cost more
-    /// than reading the snapshot they follow.
-    pub(crate) fn next_kind(&self) -> ChunkKind {
+    /// Whether it should be replaced by a snapshot: deltas that outweigh half of the snapshot they
+    /// follow keep the folder within three times the state while old and new are both there.
+    pub(crate) fn is_due(&self) -> bool {
         let is_delta = |f: &&StateFileRef| f.kind == ChunkKind::Delta;
-        let deltas = self.files.iter().filter(is_delta).count();
+        let deltas = self.deltas();
         let delta_bytes: u64 = self.files.iter().filter(is_delta).map(|f| f.bytes).sum();
         let all_bytes: u64 = self.files.iter().map(|f| f.bytes).sum();
         let snapshot_bytes = all_bytes - delta_bytes;
-        let outweigh = deltas >= MIN_DELTAS && delta_bytes > snapshot_bytes;
-        if outweigh || deltas >= MAX_DELTAS {
-            ChunkKind::Snapshot
-        } else {
-            ChunkKind::Delta
-        }
+        let outweigh = deltas >= MIN_DELTAS && delta_bytes > snapshot_bytes / 2;
+        outweigh || deltas >= MANY_DELTAS
+    }
+
+    /// Whether no delta may be added.
+    pub(crate) fn is_full(&self) -> bool {
+        self.deltas() >= MAX_DELTAS
+    }
+
+    fn deltas(&self) -> usize {
+        let files = self.files.iter();
+        files.filter(|f| f.kind == ChunkKind::Delta).count()
+    }
+
+    /// The chain with a snapshot in place of its first files; `None` if it does not begin with
+    /// them.
+    pub(crate) fn with_snapshot_of(
+        &self,
+        replaced: &[StateFileRef],
+        snapshot: StateFileRef,
+    ) -> Option<StateChain> {
+        let later = self.files.strip_prefix(replaced)?;
+        let files = std::iter::once(snapshot).chain(later.iter().cloned());
+        Some(StateChain {
+            files: files.collect(),
+        })
     }
 
     /// The chain with a new file at its end.
@@ -68,16 +90,43 @@ mod tests {
         }
     }
 
+    fn chain_of(snapshot: u64, deltas: usize, bytes: u64) -> StateChain {
+        let chain = StateChain::default().with(file(ChunkKind::Snapshot, snapshot));
+        let delta = || file(ChunkKind::Delta, bytes);
+        (0..deltas).fold(chain, |chain, _| chain.with(delta()))
+    }
+
     #[test]
-    fn a_snapshot_follows_when_the_deltas_outweigh_the_last() {
-        let mut chain = StateChain::default().with(file(ChunkKind::Snapshot, 1000));
-        for n in 0..100 {
-            assert_eq!(chain.next_kind(), ChunkKind::Delta, "after {n} deltas");
-            chain = chain.with(file(ChunkKind::Delta, 10));
+    fn a_snapshot_follows_when_the_deltas_outweigh_half_of_the_last() {
+        let cases = [
+            (1000, 50, 10, false),
+            (1000, 51, 10, true),
+            (10, 15, 10, false),
+            (10, 16, 10, true),
+            (1_000_000, 255, 1, false),
+            (1_000_000, 256, 1, true),
+        ];
+        for (snapshot, deltas, bytes, is_due) in cases {
+            let chain = chain_of(snapshot, deltas, bytes);
+            let case = format!("{snapshot} bytes, then {deltas} deltas of {bytes}");
+            assert_eq!(chain.is_due(), is_due, "{case}");
+            assert!(!chain.is_full(), "{case}");
         }
-        chain = chain.with(file(ChunkKind::Delta, 10));
-        assert_eq!(chain.next_kind(), ChunkKind::Snapshot);
-        chain = chain.with(file(ChunkKind::Snapshot, 1100));
-        assert_eq!(chain.files().len(), 1);
+        assert!(chain_of(1_000_000, 512, 1).is_full());
+    }
+
+    #[test]
+    fn a_snapshot_takes_the_place_of_what_it_was_made_of_and_of_nothing_else() {
+        let old = chain_of(1000, 3, 10);
+        let later = StateFileRef {
+            path: "later".into(),
+            ..file(ChunkKind::Delta, 10)
+        };
+        let snapshot = file(ChunkKind::Snapshot, 1010);
+        let chain = old.with(later.clone());
+        let replaced = chain.with_snapshot_of(old.files(), snapshot.clone());
+        assert_eq!(replaced.unwrap().files(), [snapshot.clone(), later.clone()]);
+        let other = StateChain::default().with(later);
+        assert!(other.with_snapshot_of(old.files(), snapshot).is_none());
     }
 }

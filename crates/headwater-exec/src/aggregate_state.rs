@@ -374,6 +374,12 @@ impl OperatorState for AggregateState {
         }
     }
 
+    fn empty(&self) -> headwater_core::Result<Box<dyn OperatorState>> {
+        let state = AggregateState::new(Arc::clone(&self.spec), self.window);
+        let state = state.with_results_before(self.gives_before);
+        Ok(Box::new(state.with_ttl(self.ttl)))
+    }
+
     fn snapshot(&mut self) -> headwater_core::Result<StateChunk> {
         if self.ttl.is_some() {
             return Ok(self.snapshot_touched()?);

@@ -128,6 +128,33 @@ impl StateRegistry {
         .collect()
     }
 
+    /// Whether chunks of a checkpoint still wait for the operators that know their layout.
+    pub fn is_restoring(&self) -> bool {
+        !self.shards.lock().restored.is_empty()
+    }
+
+    /// The whole state that chunks of a shard make up, restored beside the state that is running
+    /// and as of a version of their own.
+    ///
+    /// # Errors
+    /// If the shard has not been used yet, or chunks do not fit.
+    pub fn rebuilt(
+        &self,
+        operator: &OperatorId,
+        shard: ShardId,
+        chunks: &[StateChunk],
+    ) -> Result<StateChunk> {
+        let key = (operator.clone(), shard);
+        let used = self.shards.lock().states.get(&key).map(Arc::clone);
+        let used = used.ok_or_else(|| {
+            let shard = shard.0;
+            Error::internal(format!("operator {operator} has not used shard {shard}"))
+        })?;
+        let mut state = used.lock_state().empty()?;
+        state.restore(chunks, None)?;
+        state.snapshot()
+    }
+
     /// Back to the version before a failed epoch.
     ///
     /// # Errors

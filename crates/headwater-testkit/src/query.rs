@@ -105,8 +105,8 @@ impl TestQuery {
         self.last_progress.as_ref()
     }
 
-    /// The files, for another query to be started from.
-    pub(crate) fn disk(&self) -> MemoryFiles {
+    /// The files of its checkpoint, for another query to be started from or to be looked at.
+    pub fn disk(&self) -> MemoryFiles {
         self.disk.clone()
     }
 

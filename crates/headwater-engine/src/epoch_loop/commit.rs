@@ -87,6 +87,11 @@ impl EpochLoop {
         let earlier = epochs.into_iter();
         let earlier: Vec<EarlierEpoch> = earlier.map(|(e, tokens)| tokens.of_earlier(e)).collect();
         self.activity.begin(epoch, Step::Saving);
+        if let Some(chain) = self.compactor.finished(&self.chain) {
+            self.chain = chain;
+            // Two commits keep their files, and this one and the next name the snapshot.
+            self.clean_up_at = Some(self.commits + 2);
+        }
         let chain = self.save_state(epoch, waiting.changes).await?;
         let record = CommitRecord {
             epoch,
@@ -150,7 +155,10 @@ impl EpochLoop {
                 tracing::warn!(%epoch, %error, "a source could not forget a committed epoch");
             }
         }
-        if self.commits.is_multiple_of(CLEAN_UP_EVERY) {
+        let (checkpoint, state) = (&self.checkpoint, &self.state);
+        self.compactor.start_if_due(&self.chain, checkpoint, state);
+        let is_due = self.clean_up_at == Some(self.commits);
+        if is_due || self.commits.is_multiple_of(CLEAN_UP_EVERY) {
             CrashPoint::BeforeCleanup.reach();
             let checkpoint = Arc::clone(&self.checkpoint);
             // Files that are left over cost room, not correctness.
@@ -161,15 +169,17 @@ impl EpochLoop {
         Ok(())
     }
 
-    /// Writes what the epochs changed, or everything if that is due.
+    /// Writes what the epochs changed, or everything if the files have become too many: compaction
+    /// has failed for long then.
     async fn save_state(&self, epoch: EpochId, changes: Vec<ShardChunk>) -> Result<StateChain> {
         if changes.is_empty() {
             return Ok(self.chain.clone());
         }
-        let kind = self.chain.next_kind();
-        let chunks = match kind {
-            ChunkKind::Delta => changes,
-            ChunkKind::Snapshot => self.state.snapshots()?,
+        let is_full = self.chain.is_full() && !self.compactor.is_running();
+        let (kind, chunks) = if is_full && !self.state.is_restoring() {
+            (ChunkKind::Snapshot, self.state.snapshots()?)
+        } else {
+            (ChunkKind::Delta, changes)
         };
         let checkpoint = Arc::clone(&self.checkpoint);
         let file = blocking(move || checkpoint.write_state(epoch, kind, &chunks)).await?;

@@ -420,6 +420,11 @@ impl OperatorState for RunState {
         }
     }
 
+    fn empty(&self) -> headwater_core::Result<Box<dyn OperatorState>> {
+        let (logic, keys) = (Arc::clone(&self.logic), Arc::clone(&self.key_schema));
+        Ok(Box::new(RunState::try_new(logic, keys, self.ttl)?))
+    }
+
     fn snapshot(&mut self) -> headwater_core::Result<StateChunk> {
         Ok(StateChunk {
             kind: ChunkKind::Snapshot,
