@@ -37,4 +37,6 @@ mod stalls;
 #[cfg(test)]
 mod tables;
 #[cfg(test)]
+mod takeover;
+#[cfg(test)]
 mod tidy;

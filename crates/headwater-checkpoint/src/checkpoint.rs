@@ -116,6 +116,28 @@ impl Checkpoint {
         clock: &dyn Clock,
     ) -> Result<(Checkpoint, Recovered)> {
         let lock = store.lock(&LockOwner::this_process(clock))?;
+        Self::open_locked(store, metadata, lock)
+    }
+
+    /// [`Checkpoint::open`], but a process that has the checkpoint is fenced: it fails with a
+    /// conflict before it changes the next file.
+    ///
+    /// # Errors
+    /// Checkpoint if it is damaged or another query's.
+    pub fn take_over(
+        store: Arc<dyn FileStore>,
+        metadata: &QueryMetadata,
+        clock: &dyn Clock,
+    ) -> Result<(Checkpoint, Recovered)> {
+        let lock = store.take_over(&LockOwner::this_process(clock))?;
+        Self::open_locked(store, metadata, lock)
+    }
+
+    fn open_locked(
+        store: Arc<dyn FileStore>,
+        metadata: &QueryMetadata,
+        lock: Box<dyn LockGuard>,
+    ) -> Result<(Checkpoint, Recovered)> {
         let epochs = EpochLog::new(Arc::clone(&store));
         let commits = CommitLog::new(Arc::clone(&store));
         refuse_lost_metadata(&*store, &epochs, &commits)?;

@@ -226,6 +226,10 @@ impl<F: FileStore> FileStore for FailingFiles<F> {
     fn lock(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
         self.alive()?.lock(owner)
     }
+
+    fn take_over(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
+        self.alive()?.take_over(owner)
+    }
 }
 
 #[derive(Debug)]

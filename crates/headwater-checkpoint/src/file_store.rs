@@ -73,6 +73,15 @@ pub trait FileStore: Debug + Send + Sync {
     /// # Errors
     /// [`headwater_core::ErrorKind::Conflict`] naming the owner, if there is one.
     fn lock(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>>;
+
+    /// [`FileStore::lock`], but an owner that is there is fenced: its next change of a file, through
+    /// the store that gave it the lock, fails. A store that only one process can reach does without.
+    ///
+    /// # Errors
+    /// [`headwater_core::ErrorKind::Conflict`] if the lock is held for another query.
+    fn take_over(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
+        self.lock(owner)
+    }
 }
 
 /// A file being written. Dropping it unfinished leaves no file.

@@ -18,12 +18,16 @@ use headwater_core::crash_point::CrashPoint;
 use headwater_core::{Error, Result};
 use parking_lot::Mutex;
 
-use crate::disk::{Disk, DiskFile, Found, LockFile, MachineDisk};
+use crate::disk::{Disk, DiskFile, Found, MachineDisk};
 use crate::file_store::{
     FileStore, FileWriter, check_folder, check_path, exists_already, is_temp_name,
     nothing_to_rename, temp_name,
 };
-use crate::lock::{LOCK_FILE, LockGuard, LockOwner, held_by};
+use crate::lock::{LockGuard, LockOwner};
+
+mod lock;
+
+use lock::{IfHeld, TakenLock};
 
 /// A [`FileStore`] in a folder.
 #[derive(Debug, Clone)]
@@ -33,6 +37,10 @@ pub struct LocalFiles {
     readers: Readers,
     /// Folders that are known to be durable in their parents.
     durable: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// The folder of the lock.
+    lock_folder: PathBuf,
+    /// The lock that was taken through this store: every change looks whether it still holds.
+    lock: TakenLock,
 }
 
 /// Who may read what a [`LocalFiles`] makes.
@@ -85,12 +93,28 @@ impl LocalFiles {
         let root = std::path::absolute(root).map_err(|e| io_error("use", "folder", root, &e))?;
         let files = LocalFiles {
             disk,
+            lock_folder: root.clone(),
             root,
             readers,
             durable: Arc::default(),
+            lock: TakenLock::default(),
         };
         files.create_folder(&files.root)?;
         Ok(files)
+    }
+
+    /// Keeps the lock in a folder below the root, where it is not among the files.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn with_lock_in(self, folder: &str) -> Result<Self> {
+        check_path(folder)?;
+        let lock_folder = self.root.join(folder);
+        self.create_folder(&lock_folder)?;
+        Ok(LocalFiles {
+            lock_folder,
+            ..self
+        })
     }
 
     fn at(&self, path: &str) -> Result<PathBuf> {
@@ -100,6 +124,7 @@ impl LocalFiles {
 
     fn writer(&self, path: &str) -> Result<LocalWriter> {
         let target = self.at(path)?;
+        self.lock.check()?;
         let folder = target.parent().unwrap_or(&self.root).to_path_buf();
         self.ensure_folder(&folder)?;
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -114,6 +139,8 @@ impl LocalFiles {
             temp,
             target,
             folder,
+            lock: self.lock.clone(),
+            is_named: false,
         })
     }
 
@@ -229,6 +256,7 @@ impl FileStore for LocalFiles {
         let (source, target) = (self.at(from)?, self.at(to)?);
         let source_folder = source.parent().unwrap_or(&self.root);
         let target_folder = target.parent().unwrap_or(&self.root);
+        self.lock.check()?;
         self.ensure_folder(target_folder)?;
         match self.disk.rename(&source, &target) {
             Ok(()) => {}
@@ -265,7 +293,9 @@ impl FileStore for LocalFiles {
     }
 
     fn delete(&self, path: &str) -> Result<()> {
-        self.remove(&self.at(path)?)
+        let path = self.at(path)?;
+        self.lock.check()?;
+        self.remove(&path)
     }
 
     fn size(&self, path: &str) -> Result<Option<u64>> {
@@ -279,37 +309,11 @@ impl FileStore for LocalFiles {
     }
 
     fn lock(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
-        let path = self.root.join(LOCK_FILE);
-        let failed = |e: &io::Error| io_error("lock", "file", &path, e);
-        let mode = self.readers.file_mode();
-        let mut file = self.disk.lock(&path, mode).map_err(|e| failed(&e))?;
-        let written = file.read().map_err(|e| failed(&e))?;
-        let previous = LockOwner::decode(&written);
-        if !file.is_ours() {
-            return Err(held_by(&self.describe(), previous.as_ref()));
-        }
-        let owner = owner.after(previous.as_ref());
-        file.rewrite(&owner.encode()?).map_err(|e| failed(&e))?;
-        // The owner before may have died between naming a file and syncing its folder. What is
-        // decided by that name from here on must not outlive it.
-        self.sync_names(&self.root)?;
-        Ok(Box::new(LocalLock {
-            _file: file,
-            token: owner.token,
-        }))
+        self.take_lock(owner, IfHeld::Refuse)
     }
-}
 
-/// Holds the lock of the file.
-#[derive(Debug)]
-struct LocalLock {
-    _file: Box<dyn LockFile>,
-    token: u64,
-}
-
-impl LockGuard for LocalLock {
-    fn token(&self) -> u64 {
-        self.token
+    fn take_over(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
+        self.take_lock(owner, IfHeld::Fence)
     }
 }
 
@@ -321,16 +325,19 @@ struct LocalWriter {
     temp: PathBuf,
     target: PathBuf,
     folder: PathBuf,
+    lock: TakenLock,
+    is_named: bool,
 }
 
 impl LocalWriter {
+    /// What is written after a takeover gets no name: a process may have hung while it wrote.
     fn sync(&mut self) -> Result<()> {
         self.file
             .flush()
             .and_then(|()| self.file.get_mut().sync())
             .map_err(|e| io_error("write", "file", &self.target, &e))?;
         reach(Step::Written, &self.target);
-        Ok(())
+        self.lock.check()
     }
 
     /// Lets the file appear unless there is one already; says whether it did. A link fails if its
@@ -370,6 +377,7 @@ impl FileWriter for LocalWriter {
         self.sync()?;
         (self.disk.rename(&self.temp, &self.target))
             .map_err(|e| io_error("create", "file", &self.target, &e))?;
+        self.is_named = true;
         reach(Step::Named, &self.target);
         sync_folder(&*self.disk, &self.folder)
     }
@@ -414,8 +422,10 @@ fn reach(step: Step, target: &Path) {
 
 impl Drop for LocalWriter {
     fn drop(&mut self) {
-        // Gone already if it was renamed; otherwise the next writer would remove it.
-        let _ = self.disk.remove_file(&self.temp);
+        // The next writer would remove it. After a takeover, that one has the name already.
+        if !self.is_named && self.lock.check().is_ok() {
+            let _ = self.disk.remove_file(&self.temp);
+        }
     }
 }
 

@@ -1,18 +1,31 @@
 //! Who runs a checkpoint: one process at a time.
 //!
 //! The file `lock` is never removed. On a local disk the process that runs the query holds the
-//! operating system's advisory lock on it, which ends with the process however that ends; what
-//! the file says is only for people and for the fencing token:
+//! operating system's advisory lock on it, which ends with the process however that ends:
 //!
 //! ```text
 //! headwater lock v1 <length> <crc32c>
 //! {"pid":4711,"host":"db1","started_at":1767225600000000,"token":1767225600000000}
 //! ```
+//!
+//! A process that hangs keeps its advisory lock. It can be fenced: another one puts a file of its
+//! own, with a higher token, in the place of the lock file, and the first looks there for its token
+//! before every change of a file and finds another.
+//!
+//! ```text
+//! first    lock (token 7) ─ epoch 41 ─ … hangs … ─ epoch 42? the token is 8: Conflict
+//! second                                  └ lock (token 8) ─ epoch 42 ─▶
+//! ```
+//!
+//! Between the look and the change a process may hang too. Records of epochs and of commits are
+//! created and never replaced, so of two that were decided one is refused; what is replaced, state
+//! and hidden results, is written again as the record of its epoch says.
 
 use std::fmt::Debug;
 
 use headwater_core::clock::Clock;
 use headwater_core::event_time::EventTime;
+use headwater_core::id::QueryId;
 use headwater_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +38,12 @@ pub(crate) const LOCK_FILE: &str = "lock";
 pub trait LockGuard: Debug + Send + Sync {
     /// A number greater than that of every owner before.
     fn token(&self) -> u64;
+
+    /// Looks whether this owner still has the lock.
+    ///
+    /// # Errors
+    /// [`headwater_core::ErrorKind::Conflict`] naming who has taken it over.
+    fn check(&self) -> Result<()>;
 }
 
 /// The owner of a lock.
@@ -38,6 +57,10 @@ pub struct LockOwner {
     pub started_at: EventTime,
     /// Fencing token; the store sets it when it gives the lock.
     pub token: u64,
+    /// The query for which the lock is held, if other queries may ask for it: that of a folder of
+    /// results. Only the same query may take it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<QueryId>,
 }
 
 impl LockOwner {
@@ -50,6 +73,15 @@ impl LockOwner {
             host: host.trim().to_string(),
             started_at: clock.now(),
             token: 0,
+            query: None,
+        }
+    }
+
+    /// This process, for a query.
+    pub fn of_query(self, query: QueryId) -> Self {
+        LockOwner {
+            query: Some(query),
+            ..self
         }
     }
 
@@ -76,13 +108,26 @@ impl LockOwner {
 
 /// The error of a lock that is held by someone else.
 pub(crate) fn held_by(store: &str, owner: Option<&LockOwner>) -> Error {
-    let by = match owner {
+    let by = by(owner);
+    Error::conflict(format!("checkpoint \"{store}\" is in use by {by}"))
+        .with_detail("If that process hangs, --takeover takes the checkpoint from it.")
+        .with_hint("Stop that process, or give this query a checkpoint folder of its own.")
+}
+
+/// The error of a lock that someone else has taken over.
+pub(crate) fn taken_over(store: &str, owner: Option<&LockOwner>) -> Error {
+    let by = by(owner);
+    Error::conflict(format!("folder \"{store}\" was taken over by {by}"))
+        .with_detail("This process has written nothing since.")
+        .with_hint("Nothing is left to do here: the query goes on there.")
+}
+
+fn by(owner: Option<&LockOwner>) -> String {
+    match owner {
         Some(owner) => format!(
             "process {} on host \"{}\" since {}",
             owner.pid, owner.host, owner.started_at
         ),
         None => "another process".to_string(),
-    };
-    Error::conflict(format!("checkpoint \"{store}\" is in use by {by}"))
-        .with_hint("Stop that process, or give this query a checkpoint folder of its own.")
+    }
 }

@@ -91,6 +91,10 @@ pub(crate) struct SessionArgs {
     /// new row, `+U` for a row in its newest version
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: RowFormat,
+    /// Take the checkpoints of the queries from a process that has them, because it hangs; it stops
+    /// before it writes again
+    #[arg(long)]
+    pub(crate) takeover: bool,
     /// Show a line of progress while queries run
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", num_args = 0..=1,
         default_missing_value = "always", require_equals = true)]

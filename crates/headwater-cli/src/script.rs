@@ -25,10 +25,14 @@ pub(crate) struct Script {
 /// # Errors
 /// If a setting is unknown or its value is bad.
 pub(crate) async fn open_session(args: &SessionArgs, context: &Context) -> Result<Headwater> {
-    let session = Headwater::builder()
+    let builder = Headwater::builder()
         .console_to(context.screen.data())
-        .select_stream_options(stream_options(args.format, io::stdout().is_terminal()))
-        .build()?;
+        .select_stream_options(stream_options(args.format, io::stdout().is_terminal()));
+    let builder = match args.takeover {
+        true => builder.take_over(),
+        false => builder,
+    };
+    let session = builder.build()?;
     let drain = args.drain_timeout.clone();
     let drain = drain.map(|timeout| ("drain-timeout".to_string(), timeout));
     for (key, value) in args.set.iter().chain(&drain) {

@@ -45,6 +45,7 @@ pub(crate) fn sink_context(
         mode,
         last_committed: last_committed.map(EpochId),
         transactions: Transactions::Allowed,
+        is_takeover: false,
     }
 }
 

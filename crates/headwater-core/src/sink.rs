@@ -68,6 +68,8 @@ pub struct SinkContext {
     pub last_committed: Option<EpochId>,
     /// Whether a transaction of the sink may decide what has happened.
     pub transactions: Transactions,
+    /// Whether another process may still be writing for the query: what it holds is taken from it.
+    pub is_takeover: bool,
 }
 
 impl SinkContext {

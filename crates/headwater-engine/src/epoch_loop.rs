@@ -133,6 +133,11 @@ impl EpochLoop {
         let start = starting_point(&spec, activity.outage()).await?;
         let clock = Arc::clone(&spec.environment.clock);
         let reporter = Reporter::new(Arc::clone(&clock), &spec, &start);
+        // Whoever takes it over later is not fenced in turn.
+        let spec = QuerySpec {
+            is_takeover: false,
+            ..spec
+        };
         Ok(EpochLoop {
             config: spec.environment.config.clone(),
             runtime: Arc::clone(&spec.environment.runtime),

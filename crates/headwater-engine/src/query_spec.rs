@@ -91,6 +91,8 @@ pub struct QuerySpec {
     pub store: Arc<dyn FileStore>,
     /// Whether the store is there to be started from again.
     pub durability: Durability,
+    /// Whether it is taken from a process that runs it, which is fenced: once, at the first start.
+    pub is_takeover: bool,
     /// When epochs start.
     pub trigger: Trigger,
     /// How long what epochs wrote may wait for one commit of them all; `None` commits every epoch

@@ -90,6 +90,7 @@ async fn open_sinks(
             Durability::Checkpoint => Transactions::Allowed,
             Durability::InMemory => Transactions::NoCheckpoint,
         },
+        is_takeover: spec.is_takeover,
     };
     spec.sink.open(&context).await?;
     let settled = settle(spec, checkpoint, recovered, outage).await?;
@@ -189,7 +190,11 @@ async fn open_checkpoint(spec: &QuerySpec) -> Result<(Checkpoint, Recovered)> {
         version: HEADWATER_VERSION.to_string(),
     };
     let (store, clock) = (Arc::clone(&spec.store), Arc::clone(&spec.environment.clock));
-    blocking(move || Checkpoint::open(store as Arc<dyn FileStore>, &metadata, &*clock)).await
+    let open = match spec.is_takeover {
+        true => Checkpoint::take_over,
+        false => Checkpoint::open,
+    };
+    blocking(move || open(store as Arc<dyn FileStore>, &metadata, &*clock)).await
 }
 
 /// `window-aggregate` out of `0-window-aggregate`.

@@ -24,6 +24,7 @@ pub struct HeadwaterBuilder {
     console: Option<Console>,
     select_stream: Options,
     target_partitions: Option<usize>,
+    takeover: bool,
     connectors: Vec<Arc<dyn Connector>>,
 }
 
@@ -66,6 +67,13 @@ impl HeadwaterBuilder {
         self
     }
 
+    /// Lets the queries of the session take their checkpoints from processes that run them. Such a
+    /// process is fenced: it stops with a conflict before it changes the next file.
+    pub fn take_over(mut self) -> Self {
+        self.takeover = true;
+        self
+    }
+
     /// Adds a connector of one's own.
     pub fn connector(mut self, connector: Arc<dyn Connector>) -> Self {
         self.connectors.push(connector);
@@ -91,12 +99,8 @@ impl HeadwaterBuilder {
             runtime: context.runtime_env(),
         };
         let binder = Binder::try_new(context.clone(), Catalog::new(connectors))?;
-        Ok(Headwater::new(
-            context,
-            binder,
-            environment,
-            memory,
-            self.select_stream,
-        ))
+        let headwater = Headwater::new(context, binder, environment, memory, self.select_stream);
+        headwater.shared.settings.lock().takeover = self.takeover;
+        Ok(headwater)
     }
 }

@@ -20,6 +20,9 @@ pub struct Settings {
     pub output_mode: Option<OutputMode>,
     /// Folder under which queries keep their checkpoints; default none: a restart starts anew.
     pub checkpoint: Option<String>,
+    /// Whether queries are taken from a process that runs them; default never. Not for `SET`: a
+    /// script would say it every time.
+    pub takeover: bool,
     /// How long epochs may wait for a commit of them all; default: every epoch is committed by
     /// itself.
     pub checkpoint_interval: Option<Duration>,

@@ -153,6 +153,7 @@ impl Headwater {
             late_rows,
             store,
             durability,
+            is_takeover: request.settings.takeover,
             trigger: request.settings.trigger,
             checkpoint_interval: match durability {
                 Durability::Checkpoint => request.settings.checkpoint_interval,

@@ -37,6 +37,7 @@ pub struct StreamWriter {
     name: Option<String>,
     checkpoint: Option<String>,
     checkpoint_interval: Option<Duration>,
+    takeover: bool,
     restarts: Option<RestartPolicy>,
     stalls: Option<StallPolicy>,
     drain_timeout: Option<Duration>,
@@ -61,6 +62,7 @@ impl StreamWriter {
             name: None,
             checkpoint: None,
             checkpoint_interval: None,
+            takeover: false,
             restarts: None,
             stalls: None,
             drain_timeout: None,
@@ -133,6 +135,13 @@ impl StreamWriter {
     /// Where the query is kept across restarts: a folder, or a `file://` URL.
     pub fn checkpoint(mut self, url: &str) -> Self {
         self.checkpoint = Some(url.to_string());
+        self
+    }
+
+    /// Takes the checkpoint from a process that runs the query. That process is fenced: it stops
+    /// with a conflict before it changes the next file.
+    pub fn take_over(mut self) -> Self {
+        self.takeover = true;
         self
     }
 
@@ -221,6 +230,7 @@ impl StreamWriter {
             settings.restarts = restarts;
             settings.needs_checkpoint = Some("restarts");
         }
+        settings.takeover |= self.takeover;
         settings.stalls = self.stalls.unwrap_or(settings.stalls);
         settings.drain_timeout = self.drain_timeout.unwrap_or(settings.drain_timeout);
         settings.end_of_input = self.end_of_input.or(settings.end_of_input);

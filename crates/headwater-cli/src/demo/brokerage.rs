@@ -130,6 +130,7 @@ pub(super) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
 fn session_args() -> SessionArgs {
     SessionArgs {
         drain_timeout: None,
+        takeover: false,
         set: vec![("trigger".to_string(), "available-now".to_string())],
         format: RowFormat::Table,
         progress: ProgressWhen::Auto,

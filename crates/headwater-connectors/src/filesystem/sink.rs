@@ -8,7 +8,8 @@
 //! Input: append mode. Output: no file for a partition without rows.
 //! Replay: names carry the epoch, so a re-run overwrites itself, and a rename made twice is made
 //! once. Who reads the folder sees whole files of committed epochs only.
-//! One query at a time: the lock in `.headwater/` is held from the opening to the end.
+//! One query at a time: the lock in `.headwater/` is held from the opening to the end. A process
+//! that takes the query over takes the lock too, and no file of the first gets a name after that.
 //! Source: Spark's `FileStreamSink` needs a log beside the files to tell committed ones; here the
 //! name tells.
 
@@ -89,15 +90,15 @@ struct DeclaredFolder {
 
 impl DeclaredSink for DeclaredFolder {
     fn open(&self) -> Result<Arc<dyn Sink>> {
-        let store = LocalFiles::readable_by(Readers::ByUmask, &self.path).map_err(sink_error);
+        let store = LocalFiles::readable_by(Readers::ByUmask, &self.path);
+        let store = store.and_then(|s| s.with_lock_in(CLAIM_FOLDER));
+        let store = store.map_err(sink_error);
         if let Some(error) = not_writable(&self.path, &self.owner) {
             return Err(error);
         }
-        let sink = FilesystemSink::try_new(Arc::new(store?), self.format.clone(), &self.owner)?;
-        let claim = LocalFiles::readable_by(Readers::ByUmask, &self.path.join(CLAIM_FOLDER));
-        Ok(Arc::new(
-            sink.claiming(Arc::new(claim.map_err(sink_error)?)),
-        ))
+        let store: Arc<dyn FileStore> = Arc::new(store?);
+        let sink = FilesystemSink::try_new(Arc::clone(&store), self.format.clone(), &self.owner)?;
+        Ok(Arc::new(sink.claiming(store)))
     }
 
     fn capabilities(&self) -> Result<SinkCapabilities> {
@@ -150,7 +151,7 @@ impl FilesystemSink {
 
     /// Keeps other queries out while this one writes: file names say the epoch and not the query,
     /// so two would replace each other's files.
-    fn take_claim(&self) -> Result<()> {
+    fn take_claim(&self, context: &SinkContext) -> Result<()> {
         let Some(claim) = &self.claim else {
             return Ok(());
         };
@@ -158,8 +159,12 @@ impl FilesystemSink {
         if held.is_some() {
             return Ok(());
         }
-        let owner = LockOwner::this_process(&SystemClock::new());
-        let guard = claim.lock(&owner).map_err(|error| match error.kind() {
+        let owner = LockOwner::this_process(&SystemClock::new()).of_query(context.query.clone());
+        let guard = match context.is_takeover {
+            true => claim.take_over(&owner),
+            false => claim.lock(&owner),
+        };
+        let guard = guard.map_err(|error| match error.kind() {
             ErrorKind::Conflict => Error::conflict(format!(
                 "folder \"{}\" of {} is being written by another query",
                 self.store.describe(),
@@ -314,7 +319,7 @@ impl Sink for FilesystemSink {
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
         new_encoder(&self.format, &self.owner, &context.schema)?;
-        self.take_claim()?;
+        self.take_claim(context)?;
         self.check_visible(context.last_committed)
             .map_err(sink_error)?;
         self.remove_staged(|epoch| Some(epoch) > context.last_committed)

@@ -62,6 +62,7 @@ pub(crate) fn context(query: &str, transactions: Transactions) -> SinkContext {
         has_ops: false,
         last_committed: None,
         transactions,
+        is_takeover: false,
     }
 }
 
@@ -151,6 +152,7 @@ async fn a_row_that_is_gone_is_a_key_without_a_value() {
         has_ops: true,
         last_committed: None,
         transactions: Transactions::NoCheckpoint,
+        is_takeover: false,
     };
     within(20, sink.open(&context)).await.unwrap();
     let batch = doing(&rows(0..2), &["+U", "-D"]);
