@@ -35,7 +35,7 @@ use crate::journal::Journal;
 use crate::lock::{LockGuard, LockOwner};
 use crate::query_metadata::{self, QueryMetadata};
 use crate::state_files::{
-    STATE_FOLDER, StateFileRef, is_pack_name, pack_path, read_pack, write_pack,
+    STATE_FOLDER, StateFileRef, is_pack_name, pack_path, read_pack_of, write_pack,
 };
 
 mod compact;
@@ -142,6 +142,10 @@ impl Checkpoint {
         let commits = CommitLog::new(Arc::clone(&store));
         refuse_lost_metadata(&*store, &epochs, &commits)?;
         let metadata = query_metadata::load_or_create(&*store, metadata)?;
+        let (epochs, commits) = (
+            epochs.of_query(&metadata.query_id),
+            commits.of_query(&metadata.query_id),
+        );
         let recovered = recover(&*store, &epochs, &commits)?;
         let last_committed = recovered.last_commit.as_ref().map(|c| c.epoch);
         let last_logged = recovered.pending.last().map(|p| p.epoch);
@@ -210,7 +214,8 @@ impl Checkpoint {
         chunks: &[(OperatorId, ShardId, StateChunk)],
     ) -> Result<StateFileRef> {
         self.announce(epoch, kind)?;
-        write_pack(&*self.store, epoch, kind, chunks)
+        let query = Some(&self.metadata.query_id);
+        write_pack(&*self.store, query, epoch, kind, chunks)
     }
 
     /// Notes that a state file is about to be written, so that a clean-up at the same time leaves
@@ -263,8 +268,9 @@ impl Checkpoint {
         commit: &CommitRecord,
     ) -> Result<BTreeMap<(OperatorId, ShardId), Vec<StateChunk>>> {
         let mut state: BTreeMap<_, Vec<StateChunk>> = BTreeMap::new();
+        let query = Some(&self.metadata.query_id);
         for file in &commit.state_files {
-            for (operator, shard, chunk) in read_pack(&*self.store, &file.path)? {
+            for (operator, shard, chunk) in read_pack_of(&*self.store, query, &file.path)? {
                 let chunks = state.entry((operator, shard)).or_default();
                 if chunk.kind == ChunkKind::Snapshot {
                     chunks.clear();
@@ -313,7 +319,8 @@ impl Checkpoint {
     /// The list that a source keeps. `source` must be unique among the query's sources and the
     /// same at every start; ask once per source.
     pub fn journal(&self, source: &str) -> Arc<dyn SourceJournal> {
-        Arc::new(Journal::new(Arc::clone(&self.store), source))
+        let query = Some(self.metadata.query_id.clone());
+        Arc::new(Journal::new(Arc::clone(&self.store), query, source))
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! commits/00000042.json
-//! headwater commit v1 <length> <crc32c>
+//! headwater commit v1 <query> <length> <crc32c>
 //! {"epoch":42,"offsets":[{"orders":{"0":20}}],"watermarks":[…],
 //!  "state_files":[{"path":"state/00000040.snapshot","kind":"snapshot","epoch":40,"bytes":1200},
 //!                 {"path":"state/00000041.delta","kind":"delta","epoch":41,"bytes":90},…],
@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use headwater_core::Result;
 use headwater_core::fingerprint::Fingerprints;
-use headwater_core::id::EpochId;
+use headwater_core::id::{EpochId, QueryId};
 use headwater_core::offset::Offsets;
 use headwater_core::sink::CommitToken;
 use serde::{Deserialize, Serialize};
@@ -98,11 +98,19 @@ impl CommitLog {
             folder,
             kind: RecordKind::Commit,
             epoch_of: |record: &CommitRecord| record.epoch,
+            query: None,
         };
         CommitLog {
             prepared: log_in("prepared", Arc::clone(&store)),
             records: log_in("commits", store),
         }
+    }
+
+    /// The same log, which must be a query's.
+    pub fn of_query(mut self, query: &QueryId) -> Self {
+        self.records.query = Some(query.clone());
+        self.prepared.query = Some(query.clone());
+        self
     }
 
     /// Writes the record of an epoch that has none.

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use headwater_core::clock::ManualClock;
 use headwater_core::event_time::EventTime;
-use headwater_core::id::EpochId;
+use headwater_core::id::{EpochId, QueryId};
 use headwater_core::state::ChunkKind;
 use headwater_core::{ErrorKind, Result};
 
 use crate::checkpoint::Checkpoint;
 use crate::file_store::FileStore;
+use crate::local_files::LocalFiles;
 use crate::memory_files::MemoryFiles;
+use crate::query_metadata::QueryMetadata;
 use crate::test_data::{chunks, commit_record, epoch_record, metadata};
 
 /// The files that recovery reads.
@@ -31,8 +33,17 @@ const NOT_READ: [&str; 2] = ["epochs/00000001.json", "commits/00000000.json"];
 /// Two committed epochs and a prepared one.
 fn sample() -> MemoryFiles {
     let store = MemoryFiles::new();
+    fill(&store, "q");
+    store
+}
+
+fn fill<F: FileStore + Clone + 'static>(store: &F, query: &str) {
     let clock = ManualClock::new(EventTime(1));
-    let (checkpoint, _) = Checkpoint::open(Arc::new(store.clone()), &metadata(), &clock).unwrap();
+    let metadata = QueryMetadata {
+        query_id: QueryId::new(query),
+        ..metadata()
+    };
+    let (checkpoint, _) = Checkpoint::open(Arc::new(store.clone()), &metadata, &clock).unwrap();
     let journal = checkpoint.journal("orders");
     journal.append(&["a".to_string(), "b".to_string()]).unwrap();
     for epoch in [EpochId(0), EpochId(1)] {
@@ -48,11 +59,10 @@ fn sample() -> MemoryFiles {
     checkpoint.log_epoch(&epoch_record(EpochId(2))).unwrap();
     let commit = commit_record(EpochId(2), vec![]);
     checkpoint.prepare_commit(&commit).unwrap();
-    store
 }
 
 /// Everything that recovery gives, as text to compare.
-fn recover(store: &MemoryFiles) -> Result<String> {
+fn recover<F: FileStore + Clone + 'static>(store: &F) -> Result<String> {
     let clock = ManualClock::new(EventTime(1));
     let (checkpoint, recovered) = Checkpoint::open(Arc::new(store.clone()), &metadata(), &clock)?;
     let state = match &recovered.last_commit {
@@ -150,5 +160,124 @@ fn a_file_in_another_ones_place_is_noticed() {
         let store = sample();
         let bytes = store.read(from).unwrap().unwrap();
         check(&store, to, &bytes, "", from);
+    }
+}
+
+#[test]
+fn a_file_of_another_querys_checkpoint_is_noticed() {
+    let (store, other) = (sample(), MemoryFiles::new());
+    fill(&other, "other");
+    let expected = recover(&store).unwrap();
+    for path in NEEDED.into_iter().chain(NOT_READ) {
+        let bytes = other.read(path).unwrap().unwrap();
+        check(&store, path, &bytes, &expected, "of another query");
+    }
+    // A state file whose rows are the same is told by its query alone.
+    let path = "state/00000001.delta";
+    store
+        .write_atomic(path, &other.read(path).unwrap().unwrap())
+        .unwrap();
+    let error = recover(&store).unwrap_err();
+    assert!(error.message().contains("is of query \"other\""), "{error}");
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn files_of_a_newer_version_are_refused_as_such() {
+    let store = sample();
+    for path in NEEDED {
+        let good = store.read(path).unwrap().unwrap();
+        let text = good.iter().map(|b| char::from(*b)).collect::<String>();
+        let newer = text.replacen(" v1 ", " v2 ", 1);
+        let newer: Vec<u8> = newer.chars().map(|c| c as u8).collect();
+        store.write_atomic(path, &newer).unwrap();
+        let error = recover(&store).unwrap_err();
+        assert!(error.message().contains(path), "{error}");
+        assert!(error.message().contains("newer headwater"), "{error}");
+        store.write_atomic(path, &good).unwrap();
+    }
+}
+
+#[test]
+fn copies_under_other_names_change_nothing_or_are_refused() {
+    let expected = recover(&sample()).unwrap();
+    for path in NEEDED.into_iter().chain(NOT_READ) {
+        let store = sample();
+        let bytes = store.read(path).unwrap().unwrap();
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        for copy in [format!("{name}.bak"), format!("copy of {name}")] {
+            let copy = format!("{folder}/{copy}");
+            store.write_atomic(copy.trim_matches('/'), &bytes).unwrap();
+        }
+        assert_eq!(recover(&store).unwrap(), expected, "{path}");
+        // Under the name of the next epoch it would be the newest.
+        let next = path.replace("0000000", "0000009");
+        if next != path && !path.starts_with("state/") {
+            store.write_atomic(&next, &bytes).unwrap();
+            match recover(&store) {
+                Ok(found) => assert_eq!(found, expected, "{next}"),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Checkpoint, "{next}");
+                    assert!(error.message().contains("0000009"), "{next}: {error}");
+                }
+            }
+        }
+    }
+}
+
+/// On a disk: what a crash, a hasty copy or a wrong mode leaves.
+#[test]
+fn temporary_files_are_passed_over_and_unreadable_ones_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalFiles::try_new(folder.path()).unwrap();
+    fill(&store, "q");
+    let expected = recover(&store).unwrap();
+    for path in NEEDED.into_iter().chain(NOT_READ) {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let temp = folder.path().join(parent).join(format!(".{name}.tmp"));
+        std::fs::File::create(temp).unwrap();
+    }
+    assert_eq!(recover(&store).unwrap(), expected);
+
+    for path in NEEDED {
+        let file = folder.path().join(path);
+        let good = store.read(path).unwrap().unwrap();
+        store.delete(path).unwrap();
+        // Nobody can read a folder as a file, whoever runs this test.
+        std::fs::DirBuilder::new().create(&file).unwrap();
+        match recover(&store) {
+            Ok(_) => assert!(
+                path.starts_with("prepared/") || path.starts_with("sources/"),
+                "{path}: these are lists, in which it is not a file"
+            ),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Checkpoint, "{path}");
+                assert!(error.message().contains(path), "{path}: {error}");
+            }
+        }
+        std::fs::remove_dir(&file).unwrap();
+        store.write_atomic(path, &good).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn files_without_the_right_to_read_are_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalFiles::try_new(folder.path()).unwrap();
+    fill(&store, "q");
+    for path in NEEDED {
+        let file = folder.path().join(path);
+        let mode = |mode| std::fs::set_permissions(&file, PermissionsExt::from_mode(mode));
+        mode(0o000).unwrap();
+        // The administrator may read it all the same.
+        if std::fs::read(&file).is_err() {
+            let error = recover(&store).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Checkpoint, "{path}");
+            assert!(error.message().contains(path), "{path}: {error}");
+            assert!(error.hint().unwrap().contains("right to read"), "{error}");
+        }
+        mode(0o600).unwrap();
     }
 }

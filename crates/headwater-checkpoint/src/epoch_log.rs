@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! epochs/00000042.json
-//! headwater epoch v1 <length> <crc32c>
+//! headwater epoch v1 <query> <length> <crc32c>
 //! {"epoch":42,"slices":[{"start":{"orders":{"0":10}},"end":{"orders":{"0":20}}}],…}
 //! ```
 //!
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use headwater_core::Result;
 use headwater_core::event_time::EventTime;
-use headwater_core::id::EpochId;
+use headwater_core::id::{EpochId, QueryId};
 use headwater_core::offset::Slice;
 use serde::{Deserialize, Serialize};
 
@@ -63,8 +63,15 @@ impl EpochLog {
                 folder: "epochs",
                 kind: RecordKind::Epoch,
                 epoch_of: |record| record.epoch,
+                query: None,
             },
         }
+    }
+
+    /// The same log, which must be a query's.
+    pub fn of_query(mut self, query: &QueryId) -> Self {
+        self.records.query = Some(query.clone());
+        self
     }
 
     /// Writes the record of an epoch that has none.

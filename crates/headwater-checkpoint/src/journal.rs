@@ -16,6 +16,7 @@
 
 use std::sync::Arc;
 
+use headwater_core::id::QueryId;
 use headwater_core::source::SourceJournal;
 use headwater_core::{Error, Result};
 use parking_lot::Mutex;
@@ -32,6 +33,7 @@ const MAX_FILES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Journal {
     store: Arc<dyn FileStore>,
+    query: Option<QueryId>,
     folder: String,
     /// What the files hold; `None` until they are read, and after a failure whose effect is not
     /// known.
@@ -52,9 +54,10 @@ struct JournalPart {
 }
 
 impl Journal {
-    pub(crate) fn new(store: Arc<dyn FileStore>, source: &str) -> Self {
+    pub(crate) fn new(store: Arc<dyn FileStore>, query: Option<QueryId>, source: &str) -> Self {
         Journal {
             store,
+            query,
             folder: format!("sources/{}", file_name(source)),
             loaded: Mutex::new(None),
         }
@@ -65,7 +68,8 @@ impl Journal {
         let mut parts = Vec::with_capacity(files.len());
         for number in &files {
             let path = numbered_path(&self.folder, *number, "json");
-            let part: Option<JournalPart> = read_json(&*self.store, RecordKind::Journal, &path)?;
+            let (kind, query) = (RecordKind::Journal, self.query.as_ref());
+            let part: Option<JournalPart> = read_json(&*self.store, kind, query, &path)?;
             let label = file_label(&*self.store, &path);
             let part = part.ok_or_else(|| damaged(&label, "it vanished while it was read"))?;
             parts.push((label, part));
@@ -78,7 +82,7 @@ impl Journal {
     fn write(&self, loaded: &mut Loaded, part: &JournalPart) -> Result<()> {
         let number = loaded.files.last().map_or(1, |last| last + 1);
         let path = numbered_path(&self.folder, number, "json");
-        let bytes = encode_json(RecordKind::Journal, part)?;
+        let bytes = encode_json(RecordKind::Journal, self.query.as_ref(), part)?;
         self.store.create_new(&path, &bytes)?;
         loaded.files.push(number);
         Ok(())
@@ -192,7 +196,7 @@ mod tests {
     use crate::memory_files::MemoryFiles;
 
     fn journal(store: &MemoryFiles) -> Journal {
-        Journal::new(Arc::new(store.clone()), "orders")
+        Journal::new(Arc::new(store.clone()), None, "orders")
     }
 
     fn words(numbers: std::ops::Range<usize>) -> Vec<String> {
@@ -236,7 +240,7 @@ mod tests {
     fn check_cut(cut: Cut) {
         let store = MemoryFiles::new();
         let failing = Arc::new(FailingFiles::cut_at(store.clone(), cut));
-        let writer = Journal::new(failing, "orders");
+        let writer = Journal::new(failing, None, "orders");
         let mut appended = 0;
         for n in 0..MAX_FILES + 3 {
             if writer.append(&words(n..n + 1)).is_err() {
@@ -262,7 +266,7 @@ mod tests {
         for n in 0..3 {
             first.append(&words(n..n + 1)).unwrap();
         }
-        let rival = Journal::new(Arc::new(store.clone()), "orders");
+        let rival = Journal::new(Arc::new(store.clone()), None, "orders");
         let part = JournalPart {
             first: 0,
             entries: words(5..6),

@@ -70,5 +70,5 @@ pub fn journal(
     store: std::sync::Arc<dyn FileStore>,
     source: &str,
 ) -> std::sync::Arc<dyn headwater_core::source::SourceJournal> {
-    std::sync::Arc::new(journal::Journal::new(store, source))
+    std::sync::Arc::new(journal::Journal::new(store, None, source))
 }

@@ -4,7 +4,7 @@
 //! operating system's advisory lock on it, which ends with the process however that ends:
 //!
 //! ```text
-//! headwater lock v1 <length> <crc32c>
+//! headwater lock v1 - <length> <crc32c>
 //! {"pid":4711,"host":"db1","started_at":1767225600000000,"token":1767225600000000}
 //! ```
 //!
@@ -97,12 +97,12 @@ impl LockOwner {
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        encode_json(RecordKind::Lock, self)
+        encode_json(RecordKind::Lock, None, self)
     }
 
     /// `None` if the file is new, or was cut short while its owner wrote it.
     pub(crate) fn decode(bytes: &[u8]) -> Option<LockOwner> {
-        decode_json(RecordKind::Lock, LOCK_FILE, bytes).ok()
+        decode_json(RecordKind::Lock, None, LOCK_FILE, bytes).ok()
     }
 }
 

@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use headwater_core::Result;
-use headwater_core::id::EpochId;
+use headwater_core::id::{EpochId, QueryId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -24,25 +24,27 @@ pub(crate) struct NumberedLog<T> {
     pub(crate) folder: &'static str,
     pub(crate) kind: RecordKind,
     pub(crate) epoch_of: fn(&T) -> EpochId,
+    /// Whose records they must be; of any query if there is none.
+    pub(crate) query: Option<QueryId>,
 }
 
 impl<T: Serialize + DeserializeOwned> NumberedLog<T> {
     pub(crate) fn append(&self, record: &T) -> Result<()> {
-        let bytes = encode_json(self.kind, record)?;
+        let bytes = encode_json(self.kind, self.query.as_ref(), record)?;
         let path = self.path((self.epoch_of)(record));
         self.store.create_new(&path, &bytes)
     }
 
     /// Writes a record in place of the one that may be there.
     pub(crate) fn replace(&self, record: &T) -> Result<()> {
-        let bytes = encode_json(self.kind, record)?;
+        let bytes = encode_json(self.kind, self.query.as_ref(), record)?;
         let path = self.path((self.epoch_of)(record));
         self.store.write_atomic(&path, &bytes)
     }
 
     pub(crate) fn read(&self, epoch: EpochId) -> Result<Option<T>> {
         let path = self.path(epoch);
-        let record: Option<T> = read_json(&*self.store, self.kind, &path)?;
+        let record: Option<T> = read_json(&*self.store, self.kind, self.query.as_ref(), &path)?;
         if let Some(record) = &record {
             let found = (self.epoch_of)(record);
             if found != epoch {

@@ -88,14 +88,15 @@ pub fn load_or_create(store: &dyn FileStore, current: &QueryMetadata) -> Result<
         })?;
         return Ok(stored);
     }
-    let bytes = encode_json(RecordKind::Metadata, current)?;
+    let bytes = encode_json(RecordKind::Metadata, None, current)?;
     store.create_new(METADATA_FILE, &bytes)?;
     Ok(current.clone())
 }
 
 /// The metadata of a store; `None` if no query ever ran there.
 pub fn load(store: &dyn FileStore) -> Result<Option<QueryMetadata>> {
-    let stored: Option<QueryMetadata> = read_json(store, RecordKind::Metadata, METADATA_FILE)?;
+    let stored: Option<QueryMetadata> =
+        read_json(store, RecordKind::Metadata, None, METADATA_FILE)?;
     match stored {
         Some(stored) if stored.format_version > FORMAT_VERSION => {
             let label = file_label(store, METADATA_FILE);

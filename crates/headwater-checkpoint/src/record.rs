@@ -1,9 +1,12 @@
 //! The frame around every recovery file: what it is, how long, and whether it is whole.
 //!
 //! ```text
-//! headwater <kind> v<version> <length> <crc32c>\n      ASCII; length in bytes, decimal;
-//! <payload>                                            checksum of the payload, 8 hex digits
+//! headwater <kind> v<version> <query> <length> <crc32c>\n   ASCII; length in bytes, decimal;
+//! <payload>                                              checksum of query and payload, hex
 //! ```
+//!
+//! The query is the id in `metadata.json`, so that a file of another query's checkpoint is known
+//! for what it is; in `metadata.json` itself and in `lock` it is `-`.
 //!
 //! The header is text so that `head -1` shows what a file is, and so that the JSON records can be
 //! read by a person and by `tail -n +2 file | jq`. There is exactly one way to write a header, and
@@ -11,6 +14,7 @@
 
 use std::fmt;
 
+use headwater_core::id::QueryId;
 use headwater_core::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,7 +26,7 @@ use crate::file_store::{FileStore, file_label};
 pub const FORMAT_VERSION: u32 = 1;
 
 /// A header is shorter than this.
-const MAX_HEADER_BYTES: usize = 96;
+const MAX_HEADER_BYTES: usize = 160;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,23 +65,75 @@ impl fmt::Display for RecordKind {
     }
 }
 
+/// In place of a query's id where a file is of none.
+const NO_QUERY: &str = "-";
+
 /// The header line of a payload of `length` bytes with the given checksum.
-pub fn header(kind: RecordKind, length: usize, crc: u32) -> String {
-    format!("headwater {kind} v{FORMAT_VERSION} {length} {crc:08x}\n")
+pub(crate) fn header(
+    kind: RecordKind,
+    query: Option<&QueryId>,
+    length: usize,
+    checksum: u32,
+) -> String {
+    header_line(
+        kind,
+        query.map_or(NO_QUERY, QueryId::as_str),
+        length,
+        checksum,
+    )
+}
+
+fn header_line(kind: RecordKind, query: &str, length: usize, checksum: u32) -> String {
+    format!("headwater {kind} v{FORMAT_VERSION} {query} {length} {checksum:08x}\n")
+}
+
+/// The checksum to go on from with the payload.
+pub(crate) fn checksum_of(query: Option<&QueryId>) -> u32 {
+    query.map_or(0, |query| crc32c::crc32c(query.as_str().as_bytes()))
 }
 
 /// Frames a payload.
-pub fn encode_record(kind: RecordKind, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = header(kind, payload.len(), crc32c::crc32c(payload)).into_bytes();
+pub(crate) fn encode_record(kind: RecordKind, query: Option<&QueryId>, payload: &[u8]) -> Vec<u8> {
+    let checksum = crc32c::crc32c_append(checksum_of(query), payload);
+    let mut bytes = header(kind, query, payload.len(), checksum).into_bytes();
     bytes.extend_from_slice(payload);
     bytes
 }
 
-/// Checks a frame and gives its payload. `file` names the file in messages.
+/// [`decode_record`] for a file that must be a query's, if one is given.
+///
+/// # Errors
+/// Checkpoint, saying what is wrong with the file, or whose it is.
+pub(crate) fn decode_owned<'a>(
+    kind: RecordKind,
+    query: Option<&QueryId>,
+    file: &str,
+    bytes: &'a [u8],
+) -> Result<&'a [u8]> {
+    let (found, payload) = decode_frame(kind, file, bytes)?;
+    match query {
+        Some(query) if query.as_str() != found => Err(Error::checkpoint(format!(
+            "file \"{file}\" is not of this checkpoint: it is of query \"{found}\", and \
+             \"metadata.json\" says query \"{query}\""
+        ))
+        .with_detail("Files of two checkpoints were mixed.")
+        .with_hint(
+            "Restore the checkpoint folder from a copy, or start the query with a new one.",
+        )),
+        _ => Ok(payload),
+    }
+}
+
+/// Checks a frame of any query and gives its payload. `file` names the file in messages.
 ///
 /// # Errors
 /// Checkpoint, saying what is wrong with the file.
 pub fn decode_record<'a>(kind: RecordKind, file: &str, bytes: &'a [u8]) -> Result<&'a [u8]> {
+    decode_frame(kind, file, bytes).map(|(_, payload)| payload)
+}
+
+/// The query of a frame, and its payload.
+fn decode_frame<'a>(kind: RecordKind, file: &str, bytes: &'a [u8]) -> Result<(&'a str, &'a [u8])> {
     if bytes.is_empty() {
         return Err(damaged(file, "it is empty"));
     }
@@ -93,23 +149,32 @@ pub fn decode_record<'a>(kind: RecordKind, file: &str, bytes: &'a [u8]) -> Resul
     };
     let (line, payload) = bytes.split_at(line_end + 1);
     check_version_and_kind(kind, file, line)?;
-    let length =
-        declared_length(line).ok_or_else(|| damaged(file, "its first line is not headwater's"))?;
+    let (query, length) =
+        declared(line).ok_or_else(|| damaged(file, "its first line is not headwater's"))?;
     if payload.len() != length {
         let found = payload.len();
         let what = format!("it should hold {length} bytes after the first line and holds {found}");
         return Err(damaged(file, &what));
     }
-    if line != header(kind, length, crc32c::crc32c(payload)).as_bytes() {
+    let start = match query {
+        NO_QUERY => 0,
+        query => crc32c::crc32c(query.as_bytes()),
+    };
+    let checksum = crc32c::crc32c_append(start, payload);
+    if line != header_line(kind, query, length, checksum).as_bytes() {
         return Err(damaged(file, "its checksum does not match its content"));
     }
-    Ok(payload)
+    Ok((query, payload))
 }
 
 /// The error of a file that cannot be trusted.
 pub(crate) fn damaged(file: &str, what: &str) -> Error {
     Error::checkpoint(format!("file \"{file}\" is damaged: {what}"))
-        .with_hint("Restore the checkpoint folder from a copy, or start the query with a new one.")
+        .with_detail("`headwater checkpoint verify` looks at every file of the folder.")
+        .with_hint(
+            "Restore the checkpoint folder from a copy, go back with `headwater checkpoint \
+             rewind`, or start the query with a new one.",
+        )
 }
 
 fn check_version_and_kind(kind: RecordKind, file: &str, line: &[u8]) -> Result<()> {
@@ -142,27 +207,34 @@ pub(crate) fn newer_version(file: &str, version: u32) -> Error {
     .with_hint("Run the query with the version of headwater that wrote the checkpoint.")
 }
 
-fn declared_length(line: &[u8]) -> Option<usize> {
+/// Query and length.
+fn declared(line: &[u8]) -> Option<(&str, usize)> {
     let text = std::str::from_utf8(line).ok()?;
-    text.split_ascii_whitespace().nth(3)?.parse().ok()
+    let mut words = text.split_ascii_whitespace().skip(3);
+    Some((words.next()?, words.next()?.parse().ok()?))
 }
 
 /// Frames a value as JSON on one line.
-pub(crate) fn encode_json<T: Serialize>(kind: RecordKind, value: &T) -> Result<Vec<u8>> {
+pub(crate) fn encode_json<T: Serialize>(
+    kind: RecordKind,
+    query: Option<&QueryId>,
+    value: &T,
+) -> Result<Vec<u8>> {
     let mut json = serde_json::to_vec(value).map_err(|e| {
         Error::internal(format!("a {kind} record has no JSON form: {e}")).with_source(e)
     })?;
     json.push(b'\n');
-    Ok(encode_record(kind, &json))
+    Ok(encode_record(kind, query, &json))
 }
 
 /// Reads a value framed by [`encode_json`].
 pub(crate) fn decode_json<T: DeserializeOwned>(
     kind: RecordKind,
+    query: Option<&QueryId>,
     file: &str,
     bytes: &[u8],
 ) -> Result<T> {
-    let json = decode_record(kind, file, bytes)?;
+    let json = decode_owned(kind, query, file, bytes)?;
     serde_json::from_slice(json)
         .map_err(|e| damaged(file, &format!("it does not hold a {kind} record: {e}")))
 }
@@ -171,10 +243,11 @@ pub(crate) fn decode_json<T: DeserializeOwned>(
 pub(crate) fn read_json<T: DeserializeOwned>(
     store: &dyn FileStore,
     kind: RecordKind,
+    query: Option<&QueryId>,
     path: &str,
 ) -> Result<Option<T>> {
     match store.read(path)? {
-        Some(bytes) => decode_json(kind, &file_label(store, path), &bytes).map(Some),
+        Some(bytes) => decode_json(kind, query, &file_label(store, path), &bytes).map(Some),
         None => Ok(None),
     }
 }
@@ -188,32 +261,32 @@ mod tests {
 
     #[test]
     fn a_record_is_text_with_a_header() {
-        let bytes = encode_json(RecordKind::Epoch, &vec![1, 2]).unwrap();
+        let bytes = encode_json(RecordKind::Epoch, None, &vec![1, 2]).unwrap();
         let text = String::from_utf8(bytes).unwrap();
-        assert_eq!(text, "headwater epoch v1 6 8ec5c811\n[1,2]\n");
+        assert_eq!(text, "headwater epoch v1 - 6 8ec5c811\n[1,2]\n");
     }
 
     #[test]
     fn messages_name_the_file_and_what_is_wrong() {
-        let good = encode_record(RecordKind::Epoch, b"{}");
+        let good = encode_record(RecordKind::Epoch, Some(&QueryId::new("q")), b"{}");
         let cases: [(&[u8], &str); 8] = [
             (b"", "it is empty"),
             (b"headwater epo", "its first line is cut off"),
             (b"{\"a\":1}\n", "its first line is not headwater's"),
             (
-                b"headwater epoch v2 2 00000000\n{}",
+                b"headwater epoch v2 q 2 00000000\n{}",
                 "written by a newer headwater",
             ),
             (
-                b"headwater epoch v0 2 00000000\n{}",
+                b"headwater epoch v0 q 2 00000000\n{}",
                 "format version is not known",
             ),
             (
-                b"headwater commit v1 2 00000000\n{}",
+                b"headwater commit v1 q 2 00000000\n{}",
                 "is of kind \"commit\"",
             ),
             (
-                b"headwater epoch v1 2 00000000\n{}",
+                b"headwater epoch v1 q 2 00000000\n{}",
                 "its checksum does not match",
             ),
             (
@@ -230,10 +303,31 @@ mod tests {
         assert_eq!(decode_record(RecordKind::Epoch, "x", &good).unwrap(), b"{}");
     }
 
+    #[test]
+    fn a_file_of_another_query_is_told_from_a_damaged_one() {
+        let query = QueryId::new("q");
+        let bytes = encode_record(RecordKind::Epoch, Some(&query), b"{}");
+        let decode = |bytes: &[u8], id: &str| {
+            let payload = decode_owned(RecordKind::Epoch, Some(&QueryId::new(id)), "x", bytes);
+            payload.map(<[u8]>::to_vec)
+        };
+        assert_eq!(decode(&bytes, "q").unwrap(), b"{}");
+        let error = decode(&bytes, "r").unwrap_err();
+        assert!(error.message().contains("is of query \"q\""), "{error}");
+        let renamed = String::from_utf8(bytes).unwrap().replace(" q ", " r ");
+        let error = decode(renamed.as_bytes(), "r").unwrap_err();
+        assert!(error.message().contains("checksum"), "{error}");
+        let unowned = encode_record(RecordKind::Epoch, None, b"{}");
+        assert!(decode(&unowned, "q").is_err());
+    }
+
     proptest! {
         #[test]
-        fn any_payload_survives(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let bytes = encode_record(RecordKind::State, &payload);
+        fn any_payload_survives(
+            payload in proptest::collection::vec(any::<u8>(), 0..300),
+            id in "[!-~]{2,40}",
+        ) {
+            let bytes = encode_record(RecordKind::State, Some(&QueryId::new(id)), &payload);
             prop_assert_eq!(decode_record(RecordKind::State, "x", &bytes).unwrap(), &payload[..]);
         }
 

@@ -2,7 +2,7 @@
 //! shards.
 //!
 //! ```text
-//! headwater state v1 <length> <crc32c>\n            the frame of every file, see record.rs
+//! headwater state v1 <query> <length> <crc32c>\n    the frame of every file, see record.rs
 //! ┌──────────────────────────────────────────────┐
 //! │ length of the index, u32, little endian      │
 //! │ index: JSON, one entry per chunk             │  [{"operator":"1-window-aggregate","shard":3,
@@ -24,7 +24,7 @@ use arrow::array::RecordBatch;
 use arrow_ipc::CompressionType;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
-use headwater_core::id::{EpochId, OperatorId, ShardId};
+use headwater_core::id::{EpochId, OperatorId, QueryId, ShardId};
 use headwater_core::state::{ChunkKind, StateChunk};
 use headwater_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::compact_views::compact_views;
 use crate::file_store::{FileStore, file_label};
 use crate::numbered_log::{number_of, numbered_path};
-use crate::record::{RecordKind, damaged, decode_record, header};
+use crate::record::{RecordKind, checksum_of, damaged, decode_owned, header};
 
 /// The folder of state packs.
 pub(crate) const STATE_FOLDER: &str = "state";
@@ -94,11 +94,12 @@ pub(crate) fn is_pack_name(name: &str) -> bool {
 /// have nothing smaller to write, a snapshot pack holds nothing else.
 pub fn write_pack(
     store: &dyn FileStore,
+    query: Option<&QueryId>,
     epoch: EpochId,
     kind: ChunkKind,
     chunks: &[(OperatorId, ShardId, StateChunk)],
 ) -> Result<StateFileRef> {
-    let mut pack = Pack::new(epoch, kind);
+    let mut pack = Pack::new(query, epoch, kind);
     for (operator, shard, chunk) in chunks {
         pack.push(operator, *shard, chunk)?;
     }
@@ -108,6 +109,7 @@ pub fn write_pack(
 /// A pack that is being put together: its chunks are in memory as they will be on the disk.
 #[derive(Debug)]
 pub(crate) struct Pack {
+    query: Option<QueryId>,
     epoch: EpochId,
     kind: ChunkKind,
     index: Vec<IndexEntry>,
@@ -115,8 +117,9 @@ pub(crate) struct Pack {
 }
 
 impl Pack {
-    pub(crate) fn new(epoch: EpochId, kind: ChunkKind) -> Self {
+    pub(crate) fn new(query: Option<&QueryId>, epoch: EpochId, kind: ChunkKind) -> Self {
         Pack {
+            query: query.cloned(),
             epoch,
             kind,
             index: Vec::new(),
@@ -158,9 +161,11 @@ impl Pack {
         // The parts go to the file one by one: joined first, they would be in memory twice.
         let prefix = [index_length.to_le_bytes().as_slice(), &index].concat();
         let parts = || std::iter::once(&prefix).chain(&self.bodies);
-        let crc = parts().fold(0, |crc, part| crc32c::crc32c_append(crc, part));
+        let query = self.query.as_ref();
+        let crc = checksum_of(query);
+        let crc = parts().fold(crc, |crc, part| crc32c::crc32c_append(crc, part));
         let length = parts().map(Vec::len).sum();
-        let header = header(RecordKind::State, length, crc);
+        let header = header(RecordKind::State, query, length, crc);
         let path = pack_path(self.epoch, self.kind);
         let mut file = store.create_file(&path)?;
         file.write_all(header.as_bytes())?;
@@ -177,7 +182,7 @@ impl Pack {
     }
 }
 
-/// Reads the chunks of a pack, in the order in which they were written.
+/// Reads the chunks of a pack of any query, in the order in which they were written.
 ///
 /// # Errors
 /// Checkpoint if the file is missing or damaged.
@@ -185,9 +190,19 @@ pub fn read_pack(
     store: &dyn FileStore,
     path: &str,
 ) -> Result<Vec<(OperatorId, ShardId, StateChunk)>> {
+    read_pack_of(store, None, path)
+}
+
+/// [`read_pack`] for a pack that must be a query's.
+pub(crate) fn read_pack_of(
+    store: &dyn FileStore,
+    query: Option<&QueryId>,
+    path: &str,
+) -> Result<Vec<(OperatorId, ShardId, StateChunk)>> {
     let label = file_label(store, path);
     let bytes = store.read(path)?.ok_or_else(|| missing(&label))?;
-    decode_pack(&label, decode_record(RecordKind::State, &label, &bytes)?)
+    let payload = decode_owned(RecordKind::State, query, &label, &bytes)?;
+    decode_pack(&label, payload)
 }
 
 fn missing(label: &str) -> Error {
@@ -257,10 +272,10 @@ pub(crate) struct PackIndex {
 
 impl PackIndex {
     /// Reads and checks the whole file, and keeps the index.
-    pub(crate) fn read(store: &dyn FileStore, path: &str) -> Result<Self> {
+    pub(crate) fn read(store: &dyn FileStore, query: &QueryId, path: &str) -> Result<Self> {
         let label = file_label(store, path);
         let bytes = store.read(path)?.ok_or_else(|| missing(&label))?;
-        let payload = decode_record(RecordKind::State, &label, &bytes)?;
+        let payload = decode_owned(RecordKind::State, Some(query), &label, &bytes)?;
         let before = bytes.len() - payload.len();
         let chunks = decode_index(&label, payload)?.into_iter();
         let chunks = chunks.map(|(entry, range)| (entry, (before + range.start) as u64));
@@ -327,6 +342,7 @@ mod tests {
 
     use super::*;
     use crate::memory_files::MemoryFiles;
+    use crate::record::decode_record;
 
     fn chunk(kind: ChunkKind, rows: RecordBatch) -> StateChunk {
         StateChunk {
@@ -347,7 +363,7 @@ mod tests {
                 (OperatorId::new("1-window-aggregate"), ShardId(shard), chunk)
             })
             .collect();
-        let file = write_pack(&store, EpochId(42), ChunkKind::Delta, &chunks).unwrap();
+        let file = write_pack(&store, None, EpochId(42), ChunkKind::Delta, &chunks).unwrap();
         assert_eq!(file.path, "state/00000042.delta");
         assert_eq!(store.size(&file.path).unwrap(), Some(file.bytes));
         let back = read_pack(&store, &file.path).unwrap();
@@ -434,6 +450,7 @@ mod tests {
         let chunks = [(OperatorId::new("1-dedup"), ShardId(0), chunk)];
         let written = write_pack(
             &MemoryFiles::new(),
+            None,
             EpochId(1),
             ChunkKind::Snapshot,
             &chunks,
@@ -449,7 +466,7 @@ mod tests {
             ShardId(7),
             chunk(ChunkKind::Delta, nested()),
         )];
-        let file = write_pack(&store, EpochId(1), ChunkKind::Delta, &chunks).unwrap();
+        let file = write_pack(&store, None, EpochId(1), ChunkKind::Delta, &chunks).unwrap();
         let bytes = store.read(&file.path).unwrap().unwrap();
         let payload = decode_record(RecordKind::State, "x", &bytes).unwrap();
         for length in 0..payload.len() {

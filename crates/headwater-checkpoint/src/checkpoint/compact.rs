@@ -35,15 +35,16 @@ impl Checkpoint {
     ) -> Result<Option<StateFileRef>> {
         let last = files.last();
         let epoch = last.ok_or_else(|| Error::internal("there is nothing to compact"))?;
+        let query = &self.metadata.query_id;
         let mut packs = Vec::with_capacity(files.len());
         for file in files {
             if is_over() {
                 return Ok(None);
             }
-            packs.push(PackIndex::read(&*self.store, &file.path)?);
+            packs.push(PackIndex::read(&*self.store, query, &file.path)?);
         }
         let shards: BTreeSet<_> = packs.iter().flat_map(PackIndex::shards).collect();
-        let mut snapshot = Pack::new(epoch.epoch, ChunkKind::Snapshot);
+        let mut snapshot = Pack::new(Some(query), epoch.epoch, ChunkKind::Snapshot);
         for (operator, shard) in shards {
             let mut chunks = Vec::new();
             for pack in &packs {
