@@ -40,9 +40,29 @@ use crate::state_files::{
 
 mod compact;
 
+pub use compact::Rebuild;
+
 /// How many of the newest commits keep all their files. The last one is needed to go on, the one
 /// before is there for the case that the last is lost.
 const KEPT_COMMITS: usize = 2;
+
+/// What every shard of every operator restores, in order.
+pub type LoadedState = BTreeMap<(OperatorId, ShardId), Vec<StateChunk>>;
+
+/// How far the state of a commit has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoadProgress {
+    /// State files that were read.
+    pub files: usize,
+    /// How many there are.
+    pub all_files: usize,
+    /// Their bytes that were read.
+    pub bytes: u64,
+    /// How many there are.
+    pub all_bytes: u64,
+    /// Rows of state in them.
+    pub rows: usize,
+}
 
 /// Where a query stands when its checkpoint is opened.
 #[derive(Debug, Clone, PartialEq)]
@@ -263,20 +283,38 @@ impl Checkpoint {
 
     /// The state after a commit: what every shard of every operator restores, in order. What a
     /// later snapshot replaces is left out.
-    pub fn load_state(
+    pub fn load_state(&self, commit: &CommitRecord) -> Result<LoadedState> {
+        self.load_state_watched(commit, &mut |_| {})
+    }
+
+    /// [`Checkpoint::load_state`], which tells how far it is after every file.
+    ///
+    /// # Errors
+    /// Checkpoint if a file is missing or damaged.
+    pub fn load_state_watched(
         &self,
         commit: &CommitRecord,
-    ) -> Result<BTreeMap<(OperatorId, ShardId), Vec<StateChunk>>> {
+        watch: &mut dyn FnMut(&LoadProgress),
+    ) -> Result<LoadedState> {
+        let mut progress = LoadProgress {
+            all_files: commit.state_files.len(),
+            all_bytes: commit.state_files.iter().map(|f| f.bytes).sum(),
+            ..LoadProgress::default()
+        };
         let mut state: BTreeMap<_, Vec<StateChunk>> = BTreeMap::new();
         let query = Some(&self.metadata.query_id);
         for file in &commit.state_files {
             for (operator, shard, chunk) in read_pack_of(&*self.store, query, &file.path)? {
+                progress.rows += chunk.rows.num_rows();
                 let chunks = state.entry((operator, shard)).or_default();
                 if chunk.kind == ChunkKind::Snapshot {
                     chunks.clear();
                 }
                 chunks.push(chunk);
             }
+            progress.files += 1;
+            progress.bytes += file.bytes;
+            watch(&progress);
         }
         Ok(state)
     }

@@ -48,7 +48,7 @@ mod store_tests;
 #[cfg(test)]
 mod test_data;
 
-pub use checkpoint::{Checkpoint, Recovered};
+pub use checkpoint::{Checkpoint, LoadProgress, LoadedState, Rebuild, Recovered};
 pub use commit_log::{CommitLog, CommitRecord, EarlierEpoch, LateRowsCommit};
 pub use disk::{Disk, DiskFile, LockFile};
 pub use epoch_log::{EpochLog, EpochRecord};

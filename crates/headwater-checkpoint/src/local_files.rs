@@ -26,6 +26,7 @@ use crate::file_store::{
 use crate::lock::{LockGuard, LockOwner};
 
 mod lock;
+mod owner;
 
 use lock::{IfHeld, TakenLock};
 
@@ -82,7 +83,11 @@ impl LocalFiles {
     /// # Errors
     /// Checkpoint or Resource, with the operating system's reason.
     pub fn readable_by(readers: Readers, root: &Path) -> Result<Self> {
-        Self::on_disk(Arc::new(MachineDisk), readers, root)
+        let files = Self::on_disk(Arc::new(MachineDisk), readers, root)?;
+        if readers == Readers::Owner {
+            owner::check(&files.root)?;
+        }
+        Ok(files)
     }
 
     /// Opens a folder of a disk, making it if need be.

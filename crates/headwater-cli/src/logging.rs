@@ -1,6 +1,6 @@
 //! Log lines of the libraries, on standard error.
 //!
-//! Warnings are shown unless told otherwise. The failure of a query is left out: the command
+//! Warnings are shown unless told otherwise, and recoveries that take a while. The failure of a query is left out: the command
 //! prints the whole error itself.
 
 use headwater::{Error, Result};
@@ -20,7 +20,7 @@ pub(crate) fn start(messages: &MessageArgs, screen: &Screen) -> Result<()> {
     let directives = match (&messages.log_level, messages.quiet, messages.verbose) {
         (Some(filter), _, _) => filter.as_str(),
         (None, true, _) => "error",
-        (None, false, 0) => "warn",
+        (None, false, 0) => "headwater_engine::slow_recovery=info,warn",
         (None, false, 1) => "headwater=info,headwater_engine=info,headwater_kafka=info,warn",
         (None, false, _) => "debug",
     };

@@ -19,6 +19,7 @@ pub mod query;
 pub mod query_manager;
 mod query_spec;
 mod recover;
+mod recovery_log;
 mod restart;
 mod retry;
 mod settle;

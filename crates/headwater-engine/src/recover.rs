@@ -22,6 +22,7 @@ use crate::execute::blocking;
 use crate::outage::Outage;
 use crate::outputs;
 use crate::query_spec::{Durability, QuerySpec};
+use crate::recovery_log::RecoveryLog;
 use crate::settle::settle;
 use crate::state_chain::StateChain;
 
@@ -139,7 +140,8 @@ impl Standing {
         outputs::publish(spec, commit, outage).await?;
         CrashPoint::RecoveryPublished.reach();
         let (reader, record) = (Arc::clone(checkpoint), commit.clone());
-        let state = blocking(move || reader.load_state(&record)).await?;
+        let log = RecoveryLog::start(&spec.name, Arc::clone(&spec.environment.clock));
+        let state = blocking(move || log.load_state(&reader, &record)).await?;
         let chunks = state.into_iter().flat_map(|((operator, shard), chunks)| {
             let chunks = chunks.into_iter();
             chunks.map(move |chunk| (operator.clone(), shard, chunk))

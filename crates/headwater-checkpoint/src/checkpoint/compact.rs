@@ -18,6 +18,9 @@ use headwater_core::{Error, Result};
 use super::Checkpoint;
 use crate::state_files::{Pack, PackIndex, StateFileRef};
 
+/// Makes one chunk of those of a shard.
+pub type Rebuild<'a> = dyn Fn(&OperatorId, ShardId, &[StateChunk]) -> Result<StateChunk> + 'a;
+
 impl Checkpoint {
     /// Writes a snapshot of what files of the newest commit make up, which are its first ones, up
     /// to any. A later commit may name it in their place.
@@ -30,7 +33,7 @@ impl Checkpoint {
     pub fn compact(
         &self,
         files: &[StateFileRef],
-        rebuild: &dyn Fn(&OperatorId, ShardId, &[StateChunk]) -> Result<StateChunk>,
+        rebuild: &Rebuild<'_>,
         is_over: &dyn Fn() -> bool,
     ) -> Result<Option<StateFileRef>> {
         let last = files.last();
