@@ -29,6 +29,7 @@ mod kafka_faults;
 #[cfg(test)]
 mod late_rows;
 #[cfg(test)]
+mod query_changes;
 mod query_modes;
 #[cfg(test)]
 mod running;

@@ -18,7 +18,7 @@
 //! crashed epoch left behind is overwritten or cleaned up, and is never taken for state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use headwater_core::clock::Clock;
 use headwater_core::crash_point::CrashPoint;
@@ -33,7 +33,7 @@ use crate::epoch_log::{EpochLog, EpochRecord};
 use crate::file_store::{FileStore, file_label};
 use crate::journal::Journal;
 use crate::lock::{LockGuard, LockOwner};
-use crate::query_metadata::{self, QueryMetadata};
+use crate::query_metadata::{self, OnStateChange, QueryChange, QueryMetadata};
 use crate::state_files::{
     STATE_FOLDER, StateFileRef, is_pack_name, pack_path, read_pack_of, write_pack,
 };
@@ -98,11 +98,24 @@ fn next_after(epoch: Option<EpochId>) -> EpochId {
     epoch.map_or(EpochId(0), EpochId::next)
 }
 
+/// How a checkpoint is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Opening {
+    /// Whether a process that has it is fenced: it fails with a conflict before it changes the next
+    /// file.
+    pub takes_over: bool,
+    /// What happens if the query has changed so that its state does not fit.
+    pub on_change: OnStateChange,
+}
+
 /// The open checkpoint of a query. It is this process's until it is dropped.
 #[derive(Debug)]
 pub struct Checkpoint {
     store: Arc<dyn FileStore>,
     metadata: QueryMetadata,
+    change: Option<QueryChange>,
+    /// The metadata after the change was adopted.
+    adopted: OnceLock<QueryMetadata>,
     epochs: EpochLog,
     commits: CommitLog,
     progress: Mutex<Progress>,
@@ -135,33 +148,30 @@ impl Checkpoint {
         metadata: &QueryMetadata,
         clock: &dyn Clock,
     ) -> Result<(Checkpoint, Recovered)> {
-        let lock = store.lock(&LockOwner::this_process(clock))?;
-        Self::open_locked(store, metadata, lock)
+        Checkpoint::open_by(store, metadata, Opening::default(), clock)
     }
 
-    /// [`Checkpoint::open`], but a process that has the checkpoint is fenced: it fails with a
-    /// conflict before it changes the next file.
+    /// The same for a query that may have changed, see [`Checkpoint::change`], or that another
+    /// process runs.
     ///
     /// # Errors
-    /// Checkpoint if it is damaged or another query's.
-    pub fn take_over(
+    /// As those of [`Checkpoint::open`]; a process that is to be fenced is no conflict.
+    pub fn open_by(
         store: Arc<dyn FileStore>,
         metadata: &QueryMetadata,
+        opening: Opening,
         clock: &dyn Clock,
     ) -> Result<(Checkpoint, Recovered)> {
-        let lock = store.take_over(&LockOwner::this_process(clock))?;
-        Self::open_locked(store, metadata, lock)
-    }
-
-    fn open_locked(
-        store: Arc<dyn FileStore>,
-        metadata: &QueryMetadata,
-        lock: Box<dyn LockGuard>,
-    ) -> Result<(Checkpoint, Recovered)> {
+        let owner = LockOwner::this_process(clock);
+        let lock = match opening.takes_over {
+            true => store.take_over(&owner)?,
+            false => store.lock(&owner)?,
+        };
         let epochs = EpochLog::new(Arc::clone(&store));
         let commits = CommitLog::new(Arc::clone(&store));
         refuse_lost_metadata(&*store, &epochs, &commits)?;
-        let metadata = query_metadata::load_or_create(&*store, metadata)?;
+        let (metadata, change) =
+            query_metadata::load_or_create(&*store, metadata, opening.on_change)?;
         let (epochs, commits) = (
             epochs.of_query(&metadata.query_id),
             commits.of_query(&metadata.query_id),
@@ -182,6 +192,8 @@ impl Checkpoint {
         let checkpoint = Checkpoint {
             store,
             metadata,
+            change,
+            adopted: OnceLock::new(),
             epochs,
             commits,
             progress: Mutex::new(progress),
@@ -192,7 +204,32 @@ impl Checkpoint {
 
     /// What the query is; its id is the one that the first start gave it.
     pub fn metadata(&self) -> &QueryMetadata {
-        &self.metadata
+        self.adopted.get().unwrap_or(&self.metadata)
+    }
+
+    /// What has changed since the query last ran, if it may go on all the same. It must be adopted
+    /// before state is loaded.
+    pub fn change(&self) -> Option<&QueryChange> {
+        self.change.as_ref()
+    }
+
+    /// Lets the checkpoint be that of the changed query. State of operators that are dropped counts
+    /// no more: that of epochs up to the last commit.
+    pub fn adopt_change(&self) -> Result<()> {
+        let Some(change) = &self.change else {
+            return Ok(());
+        };
+        let mut metadata = change.metadata.clone();
+        if let Some(last) = self.last_committed() {
+            let dropped = change
+                .dropped
+                .iter()
+                .map(|operator| (operator.clone(), last));
+            metadata.dropped_state.extend(dropped);
+        }
+        query_metadata::replace(&*self.store, &metadata)?;
+        self.adopted.get_or_init(|| metadata);
+        Ok(())
     }
 
     /// A number greater than that of every process that had the checkpoint before.
@@ -281,6 +318,12 @@ impl Checkpoint {
         self.commits.discard_prepared(record.epoch)
     }
 
+    /// Whether a file's state of an operator belongs to a query that was changed since.
+    fn is_dropped(&self, operator: &OperatorId, file: &StateFileRef) -> bool {
+        let upto = self.metadata.dropped_state.get(operator);
+        upto.is_some_and(|upto| file.epoch <= *upto)
+    }
+
     /// The state after a commit: what every shard of every operator restores, in order. What a
     /// later snapshot replaces is left out.
     pub fn load_state(&self, commit: &CommitRecord) -> Result<LoadedState> {
@@ -305,6 +348,9 @@ impl Checkpoint {
         let query = Some(&self.metadata.query_id);
         for file in &commit.state_files {
             for (operator, shard, chunk) in read_pack_of(&*self.store, query, &file.path)? {
+                if self.is_dropped(&operator, file) {
+                    continue;
+                }
                 progress.rows += chunk.rows.num_rows();
                 let chunks = state.entry((operator, shard)).or_default();
                 if chunk.kind == ChunkKind::Snapshot {

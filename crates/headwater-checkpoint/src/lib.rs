@@ -33,6 +33,7 @@ pub mod local_files;
 pub mod lock;
 pub mod memory_files;
 mod numbered_log;
+mod plan_changes;
 pub mod query_metadata;
 pub mod record;
 pub mod sim_disk;
@@ -48,7 +49,7 @@ mod store_tests;
 #[cfg(test)]
 mod test_data;
 
-pub use checkpoint::{Checkpoint, LoadProgress, LoadedState, Rebuild, Recovered};
+pub use checkpoint::{Checkpoint, LoadProgress, LoadedState, Opening, Rebuild, Recovered};
 pub use commit_log::{CommitLog, CommitRecord, EarlierEpoch, LateRowsCommit};
 pub use disk::{Disk, DiskFile, LockFile};
 pub use epoch_log::{EpochLog, EpochRecord};
@@ -57,7 +58,9 @@ pub use file_store::{FileStore, FileWriter, open_store};
 pub use local_files::{LocalFiles, Readers};
 pub use lock::{LockGuard, LockOwner};
 pub use memory_files::MemoryFiles;
-pub use query_metadata::{OperatorMetadata, QueryMetadata, SourceMetadata, compatibility};
+pub use query_metadata::{
+    OnStateChange, OperatorMetadata, QueryChange, QueryMetadata, SourceMetadata, compatibility,
+};
 pub use sim_disk::{Lies, SimDisk};
 pub use state_files::{StateFileRef, read_pack, write_pack};
 pub use watermark_state::WatermarkState;

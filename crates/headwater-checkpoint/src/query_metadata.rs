@@ -1,17 +1,25 @@
 //! What the query of a checkpoint is, and whether another query may go on from it.
 //!
-//! `metadata.json` is written once, before the first epoch, and never changed. A query that is
-//! started on the folder later must be the same in everything that the state and the logs depend
-//! on; its text may differ.
+//! `metadata.json` is written before the first epoch, and again when a query goes on although it has
+//! changed. A query that is started on the folder later must be the same in everything that the state
+//! and the logs depend on; its text may differ.
+//!
+//! | what differs | the query |
+//! | --- | --- |
+//! | name, text, version, what [`QueryMetadata`] does not hold | goes on |
+//! | steps of a plan without state | goes on, and says so |
+//! | steps or operators of a plan with state | is refused, or goes on without the state of those |
+//! | sources, sink, mode, shards | is refused |
 
 use std::collections::BTreeMap;
 
-use headwater_core::id::{OperatorId, QueryId};
+use headwater_core::id::{EpochId, OperatorId, QueryId};
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::file_store::{FileStore, file_label};
+use crate::plan_changes;
 use crate::record::{FORMAT_VERSION, RecordKind, encode_json, newer_version, read_json};
 
 const METADATA_FILE: &str = "metadata.json";
@@ -47,6 +55,10 @@ pub struct QueryMetadata {
     pub sql: String,
     /// Fingerprint of the plan. Queries with equal fingerprints do the same.
     pub plan_fingerprint: String,
+    /// The steps of the plan, each before its inputs and indented by two blanks per level; empty
+    /// if an old headwater began the query.
+    #[serde(default)]
+    pub plan: Vec<String>,
     /// Stateful operators.
     pub operators: Vec<OperatorMetadata>,
     /// Sources, in the order of `SourceIndex`: their offsets in the logs have no other names.
@@ -59,6 +71,9 @@ pub struct QueryMetadata {
     pub hash: String,
     /// Output mode.
     pub output_mode: OutputMode,
+    /// Operators whose state up to an epoch counts no more, because the query has changed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped_state: BTreeMap<OperatorId, EpochId>,
     /// Version of the checkpoint's layout: [`FORMAT_VERSION`] for a new one.
     pub format_version: u32,
     /// The headwater that began the query.
@@ -72,13 +87,38 @@ impl QueryMetadata {
     }
 }
 
-/// The metadata of a store; writes `current` if the store has none.
+/// What happens if a query has changed so that state of its checkpoint does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStateChange {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It goes on from its offsets, without the state of what has changed.
+    Drop,
+}
+
+/// A change of a query that may go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryChange {
+    /// What has changed, a phrase each.
+    pub in_words: Vec<String>,
+    /// Operators that go on without the state they had.
+    pub dropped: Vec<OperatorId>,
+    /// What the query is from now on, without what [`QueryChange::dropped`] adds.
+    pub(crate) metadata: QueryMetadata,
+}
+
+/// The metadata of a store, and what has changed since; writes `current` if the store has none.
 ///
 /// # Errors
 /// Checkpoint if what is stored is damaged or, by [`compatibility`], is another query's.
-pub fn load_or_create(store: &dyn FileStore, current: &QueryMetadata) -> Result<QueryMetadata> {
+pub fn load_or_create(
+    store: &dyn FileStore,
+    current: &QueryMetadata,
+    on_change: OnStateChange,
+) -> Result<(QueryMetadata, Option<QueryChange>)> {
     if let Some(stored) = load(store)? {
-        compatibility(&stored, current).map_err(|e| {
+        let change = compatibility(&stored, current, on_change).map_err(|e| {
             e.with_detail(format!(
                 "The checkpoint \"{}\" was begun by query \"{}\" of headwater {}.",
                 store.describe(),
@@ -86,11 +126,17 @@ pub fn load_or_create(store: &dyn FileStore, current: &QueryMetadata) -> Result<
                 stored.version
             ))
         })?;
-        return Ok(stored);
+        return Ok((stored, change));
     }
     let bytes = encode_json(RecordKind::Metadata, None, current)?;
     store.create_new(METADATA_FILE, &bytes)?;
-    Ok(current.clone())
+    Ok((current.clone(), None))
+}
+
+/// Writes metadata in place of what is there.
+pub(crate) fn replace(store: &dyn FileStore, metadata: &QueryMetadata) -> Result<()> {
+    let bytes = encode_json(RecordKind::Metadata, metadata)?;
+    store.write_atomic(METADATA_FILE, &bytes)
 }
 
 /// The metadata of a store; `None` if no query ever ran there.
@@ -106,14 +152,62 @@ pub fn load(store: &dyn FileStore) -> Result<Option<QueryMetadata>> {
     }
 }
 
-/// Whether the query `current` may go on from the checkpoint of `stored`. Name, text and headwater
-/// version may differ.
+/// Whether the query `current` may go on from the checkpoint of `stored`, and what has changed if it
+/// may although it does something else. Name, text and headwater version may differ.
 ///
 /// # Errors
 /// Checkpoint, saying which parts have changed.
-pub fn compatibility(stored: &QueryMetadata, current: &QueryMetadata) -> Result<()> {
+pub fn compatibility(
+    stored: &QueryMetadata,
+    current: &QueryMetadata,
+    on_change: OnStateChange,
+) -> Result<Option<QueryChange>> {
+    let around = changes_around(stored, current);
+    let in_plan = changes_in_plan(stored, current);
+    if around.is_empty() && in_plan.is_empty() {
+        return Ok(None);
+    }
+    let has_state = !stored.operators.is_empty() || !current.operators.is_empty();
+    let dropped = changed_operators(stored, current);
+    if around.is_empty() && (!has_state || on_change == OnStateChange::Drop) {
+        return Ok(Some(QueryChange {
+            in_words: in_plan,
+            dropped,
+            metadata: QueryMetadata {
+                query_id: stored.query_id.clone(),
+                version: stored.version.clone(),
+                dropped_state: stored.dropped_state.clone(),
+                ..current.clone()
+            },
+        }));
+    }
+    let can_drop = around.is_empty();
+    let changes = [in_plan, around].concat().join(", ");
+    Err(Error::checkpoint(format!(
+        "query \"{}\" is not the one that began this checkpoint: it differs in {changes}",
+        current.name
+    ))
+    .with_hint(way_out(can_drop, &dropped)))
+}
+
+fn way_out(can_drop: bool, dropped: &[OperatorId]) -> String {
+    let usual = "Use a new checkpoint folder or restore the old query.";
+    if !can_drop {
+        return usual.to_string();
+    }
+    let what = match dropped {
+        [] => "go on all the same".to_string(),
+        some => {
+            let some: Vec<String> = some.iter().map(|id| format!("\"{id}\"")).collect();
+            format!("go on without the state of {}", some.join(", "))
+        }
+    };
+    format!("{usual} To {what}, set 'checkpoint.allow-state-drop' = 'true'.")
+}
+
+/// Changes with which no state and no offset could be used.
+fn changes_around(stored: &QueryMetadata, current: &QueryMetadata) -> Vec<String> {
     let mut changes = Vec::new();
-    operator_changes(stored, current, &mut changes);
     let mut compare = |what: &str, was: String, is: String| {
         if was != is {
             changes.push(format!("{what} (was {was}, is {is})"));
@@ -140,23 +234,49 @@ pub fn compatibility(stored: &QueryMetadata, current: &QueryMetadata) -> Result<
         current.output_mode.to_string(),
     );
     source_changes(stored, current, &mut changes);
+    changes
+}
+
+/// Changes of what the query computes.
+fn changes_in_plan(stored: &QueryMetadata, current: &QueryMetadata) -> Vec<String> {
+    let is_known = !stored.plan.is_empty();
+    let mut changes = match is_known {
+        true => plan_changes::changes(&stored.plan, &current.plan),
+        false => vec![],
+    };
+    // What has changed in an operator's own step says more than that its state has.
+    let told = match is_known {
+        true => plan_changes::changed_operators(&stored.plan, &current.plan),
+        false => vec![],
+    };
+    operator_changes(stored, current, &told, &mut changes);
     if changes.is_empty() && stored.plan_fingerprint != current.plan_fingerprint {
         changes.push("expressions of the plan".to_string());
     }
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let changes = changes.join(", ");
-    Err(Error::checkpoint(format!(
-        "query \"{}\" is not the one that began this checkpoint: it differs in {changes}",
-        current.name
-    ))
-    .with_hint("Use a new checkpoint folder or restore the old query."))
+    changes
 }
 
-fn operator_changes(stored: &QueryMetadata, current: &QueryMetadata, changes: &mut Vec<String>) {
+/// The operators of the checkpoint whose state the current query cannot use.
+fn changed_operators(stored: &QueryMetadata, current: &QueryMetadata) -> Vec<OperatorId> {
+    let in_plan = plan_changes::changed_operators(&stored.plan, &current.plan);
+    let is_same_plan = stored.plan_fingerprint == current.plan_fingerprint;
+    let is_unknown = stored.plan.is_empty() && !is_same_plan;
+    let has_changed = |operator: &&OperatorMetadata| {
+        is_unknown || in_plan.contains(&operator.id) || !current.operators.contains(operator)
+    };
+    let changed = stored.operators.iter().filter(has_changed);
+    changed.map(|operator| operator.id.clone()).collect()
+}
+
+fn operator_changes(
+    stored: &QueryMetadata,
+    current: &QueryMetadata,
+    told: &[OperatorId],
+    changes: &mut Vec<String>,
+) {
     let by_id = |metadata: &QueryMetadata| -> BTreeMap<OperatorId, OperatorMetadata> {
         let operators = metadata.operators.iter();
+        let operators = operators.filter(|o| !told.contains(&o.id));
         operators.map(|o| (o.id.clone(), o.clone())).collect()
     };
     let (old, new) = (by_id(stored), by_id(current));
@@ -215,10 +335,10 @@ mod tests {
     use crate::memory_files::MemoryFiles;
     use crate::test_data::{metadata, source};
 
-    fn changed(change: impl FnOnce(&mut QueryMetadata)) -> Result<()> {
+    fn changed(change: impl FnOnce(&mut QueryMetadata)) -> Result<Option<QueryChange>> {
         let mut current = metadata();
         change(&mut current);
-        compatibility(&metadata(), &current)
+        compatibility(&metadata(), &current, OnStateChange::Refuse)
     }
 
     #[test]
@@ -229,6 +349,7 @@ mod tests {
             m.version = "9.9.9".to_string();
             m.query_id = QueryId::new("other");
         })
+        .map(|change| assert_eq!(change, None))
         .unwrap();
     }
 
@@ -297,13 +418,16 @@ mod tests {
     #[test]
     fn the_first_start_decides_the_id() {
         let store = MemoryFiles::new();
-        let first = load_or_create(&store, &metadata()).unwrap();
+        let load_or_create = |metadata: &QueryMetadata| {
+            load_or_create(&store, metadata, OnStateChange::Refuse).map(|(metadata, _)| metadata)
+        };
+        let first = load_or_create(&metadata()).unwrap();
         let mut again = metadata();
         again.query_id = QueryMetadata::new_query_id();
         assert_ne!(again.query_id, first.query_id);
-        assert_eq!(load_or_create(&store, &again).unwrap(), first);
+        assert_eq!(load_or_create(&again).unwrap(), first);
         again.shard_count = 1;
-        let error = load_or_create(&store, &again).unwrap_err();
+        let error = load_or_create(&again).unwrap_err();
         assert!(error.detail().unwrap().contains("\"memory\""));
     }
 
@@ -312,8 +436,8 @@ mod tests {
         let store = MemoryFiles::new();
         let mut future = metadata();
         future.format_version = FORMAT_VERSION + 1;
-        load_or_create(&store, &future).unwrap();
-        let error = load_or_create(&store, &metadata()).unwrap_err();
+        load_or_create(&store, &future, OnStateChange::Refuse).unwrap();
+        let error = load_or_create(&store, &metadata(), OnStateChange::Drop).unwrap_err();
         assert!(error.message().contains("written by a newer headwater"));
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn metadata() -> QueryMetadata {
         name: "counts".to_string(),
         sql: "SELECT 1".to_string(),
         plan_fingerprint: "f1".to_string(),
+        plan: vec![],
         operators: vec![OperatorMetadata {
             id: OperatorId::new("1-window-aggregate"),
             kind: "window-aggregate".to_string(),
@@ -35,6 +36,7 @@ pub(crate) fn metadata() -> QueryMetadata {
         shard_count: 64,
         hash: "ahash-1".to_string(),
         output_mode: OutputMode::Append,
+        dropped_state: BTreeMap::new(),
         format_version: FORMAT_VERSION,
         version: crate::HEADWATER_VERSION.to_string(),
     }

@@ -87,6 +87,10 @@ pub(crate) struct SessionArgs {
     /// done again at the next start [default: 5 seconds]
     #[arg(long, value_name = "INTERVAL")]
     pub(crate) drain_timeout: Option<String>,
+    /// Let a query that has changed go on without the state that does not fit any more; the log
+    /// names what is dropped
+    #[arg(long)]
+    pub(crate) allow_state_drop: bool,
     /// How rows of a SELECT are printed; those of a SELECT STREAM with the epoch and with `+I` for a
     /// new row, `+U` for a row in its newest version
     #[arg(long, value_enum, default_value = "table")]

@@ -33,6 +33,11 @@ pub(crate) async fn open_session(args: &SessionArgs, context: &Context) -> Resul
         false => builder,
     };
     let session = builder.build()?;
+    if args.allow_state_drop {
+        session
+            .sql("SET 'checkpoint.allow-state-drop' = 'true'")
+            .await?;
+    }
     let drain = args.drain_timeout.clone();
     let drain = drain.map(|timeout| ("drain-timeout".to_string(), timeout));
     for (key, value) in args.set.iter().chain(&drain) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionConfig;
 
-use headwater_checkpoint::FileStore;
+use headwater_checkpoint::{FileStore, OnStateChange};
 use headwater_core::clock::Clock;
 use headwater_core::sink::Sink;
 use headwater_core::trigger::Trigger;
@@ -93,6 +93,8 @@ pub struct QuerySpec {
     pub durability: Durability,
     /// Whether it is taken from a process that runs it, which is fenced: once, at the first start.
     pub is_takeover: bool,
+    /// What happens if the query has changed so that state of its checkpoint does not fit.
+    pub on_state_change: OnStateChange,
     /// When epochs start.
     pub trigger: Trigger,
     /// How long what epochs wrote may wait for one commit of them all; `None` commits every epoch

@@ -1,17 +1,18 @@
 //! Where a query starts: anew, or where its checkpoint ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future;
 
 use headwater_checkpoint::{
-    Checkpoint, CommitRecord, EpochRecord, FileStore, HEADWATER_VERSION, OperatorMetadata,
+    Checkpoint, CommitRecord, EpochRecord, FileStore, HEADWATER_VERSION, Opening, OperatorMetadata,
     QueryMetadata, Recovered, SourceMetadata, WatermarkState,
 };
 use headwater_core::connector::{SourceContext, SourceUse};
 use headwater_core::crash_point::CrashPoint;
 use headwater_core::fingerprint::Fingerprints;
-use headwater_core::id::EpochId;
+use headwater_core::id::{EpochId, OperatorId};
 use headwater_core::offset::Offsets;
 use headwater_core::sink::{SinkContext, Transactions};
 use headwater_core::source::{ResumePoint, Source};
@@ -48,6 +49,7 @@ pub(crate) async fn starting_point(spec: &QuerySpec, outage: &Outage) -> Result<
     let checkpoint = Arc::new(checkpoint);
     let sources = open_sources(spec, &checkpoint).await?;
     let recovered = open_sinks(spec, &checkpoint, recovered, outage).await?;
+    adopt_change(spec, &checkpoint).await?;
     let next = recovered.next_epoch();
     let standing = match &recovered.last_commit {
         None => Standing::at_the_start(&sources).await?,
@@ -70,6 +72,26 @@ pub(crate) async fn starting_point(spec: &QuerySpec, outage: &Outage) -> Result<
         pending,
         bounds,
     })
+}
+
+/// Lets the checkpoint be that of the query as it is now, if that may go on although it has changed.
+async fn adopt_change(spec: &QuerySpec, checkpoint: &Arc<Checkpoint>) -> Result<()> {
+    let Some(change) = checkpoint.change() else {
+        return Ok(());
+    };
+    let changed = change.in_words.join(", ");
+    if change.dropped.is_empty() {
+        tracing::warn!(query = %spec.name, "the query goes on although it has changed: {changed}");
+    } else {
+        let dropped: Vec<_> = change.dropped.iter().map(OperatorId::as_str).collect();
+        tracing::warn!(
+            query = %spec.name,
+            "the query goes on without the state of {}, because it has changed: {changed}",
+            dropped.join(", ")
+        );
+    }
+    let checkpoint = Arc::clone(checkpoint);
+    blocking(move || checkpoint.adopt_change()).await
 }
 
 /// Opens the sinks, and finds out what that of the result has decided in between: that of the late
@@ -162,6 +184,7 @@ async fn open_checkpoint(spec: &QuerySpec) -> Result<(Checkpoint, Recovered)> {
         name: spec.name.clone(),
         sql: spec.sql.clone(),
         plan_fingerprint: plan.fingerprint.clone(),
+        plan: plan.steps.clone(),
         operators: plan
             .operators
             .iter()
@@ -188,15 +211,20 @@ async fn open_checkpoint(spec: &QuerySpec) -> Result<(Checkpoint, Recovered)> {
         shard_count: u32::try_from(spec.environment.target_partitions()).unwrap_or(u32::MAX),
         hash: "datafusion-repartition-55".to_string(),
         output_mode: plan.mode,
+        dropped_state: BTreeMap::new(),
         format_version: headwater_checkpoint::record::FORMAT_VERSION,
         version: HEADWATER_VERSION.to_string(),
     };
     let (store, clock) = (Arc::clone(&spec.store), Arc::clone(&spec.environment.clock));
-    let open = match spec.is_takeover {
-        true => Checkpoint::take_over,
-        false => Checkpoint::open,
+    let opening = Opening {
+        takes_over: spec.is_takeover,
+        on_change: spec.on_state_change,
     };
-    blocking(move || open(store as Arc<dyn FileStore>, &metadata, &*clock)).await
+    blocking(move || {
+        let store = store as Arc<dyn FileStore>;
+        Checkpoint::open_by(store, &metadata, opening, &*clock)
+    })
+    .await
 }
 
 /// `window-aggregate` out of `0-window-aggregate`.

@@ -9,6 +9,7 @@ mod check;
 pub mod event_time_field;
 pub mod node;
 mod physical;
+mod plan_steps;
 pub mod retention;
 mod rule;
 pub mod session;

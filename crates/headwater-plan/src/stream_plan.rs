@@ -20,6 +20,7 @@ use crate::check::expressions::check_expressions;
 use crate::check::refuse;
 use crate::event_time_field::{WindowRole, window_of};
 use crate::node::StreamAggregateNode;
+use crate::plan_steps::{fingerprint, steps};
 use crate::retention::{KeptFor, Retention, aggregate_growth};
 use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
 use crate::rule::grouping_sets::GroupedBy;
@@ -115,6 +116,8 @@ pub struct StreamPlan {
     pub epoch_time: EpochTime,
     /// Identity of the incremental logical plan, for resuming.
     pub fingerprint: String,
+    /// The steps of that plan, for saying what has changed in it.
+    pub steps: Vec<String>,
     /// What the user should know, in sentences.
     pub warnings: Vec<String>,
     /// The plans of each step, for EXPLAIN.
@@ -201,6 +204,7 @@ pub async fn compile_stream(
     request.retention.check_dedup(&incremental)?;
     let (incremental, has_ops) = with_deletes(incremental, &change, request)?;
     let incremental_text = incremental.display_indent().to_string();
+    let steps = steps(&incremental);
     let (whole, late_inputs) = match request.late_rows {
         LateRowsRequest::Count => (incremental, vec![]),
         LateRowsRequest::Keep => keep_late_rows(incremental, mode, &sources)?,
@@ -223,6 +227,7 @@ pub async fn compile_stream(
         key,
         // What happens to late rows changes neither state nor result.
         fingerprint: fingerprint(&format!("{mode}\n{incremental_text}")),
+        steps,
         warnings: warnings(&operators, &sources),
         sources,
         operators,
@@ -493,12 +498,4 @@ fn text(plan: &LogicalPlan) -> String {
 
 fn show(plan: &Arc<dyn ExecutionPlan>) -> String {
     displayable(plan.as_ref()).indent(false).to_string()
-}
-
-/// FNV-1a: the same on every machine and in every version, which std's hasher is not.
-fn fingerprint(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{hash:016x}")
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headwater_checkpoint::OnStateChange;
 use headwater_core::duration::parse_duration;
 use headwater_core::mode::OutputMode;
 use headwater_core::options::{OptionReader, Options};
@@ -26,6 +27,9 @@ pub struct Settings {
     /// How long epochs may wait for a commit of them all; default: every epoch is committed by
     /// itself.
     pub checkpoint_interval: Option<Duration>,
+    /// What happens when a query goes on and its state does not fit any more; default: it is
+    /// refused.
+    pub on_state_change: OnStateChange,
     /// What happens when a query failed for a reason that may pass; default: it stays failed.
     pub restarts: RestartPolicy,
     /// A key that the query set for itself and that means nothing without a checkpoint.
@@ -120,6 +124,11 @@ impl Settings {
         if let Some(interval) = reader.take("checkpoint.interval", &[])? {
             settings.checkpoint_interval = checkpoint_interval(&interval)?;
             settings.needs_checkpoint = Some("checkpoint.interval");
+        }
+        match reader.take_bool("checkpoint.allow-state-drop", &[])? {
+            Some(true) => settings.on_state_change = OnStateChange::Drop,
+            Some(false) => settings.on_state_change = OnStateChange::Refuse,
+            None => {}
         }
         if let Some(attempts) = reader.take_parsed("restart.attempts", &[], "a whole number")? {
             settings.restarts.attempts = attempts;
@@ -266,6 +275,19 @@ mod tests {
             let message = format!("\"checkpoint.interval\" cannot be \"{wrong}\"");
             assert_eq!(error.message(), message);
         }
+    }
+
+    #[test]
+    fn state_is_dropped_if_that_is_asked_for() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.on_state_change, OnStateChange::Refuse);
+        settings.set("checkpoint.allow-state-drop", "true").unwrap();
+        assert_eq!(settings.on_state_change, OnStateChange::Drop);
+        settings
+            .set("checkpoint.allow-state-drop", "false")
+            .unwrap();
+        assert_eq!(settings.on_state_change, OnStateChange::Refuse);
+        assert!(settings.set("checkpoint.allow-state-drop", "yes").is_err());
     }
 
     #[test]

@@ -146,6 +146,7 @@ impl Headwater {
             None => None,
         };
         Ok(QuerySpec {
+            on_state_change: request.settings.on_state_change,
             name: request.name,
             sql: request.text,
             plan,

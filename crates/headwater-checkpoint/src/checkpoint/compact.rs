@@ -50,11 +50,16 @@ impl Checkpoint {
         let mut snapshot = Pack::new(Some(query), epoch.epoch, ChunkKind::Snapshot);
         for (operator, shard) in shards {
             let mut chunks = Vec::new();
-            for pack in &packs {
+            for (pack, file) in packs.iter().zip(files) {
                 if is_over() {
                     return Ok(None);
                 }
-                chunks.extend(pack.chunks_of(&*self.store, operator, shard)?);
+                if !self.is_dropped(operator, file) {
+                    chunks.extend(pack.chunks_of(&*self.store, operator, shard)?);
+                }
+            }
+            if chunks.is_empty() {
+                continue;
             }
             snapshot.push(operator, shard, &rebuild(operator, shard, &chunks)?)?;
         }

@@ -131,6 +131,7 @@ fn session_args() -> SessionArgs {
     SessionArgs {
         drain_timeout: None,
         takeover: false,
+        allow_state_drop: false,
         set: vec![("trigger".to_string(), "available-now".to_string())],
         format: RowFormat::Table,
         progress: ProgressWhen::Auto,
