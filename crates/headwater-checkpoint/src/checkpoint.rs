@@ -44,7 +44,7 @@ pub use compact::Rebuild;
 
 /// How many of the newest commits keep all their files. The last one is needed to go on, the one
 /// before is there for the case that the last is lost.
-const KEPT_COMMITS: usize = 2;
+pub const KEPT_COMMITS: usize = 2;
 
 /// What every shard of every operator restores, in order.
 pub type LoadedState = BTreeMap<(OperatorId, ShardId), Vec<StateChunk>>;
@@ -368,8 +368,13 @@ impl Checkpoint {
     /// Step 4: deletes what the two newest commits do not need. Records go before the files they
     /// refer to and old records before new ones, so that a crash leaves nothing half there.
     pub fn clean_up(&self) -> Result<()> {
+        self.clean_up_keeping(KEPT_COMMITS)
+    }
+
+    /// The same with another number of newest commits, two at least.
+    pub fn clean_up_keeping(&self, commits_kept: usize) -> Result<()> {
         let commits = self.commits.epochs()?;
-        let kept = commits.len().saturating_sub(KEPT_COMMITS);
+        let kept = commits.len().saturating_sub(commits_kept.max(KEPT_COMMITS));
         let (old, kept) = commits.split_at(kept);
         let Some(oldest_kept) = kept.first() else {
             return Ok(());

@@ -58,6 +58,10 @@ pub struct CommitRecord {
     /// Whether a transaction of the sink made the rows visible, and not the tokens.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_transaction: bool,
+    /// The epoch whose offsets and state these are, if the query was taken back to it; then the
+    /// tokens take back what the epochs after it made visible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewound_to: Option<EpochId>,
     /// The headwater that ran the epoch.
     pub version: String,
 }

@@ -82,6 +82,11 @@ pub trait FileStore: Debug + Send + Sync {
     fn take_over(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
         self.lock(owner)
     }
+
+    /// Who has the store now; `None` if nobody has, or if it cannot be told without taking it.
+    fn holder(&self) -> Result<Option<LockOwner>> {
+        Ok(None)
+    }
 }
 
 /// A file being written. Dropping it unfinished leaves no file.

@@ -26,6 +26,11 @@ use crate::file_store::{FileStore, file_label};
 use crate::numbered_log::{numbered_path, numbers_in};
 use crate::record::{RecordKind, damaged, encode_json, read_json};
 
+/// Where the files of a source's journal are.
+pub(crate) fn journal_folder(source: &str) -> String {
+    format!("sources/{}", file_name(source))
+}
+
 /// With more files than this, a journal is rewritten as one.
 const MAX_FILES: usize = 64;
 
@@ -58,7 +63,7 @@ impl Journal {
         Journal {
             store,
             query,
-            folder: format!("sources/{}", file_name(source)),
+            folder: journal_folder(source),
             loaded: Mutex::new(None),
         }
     }

@@ -22,7 +22,7 @@ use crate::file_store::{FileStore, file_label};
 use crate::plan_changes;
 use crate::record::{FORMAT_VERSION, RecordKind, encode_json, newer_version, read_json};
 
-const METADATA_FILE: &str = "metadata.json";
+pub(crate) const METADATA_FILE: &str = "metadata.json";
 
 /// A stateful operator of a query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

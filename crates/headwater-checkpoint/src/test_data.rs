@@ -86,6 +86,7 @@ pub(crate) fn commit_record(epoch: EpochId, state_files: Vec<StateFileRef>) -> C
             sink_token: CommitToken(format!("late in {epoch}").into()),
         }),
         is_transaction: false,
+        rewound_to: None,
         version: crate::HEADWATER_VERSION.to_string(),
     }
 }

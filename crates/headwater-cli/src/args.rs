@@ -51,6 +51,8 @@ pub(crate) enum Command {
     DevBroker(DevBrokerArgs),
     /// List topics, write lines to one, look at one
     Kafka(KafkaArgs),
+    /// Look at the checkpoint of a query, check its files, or take the query back
+    Checkpoint(CheckpointArgs),
     /// Show a whole pipeline at work, with its own broker and its own data
     Demo(DemoArgs),
 }
@@ -296,6 +298,68 @@ pub(crate) struct DemoArgs {
     /// Keep its broker at the end, until a signal
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CheckpointArgs {
+    #[command(subcommand)]
+    pub(crate) command: CheckpointCommand,
+}
+
+const REWIND_HELP: &str = "\
+The query must be stopped. It goes on as after the epoch: with its offsets, its watermarks and its
+state. `inspect` lists the epochs that are kept; the setting checkpoint.retain says how many are.
+
+What the epochs after it wrote: a filesystem sink removes its files when the query starts again.
+Every other sink keeps its rows, and gets them a second time; then --allow-duplicates must say that
+this does no harm.
+
+Examples:
+  headwater checkpoint rewind /var/lib/headwater/windows --to 40
+  headwater checkpoint rewind /var/lib/headwater/alerts --to 40 --allow-duplicates";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckpointCommand {
+    /// Show what the query is, where it stands, how large its state is and who runs it
+    #[command(after_help = "\
+A running query is not disturbed. JSON is one object, with every kept commit as it is on disk.
+
+Examples:
+  headwater checkpoint inspect /var/lib/headwater/windows
+  headwater checkpoint inspect /var/lib/headwater/windows --format json")]
+    Inspect(InspectArgs),
+    /// Read every file, and say which are whole, damaged or left over
+    #[command(after_help = "\
+Ends with exit code 5 if a file is damaged that the query needs to go on. Damage to files of older
+commits, and files that nothing refers to, do no harm.
+
+Examples:
+  headwater checkpoint verify /var/lib/headwater/windows")]
+    Verify(InspectArgs),
+    /// Let a stopped query go on from an older epoch
+    #[command(after_help = REWIND_HELP)]
+    Rewind(RewindArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct InspectArgs {
+    /// The folder of the query
+    pub(crate) folder: PathBuf,
+    /// How the lists are printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: RowFormat,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RewindArgs {
+    /// The folder of the query
+    pub(crate) folder: PathBuf,
+    /// The epoch after which the query goes on
+    #[arg(long, value_name = "EPOCH")]
+    pub(crate) to: u64,
+    /// Write rows again that the sink cannot take back
+    #[arg(long)]
+    pub(crate) allow_duplicates: bool,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -5,6 +5,7 @@
 //! else to standard error. [`exit_code`] says how the process ends, [`signals`] what Ctrl-C does.
 
 mod args;
+mod checkpoint;
 mod context;
 mod demo;
 mod dev_broker;
@@ -57,6 +58,7 @@ async fn dispatch(command: Command, context: &Context) -> Exit {
         Command::Sql(args) => Box::pin(sql::sql(args, context)).await,
         Command::DevBroker(args) => dev_broker::dev_broker(args, context).await,
         Command::Kafka(args) => kafka::kafka(args, context).await,
+        Command::Checkpoint(args) => checkpoint::checkpoint(args, context),
         Command::Demo(args) => Box::pin(demo::demo(args, context)).await,
     };
     done.unwrap_or_else(|error| context.fail("", None, &error))

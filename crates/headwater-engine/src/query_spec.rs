@@ -93,6 +93,8 @@ pub struct QuerySpec {
     pub durability: Durability,
     /// Whether it is taken from a process that runs it, which is fenced: once, at the first start.
     pub is_takeover: bool,
+    /// How many of the newest commits stay in the checkpoint with all their files.
+    pub kept_commits: usize,
     /// What happens if the query has changed so that state of its checkpoint does not fit.
     pub on_state_change: OnStateChange,
     /// When epochs start.

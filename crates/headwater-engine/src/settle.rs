@@ -41,7 +41,8 @@ pub(crate) async fn settle(
         published,
         prepared: &prepared,
         committed: last.map(|c| c.epoch),
-        has_noted: last.is_some_and(|c| c.is_transaction),
+        // After a query was taken back, the note is of the epochs before.
+        has_noted: last.is_some_and(|c| c.is_transaction && c.rewound_to.is_none()),
     };
     match verdict(&facts) {
         Verdict::Happened(epoch) => {

@@ -203,8 +203,7 @@ pub async fn compile_stream(
     let (incremental, change) = incremental_plan(plan, mode, request)?;
     request.retention.check_dedup(&incremental)?;
     let (incremental, has_ops) = with_deletes(incremental, &change, request)?;
-    let incremental_text = incremental.display_indent().to_string();
-    let steps = steps(&incremental);
+    let (incremental_text, steps) = (text(&incremental), steps(&incremental));
     let (whole, late_inputs) = match request.late_rows {
         LateRowsRequest::Count => (incremental, vec![]),
         LateRowsRequest::Keep => keep_late_rows(incremental, mode, &sources)?,

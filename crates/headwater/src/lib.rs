@@ -62,6 +62,15 @@ pub use session::Headwater;
 pub use settings::Settings;
 pub use writer::StreamWriter;
 
+/// Looking at checkpoints, and taking a query back to an older commit.
+pub mod checkpoint {
+    pub use headwater_checkpoint::inspection::{
+        CheckpointReport, FileCheck, FileWorth, ShardState, inspect, verify,
+    };
+    pub use headwater_checkpoint::rewind::{Duplicates, Rewound, rewind};
+    pub use headwater_checkpoint::{CommitRecord, LockOwner, open_store};
+}
+
 pub use headwater_checkpoint::FileStore;
 pub use headwater_connectors::{
     EpochRows, ForeachBatchSink, MemorySink, MemoryStream, Order, OrdersGenerator, OrdersShape,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use headwater_checkpoint::OnStateChange;
+use headwater_checkpoint::checkpoint::KEPT_COMMITS;
 use headwater_core::duration::parse_duration;
 use headwater_core::mode::OutputMode;
 use headwater_core::options::{OptionReader, Options};
@@ -27,6 +28,8 @@ pub struct Settings {
     /// How long epochs may wait for a commit of them all; default: every epoch is committed by
     /// itself.
     pub checkpoint_interval: Option<Duration>,
+    /// How many of the newest commits are kept with all their files; default 2.
+    pub retained_commits: Option<usize>,
     /// What happens when a query goes on and its state does not fit any more; default: it is
     /// refused.
     pub on_state_change: OnStateChange,
@@ -55,6 +58,8 @@ impl Default for Settings {
             output_mode: None,
             checkpoint: None,
             checkpoint_interval: None,
+            retained_commits: None,
+            on_state_change: OnStateChange::default(),
             restarts: RestartPolicy::default(),
             needs_checkpoint: None,
             stalls: StallPolicy::default(),
@@ -65,6 +70,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// Numbers of commits that can be kept.
+const RETAINED: std::ops::RangeInclusive<usize> = KEPT_COMMITS..=1000;
 
 /// Keys that are known and not there yet, so that nobody takes silence for success.
 const NOT_YET: [&str; 4] = ["shards", "memory-limit", "time-zone", "dialect.functions"];
@@ -106,6 +114,11 @@ impl Settings {
         Ok(())
     }
 
+    /// How many commits a query keeps.
+    pub(crate) fn kept_commits(&self) -> usize {
+        self.retained_commits.unwrap_or(KEPT_COMMITS)
+    }
+
     /// These settings with the options of one query.
     ///
     /// # Errors
@@ -124,6 +137,14 @@ impl Settings {
         if let Some(interval) = reader.take("checkpoint.interval", &[])? {
             settings.checkpoint_interval = checkpoint_interval(&interval)?;
             settings.needs_checkpoint = Some("checkpoint.interval");
+        }
+        let expected = "a whole number from 2 to 1000";
+        if let Some(commits) = reader.take_parsed("checkpoint.retain", &[], expected)? {
+            if !RETAINED.contains(&commits) {
+                let text = commits.to_string();
+                return Err(reader.bad_value("checkpoint.retain", &text, expected));
+            }
+            settings.retained_commits = Some(commits);
         }
         match reader.take_bool("checkpoint.allow-state-drop", &[])? {
             Some(true) => settings.on_state_change = OnStateChange::Drop,
@@ -274,6 +295,18 @@ mod tests {
             let error = settings.set("checkpoint.interval", wrong).unwrap_err();
             let message = format!("\"checkpoint.interval\" cannot be \"{wrong}\"");
             assert_eq!(error.message(), message);
+        }
+    }
+
+    #[test]
+    fn commits_are_kept_for_going_back() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.kept_commits(), 2);
+        settings.set("checkpoint.retain", "50").unwrap();
+        assert_eq!(settings.kept_commits(), 50);
+        for wrong in ["1", "0", "all", "1001"] {
+            let error = settings.set("checkpoint.retain", wrong).unwrap_err();
+            assert!(error.message().contains("from 2 to 1000"), "{error}");
         }
     }
 

@@ -123,6 +123,9 @@ pub struct FilesystemSink {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Files {
     files: Vec<String>,
+    /// Files of epochs that the query was taken back from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<String>,
 }
 
 impl FilesystemSink {
@@ -293,6 +296,21 @@ fn sink_error(error: Error) -> Error {
     }
 }
 
+/// Removes the files of epochs that the query was taken back from, and what those that were only
+/// decided have left.
+fn take_back(store: &dyn FileStore, epoch: EpochId, removed: &[String]) -> Result<()> {
+    if removed.is_empty() {
+        return Ok(());
+    }
+    removed.iter().try_for_each(|name| store.delete(name))?;
+    for name in store.list("")? {
+        if staged_epoch(&name).is_some_and(|staged| staged <= epoch) {
+            store.delete(&name)?;
+        }
+    }
+    Ok(())
+}
+
 fn read_note(note: serde_json::Value) -> Result<Files> {
     if note.is_null() {
         return Ok(Files::default());
@@ -303,7 +321,8 @@ fn read_note(note: serde_json::Value) -> Result<Files> {
 }
 
 fn write_note(files: Vec<String>) -> Result<serde_json::Value> {
-    serde_json::to_value(Files { files })
+    let removed = Vec::new();
+    serde_json::to_value(Files { files, removed })
         .map_err(|error| Error::internal("could not write a sink's note").with_source(error))
 }
 
@@ -378,10 +397,11 @@ impl Sink for FilesystemSink {
         Ok(CommitToken(write_note(files)?))
     }
 
-    async fn commit(&self, _epoch: EpochId, token: CommitToken) -> Result<()> {
-        let files = read_note(token.0)?.files;
+    async fn commit(&self, epoch: EpochId, token: CommitToken) -> Result<()> {
+        let Files { files, removed } = read_note(token.0)?;
         let store = Arc::clone(&self.store);
         let renamed = blocking(move || {
+            take_back(&*store, epoch, &removed)?;
             let mut names = files.iter();
             names.try_for_each(|name| {
                 store.rename(&staged_name(name), name)?;

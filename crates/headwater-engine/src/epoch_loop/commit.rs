@@ -103,6 +103,7 @@ impl EpochLoop {
             sink_token: tokens.result,
             late_rows: tokens.late,
             is_transaction: outputs::decides_by_transaction(&self.spec),
+            rewound_to: None,
             version: HEADWATER_VERSION.to_string(),
         };
         self.write_commit(&record).await?;
@@ -161,8 +162,9 @@ impl EpochLoop {
         if is_due || self.commits.is_multiple_of(CLEAN_UP_EVERY) {
             CrashPoint::BeforeCleanup.reach();
             let checkpoint = Arc::clone(&self.checkpoint);
+            let kept = self.spec.kept_commits;
             // Files that are left over cost room, not correctness.
-            if let Err(error) = blocking(move || checkpoint.clean_up()).await {
+            if let Err(error) = blocking(move || checkpoint.clean_up_keeping(kept)).await {
                 tracing::warn!(%error, "old checkpoint files could not be deleted");
             }
         }

@@ -1,0 +1,270 @@
+//! Looking at a checkpoint without taking it: what it holds, and whether its files are whole.
+//!
+//! A query may be running meanwhile. A file that it deletes or replaces while one looks can seem to
+//! be missing; looking again settles that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use headwater_core::id::{EpochId, OperatorId, ShardId};
+use headwater_core::{Error, Result};
+use serde::Serialize;
+
+use crate::commit_log::{CommitLog, CommitRecord};
+use crate::epoch_log::{EpochLog, EpochRecord};
+use crate::file_store::{FileStore, file_label};
+use crate::journal::journal_folder;
+use crate::lock::LockOwner;
+use crate::numbered_log::{numbered_path, numbers_in};
+use crate::query_metadata::{self, METADATA_FILE, QueryMetadata};
+use crate::record::{RecordKind, decode_record};
+use crate::state_files::{STATE_FOLDER, is_pack_name, read_pack};
+
+/// What a checkpoint holds.
+#[derive(Debug, Serialize)]
+pub struct CheckpointReport {
+    /// Where it is.
+    pub location: String,
+    /// What the query is.
+    pub query: QueryMetadata,
+    /// Who runs it now.
+    pub held_by: Option<LockOwner>,
+    /// The commits that are kept, in order; the last is where the query goes on.
+    pub commits: Vec<CommitRecord>,
+    /// Epochs that were decided and not committed.
+    pub pending: Vec<EpochRecord>,
+    /// An epoch of which only the sink knows whether it has happened.
+    pub prepared: Option<EpochId>,
+    /// The state of the last commit.
+    pub state: Vec<ShardState>,
+}
+
+/// The state of one shard of an operator, as its files hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShardState {
+    /// The operator.
+    pub operator: OperatorId,
+    /// The shard.
+    pub shard: ShardId,
+    /// Files with rows of it.
+    pub files: usize,
+    /// Rows in those files; one that has changed is in several.
+    pub rows: usize,
+    /// Bytes of those rows in memory.
+    pub bytes: usize,
+}
+
+impl CheckpointReport {
+    /// The report as one line of JSON.
+    ///
+    /// # Errors
+    /// Internal, if it has no JSON form.
+    pub fn to_json(&self) -> Result<String> {
+        let json = serde_json::to_string(self);
+        json.map_err(|e| Error::internal("a report has no JSON form").with_source(e))
+    }
+}
+
+/// Reads what a checkpoint holds.
+///
+/// # Errors
+/// Configuration if there is none; Checkpoint if a file that tells it is damaged.
+pub fn inspect(store: &Arc<dyn FileStore>) -> Result<CheckpointReport> {
+    let query = query_of(&**store)?;
+    let (epochs, log) = (
+        EpochLog::new(Arc::clone(store)),
+        CommitLog::new(Arc::clone(store)),
+    );
+    let mut commits = Vec::new();
+    for epoch in log.epochs()? {
+        commits.extend(log.read(epoch)?);
+    }
+    let last = commits.last().map(|commit| commit.epoch);
+    let mut pending = Vec::new();
+    for epoch in epochs.epochs()?.into_iter().filter(|e| Some(*e) > last) {
+        pending.extend(epochs.read(epoch)?);
+    }
+    let prepared = log.latest_prepared()?.map(|record| record.epoch);
+    Ok(CheckpointReport {
+        location: store.describe(),
+        state: match commits.last() {
+            Some(commit) => state_of(&**store, &query, commit)?,
+            None => vec![],
+        },
+        query,
+        held_by: store.holder()?,
+        commits,
+        pending,
+        prepared: prepared.filter(|epoch| Some(*epoch) > last),
+    })
+}
+
+/// The metadata of a store that must be a checkpoint.
+pub(crate) fn query_of(store: &dyn FileStore) -> Result<QueryMetadata> {
+    query_metadata::load(store)?.ok_or_else(|| {
+        Error::configuration(format!(
+            "there is no checkpoint in \"{}\"",
+            store.describe()
+        ))
+        .with_hint(
+            "Name the folder of one query: below the folder that SET 'checkpoint' names, every \
+                 query has one of its name.",
+        )
+    })
+}
+
+fn state_of(
+    store: &dyn FileStore,
+    query: &QueryMetadata,
+    commit: &CommitRecord,
+) -> Result<Vec<ShardState>> {
+    let mut shards: BTreeMap<(OperatorId, ShardId), ShardState> = BTreeMap::new();
+    for file in &commit.state_files {
+        for (operator, shard, chunk) in read_pack(store, &file.path)? {
+            let dropped = query.dropped_state.get(&operator);
+            if dropped.is_some_and(|upto| file.epoch <= *upto) {
+                continue;
+            }
+            let key = (operator.clone(), shard);
+            let found = shards.entry(key).or_insert_with(|| ShardState {
+                operator,
+                shard,
+                files: 0,
+                rows: 0,
+                bytes: 0,
+            });
+            found.files += 1;
+            found.rows += chunk.rows.num_rows();
+            found.bytes += chunk.rows.get_array_memory_size();
+        }
+    }
+    Ok(shards.into_values().collect())
+}
+
+/// What a file is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileWorth {
+    /// The query cannot go on without it.
+    Needed,
+    /// It belongs to an older commit.
+    Kept,
+    /// Nothing refers to it; a later clean-up removes it.
+    LeftOver,
+}
+
+impl FileWorth {
+    /// As reports show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FileWorth::Needed => "needed",
+            FileWorth::Kept => "kept",
+            FileWorth::LeftOver => "left over",
+        }
+    }
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileCheck {
+    /// Its path within the checkpoint.
+    pub path: String,
+    /// What it is worth.
+    pub worth: FileWorth,
+    /// What is wrong with it; `None` if it is whole.
+    pub damage: Option<String>,
+}
+
+/// Reads every file of a checkpoint.
+///
+/// # Errors
+/// Configuration if there is none; what the store says if it cannot be read at all. A damaged file
+/// is no error: it is in the answer.
+pub fn verify(store: &Arc<dyn FileStore>) -> Result<Vec<FileCheck>> {
+    if store.size(METADATA_FILE)?.is_none() {
+        query_of(&**store)?;
+    }
+    let mut checks = Checks::default();
+    let query = query_of(&**store);
+    let sources = match &query {
+        Ok(query) => query.sources.clone(),
+        Err(_) => vec![],
+    };
+    checks.add(
+        METADATA_FILE.to_string(),
+        FileWorth::Needed,
+        query.map(|_| ()),
+    );
+    let log = CommitLog::new(Arc::clone(store));
+    let committed = log.epochs()?;
+    let last = committed.last().copied();
+    let mut packs: BTreeMap<String, FileWorth> = BTreeMap::new();
+    for epoch in &committed {
+        let worth = if Some(*epoch) == last {
+            FileWorth::Needed
+        } else {
+            FileWorth::Kept
+        };
+        let read = log.read(*epoch);
+        if let Ok(Some(commit)) = &read {
+            let files = commit.state_files.iter().map(|file| file.path.clone());
+            packs.extend(files.map(|path| (path, worth)));
+        }
+        checks.add(log.path(*epoch), worth, read.map(|_| ()));
+    }
+    let epochs = EpochLog::new(Arc::clone(store));
+    let mut logged: BTreeSet<EpochId> = epochs.epochs()?.into_iter().collect();
+    // A commit without the record of its epoch is a sign that files are missing.
+    logged.extend(last);
+    for epoch in logged {
+        let worth = match Some(epoch) >= last {
+            true => FileWorth::Needed,
+            false if committed.contains(&epoch) => FileWorth::Kept,
+            false => FileWorth::LeftOver,
+        };
+        let read = epochs.read(epoch);
+        let read = read.and_then(|record| record.ok_or_else(missing));
+        checks.add(epochs.path(epoch), worth, read.map(|_| ()));
+    }
+    for name in store.list(STATE_FOLDER)? {
+        if is_pack_name(&name) {
+            let path = format!("{STATE_FOLDER}/{name}");
+            packs.entry(path).or_insert(FileWorth::LeftOver);
+        }
+    }
+    for (path, worth) in packs {
+        let read = read_pack(&**store, &path).map(|_| ());
+        checks.add(path, worth, read);
+    }
+    for (index, source) in sources.iter().enumerate() {
+        let folder = journal_folder(&format!("{index}-{}", source.name));
+        for number in numbers_in(&**store, &folder)? {
+            let path = numbered_path(&folder, number, "json");
+            let read = check_frame(&**store, RecordKind::Journal, &path);
+            checks.add(path, FileWorth::Needed, read);
+        }
+    }
+    Ok(checks.0)
+}
+
+fn missing() -> Error {
+    Error::checkpoint("it is missing")
+}
+
+fn check_frame(store: &dyn FileStore, kind: RecordKind, path: &str) -> Result<()> {
+    let bytes = store.read(path)?.ok_or_else(missing)?;
+    decode_record(kind, &file_label(store, path), &bytes).map(|_| ())
+}
+
+#[derive(Default)]
+struct Checks(Vec<FileCheck>);
+
+impl Checks {
+    fn add(&mut self, path: String, worth: FileWorth, read: Result<()>) {
+        self.0.push(FileCheck {
+            path,
+            worth,
+            damage: read.err().map(|error| error.message().to_string()),
+        });
+    }
+}

@@ -1,0 +1,440 @@
+//! Taking a query back to a commit that is still kept.
+//!
+//! Nothing is deleted: a new commit is appended that holds what the old one held.
+//!
+//! ```text
+//! commits    40    41    42    43 = 40
+//!            ▲                  │  offsets, watermarks and state files of 40
+//!            └──────────────────┘
+//! ```
+//!
+//! Before it the record of its epoch is written, which reads nothing. So a crash leaves either the
+//! old end or the new one, no epoch has the number of another one, and
+//! a sink that remembers epoch 42 has seen nothing newer than the checkpoint. What became visible in
+//! epochs 41 and 42 is for the sink to take back: files are named in the token of the new commit, and
+//! the sink removes them when the query starts. What cannot be taken back is written again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use headwater_core::clock::Clock;
+use headwater_core::id::EpochId;
+use headwater_core::offset::Slice;
+use headwater_core::sink::CommitToken;
+use headwater_core::{Error, Result};
+use serde_json::{Value, json};
+
+use crate::commit_log::{CommitLog, CommitRecord, LateRowsCommit};
+use crate::epoch_log::{EpochLog, EpochRecord};
+use crate::file_store::FileStore;
+use crate::inspection::query_of;
+use crate::lock::LockOwner;
+use crate::state_files::read_pack;
+
+/// Whether rows may be written a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duplicates {
+    /// Only what the sink can take back may have been written.
+    Refused,
+    /// Rows that cannot be taken back are written again.
+    Allowed,
+}
+
+/// What a rewind has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewound {
+    /// The epoch that the query goes on after.
+    pub to: EpochId,
+    /// The newest epoch whose effects were taken back.
+    pub from: EpochId,
+    /// The epoch that was appended.
+    pub appended: EpochId,
+    /// Files of the sinks that are removed when the query starts.
+    pub removed_files: usize,
+}
+
+/// Lets the query go on as after epoch `to`.
+///
+/// # Errors
+/// Conflict if the query runs; Configuration if `to` is not kept, or if rows would be written twice
+/// and that is not allowed; Checkpoint if a file that is needed is damaged.
+pub fn rewind(
+    store: &Arc<dyn FileStore>,
+    to: EpochId,
+    duplicates: Duplicates,
+    clock: &dyn Clock,
+) -> Result<Rewound> {
+    query_of(&**store)?;
+    let _lock = store.lock(&LockOwner::this_process(clock))?;
+    let (epochs, log) = (
+        EpochLog::new(Arc::clone(store)),
+        CommitLog::new(Arc::clone(store)),
+    );
+    let kept = log.epochs()?;
+    let (Some(last), true) = (kept.last().copied(), kept.contains(&to)) else {
+        return Err(not_kept(&**store, to, &kept));
+    };
+    if to == last {
+        return Err(
+            Error::configuration(format!("the query stands after epoch {to} already"))
+                .with_hint(kept_hint(&kept)),
+        );
+    }
+    if let Some(prepared) = log.latest_prepared()?.filter(|p| p.epoch > last) {
+        return Err(Error::configuration(format!(
+            "nobody but the sink knows whether epoch {} has happened",
+            prepared.epoch
+        ))
+        .with_hint("Start the query once, which settles it, stop it, and rewind then."));
+    }
+    let mut later = Vec::new();
+    for epoch in kept.iter().filter(|epoch| **epoch > to) {
+        later.extend(log.read(*epoch)?);
+    }
+    let target = log.read(to)?.ok_or_else(|| not_kept(&**store, to, &kept))?;
+    for file in &target.state_files {
+        read_pack(&**store, &file.path)?;
+    }
+    let result: Vec<&CommitToken> = later.iter().flat_map(tokens).collect();
+    let removed = visible_files(&result);
+    let late = late_rows(&later);
+    let is_lost = removed.is_none() || late.as_ref().is_some_and(|late| late.files.is_none());
+    if is_lost && duplicates == Duplicates::Refused {
+        return Err(written_twice(to, last));
+    }
+    let appended = last.next();
+    let files = removed.as_ref().map_or(0, Vec::len);
+    let late_files = late
+        .as_ref()
+        .and_then(|late| late.files.as_ref())
+        .map_or(0, Vec::len);
+    let commit = CommitRecord {
+        epoch: appended,
+        sink_token: removed.map_or(CommitToken::default(), taking_back),
+        late_rows: late.map(LateRows::taking_back),
+        earlier: vec![],
+        rewound_to: Some(to),
+        ..target
+    };
+    // What was decided and has not happened is decided anew.
+    for pending in epochs.epochs()?.into_iter().rev() {
+        if pending > last {
+            epochs.delete(pending)?;
+        }
+    }
+    // Until the commit is there, this epoch is one that reads nothing where the query stands.
+    let Some(standing) = later.last() else {
+        return Err(not_kept(&**store, last, &kept));
+    };
+    let fingerprint = epochs.read(last)?.map(|record| record.plan_fingerprint);
+    epochs.append(&EpochRecord {
+        epoch: appended,
+        last_committed: Some(last),
+        slices: standing
+            .offsets
+            .iter()
+            .map(|at| Slice::between(at, at))
+            .collect(),
+        watermarks: standing.watermarks.clone(),
+        processing_time: clock.now(),
+        seed: 0,
+        end_of_input: false,
+        plan_fingerprint: fingerprint.unwrap_or_default(),
+        version: crate::HEADWATER_VERSION.to_string(),
+    })?;
+    log.append(&commit)?;
+    Ok(Rewound {
+        to,
+        from: last,
+        appended,
+        removed_files: files + late_files,
+    })
+}
+
+/// The tokens of the result, of every epoch that a record commits.
+fn tokens(commit: &CommitRecord) -> Vec<&CommitToken> {
+    let earlier = commit.earlier.iter().map(|epoch| &epoch.sink_token);
+    earlier.chain([&commit.sink_token]).collect()
+}
+
+/// The files that tokens made visible; `None` if a token is of a sink that has no files. Nothing
+/// tells of a sink without tokens whether it has written.
+fn visible_files(tokens: &[&CommitToken]) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for token in tokens {
+        let files = token.0.get("files").and_then(Value::as_array)?;
+        // What an earlier rewind has named and no start of the query has removed yet.
+        let removed = token.0.get("removed").and_then(Value::as_array);
+        let all = files.iter().chain(removed.into_iter().flatten());
+        names.extend(all.filter_map(Value::as_str).map(str::to_string));
+    }
+    Some(names)
+}
+
+/// A token with which a sink of files removes them.
+fn taking_back(files: Vec<String>) -> CommitToken {
+    CommitToken(json!({ "files": [], "removed": files }))
+}
+
+/// What epochs gave to the sink of late rows.
+struct LateRows {
+    sink: BTreeMap<String, String>,
+    /// `None` if it has no files.
+    files: Option<Vec<String>>,
+}
+
+impl LateRows {
+    fn taking_back(self) -> LateRowsCommit {
+        LateRowsCommit {
+            sink: self.sink,
+            sink_token: self.files.map_or(CommitToken::default(), taking_back),
+        }
+    }
+}
+
+/// `None` if the query has no sink for late rows.
+fn late_rows(later: &[CommitRecord]) -> Option<LateRows> {
+    let of = |commit: &CommitRecord| -> Vec<LateRowsCommit> {
+        let earlier = commit.earlier.iter().map(|epoch| epoch.late_rows.clone());
+        let all = earlier.chain([commit.late_rows.clone()]);
+        all.flatten().collect()
+    };
+    let late: Vec<LateRowsCommit> = later.iter().flat_map(of).collect();
+    let tokens: Vec<&CommitToken> = late.iter().map(|late| &late.sink_token).collect();
+    Some(LateRows {
+        sink: late.last()?.sink.clone(),
+        files: visible_files(&tokens),
+    })
+}
+
+fn kept_hint(kept: &[EpochId]) -> String {
+    let older: Vec<String> = kept.iter().rev().skip(1).map(ToString::to_string).collect();
+    if older.is_empty() {
+        return "No older commit is kept; 'checkpoint.retain' says how many are.".to_string();
+    }
+    format!("The older commits that are kept: {}.", older.join(", "))
+}
+
+fn not_kept(store: &dyn FileStore, to: EpochId, kept: &[EpochId]) -> Error {
+    Error::configuration(format!(
+        "checkpoint \"{}\" keeps no commit of epoch {to}",
+        store.describe()
+    ))
+    .with_hint(kept_hint(kept))
+}
+
+fn written_twice(to: EpochId, last: EpochId) -> Error {
+    Error::configuration(format!(
+        "the rows of the epochs from {} to {last} cannot be taken back from the sink",
+        to.next()
+    ))
+    .with_detail(
+        "They stay where they are, and the query writes them again. Only a filesystem sink takes \
+         its rows back.",
+    )
+    .with_hint("If rows that are there twice do no harm, add --allow-duplicates.")
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::ErrorKind;
+    use headwater_core::clock::ManualClock;
+    use headwater_core::event_time::EventTime;
+    use headwater_core::state::ChunkKind;
+
+    use super::*;
+    use crate::checkpoint::{Checkpoint, Recovered};
+    use crate::failing_files::{Cut, CutKind, CutMoment, FailingFiles};
+    use crate::inspection::{FileWorth, inspect, verify};
+    use crate::memory_files::MemoryFiles;
+    use crate::test_data::{chunks, commit_record, epoch_record, metadata};
+
+    fn clock() -> ManualClock {
+        ManualClock::new(EventTime(1))
+    }
+
+    fn open(store: &MemoryFiles) -> (Checkpoint, Recovered) {
+        Checkpoint::open(Arc::new(store.clone()), &metadata(), &clock()).unwrap()
+    }
+
+    fn files_of(epoch: u64) -> CommitToken {
+        CommitToken(json!({ "files": [format!("part-{epoch}")] }))
+    }
+
+    /// Four commits with the state of every epoch, and a fifth epoch that was only decided.
+    fn checkpoint(token: fn(u64) -> CommitToken) -> MemoryFiles {
+        let store = MemoryFiles::new();
+        let (checkpoint, _) = open(&store);
+        let mut files = vec![];
+        for epoch in (0..4).map(EpochId) {
+            checkpoint.log_epoch(&epoch_record(epoch)).unwrap();
+            let written = chunks(epoch, ChunkKind::Delta);
+            files.push(
+                checkpoint
+                    .write_state(epoch, ChunkKind::Delta, &written)
+                    .unwrap(),
+            );
+            checkpoint
+                .commit(&CommitRecord {
+                    sink_token: token(epoch.0),
+                    late_rows: None,
+                    ..commit_record(epoch, files.clone())
+                })
+                .unwrap();
+        }
+        checkpoint.log_epoch(&epoch_record(EpochId(4))).unwrap();
+        store
+    }
+
+    fn back_to(store: MemoryFiles, to: u64, duplicates: Duplicates) -> Result<Rewound> {
+        let store: Arc<dyn FileStore> = Arc::new(store);
+        rewind(&store, EpochId(to), duplicates, &clock())
+    }
+
+    #[test]
+    fn the_query_goes_on_as_after_the_old_commit() {
+        let store = checkpoint(files_of);
+        let rewound = back_to(store.clone(), 1, Duplicates::Refused).unwrap();
+        assert_eq!((rewound.from, rewound.appended), (EpochId(3), EpochId(4)));
+        assert_eq!(rewound.removed_files, 2);
+        let (checkpoint, recovered) = open(&store);
+        assert_eq!(recovered.pending, []);
+        let last = recovered.last_commit.unwrap();
+        let target = commit_record(EpochId(1), vec![]);
+        assert_eq!(
+            (last.epoch, last.rewound_to),
+            (EpochId(4), Some(EpochId(1)))
+        );
+        assert_eq!(
+            (&last.offsets, &last.watermarks),
+            (&target.offsets, &target.watermarks)
+        );
+        let removed = json!({ "files": [], "removed": ["part-2", "part-3"] });
+        assert_eq!(last.sink_token, CommitToken(removed));
+        let state = checkpoint.load_state(&last).unwrap();
+        assert!(
+            state.values().all(|chunks| chunks.len() == 2),
+            "epochs 0 and 1"
+        );
+        // And the checkpoint is whole: the next epoch is logged and committed as ever.
+        checkpoint.log_epoch(&epoch_record(EpochId(5))).unwrap();
+        checkpoint.clean_up().unwrap();
+        let store: Arc<dyn FileStore> = Arc::new(store);
+        assert!(
+            verify(&store)
+                .unwrap()
+                .iter()
+                .all(|file| file.damage.is_none())
+        );
+        assert_eq!(inspect(&store).unwrap().pending.len(), 1);
+    }
+
+    #[test]
+    fn cut_at_any_step_a_rewind_has_happened_or_has_not() {
+        let counting = Arc::new(FailingFiles::new(checkpoint(files_of)));
+        let store: Arc<dyn FileStore> = Arc::<FailingFiles<MemoryFiles>>::clone(&counting);
+        rewind(&store, EpochId(1), Duplicates::Refused, &clock()).unwrap();
+        let mut ends = (0, 0);
+        for at in 1..=counting.operations() {
+            for moment in [CutMoment::BeforeEffect, CutMoment::AfterEffect] {
+                let files = checkpoint(files_of);
+                let kind = CutKind::Crash;
+                let cut = FailingFiles::cut_at(files.clone(), Cut { at, moment, kind });
+                let store: Arc<dyn FileStore> = Arc::new(cut);
+                let _ = rewind(&store, EpochId(1), Duplicates::Refused, &clock());
+                let (_, recovered) = open(&files);
+                let last = recovered.last_commit.unwrap();
+                match last.rewound_to {
+                    Some(_) => ends.0 += 1,
+                    None => {
+                        ends.1 += 1;
+                        assert_eq!(last.epoch, EpochId(3));
+                        // What would run next takes nothing back, and reads nothing twice.
+                        for pending in recovered.pending {
+                            let slice = &pending.slices[0];
+                            assert!(slice.is_empty() || pending == epoch_record(EpochId(4)));
+                            assert_eq!(slice.start, last.offsets[0]);
+                        }
+                    }
+                }
+            }
+        }
+        assert!(ends.0 > 0 && ends.1 > 0, "{ends:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_taken_back_must_be_asked_for() {
+        let without = |_| CommitToken::default();
+        let error = back_to(checkpoint(without), 1, Duplicates::Refused).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "the rows of the epochs from 2 to 3 cannot be taken back from the sink"
+        );
+        let rewound = back_to(checkpoint(without), 1, Duplicates::Allowed).unwrap();
+        assert_eq!(rewound.removed_files, 0);
+        for (to, text) in [
+            (7, "keeps no commit of epoch 7"),
+            (3, "stands after epoch 3 already"),
+        ] {
+            let error = back_to(checkpoint(files_of), to, Duplicates::Refused).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration);
+            assert!(error.message().contains(text), "{error}");
+            assert_eq!(
+                error.hint(),
+                Some("The older commits that are kept: 2, 1, 0.")
+            );
+        }
+        let store = checkpoint(files_of);
+        let _running = open(&store);
+        let error = back_to(store.clone(), 1, Duplicates::Refused).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+    }
+
+    #[test]
+    fn verify_says_which_file_is_damaged_and_whether_it_is_needed() {
+        let check = |path: &str, change: fn(&MemoryFiles, &str)| {
+            let files = checkpoint(files_of);
+            files
+                .write_atomic("state/00000009.delta", b"of nobody")
+                .unwrap();
+            change(&files, path);
+            let store: Arc<dyn FileStore> = Arc::new(files);
+            let checks = verify(&store).unwrap();
+            let damaged = checks.into_iter().filter(|file| file.damage.is_some());
+            damaged
+                .map(|file| (file.path, file.worth))
+                .collect::<Vec<_>>()
+        };
+        let left_over = ("state/00000009.delta".to_string(), FileWorth::LeftOver);
+        assert_eq!(check("", |_, _| {}), [left_over]);
+        let flip = |files: &MemoryFiles, path: &str| {
+            let mut bytes = files.read(path).unwrap().unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            files.write_atomic(path, &bytes).unwrap();
+        };
+        let delete = |files: &MemoryFiles, path: &str| files.delete(path).unwrap();
+        let cases = [
+            ("metadata.json", FileWorth::Needed),
+            ("commits/00000003.json", FileWorth::Needed),
+            ("commits/00000001.json", FileWorth::Kept),
+            ("epochs/00000003.json", FileWorth::Needed),
+            ("epochs/00000004.json", FileWorth::Needed),
+            ("epochs/00000001.json", FileWorth::Kept),
+            ("state/00000000.delta", FileWorth::Needed),
+        ];
+        for (path, worth) in cases {
+            let found = check(path, flip);
+            assert!(
+                found.contains(&(path.to_string(), worth)),
+                "{path}: {found:?}"
+            );
+        }
+        for path in ["epochs/00000003.json", "state/00000002.delta"] {
+            let found = check(path, delete);
+            assert!(
+                found.contains(&(path.to_string(), FileWorth::Needed)),
+                "{path}: {found:?}"
+            );
+        }
+    }
+}
