@@ -35,6 +35,7 @@ mod query_modes;
 mod running;
 #[cfg(test)]
 mod stalls;
+mod simulation;
 #[cfg(test)]
 mod tables;
 #[cfg(test)]

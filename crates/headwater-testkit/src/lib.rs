@@ -10,6 +10,7 @@
 //! SltSession       all of it behind sqllogictest                                   slt.rs
 //! Timeline         what a test saw, as a figure for the documentation          timeline.rs
 //! check_oracle     folded output = bounded read                                    oracle.rs
+//! Simulator        a query in a world of one seed, on a disk that loses power    simulation.rs
 //! KafkaProxy       a proxy before a Kafka broker, for faults of the wire             kafka_proxy.rs
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod oracle;
 pub mod query;
 pub mod recording_sink;
 pub mod session;
+pub mod simulation;
 pub mod slt;
 pub mod statement;
 pub mod text_rows;
@@ -42,6 +44,7 @@ pub use oracle::check_oracle;
 pub use query::TestQuery;
 pub use recording_sink::{Ledger, RecordingSink};
 pub use session::{RunMode, TestSession};
+pub use simulation::{Broken, Scenario, Simulator, Summary};
 pub use slt::{FileReport, SltSession, complete_file, run_file};
 pub use statement::TestStatement;
 pub use timeline::Timeline;
