@@ -13,6 +13,8 @@ mod committed;
 #[cfg(test)]
 mod compaction;
 #[cfg(test)]
+mod contained;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod docs;
@@ -30,12 +32,14 @@ mod kafka_faults;
 mod late_rows;
 #[cfg(test)]
 mod query_changes;
+#[cfg(test)]
 mod query_modes;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
-mod stalls;
 mod simulation;
+#[cfg(test)]
+mod stalls;
 #[cfg(test)]
 mod tables;
 #[cfg(test)]

@@ -1,7 +1,13 @@
 //! The task of a running query: epochs one after the other, restarts, and the end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::functions::all_default_functions;
+use datafusion::physical_expr::ScalarFunctionExpr;
+use datafusion::physical_plan::ExecutionPlan;
 
 use datafusion_common_runtime::SpawnedTask;
 use futures::future::{self, Aborted};
@@ -45,7 +51,7 @@ impl Run {
     /// to end this query and no other, whatever it does.
     pub(super) async fn run_to_end(self, epoch_loop: EpochLoop, name: String) {
         let (clock, patience) = (Arc::clone(epoch_loop.clock()), epoch_loop.drain_timeout());
-        let sinks = epoch_loop.spec().clone();
+        let spec = epoch_loop.spec().clone();
         let activity = Arc::clone(epoch_loop.activity());
         let run = Arc::new(self);
         let work = Arc::clone(&run).run_with_restarts(epoch_loop);
@@ -61,7 +67,7 @@ impl Run {
         let result = match ended {
             Some(Ok(Ok(result))) => result,
             Some(Ok(Err(Aborted))) => Ok(()),
-            Some(Err(error)) => Err(broken_off(error)),
+            Some(Err(error)) => Err(broken_off(error, &own_functions(&spec.plan.physical))),
             None => {
                 let doing = activity.describe();
                 tracing::warn!(
@@ -75,7 +81,7 @@ impl Run {
                 }
                 // An open transaction would hold back those who read committed rows.
                 tokio::select! {
-                    () = outputs::abort_open(&sinks) => {}
+                    () = outputs::abort_open(&spec) => {}
                     () = clock.sleep(LAST_WORDS) => {}
                 }
                 Ok(())
@@ -339,16 +345,52 @@ async fn has_ended<T: Send + 'static>(work: &mut SpawnedTask<T>) -> bool {
     tokio::time::timeout(TO_NEXT_AWAIT, work).await.is_ok()
 }
 
-fn broken_off(error: JoinError) -> Error {
-    match error.try_into_panic() {
-        Ok(panic) => panicked(&*panic),
-        Err(_) => Error::internal("the task of the query was cancelled"),
-    }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+fn broken_off(error: JoinError, own: &BTreeSet<String>) -> Error {
+    let panic = match error.try_into_panic() {
+        Ok(panic) => panic,
+        Err(_) => return Error::internal("the task of the query was cancelled"),
+    };
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_string());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    Error::internal(format!("the query panicked: {}", text.unwrap_or_default()))
-        .with_hint("If a function of yours did not panic, please report this.")
+    let message = format!("the query panicked: {}", text.unwrap_or_default());
+    let error = Error::internal(message);
+    let error = match own.is_empty() {
+        true => error,
+        false => {
+            let names: Vec<_> = own.iter().map(|name| format!("\"{name}\"")).collect();
+            error.with_detail(format!(
+                "It calls functions of yours: {}.",
+                names.join(", ")
+            ))
+        }
+    };
+    error.with_hint(
+        "If a function of yours did not panic, please report this. The checkpoint is as the last \
+         commit left it.",
+    )
+}
+
+/// The functions of a plan that came with neither DataFusion nor headwater.
+fn own_functions(plan: &Arc<dyn ExecutionPlan>) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let walked = plan.apply(|node| {
+        node.apply_expressions(&mut |expression| {
+            expression.apply(|part| {
+                if let Some(call) = part.downcast_ref::<ScalarFunctionExpr>() {
+                    names.insert(call.name().to_string());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    if let Err(error) = walked {
+        tracing::debug!(%error, "the functions of a plan could not be listed");
+    }
+    for known in all_default_functions() {
+        names.remove(known.name());
+        for alias in known.aliases() {
+            names.remove(alias);
+        }
+    }
+    names
 }
