@@ -25,6 +25,8 @@ mod equivalence;
 #[cfg(test)]
 mod figures;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod kafka_faults;

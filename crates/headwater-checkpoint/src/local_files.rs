@@ -136,9 +136,10 @@ impl LocalFiles {
         let temp = folder.join(temp_name(name));
         self.remove(&temp)?;
         let mode = self.readers.file_mode();
-        let file = (self.disk.create_new(&temp, mode))
-            .map_err(|e| io_error("create", "file", &temp, &e))?;
+        let file =
+            (self.disk.create_new(&temp, mode)).map_err(|e| write_error("create", &temp, 0, &e))?;
         Ok(LocalWriter {
+            bytes: 0,
             disk: Arc::clone(&self.disk),
             file: BufWriter::with_capacity(64 * 1024, file),
             temp,
@@ -172,6 +173,7 @@ impl LocalFiles {
             Ok(()) => parent.map_or(Ok(()), |parent| sync_folder(&*self.disk, parent)),
             // Another thread was faster.
             Err(_) if is_folder(&*self.disk, path) => Ok(()),
+            Err(e) if is_full(&e) => Err(write_error("create", path, 0, &e)),
             Err(e) => Err(io_error("create", "folder", path, &e)),
         }
     }
@@ -270,7 +272,7 @@ impl FileStore for LocalFiles {
                     return Err(nothing_to_rename(self, from, to));
                 }
             }
-            Err(e) => return Err(io_error("rename", "file", &source, &e)),
+            Err(e) => return Err(write_error("rename", &source, 0, &e)),
         }
         reach(Step::Named, &target);
         // Synced also when the move was made before: that process may have died before syncing.
@@ -340,6 +342,8 @@ impl FileStore for LocalFiles {
 /// A file under its temporary name.
 #[derive(Debug)]
 struct LocalWriter {
+    /// How many bytes it was given.
+    bytes: u64,
     disk: Arc<dyn Disk>,
     file: BufWriter<Box<dyn DiskFile>>,
     temp: PathBuf,
@@ -355,7 +359,7 @@ impl LocalWriter {
         self.file
             .flush()
             .and_then(|()| self.file.get_mut().sync())
-            .map_err(|e| io_error("write", "file", &self.target, &e))?;
+            .map_err(|e| write_error("write", &self.target, self.bytes, &e))?;
         reach(Step::Written, &self.target);
         self.lock.check()
     }
@@ -377,7 +381,7 @@ impl LocalWriter {
                 sync_folder(&*self.disk, &self.folder).map(|()| true)
             }
             Err(_) if self.is_there() => Ok(false),
-            Err(e) => Err(io_error("create", "file", &self.target, &e)),
+            Err(e) => Err(write_error("create", &self.target, self.bytes, &e)),
         }
     }
 
@@ -388,15 +392,16 @@ impl LocalWriter {
 
 impl FileWriter for LocalWriter {
     fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        self.bytes += bytes.len() as u64;
         self.file
             .write_all(bytes)
-            .map_err(|e| io_error("write", "file", &self.target, &e))
+            .map_err(|e| write_error("write", &self.target, self.bytes, &e))
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.sync()?;
         (self.disk.rename(&self.temp, &self.target))
-            .map_err(|e| io_error("create", "file", &self.target, &e))?;
+            .map_err(|e| write_error("create", &self.target, self.bytes, &e))?;
         self.is_named = true;
         reach(Step::Named, &self.target);
         sync_folder(&*self.disk, &self.folder)
@@ -459,7 +464,46 @@ fn is_file(disk: &dyn Disk, path: &Path) -> bool {
 
 fn sync_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
     disk.sync_folder(folder)
-        .map_err(|e| io_error("sync", "folder", folder, &e))
+        .map_err(|e| write_error("sync", folder, 0, &e))
+}
+
+/// What to do about a full disk.
+const ROOM: &str = "Free some disk space, then start the query again: it goes on where it was. With \
+                    `restart.attempts` it tries by itself.";
+/// The disk could not do it (EIO).
+const IO: i32 = 5;
+
+/// Whether there is no room, which there may be later.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// A failure to write something; `bytes` is what it was to hold, if it is a file with a content.
+fn write_error(action: &str, path: &Path, bytes: u64, error: &io::Error) -> Error {
+    let size = match bytes {
+        0 => String::new(),
+        bytes => format!(" of {bytes} bytes"),
+    };
+    let message = format!("cannot {action} \"{}\"{size}: {error}", path.display());
+    match error.kind() {
+        _ if is_full(error) => Error::resource(message).that_may_pass().with_hint(ROOM),
+        io::ErrorKind::PermissionDenied => Error::resource(message).with_hint(
+            "Give this user the right to write there, then start the query again: it goes on \
+             where it was.",
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => Error::resource(message).with_hint(
+            "The file system takes no writes, as it does after an error of its disk. Look at the \
+             system log; when it can be written again, the query goes on where it was.",
+        ),
+        _ if cfg!(unix) && error.raw_os_error() == Some(IO) => Error::resource(message).with_hint(
+            "The disk failed. Look at the system log; copy the folder to another disk if need be: \
+             the query goes on after the last epoch that is whole.",
+        ),
+        _ => io_error(action, "file", path, error),
+    }
 }
 
 /// Too many open files, in this process or on this machine.
@@ -474,10 +518,9 @@ fn io_error(action: &str, kind: &str, path: &Path, error: &io::Error) -> Error {
         return Error::resource(message).with_hint("Raise the limit of open files (ulimit -n).");
     }
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::resource(message)
-            .with_hint(
-                "Free some disk space, then start the query again: it goes on where it was.",
-            ),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::resource(message).that_may_pass().with_hint(ROOM)
+        }
         io::ErrorKind::FileTooLarge | io::ErrorKind::OutOfMemory => Error::resource(message)
             .with_hint("Raise the limit, then start the query again: it goes on where it was."),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -537,6 +580,25 @@ mod tests {
         for (path, mode) in [("root", 0o700), ("root/a", 0o700), ("root/a/x", 0o600)] {
             let metadata = std::fs::metadata(folder.path().join(path)).unwrap();
             assert_eq!(metadata.permissions().mode() & 0o777, mode, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_file_from_being_written_is_told_with_its_size() {
+        for (code, may_pass) in [
+            (28, true),
+            (122, true),
+            (30, false),
+            (5, false),
+            (13, false),
+        ] {
+            let failed = io::Error::from_raw_os_error(code);
+            let error = write_error("write", Path::new("/x/y"), 4096, &failed);
+            assert_eq!(error.kind(), ErrorKind::Resource, "{error}");
+            let begins = "cannot write \"/x/y\" of 4096 bytes: ";
+            assert!(error.message().starts_with(begins), "{error}");
+            assert_eq!(error.may_pass(), may_pass, "{error}");
+            assert!(error.hint().is_some(), "{error}");
         }
     }
 

@@ -14,7 +14,7 @@ Exit codes:
   3    another process holds the checkpoint or has taken the query over
   4    rows that the checkpoint counts on are gone from the source
   5    the checkpoint is damaged or does not fit the query
-  75   temporary: a source or sink could not be reached; try again
+  75   temporary: a source or sink could not be reached, or a disk is full; try again
   130  interrupted before the statements were through (143 at SIGTERM)";
 
 /// How the process ends.
@@ -62,7 +62,7 @@ impl Exit {
             | ErrorKind::Plan
             | ErrorKind::Unsupported
             | ErrorKind::Configuration => Exit::Usage,
-            kind if kind.is_retryable() => Exit::Temporary,
+            _ if error.may_pass() => Exit::Temporary,
             _ => Exit::of_query(error),
         }
     }
@@ -76,6 +76,7 @@ impl Exit {
             ErrorKind::Conflict => Exit::Conflict,
             ErrorKind::DataLoss => Exit::DataLoss,
             ErrorKind::Checkpoint => Exit::Checkpoint,
+            ErrorKind::Resource if error.may_pass() => Exit::Temporary,
             _ => Exit::QueryFailed,
         }
     }
@@ -123,6 +124,7 @@ mod tests {
             (Error::conflict("x"), 3, 3),
             (Error::checkpoint("x"), 5, 5),
             (Error::resource("x"), 1, 1),
+            (Error::resource("x").that_may_pass(), 75, 75),
             (Error::internal("x"), 1, 1),
         ];
         for (error, statement, query) in cases {

@@ -1,0 +1,163 @@
+//! A disk without room: a small file system of its own, filled to the last byte.
+//!
+//! Needs the binary: `cargo build -p headwater-cli`, and the right to mount. Without the right the
+//! tests say that they did nothing; what a failed write says is tested with the files themselves.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command::Dir;
+
+/// A file system of one megabyte in memory.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: PathBuf) -> Option<SmallDisk> {
+        std::fs::create_dir(&at).unwrap();
+        let options = ["-t", "tmpfs", "-o", "size=1m", "small"];
+        let mounted = Command::new("mount").args(options).arg(&at).output();
+        match mounted {
+            Ok(done) if done.status.success() => Some(SmallDisk(at)),
+            refused => {
+                eprintln!("SKIPPED, NOTHING WAS TESTED: no right to mount: {refused:?}");
+                None
+            }
+        }
+    }
+
+    /// Leaves no room for another byte.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.filler()).unwrap();
+        for size in [1 << 16, 1 << 12, 1] {
+            let bytes = vec![0; size];
+            while file.write_all(&bytes).is_ok() {}
+        }
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.filler()).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// A job that writes for some seconds.
+fn job(dir: &Dir, checkpoint: &Path, out: &Path, pace: &str, options: &str) {
+    let (checkpoint, out) = (checkpoint.display(), out.display());
+    let text = format!(
+        "CREATE SOURCE t (n BIGINT, s VARCHAR) WITH (connector = 'datagen', rows = 3000,
+           'fields.n.kind' = 'sequence', 'max.records.per.epoch' = 100{pace});
+         CREATE SINK out (k BIGINT, n BIGINT) WITH (connector = 'filesystem', path = '{out}')
+           FORMAT JSON;
+         CREATE STREAMING QUERY q WITH (checkpoint = '{checkpoint}'{options}) AS
+         INSERT INTO out SELECT n % 7 AS k, n FROM t;"
+    );
+    dir.create("job.sql", &text);
+}
+
+const SLOWLY: &str = ", 'rows.per.second' = 1000";
+
+fn rows(dir: &Dir, out: &str) -> Vec<String> {
+    let mut rows = dir.lines_below(out);
+    rows.sort();
+    rows
+}
+
+/// What the job writes on a disk with room.
+fn expected() -> Vec<String> {
+    let rows = (0..3000).map(|n| format!("{{\"k\":{},\"n\":{n}}}", n % 7));
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort();
+    rows
+}
+
+/// The folders of the checkpoint and of the results, of which one is on the small disk.
+const PLACES: [(&str, &str); 2] = [("small/checkpoint", "out"), ("checkpoint", "small/out")];
+
+#[test]
+fn a_full_disk_stops_the_query_and_room_lets_it_go_on() {
+    for (checkpoint, out) in PLACES {
+        let dir = Dir::new();
+        let Some(disk) = SmallDisk::mount(dir.path().join("small")) else {
+            return;
+        };
+        job(
+            &dir,
+            &dir.path().join(checkpoint),
+            &dir.path().join(out),
+            SLOWLY,
+            "",
+        );
+        let mut run = dir
+            .command(&["run", "job.sql", "--progress=always"])
+            .spawn();
+        run.wait_for_stderr("q: epoch ");
+        disk.fill();
+        let end = run.wait();
+        assert_eq!(end.code, Some(75), "{}", end.stderr);
+        for part in [
+            "error: cannot ",
+            "/small/",
+            "No space left",
+            "hint: Free some disk",
+        ] {
+            assert!(end.stderr.contains(part), "{part}: {}", end.stderr);
+        }
+        disk.make_room();
+        let mut again = dir.command(&["run", "job.sql"]).spawn();
+        again.wait_for_stderr("resumed after epoch ");
+        let end = again.wait();
+        assert_eq!(end.code, Some(0), "{}", end.stderr);
+        assert_eq!(rows(&dir, out), expected(), "{checkpoint} {out}");
+    }
+}
+
+#[test]
+fn a_query_that_may_restart_waits_for_room() {
+    for (checkpoint, out) in PLACES {
+        let dir = Dir::new();
+        let Some(disk) = SmallDisk::mount(dir.path().join("small")) else {
+            return;
+        };
+        let restarts = ", 'restart.attempts' = 50, 'restart.delay' = '100 ms'";
+        let (checkpoint, results) = (dir.path().join(checkpoint), dir.path().join(out));
+        job(&dir, &checkpoint, &results, SLOWLY, restarts);
+        let mut run = dir
+            .command(&["run", "job.sql", "--progress=always"])
+            .spawn();
+        run.wait_for_stderr("q: epoch ");
+        disk.fill();
+        let warning = run.wait_for_stderr("the query failed, and is opened again in 100ms");
+        assert!(warning.contains("No space left"), "{warning}");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        disk.make_room();
+        let end = run.wait();
+        assert_eq!(end.code, Some(0), "{}", end.stderr);
+        assert_eq!(rows(&dir, out), expected(), "{}", checkpoint.display());
+    }
+}
+
+#[test]
+fn a_start_without_room_is_temporary() {
+    let dir = Dir::new();
+    let Some(disk) = SmallDisk::mount(dir.path().join("small")) else {
+        return;
+    };
+    disk.fill();
+    let checkpoint = dir.path().join("small/checkpoint");
+    job(&dir, &checkpoint, &dir.path().join("out"), "", "");
+    let stderr = dir.command(&["run", "job.sql"]).fails_with(75);
+    assert!(stderr.contains("No space left"), "{stderr}");
+    disk.make_room();
+    dir.command(&["run", "job.sql"]).stdout();
+    assert_eq!(rows(&dir, "out"), expected());
+}
