@@ -19,6 +19,8 @@ mod crash;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod draining;
 #[cfg(test)]
 mod equivalence;

@@ -35,6 +35,7 @@ pub mod lock;
 pub mod memory_files;
 mod numbered_log;
 mod plan_changes;
+mod probe;
 pub mod query_metadata;
 pub mod record;
 pub mod rewind;
@@ -60,6 +61,7 @@ pub use file_store::{FileStore, FileWriter, open_store};
 pub use local_files::{LocalFiles, Readers};
 pub use lock::{LockGuard, LockOwner};
 pub use memory_files::MemoryFiles;
+pub use probe::{FolderProbe, Holder, probe_folder};
 pub use query_metadata::{
     OnStateChange, OperatorMetadata, QueryChange, QueryMetadata, SourceMetadata, compatibility,
 };
@@ -69,6 +71,8 @@ pub use watermark_state::WatermarkState;
 
 /// The version of headwater that is running, as it is written into records.
 pub const HEADWATER_VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version of the files that this crate writes.
+pub const CHECKPOINT_FORMAT_VERSION: u32 = record::FORMAT_VERSION;
 
 /// The list of a source in a store of its own, for reads that have no checkpoint.
 pub fn journal(

@@ -25,6 +25,7 @@ Examples:
   headwater sql                               a prompt
   headwater run job.sql --define SERVERS=localhost:9092
                                               the statements of a file, until its queries end
+  headwater doctor job.sql                    what a file needs, before it is run
   headwater dev-broker --topic orders:4       a Kafka broker to try things with";
 
 /// What is said on standard error.
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Run statements given as text, or ask for them at a prompt
     Sql(SqlArgs),
+    /// Look at what a script needs before it is run: topics, rights, clocks, disks, checkpoints
+    Doctor(DoctorArgs),
     /// Run a Kafka broker inside this process, for trying things out
     DevBroker(DevBrokerArgs),
     /// List topics, write lines to one, look at one
@@ -122,6 +125,31 @@ Examples:
 #[derive(Debug, ClapArgs)]
 #[command(after_help = RUN_HELP, after_long_help = format!("{RUN_HELP}\n\n{EXIT_CODES_HELP}"))]
 pub(crate) struct RunArgs {
+    /// The script; `-` is standard input
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+    /// Replace `${NAME}` in the script
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(crate) define: Vec<(String, String)>,
+}
+
+const DOCTOR_HELP: &str = "\
+Runs the declarations of the script, plans its queries, and starts none. Looks whether every source
+and sink is there and may be used, whose clock is ahead, whether the disk under a checkpoint can be
+written, how fast and how much, and who holds the checkpoint. Nothing is changed.
+
+Prints a line a check, `ok`, `warn` or `fail`, with what to do. Ends with 1 if one failed, with 2 if
+the script is not SQL, else with 0.
+
+Examples:
+  headwater doctor job.sql
+  headwater doctor job.sql --define BOOTSTRAP=localhost:9092
+  headwater doctor job.sql --format json";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = DOCTOR_HELP, after_long_help = DOCTOR_HELP)]
+pub(crate) struct DoctorArgs {
     /// The script; `-` is standard input
     pub(crate) file: PathBuf,
     #[command(flatten)]

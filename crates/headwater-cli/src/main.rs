@@ -9,6 +9,7 @@ mod checkpoint;
 mod context;
 mod demo;
 mod dev_broker;
+mod doctor;
 mod exit_code;
 mod kafka;
 mod line_reader;
@@ -56,6 +57,7 @@ async fn dispatch(command: Command, context: &Context) -> Exit {
     let done = match command {
         Command::Run(args) => Box::pin(run::run(args, context)).await,
         Command::Sql(args) => Box::pin(sql::sql(args, context)).await,
+        Command::Doctor(args) => Box::pin(doctor::doctor(args, context)).await,
         Command::DevBroker(args) => dev_broker::dev_broker(args, context).await,
         Command::Kafka(args) => kafka::kafka(args, context).await,
         Command::Checkpoint(args) => checkpoint::checkpoint(args, context),

@@ -18,8 +18,7 @@ use crate::signals::Signals;
 /// If the file cannot be read or an argument is wrong.
 pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<Exit> {
     let name = args.file.display().to_string();
-    let template = read_script(&args.file)?;
-    let text = match replace_names(&template, &args.define) {
+    let text = match read_named(&args.file, &args.define)? {
         Ok(text) => text,
         Err(error) => return Ok(context.fail(&name, None, &error)),
     };
@@ -27,6 +26,14 @@ pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<Exit> {
     let session = open_session(&args.session, context).await?;
     let scripts = [Script { name, text }];
     Ok(run_to_end(&session, &scripts, &args.session, context, &signals).await)
+}
+
+/// The text of a script with values for its names; within, what is wrong with the text.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(crate) fn read_named(file: &Path, define: &[(String, String)]) -> Result<Result<String>> {
+    Ok(replace_names(&read_script(file)?, define))
 }
 
 fn read_script(file: &Path) -> Result<String> {

@@ -34,6 +34,11 @@ impl fmt::Debug for KafkaConnection {
     }
 }
 
+/// The version of librdkafka that is built in.
+pub fn librdkafka_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}
+
 /// Spellings of the servers option, canonical first.
 pub(crate) const SERVERS: [&str; 5] = [
     "bootstrap.servers",

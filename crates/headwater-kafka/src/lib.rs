@@ -40,7 +40,7 @@ mod tail;
 mod transaction;
 
 pub use admin::{PartitionInfo, TopicInfo, create_topic, list_topics, produce_lines};
-pub use client::KafkaConnection;
+pub use client::{KafkaConnection, librdkafka_version};
 pub use connector::KafkaConnector;
 pub use dev_broker::{DEV_BROKER_LIMITS, DevBroker, DevFault, DevRequest};
 pub use tail::{TailEnd, TailRecord, TailStart, tail};

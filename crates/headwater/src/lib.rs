@@ -41,6 +41,7 @@
 #![warn(missing_docs)]
 
 mod builder;
+mod doctor;
 mod explain;
 mod frame;
 mod inspect;
@@ -55,6 +56,7 @@ mod tables;
 mod writer;
 
 pub use builder::HeadwaterBuilder;
+pub use doctor::{Finding, Verdict};
 pub use frame::{Frame, StreamFrame};
 pub use outcome::{Outcome, Rows};
 pub use reader::{Reader, StreamReader};
