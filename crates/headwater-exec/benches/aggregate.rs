@@ -2,7 +2,7 @@
 //!
 //! - `throughput`: 10 s windows, five aggregates by a VARCHAR key, in batches of 8,192 rows.
 //! - `tiny_epoch`: ten rows through a whole epoch, which is what an epoch costs.
-//! - `growth`: the same 1,000 changed groups with few and with many live groups.
+//! - `growth`: the same changed groups with few and with many live groups.
 
 #![expect(
     clippy::expect_used,
@@ -218,29 +218,28 @@ fn tiny_epoch(c: &mut Criterion) {
 }
 
 fn growth(c: &mut Criterion) {
-    const CHANGED: usize = 1_000;
     let mut group = c.benchmark_group("growth");
-    group.throughput(Throughput::Elements(CHANGED as u64));
     group.sample_size(20);
-    for live in [10_000, 1_000_000] {
+    for live in [10_000, 1_000_000, 5_000_000] {
         let name = |i: usize| format!("key-{i}");
         let all = StringViewArray::from_iter_values((0..live).map(name));
         let all = [batch(Arc::new(all), live)];
         let mut query = Query::new(OutputMode::Update).expect("a query");
         query.epoch(0, &all, 0).expect("an epoch");
         let mut at = 0;
-        group.bench_function(format!("{CHANGED} of {live} groups"), |b| {
-            let changed = || {
+        for changed in [1_000, 10_000] {
+            let mut input = || {
                 at += 1;
-                let keys = (0..CHANGED).map(|i| name((i * live / CHANGED + at * 7) % live));
-                [batch(
-                    Arc::new(StringViewArray::from_iter_values(keys)),
-                    CHANGED,
-                )]
+                let keys = (0..changed).map(|i| name((i * (live / changed) + at * 7) % live));
+                let keys = Arc::new(StringViewArray::from_iter_values(keys));
+                [batch(keys, changed)]
             };
-            let run = |changed: [Batch; 1]| query.epoch(0, &changed, 0).expect("an epoch");
-            b.iter_batched(changed, run, BatchSize::PerIteration);
-        });
+            group.throughput(Throughput::Elements(changed as u64));
+            group.bench_function(format!("{changed} of {live} groups"), |b| {
+                let run = |rows: [Batch; 1]| query.epoch(0, &rows, 0).expect("an epoch");
+                b.iter_batched(&mut input, run, BatchSize::PerIteration);
+            });
+        }
     }
     group.finish();
 }

@@ -292,27 +292,29 @@ fn top_n(c: &mut Criterion) {
 }
 
 fn growth(c: &mut Criterion) {
-    const CHANGED: usize = 1_000;
     let mut group = c.benchmark_group("growth");
-    group.throughput(Throughput::Elements(CHANGED as u64));
     group.sample_size(20);
-    for live in [10_000, 1_000_000] {
+    for live in [10_000, 1_000_000, 5_000_000] {
         let logic = rank(1, &[("at", true)], Emission::AtClose, false);
         let mut query = Query::new(logic, OutputMode::Update).expect("a query");
         query.epoch(&rows(live, |i| i, |_| 0), 0).expect("an epoch");
         let mut at = 0;
-        group.bench_function(format!("{CHANGED} of {live} keys"), |b| {
-            let changed = || {
+        for changed in [1_000, 10_000] {
+            let mut input = || {
                 at += 1;
                 rows(
-                    CHANGED,
-                    |i| (i * live / CHANGED + at * 7) % live,
+                    changed,
+                    |i| (i * (live / changed) + at * 7) % live,
                     |_| at as i64,
                 )
             };
-            let run = |rows: Vec<RecordBatch>| black_box(query.epoch(&rows, 0).expect("an epoch"));
-            b.iter_batched(changed, run, BatchSize::PerIteration);
-        });
+            group.throughput(Throughput::Elements(changed as u64));
+            group.bench_function(format!("{changed} of {live} keys"), |b| {
+                let run =
+                    |rows: Vec<RecordBatch>| black_box(query.epoch(&rows, 0).expect("an epoch"));
+                b.iter_batched(&mut input, run, BatchSize::PerIteration);
+            });
+        }
     }
     group.finish();
 }

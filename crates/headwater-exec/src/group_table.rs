@@ -17,8 +17,8 @@
 //! evaluated, the update-mode output. Cost follows the touched groups, never the table.
 //!
 //! Nothing is changed in place, so undoing an epoch is restoring the touched places and dropping
-//! the newest chunk. Chunks are merged pairwise like a binary counter (each row is copied
-//! O(log n) times), once the epoch that made them is durable.
+//! the newest chunk. Chunks are written again as [`crate::chunks`] says, once the epoch that made
+//! them is durable.
 
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ use arrow::compute::take;
 use datafusion_common::{Result, internal_datafusion_err};
 
 use crate::aggregate_spec::{Accumulators, AggregateSpec, Interner};
+use crate::chunks::{Chunks, Rewrite};
 use crate::idle_keys::StateTtl;
 use crate::view_buffers::owning;
 
@@ -66,12 +67,6 @@ impl Place {
     }
 }
 
-#[derive(Debug)]
-struct Chunk {
-    rows: RecordBatch,
-    groups: Vec<u32>,
-}
-
 /// The scratch of the running epoch.
 struct Touch {
     /// Group of every slot.
@@ -84,7 +79,7 @@ struct Touch {
 /// What it takes to undo the newest epoch.
 #[derive(Debug)]
 pub(crate) struct TableUndo {
-    chunks_before: usize,
+    chunk: u32,
     places_before: Vec<(u32, Place)>,
 }
 
@@ -115,7 +110,7 @@ pub(crate) struct GroupTable {
     places: Vec<Place>,
     /// Slot of every group in the running epoch.
     slots: Vec<u32>,
-    chunks: Vec<Chunk>,
+    chunks: Chunks,
     live: usize,
     touch: Option<Touch>,
     /// When groups were touched, if they are forgotten some time after.
@@ -135,7 +130,7 @@ impl GroupTable {
             interner: Interner::try_new(spec.key_schema())?,
             places: Vec::new(),
             slots: Vec::new(),
-            chunks: Vec::new(),
+            chunks: Chunks::new(Arc::clone(spec.state_schema())),
             live: 0,
             touch: None,
             idle: ttl.map(IdleGroups::new),
@@ -279,7 +274,7 @@ impl GroupTable {
             return Ok(());
         }
         let old_slots: Vec<usize> = (first_new..with_state).collect();
-        let states = gather(&self.chunks, spec.key_count(), &old)?;
+        let states = gather(&self.chunks, spec.key_count(), spec, &old)?;
         spec.merge(&mut touch.accumulators, &states, &old_slots, with_state)
     }
 
@@ -306,14 +301,13 @@ impl GroupTable {
             .iter()
             .map(|g| (*g, self.places[*g as usize]))
             .collect();
-        let undo = TableUndo {
-            chunks_before: self.chunks.len(),
-            places_before,
-        };
         if let Some(idle) = &mut self.idle {
             idle.touch(&touch.groups);
         }
-        self.append(rows.clone(), touch.groups);
+        let undo = TableUndo {
+            chunk: self.append(rows.clone(), touch.groups),
+            places_before,
+        };
         Ok(Some((rows, undo)))
     }
 
@@ -330,12 +324,24 @@ impl GroupTable {
     /// Undoes the newest epoch.
     pub(crate) fn undo(&mut self, undo: TableUndo) {
         for (group, before) in undo.places_before {
-            let place = &mut self.places[group as usize];
-            self.live -= usize::from(!place.is_none());
-            self.live += usize::from(!before.is_none());
-            *place = before;
+            self.move_to(group, before);
         }
-        self.chunks.truncate(undo.chunks_before);
+        self.chunks.remove(undo.chunk);
+    }
+
+    /// Says where the row of a group is from now on, and gives where it was. Nothing else moves a
+    /// group, so that the chunks know how many of their rows are live.
+    fn move_to(&mut self, group: u32, place: Place) -> Place {
+        let old = std::mem::replace(&mut self.places[group as usize], place);
+        if !old.is_none() {
+            self.chunks.went(old.chunk, 1);
+            self.live -= 1;
+        }
+        if !place.is_none() {
+            self.chunks.came(place.chunk, 1);
+            self.live += 1;
+        }
+        old
     }
 
     /// Adds restored state rows; later rows of a key replace earlier ones.
@@ -356,59 +362,67 @@ impl GroupTable {
         self.compact(spec)
     }
 
-    fn append(&mut self, rows: RecordBatch, groups: Vec<u32>) {
-        let chunk = self.chunks.len() as u32;
-        for (row, group) in groups.iter().enumerate() {
-            let place = &mut self.places[*group as usize];
-            self.live += usize::from(place.is_none());
-            *place = Place {
-                chunk,
-                row: row as u32,
-            };
-        }
-        self.chunks.push(Chunk { rows, groups });
+    /// Adds a chunk and gives its number.
+    fn append(&mut self, rows: RecordBatch, groups: Vec<u32>) -> u32 {
+        let chunk = self.chunks.push(rows);
+        self.settle_in(chunk, groups);
+        chunk
     }
 
-    /// Merges the newest chunks while the newest is at least half as long as the one before it,
-    /// dropping dead rows. Must not be called while an epoch can still be undone.
+    fn settle_in(&mut self, chunk: u32, groups: Vec<u32>) {
+        for (row, group) in groups.iter().enumerate() {
+            let row = row as u32;
+            self.move_to(*group, Place { chunk, row });
+        }
+        self.chunks.belongs_to(chunk, groups);
+    }
+
+    /// Writes again what is worth it, without the dead rows. Must not be called while an epoch can
+    /// still be undone.
     pub(crate) fn compact(&mut self, spec: &AggregateSpec) -> Result<()> {
-        while let [.., before, newest] = self.chunks.as_slice() {
-            if newest.groups.len() * 2 < before.groups.len() {
-                break;
-            }
-            let first = self.chunks.len() - 2;
-            let (mut live, mut groups) = (Vec::new(), Vec::new());
-            for (index, chunk) in self.chunks.iter().enumerate().skip(first) {
-                for (row, group) in chunk.groups.iter().enumerate() {
-                    let here = Place {
-                        chunk: index as u32,
-                        row: row as u32,
-                    };
-                    if self.places[*group as usize] == here {
-                        live.push(here.indices());
-                        groups.push(*group);
-                    }
+        debug_assert!(self.chunks.are_counted(self.live_by_chunk()));
+        while let Some(rewrite) = self.chunks.rewrite() {
+            self.write_again(spec, &rewrite)?;
+        }
+        self.chunks.settle();
+        Ok(())
+    }
+
+    fn write_again(&mut self, spec: &AggregateSpec, rewrite: &Rewrite) -> Result<()> {
+        let (mut live, mut groups) = (Vec::new(), Vec::new());
+        for part in &rewrite.parts {
+            let (chunk, from, of_part) = self.chunks.part(*part);
+            for (row, group) in of_part.iter().enumerate() {
+                let row = (from + row) as u32;
+                let here = Place { chunk, row };
+                if self.places[*group as usize] == here {
+                    live.push(here.indices());
+                    groups.push(*group);
                 }
             }
-            let columns = gather(&self.chunks, 0, &live)?;
-            let columns = columns.into_iter().map(owning).collect::<Result<_>>()?;
-            let rows = spec.state_batch(columns, live.len())?;
-            self.chunks.truncate(first);
-            for group in &groups {
-                self.places[*group as usize] = Place::NONE;
-            }
-            self.live -= groups.len();
-            self.append(rows, groups);
+        }
+        let columns = gather(&self.chunks, 0, spec, &live)?;
+        let columns = columns.into_iter().map(owning).collect::<Result<_>>()?;
+        let rows = spec.state_batch(columns, live.len())?;
+        for group in &groups {
+            self.move_to(*group, Place::NONE);
+        }
+        if let Some(chunk) = self.chunks.replace(rewrite, rows) {
+            self.settle_in(chunk, groups);
         }
         Ok(())
     }
 
+    /// The chunk of every live row, and one row.
+    fn live_by_chunk(&self) -> impl Iterator<Item = (u32, usize)> {
+        let live = self.places.iter().filter(|place| !place.is_none());
+        live.map(|place| (place.chunk, 1))
+    }
+
     /// All live state rows, as columns.
     pub(crate) fn live_rows(&self, spec: &AggregateSpec) -> Result<Vec<ArrayRef>> {
-        if let [only] = self.chunks.as_slice()
-            && only.groups.len() == self.live
-        {
-            return Ok(only.rows.columns().to_vec());
+        if let Some((rows, _)) = self.chunks.whole(self.live) {
+            return Ok(rows.columns().to_vec());
         }
         let live: Vec<_> = self
             .places
@@ -416,12 +430,7 @@ impl GroupTable {
             .filter(|p| !p.is_none())
             .map(|p| p.indices())
             .collect();
-        if live.is_empty() {
-            return Ok(RecordBatch::new_empty(Arc::clone(spec.state_schema()))
-                .columns()
-                .to_vec());
-        }
-        gather(&self.chunks, 0, &live)
+        gather(&self.chunks, 0, spec, &live)
     }
 
     /// State columns of those of the given keys that this table has, or had `before` its newest
@@ -448,16 +457,12 @@ impl GroupTable {
         if found.is_empty() {
             return Ok((vec![], which));
         }
-        Ok((gather(&self.chunks, spec.key_count(), &found)?, which))
+        Ok((gather(&self.chunks, spec.key_count(), spec, &found)?, which))
     }
 
     /// Bytes of memory held.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let chunks: usize = self
-            .chunks
-            .iter()
-            .map(|c| c.rows.get_array_memory_size() + c.groups.len() * 4)
-            .sum();
+        let chunks = self.chunks.memory_bytes();
         let scratch: usize = self
             .touch
             .iter()
@@ -474,7 +479,7 @@ impl std::fmt::Debug for GroupTable {
             f,
             "GroupTable({} groups in {} chunks)",
             self.live,
-            self.chunks.len()
+            self.chunks.count()
         )
     }
 }

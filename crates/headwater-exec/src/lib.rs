@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod aggregate_spec;
 pub mod aggregate_state;
 pub mod changelog;
+mod chunks;
 pub mod epoch_context;
 pub mod epoch_scan;
 pub mod first_epoch;

@@ -218,7 +218,7 @@ impl AggregateState {
         let at = before.binary_search_by_key(&pane, |(of, _)| *of);
         if let (Ok(at), Some(table)) = (at, self.panes.get(&pane)) {
             let undo = &before[at].1;
-            let (columns, became) = table.rows_before(undo)?;
+            let (columns, became) = table.rows_before(&self.spec, undo)?;
             if became.is_empty() {
                 return Ok(result);
             }

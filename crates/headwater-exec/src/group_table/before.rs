@@ -7,6 +7,7 @@ use arrow::array::ArrayRef;
 use datafusion_common::Result;
 
 use super::{GroupTable, Place, TableUndo, gather};
+use crate::aggregate_spec::AggregateSpec;
 
 /// Where the state rows of the groups were that the newest epoch touched.
 pub(crate) struct PlacesBefore(HashMap<u32, Place>);
@@ -27,12 +28,16 @@ impl TableUndo {
 impl GroupTable {
     /// The state rows that the touched groups had before the newest epoch, as columns, and which of
     /// the touched groups these are: a new one had none.
-    pub(crate) fn rows_before(&self, undo: &TableUndo) -> Result<(Vec<ArrayRef>, Vec<u32>)> {
+    pub(crate) fn rows_before(
+        &self,
+        spec: &AggregateSpec,
+        undo: &TableUndo,
+    ) -> Result<(Vec<ArrayRef>, Vec<u32>)> {
         let places = undo.places_before.iter().enumerate();
         let old = places.filter(|(_, (_, place))| !place.is_none());
         let (places, which): (Vec<_>, Vec<_>) = old
             .map(|(row, (_, place))| (place.indices(), row as u32))
             .unzip();
-        Ok((gather(&self.chunks, 0, &places)?, which))
+        Ok((gather(&self.chunks, 0, spec, &places)?, which))
     }
 }

@@ -1,30 +1,21 @@
 //! Columns of state rows, put together from the chunks and pieces that hold them.
 
 use arrow::array::{Array, ArrayRef};
-use arrow::compute::{concat, interleave};
+use arrow::compute::concat;
 use datafusion_common::Result;
 
-use super::Chunk;
+use crate::aggregate_spec::AggregateSpec;
+use crate::chunks::Chunks;
 
 /// Columns `from..` of the rows at (chunk, row).
 pub(super) fn gather(
-    chunks: &[Chunk],
+    chunks: &Chunks,
     from: usize,
+    spec: &AggregateSpec,
     rows: &[(usize, usize)],
 ) -> Result<Vec<ArrayRef>> {
-    let Some(first) = chunks.first() else {
-        return Ok(vec![]);
-    };
-    let columns = from..first.rows.num_columns();
-    columns
-        .map(|column| {
-            let pieces: Vec<&dyn Array> = chunks
-                .iter()
-                .map(|c| c.rows.column(column).as_ref())
-                .collect();
-            Ok(interleave(&pieces, rows)?)
-        })
-        .collect()
+    let columns = from..spec.state_schema().fields().len();
+    columns.map(|column| chunks.gather(column, rows)).collect()
 }
 
 /// Key columns that come in pieces, each of that many columns.

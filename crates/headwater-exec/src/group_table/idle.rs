@@ -89,20 +89,24 @@ impl GroupTable {
             return 0;
         };
         idle.keys.begin(now);
-        let mut expired = 0;
-        for group in idle.keys.expired(now) {
-            let place = std::mem::replace(&mut self.places[group as usize], Place::NONE);
-            idle.buckets.push(idle.keys.touched(group));
-            idle.keys.forget(group);
-            idle.expired.push((group, place));
-            let had_state = !place.is_none();
-            self.live -= usize::from(had_state);
-            expired += u64::from(had_state);
+        let groups = idle.keys.expired(now);
+        for group in &groups {
+            idle.buckets.push(idle.keys.touched(*group));
+            idle.keys.forget(*group);
         }
         idle.buckets.sort_unstable();
         idle.buckets.dedup();
         idle.keys.pass(now);
-        expired
+        let expired = groups.into_iter();
+        let expired: Vec<_> = expired
+            .map(|group| (group, self.move_to(group, Place::NONE)))
+            .collect();
+        let had_state = expired.iter().filter(|(_, place)| !place.is_none());
+        let had_state = had_state.count() as u64;
+        if let Some(idle) = &mut self.idle {
+            idle.expired.extend(expired);
+        }
+        had_state
     }
 
     /// Ends the epoch: what it did besides its rows. `None` if nothing is ever forgotten.
@@ -148,10 +152,7 @@ impl GroupTable {
 
     fn bring_back(&mut self, undo: IdleUndo) {
         for (group, place) in undo.expired {
-            let here = &mut self.places[group as usize];
-            self.live += usize::from(!place.is_none());
-            self.live -= usize::from(!here.is_none());
-            *here = place;
+            self.move_to(group, place);
         }
         if let Some(idle) = &mut self.idle {
             idle.keys.undo(undo.touched);
@@ -163,9 +164,10 @@ impl GroupTable {
         let Some(idle) = &mut self.idle else {
             return;
         };
-        for group in buckets.iter().flat_map(|b| idle.keys.drop_bucket(*b)) {
-            let place = std::mem::replace(&mut self.places[group as usize], Place::NONE);
-            self.live -= usize::from(!place.is_none());
+        let dropped = buckets.iter().flat_map(|b| idle.keys.drop_bucket(*b));
+        let dropped: Vec<u32> = dropped.collect();
+        for group in dropped {
+            self.move_to(group, Place::NONE);
         }
     }
 
@@ -187,11 +189,7 @@ impl GroupTable {
     }
 
     fn rows_at(&self, spec: &AggregateSpec, places: &[(usize, usize)]) -> Result<RecordBatch> {
-        if places.is_empty() {
-            let schema = spec.state_schema();
-            return Ok(RecordBatch::new_empty(std::sync::Arc::clone(schema)));
-        }
-        let columns = gather(&self.chunks, 0, places)?;
+        let columns = gather(&self.chunks, 0, spec, places)?;
         let columns = columns.into_iter().map(owning).collect::<Result<_>>()?;
         spec.state_batch(columns, places.len())
     }

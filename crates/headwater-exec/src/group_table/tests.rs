@@ -8,6 +8,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::*;
 use crate::testing::aggregates::{Kind, value_fields};
 
+mod forgotten;
+
 fn spec() -> AggregateSpec {
     let mut fields = vec![Field::new("k", DataType::Utf8View, true)];
     fields.extend(value_fields());
@@ -43,32 +45,45 @@ fn content(table: &GroupTable, spec: &AggregateSpec) -> Vec<(String, i64)> {
     content
 }
 
+/// A table whose chunks are full with 64 rows.
+fn table(spec: &AggregateSpec) -> GroupTable {
+    let mut table = GroupTable::try_new(spec, KnownGroups::Touched, None).unwrap();
+    table.chunks.full_at(64);
+    table
+}
+
 fn check_chunks(table: &GroupTable) {
-    let sizes: Vec<_> = table.chunks.iter().map(|c| c.groups.len()).collect();
-    for pair in sizes.windows(2) {
-        assert!(pair[1] * 2 < pair[0], "chunks of {sizes:?} rows");
+    let sizes = table.chunks.sizes();
+    assert!(table.chunks.are_counted(table.live_by_chunk()), "{sizes:?}");
+    assert_eq!(table.live_by_chunk().count(), table.live);
+    let open = sizes.iter().filter(|size| (1..64).contains(&size.0));
+    assert!(open.count() < 24, "chunks of {sizes:?} rows");
+}
+
+/// Compacts and gives the number of rows that were written again.
+fn compact(table: &mut GroupTable, spec: &AggregateSpec) -> usize {
+    let mut copied = 0;
+    while let Some(rewrite) = table.chunks.rewrite() {
+        let parts = rewrite.parts.iter().map(|part| table.chunks.part(*part));
+        let parts: Vec<(u32, Vec<u32>)> = parts.map(|(c, _, g)| (c, g.to_vec())).collect();
+        let is_live = |chunk: u32, group: u32| table.places[group as usize].chunk == chunk;
+        for (chunk, groups) in parts {
+            copied += groups.iter().filter(|g| is_live(chunk, **g)).count();
+        }
+        table.write_again(spec, &rewrite).unwrap();
     }
-    let rows: usize = sizes.iter().sum();
-    assert!(
-        rows <= table.live * 2,
-        "{} live rows in chunks of {sizes:?}",
-        table.live
-    );
-    for (chunk, groups) in table.chunks.iter().map(|c| &c.groups).enumerate() {
-        assert_eq!(groups.len(), table.chunks[chunk].rows.num_rows());
-    }
-    let placed = table.places.iter().filter(|p| !p.is_none()).count();
-    assert_eq!(placed, table.live);
+    table.chunks.settle();
+    copied
 }
 
 #[test]
-fn chunks_halve_and_dead_rows_are_fewer_than_live_ones() {
+fn every_group_has_its_newest_row_whatever_is_written_again() {
     let spec = spec();
-    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched, None).unwrap();
+    let mut table = table(&spec);
     let mut expected = std::collections::BTreeMap::new();
     for epoch in 0..200usize {
         // Deltas of all sizes over keys near and far, some undone and run again.
-        let keys = || (0..1 + epoch * 7 % 40).map(move |i| (epoch * 31 + i * i) % 500);
+        let keys = || (0..1 + epoch * 7 % 90).map(move |i| (epoch * 31 + i * i) % 500);
         if epoch % 3 == 0 {
             let before = content(&table, &spec);
             add(&mut table, &spec, keys());
@@ -91,22 +106,46 @@ fn chunks_halve_and_dead_rows_are_fewer_than_live_ones() {
 }
 
 #[test]
-fn compaction_copies_each_row_a_logarithmic_number_of_times() {
+fn new_rows_are_written_again_until_their_chunk_is_full() {
     let spec = spec();
-    let mut table = GroupTable::try_new(&spec, KnownGroups::Touched, None).unwrap();
-    let (epochs, delta) = (256, 8);
+    let mut table = table(&spec);
+    let (epochs, delta) = (256, 4);
     let mut copied = 0;
     for epoch in 0..epochs {
         add(&mut table, &spec, epoch * delta..(epoch + 1) * delta);
         table.finish(&spec).unwrap();
-        let before = table.chunks.len();
-        table.compact(&spec).unwrap();
-        if table.chunks.len() < before {
-            copied += table.chunks.last().unwrap().groups.len();
-        }
+        copied += compact(&mut table, &spec);
     }
-    let rows = epochs * delta;
-    assert!(copied <= rows * 9, "{copied} rows copied for {rows}");
+    // Four rows, 32, 256.
+    assert!(copied <= epochs * delta * 2, "{copied} rows copied");
+}
+
+#[test]
+fn what_an_epoch_writes_again_follows_its_rows_and_not_the_table() {
+    let spec = spec();
+    let copied = |live: usize| {
+        let mut table = table(&spec);
+        add(&mut table, &spec, 0..live);
+        table.finish(&spec).unwrap();
+        compact(&mut table, &spec);
+        let (mut copied, mut most) = (0, 0);
+        for epoch in 0..2000usize {
+            let keys = (0..8).map(|i| (epoch * 8 + i) * 7919 % live);
+            add(&mut table, &spec, keys);
+            table.finish(&spec).unwrap();
+            let now = compact(&mut table, &spec);
+            (copied, most) = (copied + now, most.max(now));
+            check_chunks(&table);
+        }
+        let stored: usize = table.chunks.sizes().iter().map(|size| size.0).sum();
+        assert!(stored <= 3 * live, "{live} live rows of {stored}");
+        (copied / 2000, most)
+    };
+    for live in [1_000, 5_000] {
+        let (mean, most) = copied(live);
+        assert!(mean <= 4 * 8, "{mean} rows an epoch beside {live}");
+        assert!(most <= 6 * 64, "{most} rows in one epoch beside {live}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use headwater_core::mode::OutputMode;
 use headwater_core::state::{ChunkKind, OperatorState, StateChunk};
 use headwater_core::watermark::Watermark;
 
-use super::table::{IdleRunsUndo, NewRuns, RunTable, RunUndo, batch};
+use super::table::{IdleRunsUndo, NewRuns, Numbers, RunTable, RunUndo, batch};
 use super::{Advance, EpochEnd, EpochStart, LateCount, NO_SLOT, NewRows, RunLogic, Slots};
 use crate::aggregate_state::no_version;
 use crate::idle_keys::StateTtl;
@@ -459,9 +459,9 @@ impl OperatorState for RunState {
         if self.version != Some(epoch) {
             return Err(no_version(epoch, self.version));
         }
-        if let Some(newest) = self.newest.take() {
-            self.table.compact(newest.past_us)?;
-            // Keys may have been forgotten.
+        if let Some(newest) = self.newest.take()
+            && self.table.compact(newest.past_us)? == Numbers::AreNew
+        {
             self.slots.clear();
         }
         Ok(())

@@ -8,19 +8,19 @@
 //! ```
 //!
 //! An epoch replaces whole runs: what it appends is its checkpoint delta. Nothing is changed in
-//! place, so undoing an epoch is putting the old places back. Chunks are merged pairwise like a
-//! binary counter once the epoch that made them is durable, and keys without rows are forgotten
-//! once they are the greater part.
+//! place, so undoing an epoch is putting the old places back. Chunks are written again as
+//! [`crate::chunks`] says once the epoch that made them is durable, and keys without rows are
+//! forgotten once they are the greater part.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::interleave;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use datafusion_common::{Result, internal_datafusion_err};
 
 use crate::aggregate_spec::Interner;
+use crate::chunks::{Chunks, Rewrite};
 use crate::idle_keys::StateTtl;
 use crate::view_buffers::owning;
 
@@ -28,6 +28,8 @@ use idle::IdleRuns;
 pub(super) use idle::IdleRunsUndo;
 
 mod idle;
+#[cfg(test)]
+mod tests;
 
 /// No chunk, no slot.
 const NOWHERE: u32 = u32::MAX;
@@ -54,11 +56,13 @@ impl Run {
     };
 }
 
-#[derive(Debug)]
-struct Chunk {
-    rows: RecordBatch,
-    /// Groups in the order of their runs.
-    groups: Vec<u32>,
+/// What forgetting keys leaves of the numbers of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// Groups have the numbers they had.
+    AreOld,
+    /// Groups have other numbers.
+    AreNew,
 }
 
 /// New runs of some groups.
@@ -79,7 +83,8 @@ pub(super) struct NewRuns {
 /// What it takes to undo the newest epoch.
 #[derive(Debug)]
 pub(super) struct RunUndo {
-    chunks_before: usize,
+    /// The chunk it added, if there is a row.
+    chunk: Option<u32>,
     before: Vec<(u32, Run, i64)>,
 }
 
@@ -92,7 +97,7 @@ pub(super) struct RunTable {
     due: Vec<i64>,
     /// Groups by the time at which they are due; an entry counts if the group still says so.
     calendar: BTreeMap<i64, Vec<u32>>,
-    chunks: Vec<Chunk>,
+    chunks: Chunks,
     live_groups: usize,
     live_rows: usize,
     /// When groups were touched, if they are forgotten some time after.
@@ -110,12 +115,12 @@ impl RunTable {
     ) -> Result<Self> {
         Ok(RunTable {
             interner: Interner::try_new(&key_schema)?,
+            chunks: Chunks::new(Arc::clone(&schema)),
             schema,
             key_schema,
             runs: vec![],
             due: vec![],
             calendar: BTreeMap::new(),
-            chunks: vec![],
             live_groups: 0,
             live_rows: 0,
             idle: ttl.map(IdleRuns::new),
@@ -180,10 +185,8 @@ impl RunTable {
 
     /// All rows, in no order but that of their runs.
     pub(super) fn all_rows(&self) -> Result<RecordBatch> {
-        if let [only] = self.chunks.as_slice()
-            && only.rows.num_rows() == self.live_rows
-        {
-            return Ok(only.rows.clone());
+        if let Some((rows, _)) = self.chunks.whole(self.live_rows) {
+            return Ok(rows.clone());
         }
         let runs = self.runs.iter().filter(|run| run.chunk != NOWHERE);
         let places: Vec<_> = runs.flat_map(|run| places(*run)).collect();
@@ -197,56 +200,66 @@ impl RunTable {
             let at = *group as usize;
             (*group, self.runs[at], self.due[at])
         });
-        let undo = RunUndo {
-            chunks_before: self.chunks.len(),
-            before: before.collect(),
-        };
-        self.append(new);
-        undo
+        let before = before.collect();
+        let chunk = self.append(new);
+        RunUndo { chunk, before }
     }
 
-    fn append(&mut self, new: NewRuns) {
-        let chunk = self.chunks.len() as u32;
-        let (mut first, mut groups) = (0, Vec::with_capacity(new.groups.len()));
-        let each = new.groups.iter().zip(&new.lengths).zip(&new.due);
-        for ((group, rows), due) in each {
-            let run = match rows {
-                0 => Run::NONE,
-                rows => Run {
-                    chunk,
-                    first,
-                    rows: *rows,
-                },
-            };
-            first += rows;
-            if *rows > 0 {
-                groups.push(*group);
-            }
-            self.place(*group, run, *due);
-        }
+    /// Places runs in a new chunk and gives its number; `None` if there is no row.
+    fn append(&mut self, new: NewRuns) -> Option<u32> {
+        let chunk = match new.rows.num_rows() {
+            0 => None,
+            _ => Some(self.chunks.push(new.rows)),
+        };
+        let due = new.due.iter().copied();
+        self.settle_in(chunk, new.groups.iter().copied().zip(new.lengths).zip(due));
         for (group, due) in new.rescheduled {
             self.place(group, self.runs[group as usize], due);
         }
-        if !groups.is_empty() {
-            self.chunks.push(Chunk {
-                rows: new.rows,
-                groups,
-            });
+        chunk
+    }
+
+    /// Places runs that are in a chunk, in their order.
+    fn settle_in(&mut self, chunk: Option<u32>, runs: impl Iterator<Item = ((u32, u32), i64)>) {
+        let (mut first, mut groups) = (0, vec![]);
+        for ((group, rows), due) in runs {
+            let run = match chunk {
+                Some(chunk) if rows > 0 => Run { chunk, first, rows },
+                _ => Run::NONE,
+            };
+            first += run.rows;
+            let old = self.place(group, run, due);
+            // Restored rows may have a group twice.
+            if run.chunk != NOWHERE && old.chunk != run.chunk {
+                groups.push(group);
+            }
+        }
+        if let Some(chunk) = chunk {
+            self.chunks.belongs_to(chunk, groups);
         }
     }
 
-    fn place(&mut self, group: u32, run: Run, due: i64) {
+    /// Says where the run of a group is from now on and when the group is due, and gives where the
+    /// run was: the chunks know how many of their rows are live.
+    fn place(&mut self, group: u32, run: Run, due: i64) -> Run {
         let at = group as usize;
         let old = std::mem::replace(&mut self.runs[at], run);
-        self.live_groups += usize::from(run.chunk != NOWHERE);
-        self.live_groups -= usize::from(old.chunk != NOWHERE);
-        self.live_rows += run.rows as usize;
-        self.live_rows -= old.rows as usize;
+        if old.chunk != NOWHERE {
+            self.chunks.went(old.chunk, old.rows as usize);
+            self.live_groups -= 1;
+            self.live_rows -= old.rows as usize;
+        }
+        if run.chunk != NOWHERE {
+            self.chunks.came(run.chunk, run.rows as usize);
+            self.live_groups += 1;
+            self.live_rows += run.rows as usize;
+        }
         let due = if run.chunk == NOWHERE { NEVER } else { due };
         if due != NEVER && self.due[at] != due {
             self.calendar.entry(due).or_default().push(group);
         }
         self.due[at] = due;
+        old
     }
 
     /// Undoes the newest epoch.
@@ -254,54 +267,56 @@ impl RunTable {
         for (group, run, due) in undo.before {
             self.place(group, run, due);
         }
-        self.chunks.truncate(undo.chunks_before);
+        if let Some(chunk) = undo.chunk {
+            self.chunks.remove(chunk);
+        }
     }
 
     /// Forgets calendar entries of the past, merges chunks and drops keys without rows. Must not be
     /// called while an epoch can still be undone.
-    pub(super) fn compact(&mut self, past_us: i64) -> Result<()> {
+    pub(super) fn compact(&mut self, past_us: i64) -> Result<Numbers> {
         self.calendar = self.calendar.split_off(&past_us.saturating_add(1));
         if self.runs.len() > FEW_KEYS && self.runs.len() > 2 * self.live_groups {
-            return self.rebuild();
+            self.rebuild()?;
+            return Ok(Numbers::AreNew);
         }
-        let stored: usize = self.chunks.iter().map(|c| c.rows.num_rows()).sum();
-        if stored > FEW_KEYS + 2 * self.live_rows {
-            return self.merge_from(0);
+        debug_assert!(self.chunks.are_counted(self.live_by_chunk()));
+        while let Some(rewrite) = self.chunks.rewrite() {
+            self.write_again(&rewrite)?;
         }
-        while let [.., before, newest] = self.chunks.as_slice() {
-            if newest.rows.num_rows() * 2 < before.rows.num_rows() {
-                break;
-            }
-            let first = self.chunks.len() - 2;
-            self.merge_from(first)?;
-        }
-        Ok(())
+        self.chunks.settle();
+        Ok(Numbers::AreOld)
     }
 
-    /// Merges the chunks from one on into one.
-    fn merge_from(&mut self, first: usize) -> Result<()> {
-        let (mut at, mut groups, mut lengths, mut due) = (vec![], vec![], vec![], vec![]);
-        for (index, chunk) in self.chunks.iter().enumerate().skip(first) {
-            for group in &chunk.groups {
+    fn write_again(&mut self, rewrite: &Rewrite) -> Result<()> {
+        let (mut at, mut runs) = (vec![], vec![]);
+        for part in &rewrite.parts {
+            let (chunk, _, of_part) = self.chunks.part(*part);
+            for group in of_part {
                 let run = self.runs[*group as usize];
-                if run.chunk as usize == index {
+                if run.chunk == chunk {
                     at.extend(places(run));
-                    groups.push(*group);
-                    lengths.push(run.rows);
-                    due.push(self.due[*group as usize]);
+                    runs.push(((*group, run.rows), self.due[*group as usize]));
                 }
             }
         }
         let rows = self.gather(&at)?;
-        self.chunks.truncate(first);
-        self.append(NewRuns {
-            groups,
-            lengths,
-            due,
-            rows,
-            rescheduled: vec![],
-        });
+        // Not by way of `place`: the group is due when it was, and is in the calendar.
+        for ((group, rows), _) in &runs {
+            let old = std::mem::replace(&mut self.runs[*group as usize], Run::NONE);
+            self.chunks.went(old.chunk, *rows as usize);
+            self.live_groups -= 1;
+            self.live_rows -= *rows as usize;
+        }
+        let chunk = self.chunks.replace(rewrite, rows);
+        self.settle_in(chunk, runs.into_iter());
         Ok(())
+    }
+
+    /// The chunk of every run, and how many rows it has.
+    fn live_by_chunk(&self) -> impl Iterator<Item = (u32, usize)> {
+        let live = self.runs.iter().filter(|run| run.chunk != NOWHERE);
+        live.map(|run| (run.chunk, run.rows as usize))
     }
 
     /// A table with the same rows and no other keys.
@@ -367,23 +382,13 @@ impl RunTable {
     }
 
     fn gather(&self, places: &[(usize, usize)]) -> Result<RecordBatch> {
-        if places.is_empty() {
-            return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
-        }
-        let columns = (0..self.schema.fields().len()).map(|column| {
-            let pieces = self.chunks.iter().map(|c| c.rows.column(column).as_ref());
-            let pieces: Vec<&dyn Array> = pieces.collect();
-            owning(interleave(&pieces, places)?)
-        });
+        let columns = 0..self.schema.fields().len();
+        let columns = columns.map(|column| owning(self.chunks.gather(column, places)?));
         batch(&self.schema, columns.collect::<Result<_>>()?, places.len())
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let chunks: usize = self
-            .chunks
-            .iter()
-            .map(|c| c.rows.get_array_memory_size() + c.groups.len() * 4)
-            .sum();
+        let chunks = self.chunks.memory_bytes();
         let per_group = size_of::<Run>() + size_of::<i64>();
         let idle = self.idle.as_ref().map_or(0, IdleRuns::memory_bytes);
         self.interner.memory_bytes() + self.runs.len() * per_group + chunks + idle
@@ -397,7 +402,7 @@ impl std::fmt::Debug for RunTable {
             "RunTable({} rows of {} keys in {} chunks)",
             self.live_rows,
             self.live_groups,
-            self.chunks.len()
+            self.chunks.count()
         )
     }
 }
