@@ -2,6 +2,7 @@
 //!
 //! - `throughput`: 10 s windows, five aggregates by a VARCHAR key, in batches of 8,192 rows.
 //! - `tiny_epoch`: ten rows through a whole epoch, which is what an epoch costs.
+//! - `hop`: windows of a minute every ten seconds, against windows of a minute side by side.
 //! - `growth`: the same changed groups with few and with many live groups.
 
 #![expect(
@@ -131,8 +132,12 @@ struct Query {
 
 impl Query {
     fn new(mode: OutputMode) -> Result<Self> {
+        Query::with_window(mode, window()?)
+    }
+
+    fn with_window(mode: OutputMode, window: WindowSpec) -> Result<Self> {
         Ok(Query {
-            state: AggregateState::new(spec()?, Some(window()?)),
+            state: AggregateState::new(spec()?, Some(window)),
             mode,
             next: EpochId(0),
             watermark: Watermark::MIN,
@@ -244,5 +249,50 @@ fn growth(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, throughput, tiny_epoch, growth);
+/// Windows of a minute over epochs of a second, once every minute and once every ten seconds.
+fn hop(c: &mut Criterion) {
+    const SECOND_US: i64 = 1_000_000;
+    const KEYS: usize = 10_000;
+    let minute = Duration::from_secs(60);
+    let windows = [
+        ("tumble 60 s", WindowSpec::tumble(minute, 0)),
+        (
+            "hop 60 s / 10 s",
+            WindowSpec::hop(Duration::from_secs(10), minute, 0),
+        ),
+    ];
+    let mut group = c.benchmark_group("hop");
+    group.sample_size(10);
+    for epoch_rows in [10_000, 100_000] {
+        let epochs: Vec<Vec<Batch>> = (0..7).map(|_| batches(epoch_rows, KEYS)).collect();
+        group.throughput(Throughput::Elements(60 * epoch_rows as u64));
+        for (name, window) in &windows {
+            let window = window.clone().expect("a window");
+            group.bench_function(
+                format!("{name}, {KEYS} keys, epochs of {epoch_rows}"),
+                |b| {
+                    let mut query =
+                        Query::with_window(OutputMode::Append, window).expect("a query");
+                    let mut second = 0;
+                    let mut one_minute = || {
+                        let mut emitted = 0;
+                        for _ in 0..60 {
+                            let time = second * SECOND_US;
+                            let pane = window.pane_of(time);
+                            let rows = &epochs[second as usize % epochs.len()];
+                            let epoch = query.epoch(pane, rows, time + SECOND_US);
+                            emitted += epoch.expect("an epoch");
+                            second += 1;
+                        }
+                        emitted
+                    };
+                    b.iter(|| black_box(one_minute()));
+                },
+            );
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, throughput, tiny_epoch, growth, hop);
 criterion_main!(benches);

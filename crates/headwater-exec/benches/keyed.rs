@@ -4,7 +4,7 @@
 //!   back after a pause of a minute, the gap is 30 s.
 //! - `dedup`: the first row of 10,000 ids of which most have been seen, in epochs of 100,000 rows.
 //! - `top_n`: the three greatest values of 10,000 keys in windows of a million rows.
-//! - `growth`: the same 1,000 changed keys with few and with many live ones.
+//! - `growth`: the same changed keys with few and with many live ones.
 
 #![expect(
     clippy::expect_used,
