@@ -194,6 +194,17 @@ const KINDS: &[(&str, &[(&str, &str)])] = &[
                 "SELECT k, sum(v) OVER (PARTITION BY k ORDER BY v) AS total FROM t",
             ),
             (
+                "OVER within windows, in any order or in none",
+                "SELECT window_start, k, v, sum(v) OVER (PARTITION BY window_start, window_end)
+                   AS total FROM tumble(t, ts, '10 seconds')",
+            ),
+            (
+                "OVER within windows, above their aggregation",
+                "SELECT window_start, k, n, sum(n) OVER (PARTITION BY window_start, window_end)
+                   AS total FROM (SELECT window_start, window_end, k, count(*) AS n
+                   FROM tumble(t, ts, '10 seconds') GROUP BY window_start, window_end, k)",
+            ),
+            (
                 "OVER above an aggregation",
                 "SELECT k, n, sum(n) OVER (ORDER BY n) AS total
                  FROM (SELECT k, count(*) AS n FROM t GROUP BY k)",

@@ -52,6 +52,46 @@ fn oracle_over() {
     check_cases(25, &none_late(all), equals_batch);
 }
 
+/// Within windows that close: in any order or in none, and looking ahead.
+const OF_GROUPS: &str =
+    "SELECT window_start, k, n, sum(n) OVER w AS total, count(*) OVER w AS keys,
+       lead(n) OVER (PARTITION BY window_start, window_end ORDER BY n DESC, k) AS less,
+       rank() OVER (PARTITION BY window_start, window_end ORDER BY n DESC) AS place
+     FROM (
+       SELECT window_start, window_end, k, count(*) AS n
+       FROM tumble(t, ts, '7 seconds') GROUP BY window_start, window_end, k
+     ) WINDOW w AS (PARTITION BY window_start, window_end)";
+
+const OF_ROWS: &str =
+    "SELECT window_end, k, v, ts, count(*) OVER (PARTITION BY window_end, k) AS n,
+       max(v) OVER (PARTITION BY window_end ORDER BY v DESC NULLS LAST, k, ts
+         ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS near
+     FROM hop(t, ts, '4 seconds', '10 seconds')";
+
+const OF_BUCKETS: &str = "SELECT k, v, ts,
+       sum(v) OVER w AS total, dense_rank() OVER w AS place, lead(v) OVER w AS more
+     FROM t WHERE ts IS NOT NULL
+     WINDOW w AS (PARTITION BY date_bin(INTERVAL '7 seconds', ts), k ORDER BY v, ts)";
+
+/// Several numberings of which one is bounded.
+const NUMBERINGS: &str = "SELECT window_end, k, v, ts, rn, place FROM (
+       SELECT *, row_number() OVER (PARTITION BY window_end ORDER BY v, k, ts) AS rn,
+         rank() OVER (PARTITION BY window_end ORDER BY v, k) AS place
+       FROM tumble(t, ts, '7 seconds')
+     ) WHERE rn <= 3 AND place < 3";
+
+/// Windows over rows that were within windows.
+const ABOVE: &str = "SELECT window_start, window_end, sum(share) AS total FROM tumble((
+       SELECT window_time AS at, v - min(v) OVER (PARTITION BY window_start, window_end) AS share
+       FROM (SELECT window_start, window_end, window_time, v FROM tumble(t, ts, '4 seconds'))
+     ), at, '12 seconds') GROUP BY window_start, window_end";
+
+#[test]
+fn oracle_over_within_windows() {
+    let selects = [OF_GROUPS, OF_ROWS, OF_BUCKETS, NUMBERINGS, ABOVE];
+    check_cases(27, &none_late(queries(&selects, &[FINAL])), equals_batch);
+}
+
 /// Over the whole result of every epoch.
 const OF_WHOLE_RESULT: &str = "SELECT k, n, rank() OVER (ORDER BY n DESC) AS place FROM (
        SELECT k, count(*) AS n FROM t GROUP BY k

@@ -52,6 +52,25 @@ const GAPS: &str = "SELECT k, v, window_end, rn FROM (
        FROM tumble(t, ts, '7 seconds')
      ) WHERE rn <= 2";
 
+/// The greatest values of buckets of time, some of the numbers.
+const TOP_OF_BUCKET: &str = "SELECT bin, k, v, ts, rn FROM (
+       SELECT *, row_number() OVER (PARTITION BY bin ORDER BY v DESC NULLS LAST, k, ts) AS rn
+       FROM (SELECT date_bin(INTERVAL '7 seconds', ts) AS bin, k, v, ts FROM t WHERE ts IS NOT NULL)
+     ) WHERE rn IN (1, 3)";
+const TOP_OF_TRUNCATED: &str = "SELECT k, v, ts, rn FROM (
+       SELECT *, row_number() OVER (
+         PARTITION BY date_trunc('minute', ts), k ORDER BY v DESC NULLS LAST, ts) AS rn
+       FROM t WHERE ts IS NOT NULL
+     ) WHERE rn = 1 OR rn = 2";
+
+/// The greatest groups of windows that are structs.
+const TOP_OF_STRUCT: &str = "SELECT window, k, n, rn FROM (
+       SELECT *, row_number() OVER (PARTITION BY window ORDER BY n DESC, k) AS rn FROM (
+         SELECT window(ts, '7 seconds') AS window, k, count(*) AS n
+         FROM t GROUP BY window(ts, '7 seconds'), k
+       )
+     ) WHERE rn BETWEEN 2 AND 3";
+
 /// One row of every key and value.
 const DISTINCT_ON: &str = "SELECT DISTINCT ON (k) k, v, ts FROM t ORDER BY k, ts, v";
 
@@ -67,6 +86,13 @@ fn oracle_top_of_windows() {
     let mut all = queries(&[TOP_OF_WINDOW, TOP_GROUPS], &[FINAL, UPDATE, COMPLETE]);
     all.extend(queries(&[TIES, GAPS], &[FINAL, COMPLETE]));
     check_cases(22, &none_late(all), equals_batch);
+}
+
+#[test]
+fn oracle_top_of_buckets() {
+    let mut all = queries(&[TOP_OF_BUCKET, TOP_OF_STRUCT], &[FINAL, UPDATE, COMPLETE]);
+    all.extend(queries(&[TOP_OF_TRUNCATED], &[FINAL, COMPLETE]));
+    check_cases(28, &none_late(all), equals_batch);
 }
 
 #[test]

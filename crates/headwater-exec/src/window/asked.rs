@@ -7,6 +7,9 @@ use super::{Length, Zone};
 
 const DAY_US: i64 = 86_400_000_000;
 
+/// A row is in this many windows at most: a day of windows that are a second apart.
+const MOST_OF_A_ROW: i64 = 86_400;
+
 /// What windows were asked for, before it is known whether there are such windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowLengths {
@@ -77,6 +80,14 @@ pub(super) fn check_lengths(lengths: WindowLengths) -> Result<(Length, Length)> 
             "the greatest size of {whole} is no multiple of the step of {unit}"
         ))
         .with_hint("cumulate() takes the step first and then the greatest size.")),
+        _ if whole_part / unit_part > MOST_OF_A_ROW => Err(Error::plan(format!(
+            "rows would be in up to {} windows: they are {whole} long and {unit} apart",
+            whole_part / unit_part
+        ))
+        .with_detail(format!(
+            "Each of them has a result of its own for the row. There are at most {MOST_OF_A_ROW}."
+        ))
+        .with_hint("Let windows be further apart, or shorter.")),
         _ => Ok((unit, whole)),
     }
 }

@@ -410,6 +410,21 @@ fn refuses_lengths_that_do_not_fit() {
 }
 
 #[test]
+fn a_row_is_in_no_more_windows_than_a_day_has_seconds() {
+    for (unit, size) in [(1, 86_400), (10, 864_009), (3, 259_200)] {
+        WindowSpec::hop(us(unit), us(size), 0).unwrap();
+        let error = WindowSpec::hop(us(unit), us(size + unit), 0).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("rows would be in up to 86401 windows"),
+            "{text}"
+        );
+    }
+    WindowSpec::cumulate(us(2), us(172_800), 0).unwrap();
+    assert!(WindowSpec::cumulate(us(2), us(172_802), 0).is_err());
+}
+
+#[test]
 fn refuses_what_a_zone_makes_ambiguous() {
     let none = Length::default();
     check_refused(&[

@@ -12,6 +12,9 @@
 //!     Window: tumble(1 minute) on ts
 //! ```
 //!
+//! So it is with PARTITION BY of a ranking and of OVER that is in another order than that of event
+//! time: see [`partitions`].
+//!
 //! A bounded read keeps the calls: DataFusion's own functions then say what the windows have to.
 
 use std::sync::Arc;
@@ -33,7 +36,10 @@ use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::provenance::is_plain;
 use crate::rule::window_calls::literal_length;
 
-/// Rewrites every aggregation of a plan that groups by a bucket of event time, and by no window.
+mod partitions;
+
+/// Rewrites every aggregation of a plan that groups by a bucket of event time, and by no window,
+/// and every ranking that is partitioned by one.
 pub(crate) fn rewrite_time_buckets(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut is_new = false;
     let rewritten = plan.transform_up(|node| {
@@ -49,6 +55,13 @@ pub(crate) fn rewrite_time_buckets(plan: LogicalPlan) -> Result<LogicalPlan> {
                     Ok(Transformed::yes(plan))
                 }
                 None => Ok(Transformed::no(LogicalPlan::Aggregate(aggregate))),
+            },
+            LogicalPlan::Window(window) => match partitions::windowed(&window)? {
+                Some(plan) => {
+                    is_new = true;
+                    Ok(Transformed::yes(plan))
+                }
+                None => Ok(Transformed::no(LogicalPlan::Window(window))),
             },
             other => Ok(Transformed::new_transformed(other, is_new)),
         }
@@ -73,8 +86,9 @@ fn windowed(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let mut buckets: Vec<(usize, Bucket)> = buckets.collect();
     buckets.sort_by_key(|(_, bucket)| bucket.roughly_us);
     for (position, bucket) in buckets {
-        if let Some((node, start)) = window_below(input, &bucket)? {
-            return grouped_by(aggregate, &grouped, position, node, start).map(Some);
+        if let Some(node) = window_below(input, &bucket)? {
+            let start = Column::from_name(node.start_name());
+            return grouped_by(aggregate, &grouped, position, planned(node), start).map(Some);
         }
     }
     for group in &grouped.columns {
@@ -131,7 +145,10 @@ fn bucket_column(plan: &LogicalPlan, position: usize) -> Result<Option<LogicalPl
             let expr = &projection.expr[position];
             let (input, value) = match (bucket(expr), unaliased(expr)) {
                 (Some(bucket), _) => match window_below(&projection.input, &bucket)? {
-                    Some((input, start)) => (input, Expr::Column(start)),
+                    Some(node) => {
+                        let start = Column::from_name(node.start_name());
+                        (planned(node), Expr::Column(start))
+                    }
                     None => return Ok(None),
                 },
                 (None, Expr::Column(column)) => {
@@ -175,9 +192,9 @@ struct Bucket {
     roughly_us: i64,
 }
 
-/// The windows of a bucket over an input, and the column of their starts; `None` if the time has
-/// no watermark, or is in a type that the start of a window is not.
-fn window_below(input: &LogicalPlan, bucket: &Bucket) -> Result<Option<(LogicalPlan, Column)>> {
+/// The windows of a bucket over an input; `None` if the time has no watermark, or is in a type that
+/// the start of a window is not.
+fn window_below(input: &LogicalPlan, bucket: &Bucket) -> Result<Option<WindowNode>> {
     let data_type = bucket.time.get_type(input.schema())?;
     if data_type != window_time_type() {
         return Ok(None);
@@ -188,14 +205,13 @@ fn window_below(input: &LogicalPlan, bucket: &Bucket) -> Result<Option<(LogicalP
         bucket.window,
         Assign::Windows,
     )?;
-    if !node.has_watermark() {
-        return Ok(None);
-    }
-    let start = Column::from_name(node.start_name());
-    let node = LogicalPlan::Extension(Extension {
+    Ok(Some(node).filter(WindowNode::has_watermark))
+}
+
+fn planned(node: WindowNode) -> LogicalPlan {
+    LogicalPlan::Extension(Extension {
         node: Arc::new(node),
-    });
-    Ok(Some((node, start)))
+    })
 }
 
 fn bucket(expr: &Expr) -> Option<Bucket> {

@@ -60,11 +60,14 @@ pub(crate) fn over_order(order: Option<&Expr>, input: &LogicalPlan) -> Error {
     };
     let window_time = windows().find(|(_, window)| window.role == WindowRole::Time);
     let of_windows = windows().next().is_some();
+    let within = "Any order goes within a window: `PARTITION BY window_start, window_end`.";
     let bound = "To keep the first rows of a numbering, bound it: `WHERE rn <= 3`.";
     let hint = match watermark {
         Some(_) if of_windows => match window_time {
-            Some((name, _)) => format!("Order windows by their time: `ORDER BY {name}`. {bound}"),
-            None => format!("Select window_time below, and order windows by it. {bound}"),
+            Some((name, _)) => {
+                format!("Order windows by their time: `ORDER BY {name}`. {within} {bound}")
+            }
+            None => format!("Select window_time below, and order windows by it. {within} {bound}"),
         },
         Some(watermark) => format!(
             "Order by the event time first, earliest first: `ORDER BY {}`. {bound}",
@@ -83,13 +86,13 @@ pub(crate) fn over_order(order: Option<&Expr>, input: &LogicalPlan) -> Error {
 }
 
 /// OVER windows over rows that are not aggregated, in another mode than append.
-pub(crate) fn over_append_only(order: &Expr, mode: OutputMode) -> Error {
+pub(crate) fn over_append_only(place: Option<&Expr>, mode: OutputMode) -> Error {
     Error::plan(format!(
         "an OVER window of a stream is not possible in {mode} mode"
     ))
     .with_detail("Every row is emitted once, when the watermark has passed it, and stays.")
     .with_hint("Ask for `EMIT ON WINDOW CLOSE`, or leave EMIT out.")
-    .with_span(span_of(order))
+    .with_span(place.and_then(span_of))
 }
 
 /// A window expression that needs rows after its row.

@@ -1,28 +1,33 @@
-//! OVER windows in the order of event time to an operator that waits until rows are final.
+//! OVER windows in the order of event time, or within windows that close, to an operator that waits
+//! until rows are final.
 //!
 //! ```text
 //! Window: sum(v) OVER (PARTITION BY k        Keyed: operator=0-over, keys=[k], sum(v) OVER …
 //!   ORDER BY ts RANGE '1 hour' PRECEDING) →    orders
 //!   orders
 //! ```
+//!
+//! Within a window that closes, all rows of a partition are final at once: they may be in any order
+//! or in none, and look ahead.
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::expr::{NullTreatment, WindowFunction};
+use datafusion::logical_expr::expr::{NullTreatment, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, Window, WindowFrameBound, WindowFrameUnits,
-    WindowFunctionDefinition,
+    WindowFunctionDefinition, lit,
 };
 
 use headwater_core::mode::OutputMode;
 use headwater_exec::over::Reach;
 use headwater_exec::window_assign::WINDOW_TIME_GAP_US;
 
-use super::ranking::{is_event_time, is_window_time};
+use super::ranking::{closing, is_event_time, is_window_time};
 use super::{Change, Converter, Incremental};
 use crate::check::refuse;
-use crate::node::{KeyedLogic, KeyedNode};
+use crate::node::{Closing, ClosingKind, KeyedLogic, KeyedNode};
 
 const DAY_US: i64 = 86_400_000_000;
 /// No month is longer.
@@ -39,21 +44,15 @@ impl Converter {
         let Some(params) = calls.first().map(|call| &call.params) else {
             return Err(refuse::shape(plan).into());
         };
-        let first = params.order_by.first();
-        let Some(first) = first.filter(|s| s.asc && is_event_time(&s.expr, &window.input)) else {
-            let span = first
-                .map(|sort| &sort.expr)
-                .or_else(|| params.partition_by.first());
-            return Err(refuse::over_order(span, &window.input).into());
-        };
+        let final_by = final_by(params, &calls, &window.input)?;
         if self.mode != OutputMode::Append {
-            return Err(refuse::over_append_only(&first.expr, self.mode).into());
+            let first = params.order_by.first().map(|sort| &sort.expr);
+            let place = first.or_else(|| params.partition_by.first());
+            return Err(refuse::over_append_only(place, self.mode).into());
         }
-        let reach = calls.iter().map(|call| reach_of(call));
-        let reach = reach.collect::<Result<Vec<_>>>()?;
         let input = self.convert_final(&window.input)?;
         let mut time = input.time;
-        if is_window_time(&first.expr, &window.input) {
+        if is_window_time(&final_by.time, &window.input) {
             time.behind_us += WINDOW_TIME_GAP_US;
         }
         let node = KeyedNode {
@@ -61,10 +60,10 @@ impl Converter {
             input: Arc::new(input.plan),
             keys: params.partition_by.clone(),
             logic: KeyedLogic::Over {
-                time: first.expr.clone(),
+                time: final_by.time,
                 order: params.order_by.clone(),
                 windows: window.window_expr.clone(),
-                reach,
+                reach: final_by.reach,
             },
             input_time: time.clone(),
             stage: self.stage,
@@ -79,6 +78,58 @@ impl Converter {
             time,
             has_state: true,
         })
+    }
+}
+
+/// When the rows of OVER windows are final.
+struct FinalBy {
+    /// A row is when the watermark has passed this.
+    time: Expr,
+    /// How far back each window reaches from then on.
+    reach: Vec<Option<Reach>>,
+}
+
+/// By the event time that the rows are in the order of; or by the end of a window that they are
+/// partitioned by, with which they all go.
+fn final_by(
+    params: &WindowFunctionParams,
+    calls: &[&WindowFunction],
+    input: &LogicalPlan,
+) -> Result<FinalBy> {
+    let first = params.order_by.first();
+    let by_time = match first.filter(|sort| sort.asc && is_event_time(&sort.expr, input)) {
+        Some(first) => {
+            let reach = calls.iter().map(|call| reach_of(call));
+            reach.collect::<Result<_>>().map(|reach| FinalBy {
+                time: first.expr.clone(),
+                reach,
+            })
+        }
+        None => {
+            let span = first
+                .map(|sort| &sort.expr)
+                .or_else(|| params.partition_by.first());
+            Err(refuse::over_order(span, input).into())
+        }
+    };
+    match (by_time, closing(&params.partition_by, input)?) {
+        (Ok(by_time), _) => Ok(by_time),
+        (Err(_), Some(closing)) => Ok(FinalBy {
+            time: last_instant(closing),
+            reach: vec![Some(Reach::Rows(0)); calls.len()],
+        }),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// The last instant of a closing: rows are final when the watermark has passed it.
+fn last_instant(closing: Closing) -> Expr {
+    match closing.kind {
+        ClosingKind::WindowEnd => {
+            let microsecond = IntervalMonthDayNano::new(0, 0, 1_000);
+            closing.at - lit(ScalarValue::IntervalMonthDayNano(Some(microsecond)))
+        }
+        ClosingKind::EventTime | ClosingKind::Remembered(_) => closing.at,
     }
 }
 

@@ -16,8 +16,8 @@ use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
-    BinaryExpr, DistinctOn, Expr, ExprSchemable, Extension, Filter, LogicalPlan, Operator,
-    Projection, SortExpr, Window, lit,
+    DistinctOn, Expr, ExprSchemable, Extension, Filter, LogicalPlan, Projection, SortExpr, Window,
+    lit,
 };
 
 use headwater_core::mode::OutputMode;
@@ -27,11 +27,17 @@ use headwater_exec::window_assign::WINDOW_TIME_GAP_US;
 
 use super::{Change, Converter, Incremental, windows_close};
 use crate::check::refuse;
-use crate::event_time_field::{WindowRole, Windows, event_time_source, window_of};
+use crate::event_time_field::{
+    WindowRole, Windows, event_time_source, window_of, window_struct_of,
+};
 use crate::node::{Closing, ClosingKind, KeyedLogic, KeyedNode};
 use crate::rule::number_sources::sources_of;
 use crate::rule::provenance::is_plain;
 use crate::rule::row_key::RowKey;
+use crate::window_struct::window_part;
+use bound::Bound;
+
+mod bound;
 
 /// A filter that keeps the first rows of a numbering.
 pub(super) struct Ranking<'a> {
@@ -64,62 +70,6 @@ impl<'a> Ranking<'a> {
             limit: bound.limit,
             rest,
         }))
-    }
-}
-
-/// An upper bound of a column.
-struct Bound<'a> {
-    column: &'a Column,
-    limit: u64,
-    /// Whether the bound is all that the expression says.
-    is_all: bool,
-}
-
-impl<'a> Bound<'a> {
-    fn of(expr: &'a Expr) -> Option<Self> {
-        match expr {
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                let (column, op, number) = match (column_of(left), number_of(right)) {
-                    (Some(column), Some(number)) => (column, *op, number),
-                    _ => (column_of(right)?, op.swap()?, number_of(left)?),
-                };
-                let limit = match op {
-                    Operator::Eq | Operator::LtEq => number,
-                    Operator::Lt => number.checked_sub(1)?,
-                    _ => return None,
-                };
-                Some(Bound {
-                    column,
-                    limit,
-                    is_all: op != Operator::Eq || number == 1,
-                })
-            }
-            Expr::Between(between) if !between.negated => Some(Bound {
-                column: column_of(&between.expr)?,
-                limit: number_of(&between.high)?,
-                is_all: number_of(&between.low)? <= 1,
-            }),
-            _ => None,
-        }
-        .filter(|bound| bound.limit > 0)
-    }
-}
-
-fn column_of(expr: &Expr) -> Option<&Column> {
-    match expr {
-        Expr::Column(column) => Some(column),
-        Expr::Cast(cast) => column_of(&cast.expr),
-        _ => None,
-    }
-}
-
-fn number_of(expr: &Expr) -> Option<u64> {
-    match expr {
-        Expr::Literal(ScalarValue::UInt64(number), _) => *number,
-        Expr::Literal(ScalarValue::Int64(number), _) => u64::try_from((*number)?).ok(),
-        Expr::Literal(ScalarValue::Int32(number), _) => u64::try_from((*number)?).ok(),
-        Expr::Cast(cast) => number_of(&cast.expr),
-        _ => None,
     }
 }
 
@@ -374,10 +324,16 @@ impl Converter {
 }
 
 /// What closes the keys of a partition: the end of a window that they hold, or an event time.
-fn closing(partition: &[Expr], input: &LogicalPlan) -> Result<Option<Closing>> {
+pub(super) fn closing(partition: &[Expr], input: &LogicalPlan) -> Result<Option<Closing>> {
     let mut from_start = None;
     for expr in partition.iter().filter(|expr| is_plain(expr, input)) {
         let (_, field) = expr.to_field(input.schema().as_ref())?;
+        if window_struct_of(&field).is_some_and(|window| windows_close(&window, input)) {
+            return Ok(Some(Closing {
+                at: window_part(WindowRole::End, expr.clone()),
+                kind: ClosingKind::WindowEnd,
+            }));
+        }
         let kind = match window_of(&field).filter(|window| windows_close(window, input)) {
             Some(window) => match (window.role, window.window) {
                 (WindowRole::End, _) => ClosingKind::WindowEnd,
