@@ -18,7 +18,7 @@ use crate::lock::LockOwner;
 use crate::numbered_log::{numbered_path, numbers_in};
 use crate::query_metadata::{self, METADATA_FILE, QueryMetadata};
 use crate::record::{RecordKind, decode_record};
-use crate::state_files::{STATE_FOLDER, is_pack_name, read_pack};
+use crate::state_files::{STATE_FOLDER, is_pack_name, read_pack_of};
 
 /// What a checkpoint holds.
 #[derive(Debug, Serialize)]
@@ -72,8 +72,8 @@ impl CheckpointReport {
 pub fn inspect(store: &Arc<dyn FileStore>) -> Result<CheckpointReport> {
     let query = query_of(&**store)?;
     let (epochs, log) = (
-        EpochLog::new(Arc::clone(store)),
-        CommitLog::new(Arc::clone(store)),
+        EpochLog::new(Arc::clone(store)).of_query(&query.query_id),
+        CommitLog::new(Arc::clone(store)).of_query(&query.query_id),
     );
     let mut commits = Vec::new();
     for epoch in log.epochs()? {
@@ -84,7 +84,7 @@ pub fn inspect(store: &Arc<dyn FileStore>) -> Result<CheckpointReport> {
     for epoch in epochs.epochs()?.into_iter().filter(|e| Some(*e) > last) {
         pending.extend(epochs.read(epoch)?);
     }
-    let prepared = log.latest_prepared()?.map(|record| record.epoch);
+    let prepared = log.prepared_after(last)?;
     Ok(CheckpointReport {
         location: store.describe(),
         state: match commits.last() {
@@ -95,7 +95,7 @@ pub fn inspect(store: &Arc<dyn FileStore>) -> Result<CheckpointReport> {
         held_by: store.holder()?,
         commits,
         pending,
-        prepared: prepared.filter(|epoch| Some(*epoch) > last),
+        prepared: prepared.last().map(|record| record.epoch),
     })
 }
 
@@ -120,7 +120,7 @@ fn state_of(
 ) -> Result<Vec<ShardState>> {
     let mut shards: BTreeMap<(OperatorId, ShardId), ShardState> = BTreeMap::new();
     for file in &commit.state_files {
-        for (operator, shard, chunk) in read_pack(store, &file.path)? {
+        for (operator, shard, chunk) in read_pack_of(store, Some(&query.query_id), &file.path)? {
             let dropped = query.dropped_state.get(&operator);
             if dropped.is_some_and(|upto| file.epoch <= *upto) {
                 continue;
@@ -190,12 +190,19 @@ pub fn verify(store: &Arc<dyn FileStore>) -> Result<Vec<FileCheck>> {
         Ok(query) => query.sources.clone(),
         Err(_) => vec![],
     };
+    let owner = query.as_ref().ok().map(|query| query.query_id.clone());
     checks.add(
         METADATA_FILE.to_string(),
         FileWorth::Needed,
         query.map(|_| ()),
     );
-    let log = CommitLog::new(Arc::clone(store));
+    let (mut epochs, mut log) = (
+        EpochLog::new(Arc::clone(store)),
+        CommitLog::new(Arc::clone(store)),
+    );
+    if let Some(owner) = &owner {
+        (epochs, log) = (epochs.of_query(owner), log.of_query(owner));
+    }
     let committed = log.epochs()?;
     let last = committed.last().copied();
     let mut packs: BTreeMap<String, FileWorth> = BTreeMap::new();
@@ -212,7 +219,6 @@ pub fn verify(store: &Arc<dyn FileStore>) -> Result<Vec<FileCheck>> {
         }
         checks.add(log.path(*epoch), worth, read.map(|_| ()));
     }
-    let epochs = EpochLog::new(Arc::clone(store));
     let mut logged: BTreeSet<EpochId> = epochs.epochs()?.into_iter().collect();
     // A commit without the record of its epoch is a sign that files are missing.
     logged.extend(last);
@@ -233,7 +239,7 @@ pub fn verify(store: &Arc<dyn FileStore>) -> Result<Vec<FileCheck>> {
         }
     }
     for (path, worth) in packs {
-        let read = read_pack(&**store, &path).map(|_| ());
+        let read = read_pack_of(&**store, owner.as_ref(), &path).map(|_| ());
         checks.add(path, worth, read);
     }
     for (index, source) in sources.iter().enumerate() {

@@ -320,18 +320,7 @@ impl FileStore for LocalFiles {
     }
 
     fn holder(&self) -> Result<Option<LockOwner>> {
-        let path = self.lock_folder.join(LOCK_FILE);
-        let failed = |e: &io::Error| io_error("lock", "file", &path, e);
-        if !is_file(&*self.disk, &path) {
-            return Ok(None);
-        }
-        // Taken to see whether it is free, and given back at once.
-        let mode = self.readers.file_mode();
-        let mut file = self.disk.lock(&path, mode).map_err(|e| failed(&e))?;
-        if file.is_ours() {
-            return Ok(None);
-        }
-        Ok(LockOwner::decode(&file.read().map_err(|e| failed(&e))?))
+        self.lock_holder()
     }
 
     fn take_over(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {

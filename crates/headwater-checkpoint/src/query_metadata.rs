@@ -135,7 +135,7 @@ pub fn load_or_create(
 
 /// Writes metadata in place of what is there.
 pub(crate) fn replace(store: &dyn FileStore, metadata: &QueryMetadata) -> Result<()> {
-    let bytes = encode_json(RecordKind::Metadata, metadata)?;
+    let bytes = encode_json(RecordKind::Metadata, None, metadata)?;
     store.write_atomic(METADATA_FILE, &bytes)
 }
 

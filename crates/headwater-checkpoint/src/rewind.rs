@@ -29,7 +29,7 @@ use crate::epoch_log::{EpochLog, EpochRecord};
 use crate::file_store::FileStore;
 use crate::inspection::query_of;
 use crate::lock::LockOwner;
-use crate::state_files::read_pack;
+use crate::state_files::read_pack_of;
 
 /// Whether rows may be written a second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +64,11 @@ pub fn rewind(
     duplicates: Duplicates,
     clock: &dyn Clock,
 ) -> Result<Rewound> {
-    query_of(&**store)?;
+    let query = query_of(&**store)?.query_id;
     let _lock = store.lock(&LockOwner::this_process(clock))?;
     let (epochs, log) = (
-        EpochLog::new(Arc::clone(store)),
-        CommitLog::new(Arc::clone(store)),
+        EpochLog::new(Arc::clone(store)).of_query(&query),
+        CommitLog::new(Arc::clone(store)).of_query(&query),
     );
     let kept = log.epochs()?;
     let (Some(last), true) = (kept.last().copied(), kept.contains(&to)) else {
@@ -80,7 +80,7 @@ pub fn rewind(
                 .with_hint(kept_hint(&kept)),
         );
     }
-    if let Some(prepared) = log.latest_prepared()?.filter(|p| p.epoch > last) {
+    if let Some(prepared) = log.prepared_after(Some(last))?.last() {
         return Err(Error::configuration(format!(
             "nobody but the sink knows whether epoch {} has happened",
             prepared.epoch
@@ -93,7 +93,7 @@ pub fn rewind(
     }
     let target = log.read(to)?.ok_or_else(|| not_kept(&**store, to, &kept))?;
     for file in &target.state_files {
-        read_pack(&**store, &file.path)?;
+        read_pack_of(&**store, Some(&query), &file.path)?;
     }
     let result: Vec<&CommitToken> = later.iter().flat_map(tokens).collect();
     let removed = visible_files(&result);

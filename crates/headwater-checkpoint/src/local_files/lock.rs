@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use headwater_core::Result;
 
-use super::{LocalFiles, io_error, sync_folder};
+use super::{LocalFiles, io_error, is_file, sync_folder};
 use crate::disk::{Disk, LockFile};
 use crate::file_store::{FileStore, temp_name};
 use crate::lock::{LOCK_FILE, LockGuard, LockOwner, held_by, taken_over};
@@ -73,6 +73,21 @@ impl LockGuard for LocalGuard {
 }
 
 impl LocalFiles {
+    /// Who has the lock; it is taken to see whether it is free, and given back at once.
+    pub(super) fn lock_holder(&self) -> Result<Option<LockOwner>> {
+        let path = self.lock_folder.join(LOCK_FILE);
+        let failed = |e: &io::Error| io_error("lock", "file", &path, e);
+        if !is_file(&*self.disk, &path) {
+            return Ok(None);
+        }
+        let mode = self.readers.file_mode();
+        let mut file = self.disk.lock(&path, mode).map_err(|e| failed(&e))?;
+        if file.is_ours() {
+            return Ok(None);
+        }
+        Ok(LockOwner::decode(&file.read().map_err(|e| failed(&e))?))
+    }
+
     pub(super) fn take_lock(
         &self,
         owner: &LockOwner,
