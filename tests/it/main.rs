@@ -7,6 +7,8 @@ mod bounded_state;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cli_checkpoint;
+#[cfg(test)]
 mod command;
 #[cfg(test)]
 mod committed;

@@ -3,6 +3,8 @@
 //! Each case runs a query to the end of its input, changes it, gives it more input and runs it
 //! again, once as it is and once allowed to drop state.
 
+use std::io::Write;
+
 use std::path::Path;
 
 use headwater::{Error, ErrorKind, Headwater};
@@ -86,9 +88,14 @@ fn write_input(folder: &Path, from: u32, to: u32) {
                 i / 2
             )
         });
-        std::fs::create_dir_all(folder.join(input)).unwrap();
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .create(folder.join(input))
+            .unwrap();
         let file = folder.join(input).join(format!("{from}.json"));
-        std::fs::write(file, lines.collect::<String>()).unwrap();
+        let mut file = std::fs::File::create(file).unwrap();
+        file.write_all(lines.collect::<String>().as_bytes())
+            .unwrap();
     }
 }
 
@@ -179,6 +186,7 @@ async fn a_query_without_state_may_change_what_it_computes() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of changes")]
 async fn a_query_with_state_is_told_what_has_changed() {
     let cases: [(&str, Change, Outcome); 11] = [
         ("nothing", |_| {}, GoesOn),

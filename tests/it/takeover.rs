@@ -3,7 +3,7 @@
 //! has gone on without it.
 #![cfg(unix)]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::command::Dir;
 
@@ -54,9 +54,7 @@ fn a_second_instance_is_told_who_runs_the_query() {
     let dir = job();
     let mut first = dir.command(&["run", "job.sql", "-v"]).spawn();
     first.wait_for_stderr("query started");
-    let asked = Instant::now();
     let error = dir.command(&TO_THE_END).fails_with(3);
-    assert!(asked.elapsed() < Duration::from_secs(5), "{error}");
     assert!(error.contains("is in use by process"), "{error}");
     assert!(error.contains("--takeover"), "{error}");
 }

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater_core::clock::Clock;
+use headwater_core::event_time::EventTime;
 use headwater_core::id::EpochId;
 use headwater_core::offset::Slice;
 use headwater_core::sink::CommitToken;
@@ -74,19 +75,7 @@ pub fn rewind(
     let (Some(last), true) = (kept.last().copied(), kept.contains(&to)) else {
         return Err(not_kept(&**store, to, &kept));
     };
-    if to == last {
-        return Err(
-            Error::configuration(format!("the query stands after epoch {to} already"))
-                .with_hint(kept_hint(&kept)),
-        );
-    }
-    if let Some(prepared) = log.prepared_after(Some(last))?.last() {
-        return Err(Error::configuration(format!(
-            "nobody but the sink knows whether epoch {} has happened",
-            prepared.epoch
-        ))
-        .with_hint("Start the query once, which settles it, stop it, and rewind then."));
-    }
+    check_start(&log, to, last, &kept)?;
     let mut later = Vec::new();
     for epoch in kept.iter().filter(|epoch| **epoch > to) {
         later.extend(log.read(*epoch)?);
@@ -110,7 +99,7 @@ pub fn rewind(
         .map_or(0, Vec::len);
     let commit = CommitRecord {
         epoch: appended,
-        sink_token: removed.map_or(CommitToken::default(), taking_back),
+        sink_token: taking_back(removed),
         late_rows: late.map(LateRows::taking_back),
         earlier: vec![],
         rewound_to: Some(to),
@@ -122,26 +111,16 @@ pub fn rewind(
             epochs.delete(pending)?;
         }
     }
-    // Until the commit is there, this epoch is one that reads nothing where the query stands.
     let Some(standing) = later.last() else {
         return Err(not_kept(&**store, last, &kept));
     };
     let fingerprint = epochs.read(last)?.map(|record| record.plan_fingerprint);
-    epochs.append(&EpochRecord {
-        epoch: appended,
-        last_committed: Some(last),
-        slices: standing
-            .offsets
-            .iter()
-            .map(|at| Slice::between(at, at))
-            .collect(),
-        watermarks: standing.watermarks.clone(),
+    let nothing = EpochRecord {
         processing_time: clock.now(),
-        seed: 0,
-        end_of_input: false,
         plan_fingerprint: fingerprint.unwrap_or_default(),
-        version: crate::HEADWATER_VERSION.to_string(),
-    })?;
+        ..reading_nothing(appended, standing)
+    };
+    epochs.append(&nothing)?;
     log.append(&commit)?;
     Ok(Rewound {
         to,
@@ -149,6 +128,39 @@ pub fn rewind(
         appended,
         removed_files: files + late_files,
     })
+}
+
+/// Refuses a query that stands at `to`, or of which only the sink knows where it stands.
+fn check_start(log: &CommitLog, to: EpochId, last: EpochId, kept: &[EpochId]) -> Result<()> {
+    if to == last {
+        let stands = format!("the query stands after epoch {to} already");
+        return Err(Error::configuration(stands).with_hint(kept_hint(kept)));
+    }
+    match log.prepared_after(Some(last))?.last() {
+        None => Ok(()),
+        Some(prepared) => Err(Error::configuration(format!(
+            "nobody but the sink knows whether epoch {} has happened",
+            prepared.epoch
+        ))
+        .with_hint("Start the query once, which settles it, stop it, and rewind then.")),
+    }
+}
+
+/// An epoch that reads nothing where the query stands: that is what the new one is until its commit
+/// is there.
+fn reading_nothing(epoch: EpochId, standing: &CommitRecord) -> EpochRecord {
+    let offsets = standing.offsets.iter();
+    EpochRecord {
+        epoch,
+        last_committed: Some(standing.epoch),
+        slices: offsets.map(|at| Slice::between(at, at)).collect(),
+        watermarks: standing.watermarks.clone(),
+        processing_time: EventTime(0),
+        seed: 0,
+        end_of_input: false,
+        plan_fingerprint: String::new(),
+        version: crate::HEADWATER_VERSION.to_string(),
+    }
 }
 
 /// The tokens of the result, of every epoch that a record commits.
@@ -171,9 +183,12 @@ fn visible_files(tokens: &[&CommitToken]) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// A token with which a sink of files removes them.
-fn taking_back(files: Vec<String>) -> CommitToken {
-    CommitToken(json!({ "files": [], "removed": files }))
+/// A token with which a sink of files removes them; that of any other sink is empty.
+fn taking_back(files: Option<Vec<String>>) -> CommitToken {
+    match files {
+        Some(files) => CommitToken(json!({ "files": [], "removed": files })),
+        None => CommitToken::default(),
+    }
 }
 
 /// What epochs gave to the sink of late rows.
@@ -187,7 +202,7 @@ impl LateRows {
     fn taking_back(self) -> LateRowsCommit {
         LateRowsCommit {
             sink: self.sink,
-            sink_token: self.files.map_or(CommitToken::default(), taking_back),
+            sink_token: taking_back(self.files),
         }
     }
 }

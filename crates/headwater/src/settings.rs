@@ -62,6 +62,7 @@ impl Default for Settings {
             on_state_change: OnStateChange::default(),
             restarts: RestartPolicy::default(),
             needs_checkpoint: None,
+            takeover: false,
             stalls: StallPolicy::default(),
             drain_timeout: DRAIN_TIMEOUT,
             end_of_input: None,
