@@ -24,6 +24,7 @@ fn owner() -> LockOwner {
         host: String::new(),
         started_at: EventTime(0),
         token: 0,
+        query: None,
     }
 }
 
