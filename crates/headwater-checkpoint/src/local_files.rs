@@ -14,7 +14,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use headwater_core::crash_point::CrashPoint;
 use headwater_core::{Error, Result};
 use parking_lot::Mutex;
 
@@ -27,8 +26,10 @@ use crate::lock::{LockGuard, LockOwner};
 
 mod lock;
 mod owner;
+mod step;
 
 use lock::{IfHeld, TakenLock};
+use step::{Step, reach};
 
 /// A [`FileStore`] in a folder.
 #[derive(Debug, Clone)]
@@ -394,43 +395,6 @@ impl FileWriter for LocalWriter {
         self.is_named = true;
         reach(Step::Named, &self.target);
         sync_folder(&*self.disk, &self.folder)
-    }
-}
-
-/// How far a file has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Its bytes are on the disk, under a temporary name.
-    Written,
-    /// It has its name.
-    Named,
-}
-
-/// Says which crash point of an epoch a step is, if it is one.
-fn reach(step: Step, target: &Path) {
-    if !cfg!(debug_assertions) {
-        return;
-    }
-    let names = |path: &Path| {
-        path.file_name()
-            .and_then(|n| n.to_str())
-            .map(str::to_string)
-    };
-    let (Some(folder), Some(name)) = (target.parent().and_then(names), names(target)) else {
-        return;
-    };
-    let (written, named) = match folder.as_str() {
-        "epochs" => (CrashPoint::PlanTmpWritten, CrashPoint::PlanRenamed),
-        "commits" => (CrashPoint::CommitRecordTmp, CrashPoint::CommitRecordRenamed),
-        "state" if name.ends_with(".snapshot") => {
-            (CrashPoint::MidSnapshot, CrashPoint::SnapshotRenamed)
-        }
-        "state" => (CrashPoint::StateTmpWritten, CrashPoint::StateRenamed),
-        _ => return,
-    };
-    match step {
-        Step::Written => written.reach(),
-        Step::Named => named.reach(),
     }
 }
 
