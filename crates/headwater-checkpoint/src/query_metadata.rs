@@ -152,6 +152,9 @@ pub fn load(store: &dyn FileStore) -> Result<Option<QueryMetadata>> {
     }
 }
 
+/// What is said of plans that differ in something that no step shows.
+const UNNAMED_CHANGE: &str = "expressions of the plan";
+
 /// Whether the query `current` may go on from the checkpoint of `stored`, and what has changed if it
 /// may although it does something else. Name, text and headwater version may differ.
 ///
@@ -163,7 +166,11 @@ pub fn compatibility(
     on_change: OnStateChange,
 ) -> Result<Option<QueryChange>> {
     let around = changes_around(stored, current);
-    let in_plan = changes_in_plan(stored, current);
+    let mut in_plan = changes_in_plan(stored, current);
+    if in_plan == [UNNAMED_CHANGE] && !around.is_empty() {
+        // The plan of another mode is another plan.
+        in_plan.clear();
+    }
     if around.is_empty() && in_plan.is_empty() {
         return Ok(None);
     }
@@ -251,7 +258,7 @@ fn changes_in_plan(stored: &QueryMetadata, current: &QueryMetadata) -> Vec<Strin
     };
     operator_changes(stored, current, &told, &mut changes);
     if changes.is_empty() && stored.plan_fingerprint != current.plan_fingerprint {
-        changes.push("expressions of the plan".to_string());
+        changes.push(UNNAMED_CHANGE.to_string());
     }
     changes
 }
