@@ -15,7 +15,7 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     fn mount(at: PathBuf) -> Option<SmallDisk> {
         std::fs::create_dir(&at).unwrap();
-        let options = ["-t", "tmpfs", "-o", "size=1m", "small"];
+        let options = ["-t", "tmpfs", "-o", "size=8m", "small"];
         let mounted = Command::new("mount").args(options).arg(&at).output();
         match mounted {
             Ok(done) if done.status.success() => Some(SmallDisk(at)),

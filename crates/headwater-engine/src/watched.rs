@@ -12,8 +12,9 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 
 use headwater_core::Result;
+use headwater_core::fingerprint::Fingerprints;
 use headwater_core::offset::Offsets;
-use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
+use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 
 use crate::activity::{Activity, Flag};
 
@@ -37,6 +38,14 @@ impl Source for WatchedSource {
 
     async fn initial(&self) -> Result<Offsets> {
         self.inner.initial().await
+    }
+
+    async fn check_resume(&self, point: ResumePoint<'_>) -> Result<()> {
+        self.inner.check_resume(point).await
+    }
+
+    fn fingerprints(&self, up_to: &Offsets) -> Fingerprints {
+        self.inner.fingerprints(up_to)
     }
 
     async fn latest(&self) -> Result<Offsets> {
