@@ -289,7 +289,7 @@ impl Checkpoint {
 
     /// Whether a file's state of an operator belongs to a query that was changed since.
     fn is_dropped(&self, operator: &OperatorId, file: &StateFileRef) -> bool {
-        let upto = self.metadata.dropped_state.get(operator);
+        let upto = self.metadata().dropped_state.get(operator);
         upto.is_some_and(|upto| file.epoch <= *upto)
     }
 
