@@ -461,15 +461,23 @@ async fn a_restart_does_not_pass_over_rows_that_cannot_be_read_again() {
 #[tokio::test]
 async fn restarts_without_a_checkpoint_are_refused() {
     let session = session(&clock()).await;
-    session.set("restart.attempts", "3").unwrap();
-    let stream = session.stream("SELECT v FROM t").await.unwrap();
-    let writer = stream.write_stream().format("blackhole");
-    let error = writer.start().await.unwrap_err();
+    let policy = RestartPolicy {
+        attempts: 3,
+        ..RestartPolicy::default()
+    };
+    let writer = async || {
+        let stream = session.stream("SELECT v FROM t").await.unwrap();
+        stream.write_stream().format("blackhole")
+    };
+    let error = writer().await.restarts(policy).start().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
+    let message = error.message();
     assert!(
-        error
-            .message()
-            .contains("\"restart.attempts\" and no checkpoint"),
+        message.contains("\"restarts\" and no checkpoint"),
         "{error}"
     );
+    // What a session asks for is for those of its queries that can have it.
+    session.set("restart.attempts", "3").unwrap();
+    let query = writer().await.start().await.unwrap();
+    query.stop().await.unwrap();
 }
