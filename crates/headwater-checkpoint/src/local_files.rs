@@ -370,8 +370,14 @@ impl LocalWriter {
                 reach(Step::Named, &self.target);
                 sync_folder(&*self.disk, &self.folder).map(|()| true)
             }
-            Err(_) if self.is_there() => Ok(false),
-            Err(e) => Err(write_error("create", &self.target, self.bytes, &e)),
+            Err(e) => {
+                // Who has taken over may have removed the file before it had its name.
+                self.lock.check()?;
+                match self.is_there() {
+                    true => Ok(false),
+                    false => Err(write_error("create", &self.target, self.bytes, &e)),
+                }
+            }
         }
     }
 
@@ -390,8 +396,10 @@ impl FileWriter for LocalWriter {
 
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.sync()?;
-        (self.disk.rename(&self.temp, &self.target))
-            .map_err(|e| write_error("create", &self.target, self.bytes, &e))?;
+        if let Err(e) = self.disk.rename(&self.temp, &self.target) {
+            self.lock.check()?;
+            return Err(write_error("create", &self.target, self.bytes, &e));
+        }
         self.is_named = true;
         reach(Step::Named, &self.target);
         sync_folder(&*self.disk, &self.folder)

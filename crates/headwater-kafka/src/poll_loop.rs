@@ -380,6 +380,15 @@ impl PollLoop {
                 return;
             }
         }
+        if is_false {
+            // Nothing is lost: its answers, or what it has on its disk, cannot be trusted.
+            let message = format!("{} holds damaged records", named(partition));
+            let detail = format!(
+                "The broker calls offset {position} out of range, and says that it holds {start} to {end}."
+            );
+            self.fail(index, Failure::source(message, Some(detail)));
+            return;
+        }
         let is_accepted = position < start && self.shared.on_data_loss == OnDataLoss::Skip;
         if is_accepted && self.reassign(index, partition, start).is_ok() {
             tracing::warn!(%partition, position, start, "kafka records are gone, skipping them");
