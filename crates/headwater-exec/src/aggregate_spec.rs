@@ -13,6 +13,8 @@ use datafusion_physical_plan::aggregates::order::GroupOrdering;
 
 use headwater_core::Error;
 
+use crate::key_table::KeyTable;
+
 /// Keys and aggregates of one operator; shared by all its shards and panes.
 ///
 /// A state row is laid out as `key columns ++ state columns of aggregate 0 ++ of aggregate 1 …`.
@@ -191,8 +193,12 @@ fn accumulator(aggregate: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsA
 
 /// Keys to dense group ids; a global aggregate has one group and no keys.
 pub(crate) enum Interner {
-    Global { seen: bool },
-    Keys(Box<dyn GroupValues>),
+    Global {
+        seen: bool,
+    },
+    Keys(Box<KeyTable>),
+    /// Keys of types that are rare, by DataFusion's own table.
+    Other(Box<dyn GroupValues>),
 }
 
 impl Interner {
@@ -200,10 +206,11 @@ impl Interner {
         if key_schema.fields().is_empty() {
             return Ok(Interner::Global { seen: false });
         }
-        Ok(Interner::Keys(new_group_values(
-            Arc::clone(key_schema),
-            &GroupOrdering::None,
-        )?))
+        if let Some(keys) = KeyTable::try_new(key_schema) {
+            return Ok(Interner::Keys(Box::new(keys)));
+        }
+        let other = new_group_values(Arc::clone(key_schema), &GroupOrdering::None)?;
+        Ok(Interner::Other(other))
     }
 
     /// Group ids of `rows` rows, in `groups`.
@@ -220,7 +227,8 @@ impl Interner {
                 groups.resize(rows, 0);
                 Ok(())
             }
-            Interner::Keys(values) => values.intern(keys, groups),
+            Interner::Keys(table) => table.intern(keys, groups),
+            Interner::Other(values) => values.intern(keys, groups),
         }
     }
 
@@ -228,7 +236,8 @@ impl Interner {
     pub(crate) fn len(&self) -> usize {
         match self {
             Interner::Global { seen } => usize::from(*seen),
-            Interner::Keys(values) => values.len(),
+            Interner::Keys(table) => table.len(),
+            Interner::Other(values) => values.len(),
         }
     }
 
@@ -236,14 +245,16 @@ impl Interner {
     pub(crate) fn take_keys(self) -> Result<Vec<ArrayRef>> {
         match self {
             Interner::Global { .. } => Ok(vec![]),
-            Interner::Keys(mut values) => values.emit(EmitTo::All),
+            Interner::Keys(table) => Ok(table.into_keys()),
+            Interner::Other(mut values) => values.emit(EmitTo::All),
         }
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
         match self {
             Interner::Global { .. } => 0,
-            Interner::Keys(values) => values.size(),
+            Interner::Keys(table) => table.memory_bytes(),
+            Interner::Other(values) => values.size(),
         }
     }
 }

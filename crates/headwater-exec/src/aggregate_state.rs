@@ -427,7 +427,7 @@ impl OperatorState for AggregateState {
         if let Some(newest) = self.newest.take() {
             for (pane, _) in &newest.undo {
                 if let Some(table) = self.panes.get_mut(pane) {
-                    table.compact(&self.spec)?;
+                    table.compact()?;
                 }
             }
             self.drop_forgotten()?;

@@ -12,13 +12,18 @@
 //!
 //! A row is thus written a few times until its chunk is full, and once more for every row that dies
 //! beside it. A chunk keeps its number as long as it lives, and the number is given again.
+//!
+//! A chunk comes as columns, and some are gone before anyone reads a row of them. Those that stay,
+//! and those of which rows are read, are packed, see [`crate::packed_rows`].
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::OnceLock;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::interleave;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use datafusion_common::Result;
+
+use crate::packed_rows::{PackedRows, RowLayout};
 
 /// Chunks of so many rows are full.
 const FULL_ROWS: usize = 32_768;
@@ -32,13 +37,62 @@ const ABOUT: usize = 4;
 /// Dead rows of open chunks below this part of a full one are not worth forgetting.
 const FEW: usize = 32;
 
+/// Bits of a word.
+const WORD: usize = u64::BITS as usize;
+
 #[derive(Debug)]
 struct Chunk {
-    rows: RecordBatch,
+    /// The rows as they came, until they are packed for good.
+    columns: Option<RecordBatch>,
+    packed: OnceLock<PackedRows>,
+    /// How many rows there are, dead ones too.
+    rows: usize,
     /// Groups in the order of their rows, those that are not evacuated.
     groups: Vec<u32>,
     /// How many rows are live.
     live: usize,
+    /// Which rows are live: a bit each.
+    live_rows: Vec<u64>,
+}
+
+impl Chunk {
+    fn of_columns(columns: RecordBatch) -> Self {
+        Chunk {
+            live_rows: no_bits(columns.num_rows()),
+            rows: columns.num_rows(),
+            columns: Some(columns),
+            packed: OnceLock::new(),
+            groups: vec![],
+            live: 0,
+        }
+    }
+
+    fn of_packed(rows: PackedRows) -> Self {
+        Chunk {
+            columns: None,
+            live_rows: no_bits(rows.len()),
+            rows: rows.len(),
+            packed: OnceLock::from(rows),
+            groups: vec![],
+            live: 0,
+        }
+    }
+
+    #[inline]
+    fn is_live(&self, row: usize) -> bool {
+        self.live_rows[row / WORD] & (1 << (row % WORD)) != 0
+    }
+
+    fn packed(&self, layout: &RowLayout) -> &PackedRows {
+        self.packed.get_or_init(|| match &self.columns {
+            Some(columns) => layout.pack(columns),
+            None => layout.nothing(),
+        })
+    }
+}
+
+fn no_bits(rows: usize) -> Vec<u64> {
+    vec![0; rows.div_ceil(WORD)]
 }
 
 /// Chunks of the rows of one table. See the module's page.
@@ -51,7 +105,9 @@ pub(crate) struct Chunks {
     free: Vec<u32>,
     /// Rows of full chunks that may be looked at for evacuation.
     credit: usize,
-    empty: RecordBatch,
+    /// Numbers of the chunks that are columns still.
+    unpacked: Vec<u32>,
+    layout: RowLayout,
     full_rows: usize,
 }
 
@@ -70,26 +126,29 @@ impl Chunks {
             open: vec![],
             free: vec![],
             credit: 0,
-            empty: RecordBatch::new_empty(schema),
+            unpacked: vec![],
+            layout: RowLayout::new(schema),
             full_rows: FULL_ROWS,
         }
     }
 
     /// Adds a chunk and gives its number. Its rows are live from when [`Chunks::came`] says so.
     pub(crate) fn push(&mut self, rows: RecordBatch) -> u32 {
-        if rows.num_rows() >= self.full_rows {
-            self.credit += 2 * rows.num_rows();
-        }
-        self.insert(rows)
+        self.earn(rows.num_rows());
+        let number = self.insert(Chunk::of_columns(rows));
+        self.unpacked.push(number);
+        number
     }
 
-    fn insert(&mut self, rows: RecordBatch) -> u32 {
-        let is_open = rows.num_rows() < self.full_rows;
-        let chunk = Chunk {
-            rows,
-            groups: vec![],
-            live: 0,
-        };
+    /// So many rows fill a chunk, and as many may be taken out of others.
+    fn earn(&mut self, rows: usize) {
+        if rows >= self.full_rows {
+            self.credit += 2 * rows;
+        }
+    }
+
+    fn insert(&mut self, chunk: Chunk) -> u32 {
+        let is_open = chunk.rows < self.full_rows;
         let number = match self.free.pop() {
             Some(number) => {
                 self.chunks[number as usize] = chunk;
@@ -115,26 +174,32 @@ impl Chunks {
     pub(crate) fn remove(&mut self, number: u32) {
         debug_assert_eq!(self.chunks[number as usize].live, 0, "live rows would go");
         self.open.retain(|open| *open != number);
+        self.unpacked.retain(|unpacked| *unpacked != number);
         self.free.push(number);
-        self.chunks[number as usize] = Chunk {
-            rows: self.empty.clone(),
-            groups: vec![],
-            live: 0,
-        };
+        self.chunks[number as usize] = Chunk::of_packed(self.layout.nothing());
     }
 
-    /// Some rows of a chunk are no longer the current ones of their group.
+    /// Rows of a chunk, from one on, are no longer the current ones of their group.
     #[inline]
-    pub(crate) fn went(&mut self, number: u32, rows: usize) {
-        let live = &mut self.chunks[number as usize].live;
-        debug_assert!(*live >= rows, "more rows went than came");
-        *live = live.saturating_sub(rows);
+    pub(crate) fn went(&mut self, number: u32, first: u32, rows: u32) {
+        let chunk = &mut self.chunks[number as usize];
+        for row in (first as usize..).take(rows as usize) {
+            debug_assert!(chunk.is_live(row), "a row went that had not come");
+            chunk.live_rows[row / WORD] &= !(1 << (row % WORD));
+        }
+        chunk.live = chunk.live.saturating_sub(rows as usize);
     }
 
-    /// Some rows of a chunk are the current ones of their group, for the first time or again.
+    /// Rows of a chunk, from one on, are the current ones of their group, for the first time or
+    /// again.
     #[inline]
-    pub(crate) fn came(&mut self, number: u32, rows: usize) {
-        self.chunks[number as usize].live += rows;
+    pub(crate) fn came(&mut self, number: u32, first: u32, rows: u32) {
+        let chunk = &mut self.chunks[number as usize];
+        for row in (first as usize..).take(rows as usize) {
+            debug_assert!(!chunk.is_live(row), "a row came twice");
+            chunk.live_rows[row / WORD] |= 1 << (row % WORD);
+        }
+        chunk.live += rows as usize;
     }
 
     /// Whether the chunks of all live rows say that these are live, and no chunk more.
@@ -152,21 +217,43 @@ impl Chunks {
         self.chunks.len() - self.free.len()
     }
 
-    /// All live rows, which are that many, if they are a whole chunk, and whose they are.
-    pub(crate) fn whole(&self, live: usize) -> Option<(&RecordBatch, &[u32])> {
+    /// The chunk that is all live rows, which are that many, and nothing else.
+    fn whole(&self, live: usize) -> Option<&Chunk> {
         let mut chunks = self.chunks.iter();
-        let whole = chunks.find(|c| c.live == live && c.rows.num_rows() == live)?;
-        Some((&whole.rows, &whole.groups))
+        chunks.find(|c| c.live == live && c.rows == live)
     }
 
-    /// One column of the rows at (chunk, row).
-    pub(crate) fn gather(&self, column: usize, places: &[(usize, usize)]) -> Result<ArrayRef> {
-        if places.is_empty() {
-            return Ok(Arc::clone(self.empty.column(column)));
-        }
-        let pieces = self.chunks.iter().map(|c| c.rows.column(column).as_ref());
-        let pieces: Vec<&dyn Array> = pieces.collect();
-        Ok(interleave(&pieces, places)?)
+    /// All live rows, which are that many, if they are a whole chunk.
+    pub(crate) fn whole_columns(&self, live: usize) -> Result<Option<Vec<ArrayRef>>> {
+        let whole = self.whole(live).map(|whole| match &whole.columns {
+            Some(columns) => Ok(columns.columns().to_vec()),
+            None => self.layout.unpack(whole.packed(&self.layout)),
+        });
+        whole.transpose()
+    }
+
+    /// Whose all live rows are, if they are a whole chunk.
+    pub(crate) fn whole_groups(&self, live: usize) -> Option<&[u32]> {
+        self.whole(live).map(|whole| whole.groups.as_slice())
+    }
+
+    /// Some columns of the rows at (chunk, row).
+    pub(crate) fn gather(
+        &self,
+        columns: Range<usize>,
+        places: &[(usize, usize)],
+    ) -> Result<Vec<ArrayRef>> {
+        self.layout.gather(columns, &self.packed(), places)
+    }
+
+    /// The rows at (chunk, row), to be written again.
+    pub(crate) fn pick(&self, places: &[(usize, usize)]) -> Result<PackedRows> {
+        self.layout.pick(&self.packed(), places)
+    }
+
+    fn packed(&self) -> Vec<&PackedRows> {
+        let chunks = self.chunks.iter();
+        chunks.map(|chunk| chunk.packed(&self.layout)).collect()
     }
 
     /// What to write again now; `None` if nothing is worth it.
@@ -176,7 +263,7 @@ impl Chunks {
 
     /// Open chunks to make one of.
     fn merge(&self) -> Option<Rewrite> {
-        let rows = |number: &&u32| self.chunks[**number as usize].rows.num_rows();
+        let rows = |number: &&u32| self.chunks[**number as usize].rows;
         let newest = rows(&self.open.last()?);
         let live = |number: &u32| self.chunks[*number as usize].live;
         let stored: usize = self.open.iter().map(|open| rows(&open)).sum();
@@ -206,7 +293,7 @@ impl Chunks {
     fn evacuation(&self) -> Option<Rewrite> {
         let (mut parts, mut spends) = (vec![], 0);
         for (number, chunk) in self.chunks.iter().enumerate() {
-            let rows = chunk.rows.num_rows();
+            let rows = chunk.rows;
             if rows < self.full_rows || 2 * chunk.live > rows {
                 continue;
             }
@@ -230,16 +317,42 @@ impl Chunks {
     }
 
     /// One of the chunks of a rewrite: its number, and the groups that may have rows in it, which are
-    /// its groups from some position on. Those of a chunk without live rows are among them: what is
-    /// lost is never decided by a count.
+    /// its groups from some position on.
     pub(crate) fn part(&self, part: (u32, usize)) -> (u32, usize, &[u32]) {
         let (number, from) = part;
         (number, from, &self.chunks[number as usize].groups[from..])
     }
 
+    /// The live rows of one of the chunks of a rewrite, each with its group, if every group has one
+    /// row.
+    pub(crate) fn live_in(&self, part: (u32, usize)) -> impl Iterator<Item = (usize, u32)> {
+        let (number, from) = part;
+        let chunk = &self.chunks[number as usize];
+        let words = chunk.live_rows.iter().enumerate().skip(from / WORD);
+        let rows = words.flat_map(|(word, bits)| {
+            let some = |bits: u64| (bits != 0).then_some(bits);
+            let bits = std::iter::successors(some(*bits), move |bits| some(bits & (bits - 1)));
+            bits.map(move |bits| word * WORD + bits.trailing_zeros() as usize)
+        });
+        let rows = rows.skip_while(move |row| *row < from);
+        rows.map(|row| (row, chunk.groups[row]))
+    }
+
+    /// Adds the rows that a rewrite picked as a chunk, and gives its number if there are any.
+    pub(crate) fn add_rewritten(&mut self, rewrite: &Rewrite, rows: PackedRows) -> Option<u32> {
+        if rows.len() == 0 {
+            return None;
+        }
+        // Evacuated rows earn nothing: evacuation would go on and on.
+        if rewrite.spends == 0 {
+            self.earn(rows.len());
+        }
+        Some(self.insert(Chunk::of_packed(rows)))
+    }
+
     /// Takes the chunks of a rewrite away, as far as they are written again and all live rows of
-    /// that have left them, and adds those rows as a chunk. Gives its number if there are any.
-    pub(crate) fn replace(&mut self, rewrite: &Rewrite, rows: RecordBatch) -> Option<u32> {
+    /// that have left them.
+    pub(crate) fn retire(&mut self, rewrite: &Rewrite) {
         for (number, from) in &rewrite.parts {
             match *from {
                 0 => self.remove(*number),
@@ -247,26 +360,23 @@ impl Chunks {
             }
         }
         self.credit = self.credit.saturating_sub(rewrite.spends);
-        if rows.num_rows() == 0 {
-            return None;
-        }
-        // Evacuated rows earn nothing: evacuation would go on and on.
-        Some(match rewrite.spends {
-            0 => self.push(rows),
-            _ => self.insert(rows),
-        })
     }
 
-    /// Ends a round of rewriting: the credit is used or forfeited.
+    /// Ends a round of rewriting: the credit is used or forfeited, and what is left is packed.
     pub(crate) fn settle(&mut self) {
         self.credit = 0;
+        for number in std::mem::take(&mut self.unpacked) {
+            let chunk = &mut self.chunks[number as usize];
+            chunk.packed(&self.layout);
+            chunk.columns = None;
+        }
     }
 
     /// Rows of every chunk and how many of them are live, for tests.
     #[cfg(test)]
     pub(crate) fn sizes(&self) -> Vec<(usize, usize)> {
         let chunks = self.chunks.iter();
-        let sizes = chunks.map(|chunk| (chunk.rows.num_rows(), chunk.live));
+        let sizes = chunks.map(|chunk| (chunk.rows, chunk.live));
         sizes.collect()
     }
 
@@ -278,9 +388,13 @@ impl Chunks {
 
     /// Bytes of memory held.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let chunks = self.chunks.iter();
-        chunks
-            .map(|c| c.rows.get_array_memory_size() + c.groups.len() * size_of::<u32>())
-            .sum()
+        let chunks = self.chunks.iter().map(|chunk| {
+            let columns = chunk.columns.as_ref();
+            let columns = columns.map_or(0, RecordBatch::get_array_memory_size);
+            let packed = chunk.packed.get().map_or(0, PackedRows::memory_bytes);
+            let bits = size_of_val(chunk.live_rows.as_slice());
+            columns + packed + bits + chunk.groups.len() * size_of::<u32>()
+        });
+        chunks.sum()
     }
 }

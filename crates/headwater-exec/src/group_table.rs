@@ -1,11 +1,11 @@
 //! The touch-slot table: keyed aggregate state as immutable chunks of state rows.
 //!
 //! DataFusion's accumulators give their state up when they are read, so they are only scratch.
-//! What lasts is `chunks`, Arrow batches of state rows that never change, and `places`, which says
-//! for every group where its current row is:
+//! What lasts is `chunks` of state rows that never change, and the place of every group, which says
+//! where its current row is:
 //!
 //! ```text
-//! keys ── intern ──► group id ──► places[id] = (chunk, row)
+//! keys ── intern ──► group id ──► groups[id].place = (chunk, row)
 //!
 //! chunks   [ k s s | k s s | k s s ]   [ k s s | k s s ]   ← one more per epoch
 //!            dead     live    live        live    live
@@ -67,6 +67,21 @@ impl Place {
     }
 }
 
+/// What is known of a group besides its key: in one place, as every row asks for all of it.
+#[derive(Debug, Clone, Copy)]
+struct Group {
+    place: Place,
+    /// Its slot in the running epoch.
+    slot: u32,
+}
+
+impl Group {
+    const NEW: Group = Group {
+        place: Place::NONE,
+        slot: NOWHERE,
+    };
+}
+
 /// The scratch of the running epoch.
 struct Touch {
     /// Group of every slot.
@@ -107,9 +122,7 @@ pub(crate) enum KnownGroups {
 pub(crate) struct GroupTable {
     known_groups: KnownGroups,
     interner: Interner,
-    places: Vec<Place>,
-    /// Slot of every group in the running epoch.
-    slots: Vec<u32>,
+    groups: Vec<Group>,
     chunks: Chunks,
     live: usize,
     touch: Option<Touch>,
@@ -128,8 +141,7 @@ impl GroupTable {
         Ok(GroupTable {
             known_groups,
             interner: Interner::try_new(spec.key_schema())?,
-            places: Vec::new(),
-            slots: Vec::new(),
+            groups: Vec::new(),
             chunks: Chunks::new(Arc::clone(spec.state_schema())),
             live: 0,
             touch: None,
@@ -199,10 +211,15 @@ impl GroupTable {
 
     fn intern(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
         self.interner.intern(keys, rows, &mut self.group_scratch)?;
-        let groups = self.interner.len();
-        self.places.resize(groups, Place::NONE);
-        self.slots.resize(groups, NOWHERE);
+        self.groups.resize(self.interner.len(), Group::NEW);
         Ok(())
+    }
+
+    /// Brings groups near. The loops that need them decide something for each, so that they wait for
+    /// one group after the other; here the processor waits for many at once.
+    fn ask_for(&self, groups: &[usize]) {
+        let all = groups.iter().map(|group| self.groups[*group].slot);
+        std::hint::black_box(all.fold(0, |all, slot| all ^ slot));
     }
 
     /// Turns group ids into slots, touching what was not touched yet: takes its key from the
@@ -221,15 +238,16 @@ impl GroupTable {
                 accumulators,
             });
         }
+        self.ask_for(groups);
         let touch = self.touch.as_mut().ok_or_else(untouched)?;
         let first_new = touch.groups.len();
         let mut new_rows: Vec<u32> = Vec::new();
         let mut old: Vec<(usize, usize)> = Vec::new();
         let mut stateless: Vec<u32> = Vec::new();
         for (row, group) in groups.iter_mut().enumerate() {
-            let slot = &mut self.slots[*group];
+            let Group { place, slot } = &mut self.groups[*group];
             if *slot == NOWHERE {
-                let place = self.places[*group];
+                let place = *place;
                 if place.is_none() {
                     stateless.push(row as u32);
                     continue;
@@ -253,7 +271,7 @@ impl GroupTable {
         let with_state = touch.groups.len();
         for row in stateless {
             let group = &mut groups[row as usize];
-            let slot = &mut self.slots[*group];
+            let slot = &mut self.groups[*group].slot;
             if *slot == NOWHERE {
                 *slot = touch.groups.len() as u32;
                 touch.groups.push(*group as u32);
@@ -289,7 +307,7 @@ impl GroupTable {
         };
         // The slots are free again whatever happens below.
         for group in &touch.groups {
-            self.slots[*group as usize] = NOWHERE;
+            self.groups[*group as usize].slot = NOWHERE;
         }
         let mut columns = concat_pieces(&touch.key_pieces, spec.key_count())?;
         for states in spec.take_states(&mut touch.accumulators, touch.groups.len())? {
@@ -299,7 +317,7 @@ impl GroupTable {
         let places_before = touch
             .groups
             .iter()
-            .map(|g| (*g, self.places[*g as usize]))
+            .map(|g| (*g, self.groups[*g as usize].place))
             .collect();
         if let Some(idle) = &mut self.idle {
             idle.touch(&touch.groups);
@@ -316,7 +334,7 @@ impl GroupTable {
         self.abandon_idle();
         if let Some(touch) = self.touch.take() {
             for group in touch.groups {
-                self.slots[group as usize] = NOWHERE;
+                self.groups[group as usize].slot = NOWHERE;
             }
         }
     }
@@ -332,13 +350,13 @@ impl GroupTable {
     /// Says where the row of a group is from now on, and gives where it was. Nothing else moves a
     /// group, so that the chunks know how many of their rows are live.
     fn move_to(&mut self, group: u32, place: Place) -> Place {
-        let old = std::mem::replace(&mut self.places[group as usize], place);
+        let old = std::mem::replace(&mut self.groups[group as usize].place, place);
         if !old.is_none() {
-            self.chunks.went(old.chunk, 1);
+            self.chunks.went(old.chunk, old.row, 1);
             self.live -= 1;
         }
         if !place.is_none() {
-            self.chunks.came(place.chunk, 1);
+            self.chunks.came(place.chunk, place.row, 1);
             self.live += 1;
         }
         old
@@ -359,7 +377,7 @@ impl GroupTable {
             idle.note(&groups, touched);
         }
         self.append(rows.clone(), groups);
-        self.compact(spec)
+        self.compact()
     }
 
     /// Adds a chunk and gives its number.
@@ -379,56 +397,49 @@ impl GroupTable {
 
     /// Writes again what is worth it, without the dead rows. Must not be called while an epoch can
     /// still be undone.
-    pub(crate) fn compact(&mut self, spec: &AggregateSpec) -> Result<()> {
+    pub(crate) fn compact(&mut self) -> Result<()> {
         debug_assert!(self.chunks.are_counted(self.live_by_chunk()));
         while let Some(rewrite) = self.chunks.rewrite() {
-            self.write_again(spec, &rewrite)?;
+            self.write_again(&rewrite)?;
         }
         self.chunks.settle();
         Ok(())
     }
 
-    fn write_again(&mut self, spec: &AggregateSpec, rewrite: &Rewrite) -> Result<()> {
+    fn write_again(&mut self, rewrite: &Rewrite) -> Result<()> {
         let (mut live, mut groups) = (Vec::new(), Vec::new());
         for part in &rewrite.parts {
-            let (chunk, from, of_part) = self.chunks.part(*part);
-            for (row, group) in of_part.iter().enumerate() {
-                let row = (from + row) as u32;
-                let here = Place { chunk, row };
-                if self.places[*group as usize] == here {
-                    live.push(here.indices());
-                    groups.push(*group);
-                }
+            let chunk = part.0 as usize;
+            for (row, group) in self.chunks.live_in(*part) {
+                live.push((chunk, row));
+                groups.push(group);
             }
         }
-        let columns = gather(&self.chunks, 0, spec, &live)?;
-        let columns = columns.into_iter().map(owning).collect::<Result<_>>()?;
-        let rows = spec.state_batch(columns, live.len())?;
-        for group in &groups {
-            self.move_to(*group, Place::NONE);
-        }
-        if let Some(chunk) = self.chunks.replace(rewrite, rows) {
+        let rows = self.chunks.pick(&live)?;
+        if let Some(chunk) = self.chunks.add_rewritten(rewrite, rows) {
             self.settle_in(chunk, groups);
         }
+        self.chunks.retire(rewrite);
         Ok(())
     }
 
     /// The chunk of every live row, and one row.
     fn live_by_chunk(&self) -> impl Iterator<Item = (u32, usize)> {
-        let live = self.places.iter().filter(|place| !place.is_none());
+        let places = self.groups.iter().map(|group| group.place);
+        let live = places.filter(|place| !place.is_none());
         live.map(|place| (place.chunk, 1))
     }
 
     /// All live state rows, as columns.
     pub(crate) fn live_rows(&self, spec: &AggregateSpec) -> Result<Vec<ArrayRef>> {
-        if let Some((rows, _)) = self.chunks.whole(self.live) {
-            return Ok(rows.columns().to_vec());
+        if let Some(columns) = self.chunks.whole_columns(self.live)? {
+            return Ok(columns);
         }
         let live: Vec<_> = self
-            .places
+            .groups
             .iter()
-            .filter(|p| !p.is_none())
-            .map(|p| p.indices())
+            .filter(|group| !group.place.is_none())
+            .map(|group| group.place.indices())
             .collect();
         gather(&self.chunks, 0, spec, &live)
     }
@@ -448,7 +459,7 @@ impl GroupTable {
         let (mut found, mut which) = (Vec::new(), Vec::new());
         for (row, group) in self.group_scratch.iter().enumerate() {
             let was = before.and_then(|before| before.of(*group));
-            let place = was.unwrap_or(self.places[*group]);
+            let place = was.unwrap_or(self.groups[*group].place);
             if !place.is_none() {
                 found.push(place.indices());
                 which.push(row);
@@ -469,7 +480,11 @@ impl GroupTable {
             .flat_map(|t| t.accumulators.iter().map(|a| a.size()))
             .sum();
         let idle = self.idle.as_ref().map_or(0, IdleGroups::memory_bytes);
-        self.interner.memory_bytes() + self.places.len() * 12 + chunks + scratch + idle
+        self.interner.memory_bytes()
+            + self.groups.len() * size_of::<Group>()
+            + chunks
+            + scratch
+            + idle
     }
 }
 

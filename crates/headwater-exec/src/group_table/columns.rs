@@ -14,8 +14,7 @@ pub(super) fn gather(
     spec: &AggregateSpec,
     rows: &[(usize, usize)],
 ) -> Result<Vec<ArrayRef>> {
-    let columns = from..spec.state_schema().fields().len();
-    columns.map(|column| chunks.gather(column, rows)).collect()
+    chunks.gather(from..spec.state_schema().fields().len(), rows)
 }
 
 /// Key columns that come in pieces, each of that many columns.

@@ -115,7 +115,9 @@ impl GroupTable {
             return Ok(None);
         };
         let places = idle.refreshed.iter();
-        let places: Vec<_> = places.map(|g| self.places[*g as usize].indices()).collect();
+        let places: Vec<_> = places
+            .map(|g| self.groups[*g as usize].place.indices())
+            .collect();
         let refreshed = self.rows_at(spec, &places)?;
         let Some(idle) = &mut self.idle else {
             return Ok(None);
@@ -176,8 +178,8 @@ impl GroupTable {
         &self,
         spec: &AggregateSpec,
     ) -> Result<(RecordBatch, Vec<i64>)> {
-        let live = self.places.iter().enumerate();
-        let live = live.filter(|(_, place)| !place.is_none());
+        let places = self.groups.iter().map(|group| group.place).enumerate();
+        let live = places.filter(|(_, place)| !place.is_none());
         let (groups, places): (Vec<usize>, Vec<_>) =
             live.map(|(group, place)| (group, place.indices())).unzip();
         let touched = groups.into_iter().map(|group| {
@@ -200,7 +202,7 @@ impl GroupTable {
         let Some(idle) = &self.idle else {
             return Ok(());
         };
-        if self.places.len() <= FEW_GROUPS || self.places.len() <= 2 * self.live {
+        if self.groups.len() <= FEW_GROUPS || self.groups.len() <= 2 * self.live {
             return Ok(());
         }
         let (rows, touched) = self.live_rows_touched(spec)?;

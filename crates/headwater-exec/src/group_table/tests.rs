@@ -61,16 +61,16 @@ fn check_chunks(table: &GroupTable) {
 }
 
 /// Compacts and gives the number of rows that were written again.
-fn compact(table: &mut GroupTable, spec: &AggregateSpec) -> usize {
+fn compact(table: &mut GroupTable) -> usize {
     let mut copied = 0;
     while let Some(rewrite) = table.chunks.rewrite() {
         let parts = rewrite.parts.iter().map(|part| table.chunks.part(*part));
         let parts: Vec<(u32, Vec<u32>)> = parts.map(|(c, _, g)| (c, g.to_vec())).collect();
-        let is_live = |chunk: u32, group: u32| table.places[group as usize].chunk == chunk;
+        let is_live = |chunk: u32, group: u32| table.groups[group as usize].place.chunk == chunk;
         for (chunk, groups) in parts {
             copied += groups.iter().filter(|g| is_live(chunk, **g)).count();
         }
-        table.write_again(spec, &rewrite).unwrap();
+        table.write_again(&rewrite).unwrap();
     }
     table.chunks.settle();
     copied
@@ -93,7 +93,7 @@ fn every_group_has_its_newest_row_whatever_is_written_again() {
         }
         add(&mut table, &spec, keys());
         table.finish(&spec).unwrap();
-        table.compact(&spec).unwrap();
+        table.compact().unwrap();
         check_chunks(&table);
         for key in keys() {
             *expected
@@ -114,7 +114,7 @@ fn new_rows_are_written_again_until_their_chunk_is_full() {
     for epoch in 0..epochs {
         add(&mut table, &spec, epoch * delta..(epoch + 1) * delta);
         table.finish(&spec).unwrap();
-        copied += compact(&mut table, &spec);
+        copied += compact(&mut table);
     }
     // Four rows, 32, 256.
     assert!(copied <= epochs * delta * 2, "{copied} rows copied");
@@ -127,13 +127,13 @@ fn what_an_epoch_writes_again_follows_its_rows_and_not_the_table() {
         let mut table = table(&spec);
         add(&mut table, &spec, 0..live);
         table.finish(&spec).unwrap();
-        compact(&mut table, &spec);
+        compact(&mut table);
         let (mut copied, mut most) = (0, 0);
         for epoch in 0..2000usize {
             let keys = (0..8).map(|i| (epoch * 8 + i) * 7919 % live);
             add(&mut table, &spec, keys);
             table.finish(&spec).unwrap();
-            let now = compact(&mut table, &spec);
+            let now = compact(&mut table);
             (copied, most) = (copied + now, most.max(now));
             check_chunks(&table);
         }

@@ -185,8 +185,8 @@ impl RunTable {
 
     /// All rows, in no order but that of their runs.
     pub(super) fn all_rows(&self) -> Result<RecordBatch> {
-        if let Some((rows, _)) = self.chunks.whole(self.live_rows) {
-            return Ok(rows.clone());
+        if let Some(columns) = self.chunks.whole_columns(self.live_rows)? {
+            return batch(&self.schema, columns, self.live_rows);
         }
         let runs = self.runs.iter().filter(|run| run.chunk != NOWHERE);
         let places: Vec<_> = runs.flat_map(|run| places(*run)).collect();
@@ -245,12 +245,12 @@ impl RunTable {
         let at = group as usize;
         let old = std::mem::replace(&mut self.runs[at], run);
         if old.chunk != NOWHERE {
-            self.chunks.went(old.chunk, old.rows as usize);
+            self.chunks.went(old.chunk, old.first, old.rows);
             self.live_groups -= 1;
             self.live_rows -= old.rows as usize;
         }
         if run.chunk != NOWHERE {
-            self.chunks.came(run.chunk, run.rows as usize);
+            self.chunks.came(run.chunk, run.first, run.rows);
             self.live_groups += 1;
             self.live_rows += run.rows as usize;
         }
@@ -300,16 +300,10 @@ impl RunTable {
                 }
             }
         }
-        let rows = self.gather(&at)?;
-        // Not by way of `place`: the group is due when it was, and is in the calendar.
-        for ((group, rows), _) in &runs {
-            let old = std::mem::replace(&mut self.runs[*group as usize], Run::NONE);
-            self.chunks.went(old.chunk, *rows as usize);
-            self.live_groups -= 1;
-            self.live_rows -= *rows as usize;
-        }
-        let chunk = self.chunks.replace(rewrite, rows);
+        let rows = self.chunks.pick(&at)?;
+        let chunk = self.chunks.add_rewritten(rewrite, rows);
         self.settle_in(chunk, runs.into_iter());
+        self.chunks.retire(rewrite);
         Ok(())
     }
 
@@ -382,9 +376,9 @@ impl RunTable {
     }
 
     fn gather(&self, places: &[(usize, usize)]) -> Result<RecordBatch> {
-        let columns = 0..self.schema.fields().len();
-        let columns = columns.map(|column| owning(self.chunks.gather(column, places)?));
-        batch(&self.schema, columns.collect::<Result<_>>()?, places.len())
+        let columns = self.chunks.gather(0..self.schema.fields().len(), places)?;
+        let columns = columns.into_iter().map(owning).collect::<Result<_>>()?;
+        batch(&self.schema, columns, places.len())
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -117,7 +117,7 @@ fn groups_are_forgotten_and_brought_back_whatever_is_written_again() {
             (*count, *touched) = (*count + 1, now);
         }
         assert_eq!(content(&original, &spec), expected(&model), "epoch {epoch}");
-        original.compact(&spec).unwrap();
+        original.compact().unwrap();
         original.drop_forgotten(&spec).unwrap();
         original.chunks.full_at(64);
         check_counts(&original);
@@ -145,7 +145,7 @@ fn groups_that_are_left_alone_keep_their_rows_while_others_are_forgotten() {
         add(&mut table, &spec, keys);
         table.finish(&spec).unwrap();
         table.finish_idle(&spec).unwrap();
-        table.compact(&spec).unwrap();
+        table.compact().unwrap();
         check_counts(&table);
         let kept = content(&table, &spec);
         let steady = (0..10).map(|key| (name(key), 1));

@@ -120,7 +120,7 @@ impl RunTable {
     /// What is noted for every row of [`RunTable::all_rows`].
     pub(in crate::keyed_runs) fn touched_of_all(&self) -> Vec<i64> {
         let length = |group: u32| (group, self.runs[group as usize].rows);
-        if let Some((_, groups)) = self.chunks.whole(self.live_rows) {
+        if let Some(groups) = self.chunks.whole_groups(self.live_rows) {
             return self.touched_by_row(groups.iter().map(|group| length(*group)));
         }
         self.touched_by_row((0..self.runs.len() as u32).map(length))
