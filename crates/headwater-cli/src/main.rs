@@ -31,6 +31,10 @@ use args::{Args, Command};
 use context::Context;
 use exit_code::Exit;
 
+/// An expression is evaluated on the stack, operand by operand. What the parser lets through takes
+/// 1.2 MiB in a debug build, and much less in a release build.
+const STACK_BYTES: usize = 8 << 20;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let context = Context::new(&args.messages);
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
         return context.fail("", None, &error).into();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()
     {

@@ -14,6 +14,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::large_stack::on_large_stack;
 use crate::physical::StreamExtensionPlanner;
 use crate::rule::kept_tables::KeptTables;
 use crate::window_struct::window_time_udf;
@@ -68,6 +69,6 @@ impl QueryPlanner for StreamQueryPlanner {
         let extensions: Vec<Arc<dyn datafusion::physical_planner::ExtensionPlanner + Send + Sync>> =
             vec![Arc::new(StreamExtensionPlanner)];
         let planner = DefaultPhysicalPlanner::with_extension_planners(extensions);
-        planner.create_physical_plan(logical_plan, session).await
+        on_large_stack(planner.create_physical_plan(logical_plan, session)).await
     }
 }

@@ -19,6 +19,7 @@ use headwater_exec::keyed::{Growth, KeyedRunsExec};
 use crate::check::expressions::check_expressions;
 use crate::check::refuse;
 use crate::event_time_field::{WindowRole, window_of};
+use crate::large_stack::on_large_stack;
 use crate::node::StreamAggregateNode;
 use crate::plan_steps::{fingerprint, steps};
 use crate::retention::{KeptFor, Retention, aggregate_growth};
@@ -150,6 +151,10 @@ pub struct OperatorInfo {
 /// # Errors
 /// What DataFusion says about the query.
 pub async fn compile_batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
+    on_large_stack(batch(session, plan)).await
+}
+
+async fn batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;
@@ -178,6 +183,14 @@ pub async fn compile_batch(session: &SessionState, plan: LogicalPlan) -> Result<
 /// # Errors
 /// Everything that semantics refuses, with the place in the SQL and the way out.
 pub async fn compile_stream(
+    session: &SessionState,
+    plan: LogicalPlan,
+    request: &ModeRequest,
+) -> Result<StreamPlan> {
+    on_large_stack(stream(session, plan, request)).await
+}
+
+async fn stream(
     session: &SessionState,
     plan: LogicalPlan,
     request: &ModeRequest,

@@ -17,8 +17,8 @@ use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
-use headwater_plan::StreamTable;
 use headwater_plan::stream_plan::Emit;
+use headwater_plan::{StreamTable, on_large_stack};
 
 use crate::ast::{EmitClause, EmitMode, InsertQuery, Name, TableDeclaration, span_from_tokens};
 use crate::catalog::{Catalog, SinkEntry, SourceEntry};
@@ -217,12 +217,15 @@ impl Binder {
     /// # Errors
     /// What DataFusion's planner or a window function says.
     pub async fn bind_query(&self, query: &Query) -> Result<LogicalPlan> {
-        refuse_group_windows(query)?;
-        let mut query = query.clone();
-        rewrite_windows(&mut query)?;
-        let statement = SqlStatement::Query(Box::new(query));
-        let statement = DFStatement::Statement(Box::new(statement));
-        Ok(self.state().statement_to_plan(statement).await?)
+        on_large_stack(async {
+            refuse_group_windows(query)?;
+            let mut query = query.clone();
+            rewrite_windows(&mut query)?;
+            let statement = SqlStatement::Query(Box::new(query));
+            let statement = DFStatement::Statement(Box::new(statement));
+            Ok(self.state().statement_to_plan(statement).await?)
+        })
+        .await
     }
 
     /// Plans a statement of DataFusion's.
@@ -230,9 +233,12 @@ impl Binder {
     /// # Errors
     /// What DataFusion's planner says.
     pub async fn bind_statement(&self, statement: &DFStatement) -> Result<LogicalPlan> {
-        let mut statement = statement.clone();
-        rewrite_statement_windows(&mut statement)?;
-        Ok(self.state().statement_to_plan(statement).await?)
+        on_large_stack(async {
+            let mut statement = statement.clone();
+            rewrite_statement_windows(&mut statement)?;
+            Ok(self.state().statement_to_plan(statement).await?)
+        })
+        .await
     }
 
     /// Plans an INSERT into a sink.

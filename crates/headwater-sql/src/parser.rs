@@ -10,6 +10,7 @@
 mod columns;
 mod create;
 mod cursor;
+mod depth;
 mod durations;
 mod emit;
 mod external_table;
@@ -61,6 +62,7 @@ pub fn parse_script(sql: &str) -> Result<Vec<ParsedStatement>> {
 
 /// Reads the statement the cursor stands before, to its end.
 fn parse_statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    depth::refuse_depth(cursor.statement().tokens())?;
     refusals::refuse_what_is_not_there_yet(cursor)?;
     if cursor.peek().token == Token::LParen {
         return query::parse_select(cursor);

@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use headwater::{EventTime, Headwater, ManualClock, Outcome};
 use headwater_checkpoint::MemoryFiles;
 use headwater_core::{Error, Result};
+use headwater_plan::on_large_stack;
 use headwater_sql::ast::{CreateStreamingQuery, ParsedStatement, Statement};
 use headwater_sql::parser::parse_script;
 use parking_lot::Mutex;
@@ -118,6 +119,10 @@ impl TestSession {
     /// # Errors
     /// What is wrong with it.
     pub async fn run(&mut self, text: &str) -> Result<Answer> {
+        on_large_stack(self.run_here(text)).await
+    }
+
+    async fn run_here(&mut self, text: &str) -> Result<Answer> {
         let Some(statement) = TestStatement::parse(text)? else {
             return self.sql(text).await;
         };

@@ -17,6 +17,7 @@ use headwater_core::connector::{SourceContext, SourceUse};
 use headwater_core::event_time::{EventTime, micros};
 use headwater_core::{Error, ErrorKind, Result};
 use headwater_kafka::{KafkaConnection, TailEnd, TailStart, TopicInfo, list_topics, tail};
+use headwater_plan::on_large_stack;
 use headwater_sql::ast::{ParsedStatement, Statement, TableDeclaration};
 use headwater_sql::catalog::SourceEntry;
 use headwater_sql::parser::parse_script;
@@ -85,7 +86,7 @@ impl Headwater {
         };
         doctor.versions();
         for parsed in &statements {
-            doctor.statement(parsed).await;
+            on_large_stack(doctor.statement(parsed)).await;
         }
         for source in self.binder.catalog().sources() {
             doctor.source(&source).await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::{Error, ErrorKind, Result};
+use headwater_plan::on_large_stack;
 use headwater_sql::ast::{
     CreateStreamingQuery, InsertQuery, Name, ObjectKind, ParsedStatement, SelectQuery, SetOption,
     Statement,
@@ -18,7 +19,7 @@ use crate::start::StartRequest;
 impl Headwater {
     /// Runs a statement; an error that knows no better place has that of the statement.
     pub(crate) async fn run_statement(&self, parsed: &ParsedStatement) -> Result<Outcome> {
-        let outcome = Box::pin(self.dispatch(parsed)).await;
+        let outcome = on_large_stack(self.dispatch(parsed)).await;
         outcome.map_err(|e| placed(e, parsed))
     }
 

@@ -533,14 +533,3 @@ fn deep_nesting_is_refused() {
     let sql = format!("{} SELECT 1", "EXPLAIN ".repeat(10_000));
     assert!(parse_script(&sql).is_err());
 }
-
-#[test]
-fn long_chains_are_not_deep() {
-    let chain = vec!["a = 1"; 5_000].join(" OR ");
-    let sql =
-        format!("SELECT window FROM t WHERE {chain} GROUP BY window(ts, '5 m') HAVING {chain}");
-    let Statement::Select(mut select) = parse_script(&sql).unwrap().remove(0).statement else {
-        panic!("no query");
-    };
-    rewrite_windows(&mut select.query).unwrap();
-}

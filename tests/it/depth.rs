@@ -1,0 +1,98 @@
+//! Long chains of operators: those within the limit run, as a stream and as a bounded read, and those
+//! beyond it are refused. A thread of these tests has a stack of 2 MiB, as threads of Tokio have.
+
+use headwater::{ErrorKind, Headwater};
+use headwater_testkit::oracle::check_oracle;
+use headwater_testkit::{RunMode, TestSession};
+
+/// As many operands as the parser lets through.
+const OPERANDS: usize = 300;
+
+fn chain(part: impl Fn(usize) -> String, between: &str, n: usize) -> String {
+    let parts: Vec<String> = (0..n).map(part).collect();
+    parts.join(between)
+}
+
+fn longest(n: usize) -> Vec<String> {
+    let equals = |i| format!("v = {i}");
+    let both = |i| format!("(v = {i} AND k = 'k{i}')");
+    vec![
+        format!(
+            "SELECT {} AS x FROM t",
+            chain(|i| format!("v % {}", i + 1), " + ", n / 2)
+        ),
+        format!(
+            "SELECT {} AS x FROM t",
+            chain(|_| "v".to_string(), " + ", n)
+        ),
+        format!(
+            "SELECT {} AS x FROM t",
+            chain(|_| "k".to_string(), " || ", n)
+        ),
+        format!("SELECT v FROM t WHERE {}", chain(equals, " OR ", n - 1)),
+        format!("SELECT v FROM t WHERE {}", chain(both, " OR ", n - 2)),
+        format!(
+            "SELECT v FROM t WHERE {}",
+            chain(|i| format!("v <> {i}"), " AND ", n - 1)
+        ),
+        format!(
+            "SELECT v{} AS x FROM t",
+            "::INT::BIGINT".repeat((n - 1) / 2)
+        ),
+        chain(|i| format!("SELECT {i} AS i, v FROM t"), " UNION ALL ", n),
+    ]
+}
+
+async fn runs_everywhere(select: &str) {
+    let start: String = select.chars().take(60).collect();
+    let mut session = TestSession::try_new(RunMode::Straight, 2).unwrap();
+    let create = format!("CREATE STREAMING QUERY q AS INSERT INTO out {select}");
+    for statement in [
+        "CREATE SOURCE t (k VARCHAR, v BIGINT) WITH (connector = 'memory')",
+        "CREATE SINK out WITH (connector = 'memory')",
+        create.as_str(),
+        "FEED t VALUES ('k1', 1), ('k2', 2), ('k3', NULL), (NULL, 4000)",
+    ] {
+        let done = session.run(statement).await;
+        done.unwrap_or_else(|e| panic!("{}", e.report(&start, None)));
+    }
+    session.run_to_end("q").await.unwrap();
+    check_oracle(&mut session).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chains_within_the_limit_run() {
+    for select in longest(OPERANDS) {
+        // On a worker, whose stack is its own.
+        tokio::spawn(async move { runs_everywhere(&select).await })
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn lists_have_no_limit() {
+    let list = chain(|i| (2 * i).to_string(), ", ", 5_000);
+    runs_everywhere(&format!("SELECT v FROM t WHERE v IN ({list})")).await;
+    runs_everywhere(&format!("SELECT v FROM t WHERE v NOT IN ({list})")).await;
+    let cases = chain(|i| format!("WHEN v = {i} THEN '{i}'"), " ", 500);
+    runs_everywhere(&format!("SELECT CASE {cases} END AS x FROM t")).await;
+}
+
+#[tokio::test]
+async fn chains_beyond_it_are_refused() {
+    let session = Headwater::builder().build().unwrap();
+    for select in longest(20_000) {
+        for statement in [
+            select.clone(),
+            select.replacen("SELECT", "SELECT STREAM", 1),
+            format!("EXPLAIN {select}"),
+            format!("CREATE VIEW w AS {select}"),
+            format!("CREATE STREAMING QUERY q AS INSERT INTO out {select}"),
+        ] {
+            let error = session.sql(&statement).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            assert!(error.message().starts_with("more than 300"), "{error}");
+        }
+    }
+}
