@@ -78,6 +78,8 @@ const CALLS: &[(&str, &[&str])] = &[
             "count(DISTINCT v)",
             "count(DISTINCT s)",
             "count(DISTINCT v) FILTER (WHERE b)",
+            "count(DISTINCT v, s)",
+            "count(DISTINCT v, s, x) FILTER (WHERE b)",
             "count(*) FILTER (WHERE s IS NULL)",
         ],
     ),
@@ -203,6 +205,7 @@ const LEFT_OUT: &[(&str, &str)] = &[(
 const TOGETHER: &[&str] = &[
     "count(DISTINCT v)",
     "count(DISTINCT s)",
+    "count(DISTINCT s, v)",
     "sum(DISTINCT v)",
     "count(*)",
     "array_sort(array_agg(DISTINCT s))",

@@ -1,18 +1,20 @@
 //! The rewrites of planning, in the order they run.
 //!
 //! 1. `window_calls`: first, because a call of `window()` in GROUP BY cannot be typed or run.
-//! 2. `time_buckets`: of a streaming query only, after the windows that are called windows.
-//! 3. `lateral_unnest`: before the scans are numbered, because it moves them.
-//! 4. `number_sources`: gives every scan its position; before anything copies scans.
-//! 5. `epoch_time`: before DataFusion can fix `now()` when the query is planned.
-//! 6. `session_rows`: in a bounded read only.
-//! 7. `subqueries`: after DataFusion's analyzer, so that expressions are typed; it makes joins,
+//! 2. `distinct_counts`: before anything looks at aggregates.
+//! 3. `time_buckets`: of a streaming query only, after the windows that are called windows.
+//! 4. `lateral_unnest`: before the scans are numbered, because it moves them.
+//! 5. `number_sources`: gives every scan its position; before anything copies scans.
+//! 6. `epoch_time`: before DataFusion can fix `now()` when the query is planned.
+//! 7. `session_rows`: in a bounded read only.
+//! 8. `subqueries`: after DataFusion's analyzer, so that expressions are typed; it makes joins,
 //!    which the next one knows.
-//! 8. `incremental`: before DataFusion's optimizer, so that no batch rule sees a stateful part.
-//! 9. `late_inputs`: after it, because it looks for stateful parts; only if late rows are wanted.
-//! 10. `kept_tables`: on the physical plan, before DataFusion deals rows to partitions for its
+//! 9. `incremental`: before DataFusion's optimizer, so that no batch rule sees a stateful part.
+//! 10. `late_inputs`: after it, because it looks for stateful parts; only if late rows are wanted.
+//! 11. `kept_tables`: on the physical plan, before DataFusion deals rows to partitions for its
 //!     joins.
 
+pub(crate) mod distinct_counts;
 pub(crate) mod epoch_time;
 pub(crate) mod grouping_sets;
 pub(crate) mod having;

@@ -23,6 +23,7 @@ use crate::large_stack::on_large_stack;
 use crate::node::StreamAggregateNode;
 use crate::plan_steps::{fingerprint, steps};
 use crate::retention::{KeptFor, Retention, aggregate_growth};
+use crate::rule::distinct_counts::rewrite_distinct_counts;
 use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
 use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::having::{takes_back, with_deletes};
@@ -158,6 +159,7 @@ async fn batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;
+    let plan = rewrite_distinct_counts(plan)?;
     let plan = rewrite_session_rows(plan)?;
     let plan = rewrite_lateral_unnest(subqueries_out_of_on(plan)?)?;
     let (plan, sources) = number_sources(plan)?;
@@ -198,6 +200,7 @@ async fn stream(
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;
+    let plan = rewrite_distinct_counts(plan)?;
     let plan = rewrite_time_buckets(plan)?;
     let plan = rewrite_lateral_unnest(plan)?;
     let (plan, sources) = number_sources(plan)?;

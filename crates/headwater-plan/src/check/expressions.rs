@@ -16,10 +16,7 @@ pub(crate) fn check_expressions(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             check_repeatable(expr)?;
-            expr.apply(|expr| {
-                check_distinct_count(expr)?;
-                check_subquery(expr)
-            })
+            expr.apply(check_subquery)
         })?;
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -56,32 +53,6 @@ pub fn check_repeatable(expr: &Expr) -> Result<()> {
         Err(error.into())
     })?;
     Ok(())
-}
-
-/// DataFusion counts the distinct values of one expression, and says so only when it runs.
-fn check_distinct_count(expr: &Expr) -> Result<()> {
-    let Expr::AggregateFunction(call) = expr else {
-        return Ok(());
-    };
-    let arguments = &call.params.args;
-    if call.func.name() != "count" || !call.params.distinct || arguments.len() < 2 {
-        return Ok(());
-    }
-    let names: Vec<String> = arguments
-        .iter()
-        .map(|e| e.human_display().to_string())
-        .collect();
-    let given = names.iter().map(|name| format!("{name} IS NOT NULL"));
-    let hint = format!(
-        "Write count(DISTINCT ({})) FILTER (WHERE {}).",
-        names.join(", "),
-        given.collect::<Vec<_>>().join(" AND ")
-    );
-    let message = format!(
-        "count(DISTINCT {}) has more than one argument",
-        names.join(", ")
-    );
-    Err(Error::unsupported(message).with_hint(hint).into())
 }
 
 /// A subquery gives the same rows in every epoch if it reads tables only.
