@@ -216,6 +216,10 @@ impl Sink for SinkWithColumns {
     async fn abort(&self, epoch: EpochId) -> Result<()> {
         self.inner.abort(epoch).await
     }
+
+    async fn ended(&self) -> Result<()> {
+        self.inner.ended().await
+    }
 }
 
 #[cfg(test)]

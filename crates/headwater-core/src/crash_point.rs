@@ -68,6 +68,8 @@ crash_points! {
     BeforeFinish = "before_finish",
     /// A part of what the epoch wrote is visible.
     MidFinish = "mid_finish",
+    /// All files of an epoch are visible and its manifest is not.
+    BeforeManifest = "before_manifest",
     /// Old files are about to be deleted.
     BeforeCleanup = "before_cleanup",
     /// Some old files are deleted.
@@ -82,6 +84,8 @@ crash_points! {
     RecoveryPublished = "recovery_published",
     /// A query that was told to stop has run its last epoch.
     ShutdownDrain = "shutdown_drain",
+    /// A query has read everything and committed it, and has not said so to its sinks.
+    BeforeEnded = "before_ended",
 }
 
 impl CrashPoint {

@@ -166,4 +166,14 @@ pub trait Sink: Debug + Send + Sync + 'static {
 
     /// Forgets an epoch that failed.
     async fn abort(&self, epoch: EpochId) -> Result<()>;
+
+    /// Told when a query has read everything it ever will and all of it is visible; never when it
+    /// was stopped before. Told again if a process dies here and the query is started once more,
+    /// and by every later run of the query that finds nothing to add.
+    ///
+    /// # Errors
+    /// If that could not be noted where readers look for it.
+    async fn ended(&self) -> Result<()> {
+        Ok(())
+    }
 }

@@ -179,6 +179,23 @@ async fn publish_to(
     Ok(())
 }
 
+/// Tells both that the query has read everything and that all of it is visible.
+///
+/// # Errors
+/// If one of them could not note it.
+pub(crate) async fn ended(spec: &QuerySpec, outage: &Outage) -> Result<()> {
+    CrashPoint::BeforeEnded.reach();
+    let late = spec.late_rows.as_ref().map(|late| late.sink());
+    for sink in std::iter::once(&spec.sink).chain(late) {
+        let mut retries = Retries::new();
+        while let Err(error) = sink.ended().await {
+            let what = "telling a sink that the query has ended";
+            retries.wait_after(error, what, outage).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Lets both forget an epoch that failed. What they keep is replaced when it runs again.
 pub(crate) async fn abort(spec: &QuerySpec, epoch: EpochId) {
     let late = spec.late_rows.as_ref().map(|late| late.sink());

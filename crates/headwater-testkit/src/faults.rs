@@ -229,4 +229,8 @@ impl Sink for FaultySink {
     async fn abort(&self, epoch: EpochId) -> Result<()> {
         self.inner.abort(epoch).await
     }
+
+    async fn ended(&self) -> Result<()> {
+        self.inner.ended().await
+    }
 }

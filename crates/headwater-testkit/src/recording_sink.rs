@@ -159,4 +159,8 @@ impl Sink for RecordingSink {
         self.staged.lock().remove(&epoch);
         self.inner.abort(epoch).await
     }
+
+    async fn ended(&self) -> Result<()> {
+        self.inner.ended().await
+    }
 }

@@ -38,6 +38,15 @@ const PROGRESS_KEPT: usize = 100;
 /// in a call of the operating system, cannot be told to end.
 const TO_NEXT_AWAIT: Duration = Duration::from_millis(500);
 
+/// Why a query runs no more epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There is nothing left to read.
+    Finished,
+    /// It was asked to stop.
+    Stopped,
+}
+
 /// The task of a query.
 pub(super) struct Run {
     pub(super) shared: Arc<Mutex<Shared>>,
@@ -152,13 +161,19 @@ impl Run {
     }
 
     async fn run(&self, epoch_loop: &mut EpochLoop) -> Result<(), Failure> {
-        self.run_epochs(epoch_loop).await?;
+        let end = self.run_epochs(epoch_loop).await?;
         CrashPoint::ShutdownDrain.reach();
-        commit(epoch_loop).await
+        commit(epoch_loop).await?;
+        if end == End::Stopped {
+            return Ok(());
+        }
+        let outage = epoch_loop.activity().outage();
+        let told = outputs::ended(epoch_loop.spec(), outage).await;
+        told.map_err(Failure::of)
     }
 
     /// Runs epochs until it is asked to stop, or there is nothing left to read.
-    async fn run_epochs(&self, epoch_loop: &mut EpochLoop) -> Result<(), Failure> {
+    async fn run_epochs(&self, epoch_loop: &mut EpochLoop) -> Result<End, Failure> {
         let mut stopped = self.stopped.clone();
         let activity = Arc::clone(epoch_loop.activity());
         let policy = epoch_loop.stall_policy();
@@ -167,7 +182,7 @@ impl Run {
         loop {
             let due = tokio::select! {
                 biased;
-                _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+                _ = stopped.wait_for(|stop| *stop) => return Ok(End::Stopped),
                 due = epoch_loop.wait_for_trigger() => due,
             };
             if due == Due::Commit {
@@ -184,7 +199,7 @@ impl Run {
                     silence = Silence::new(activity.clock(), policy);
                     self.report(*progress);
                 }
-                Step::Finished => return Ok(()),
+                Step::Finished => return Ok(End::Finished),
                 Step::Lost(error) => return Err(Failure::new(FailureClass::Lost, error)),
                 Step::Nothing => {
                     if !epoch_loop.has_waiting() {
@@ -197,7 +212,7 @@ impl Run {
                     let waiting = unless_stalled(epoch_loop.wait(), &activity, policy);
                     let ready = tokio::select! {
                         biased;
-                        _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+                        _ = stopped.wait_for(|stop| *stop) => return Ok(End::Stopped),
                         () = self.look.notified() => Ok(()),
                         ready = waiting => ready,
                         () = silence.watch(epoch_loop, &activity, policy) => Ok(()),
