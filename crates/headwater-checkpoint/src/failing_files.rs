@@ -219,6 +219,10 @@ impl<F: FileStore> FileStore for FailingFiles<F> {
         mutate(&self.state, &operation, || self.inner.delete(path))
     }
 
+    fn remove_unfinished(&self, folder: &str, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
+        self.alive()?.remove_unfinished(folder, is_ours)
+    }
+
     fn size(&self, path: &str) -> Result<Option<u64>> {
         self.alive()?.size(path)
     }

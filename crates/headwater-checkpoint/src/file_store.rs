@@ -65,6 +65,13 @@ pub trait FileStore: Debug + Send + Sync {
     /// Removes a file; succeeds if it is not there.
     fn delete(&self, path: &str) -> Result<()>;
 
+    /// Removes what processes that died have left in a folder of files they had not finished, if
+    /// these were to have a name that `is_ours` knows. Nobody may be writing them now.
+    fn remove_unfinished(&self, folder: &str, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
+        let _ = (folder, is_ours);
+        Ok(())
+    }
+
     /// The length of a file in bytes; `None` if it does not exist.
     fn size(&self, path: &str) -> Result<Option<u64>>;
 
@@ -156,6 +163,11 @@ pub(crate) fn is_temp_name(name: &str) -> bool {
 /// The hidden name under which `name` is written before it is whole.
 pub(crate) fn temp_name(name: &str) -> String {
     format!(".{name}.tmp")
+}
+
+/// The name that a file with this temporary one was to have.
+pub(crate) fn finished_name(temp: &str) -> Option<&str> {
+    temp.strip_prefix('.')?.strip_suffix(".tmp")
 }
 
 /// Refuses a path that would leave the store or could be taken for a temporary file.

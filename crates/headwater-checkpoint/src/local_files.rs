@@ -10,24 +10,27 @@
 //! first, because after a crash it may be a second name of the finished file.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use headwater_core::{Error, Result};
+use headwater_core::Result;
 use parking_lot::Mutex;
 
 use crate::disk::{Disk, DiskFile, Found, MachineDisk};
 use crate::file_store::{
-    FileStore, FileWriter, check_folder, check_path, exists_already, is_temp_name,
+    FileStore, FileWriter, check_folder, check_path, exists_already, finished_name, is_temp_name,
     nothing_to_rename, temp_name,
 };
 use crate::lock::{LockGuard, LockOwner};
 
+mod failure;
 mod lock;
 mod owner;
 mod step;
 
+use failure::{io_error, is_full, write_error};
 use lock::{IfHeld, TakenLock};
 use step::{Step, reach};
 
@@ -306,6 +309,24 @@ impl FileStore for LocalFiles {
         self.remove(&path)
     }
 
+    fn remove_unfinished(&self, folder: &str, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
+        check_folder(folder)?;
+        self.lock.check()?;
+        let path = self.root.join(folder);
+        let listed = match self.disk.list(&path) {
+            Ok(listed) => listed,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(io_error("list", "folder", &path, &e)),
+        };
+        let names = listed.into_iter().map(|listed| listed.name);
+        let is_unfinished = |name: &OsString| {
+            let finished = name.to_str().and_then(finished_name);
+            finished.is_some_and(is_ours)
+        };
+        let mut unfinished = names.filter(is_unfinished);
+        unfinished.try_for_each(|name| self.remove(&path.join(name)))
+    }
+
     fn size(&self, path: &str) -> Result<Option<u64>> {
         let path = self.at(path)?;
         match self.disk.look_up(&path) {
@@ -428,73 +449,6 @@ fn sync_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
         .map_err(|e| write_error("sync", folder, 0, &e))
 }
 
-/// What to do about a full disk.
-const ROOM: &str = "Free some disk space, then start the query again: it goes on where it was. With \
-                    `restart.attempts` it tries by itself.";
-/// The disk could not do it (EIO).
-const IO: i32 = 5;
-
-/// Whether there is no room, which there may be later.
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}
-
-/// A failure to write something; `bytes` is what it was to hold, if it is a file with a content.
-fn write_error(action: &str, path: &Path, bytes: u64, error: &io::Error) -> Error {
-    let size = match bytes {
-        0 => String::new(),
-        bytes => format!(" of {bytes} bytes"),
-    };
-    let message = format!("cannot {action} \"{}\"{size}: {error}", path.display());
-    match error.kind() {
-        _ if is_full(error) => Error::resource(message).that_may_pass().with_hint(ROOM),
-        io::ErrorKind::PermissionDenied => Error::resource(message).with_hint(
-            "Give this user the right to write there, then start the query again: it goes on \
-             where it was.",
-        ),
-        io::ErrorKind::ReadOnlyFilesystem => Error::resource(message).with_hint(
-            "The file system takes no writes, as it does after an error of its disk. Look at the \
-             system log; when it can be written again, the query goes on where it was.",
-        ),
-        _ if cfg!(unix) && error.raw_os_error() == Some(IO) => Error::resource(message).with_hint(
-            "The disk failed. Look at the system log; copy the folder to another disk if need be: \
-             the query goes on after the last epoch that is whole.",
-        ),
-        _ => io_error(action, "file", path, error),
-    }
-}
-
-/// Too many open files, in this process or on this machine.
-const OUT_OF_HANDLES: [i32; 2] = [24, 23];
-
-fn io_error(action: &str, kind: &str, path: &Path, error: &io::Error) -> Error {
-    let message = format!("cannot {action} {kind} \"{}\": {error}", path.display());
-    let is_out_of_handles = error
-        .raw_os_error()
-        .is_some_and(|code| OUT_OF_HANDLES.contains(&code));
-    if cfg!(unix) && is_out_of_handles {
-        return Error::resource(message).with_hint("Raise the limit of open files (ulimit -n).");
-    }
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::resource(message).that_may_pass().with_hint(ROOM)
-        }
-        io::ErrorKind::FileTooLarge | io::ErrorKind::OutOfMemory => Error::resource(message)
-            .with_hint("Raise the limit, then start the query again: it goes on where it was."),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            Error::checkpoint(message).with_hint(
-                "Give this user the right to read and write the folder, or choose another folder.",
-            )
-        }
-        io::ErrorKind::NotFound => Error::checkpoint(message)
-            .with_hint("Was the folder moved or deleted while the query ran? Put it back."),
-        _ => Error::checkpoint(message).with_hint("Check the disk and the folder."),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use headwater_core::ErrorKind;
@@ -521,6 +475,24 @@ mod tests {
     }
 
     #[test]
+    fn unfinished_files_are_removed_by_the_name_they_were_to_have() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = LocalFiles::try_new(folder.path()).unwrap();
+        files.write_atomic("a/ours-1", b"whole").unwrap();
+        for name in [".ours-2.tmp", ".other.tmp", "ours-3.tmp"] {
+            let mut torn = std::fs::File::create(folder.path().join("a").join(name)).unwrap();
+            torn.write_all(b"torn").unwrap();
+        }
+        let is_ours = |name: &str| name.starts_with("ours-");
+        files.remove_unfinished("a", &is_ours).unwrap();
+        files.remove_unfinished("missing", &is_ours).unwrap();
+        let listed = std::fs::read_dir(folder.path().join("a")).unwrap();
+        let mut names: Vec<_> = listed.map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [".other.tmp", "ours-1", "ours-3.tmp"]);
+    }
+
+    #[test]
     fn a_vanished_root_is_not_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let files = LocalFiles::try_new(&folder.path().join("root")).unwrap();
@@ -542,33 +514,5 @@ mod tests {
             let metadata = std::fs::metadata(folder.path().join(path)).unwrap();
             assert_eq!(metadata.permissions().mode() & 0o777, mode, "{path}");
         }
-    }
-
-    #[test]
-    fn what_keeps_a_file_from_being_written_is_told_with_its_size() {
-        for (code, may_pass) in [
-            (28, true),
-            (122, true),
-            (30, false),
-            (5, false),
-            (13, false),
-        ] {
-            let failed = io::Error::from_raw_os_error(code);
-            let error = write_error("write", Path::new("/x/y"), 4096, &failed);
-            assert_eq!(error.kind(), ErrorKind::Resource, "{error}");
-            let begins = "cannot write \"/x/y\" of 4096 bytes: ";
-            assert!(error.message().starts_with(begins), "{error}");
-            assert_eq!(error.may_pass(), may_pass, "{error}");
-            assert!(error.hint().is_some(), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_full_disk_is_a_matter_of_resources() {
-        let full = io::Error::from(io::ErrorKind::StorageFull);
-        let error = io_error("write", "file", Path::new("/x/y"), &full);
-        assert_eq!(error.kind(), ErrorKind::Resource);
-        assert!(error.message().starts_with("cannot write file \"/x/y\": "));
-        assert!(error.hint().is_some());
     }
 }
