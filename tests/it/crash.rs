@@ -17,6 +17,7 @@ use headwater_testkit::crash_point::CrashPoint;
 use crate::command::Dir;
 use crate::kafka::real_broker;
 
+mod folders;
 mod job;
 mod topics;
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command::Dir;
+use crate::files::{check_manifests, parquet_rows};
 
 /// A file system of one megabyte in memory.
 struct SmallDisk(PathBuf);
@@ -119,6 +120,41 @@ fn a_full_disk_stops_the_query_and_room_lets_it_go_on() {
         assert_eq!(end.code, Some(0), "{}", end.stderr);
         assert_eq!(rows(&dir, out), expected(), "{checkpoint} {out}");
     }
+}
+
+#[test]
+fn parquet_files_that_find_no_room_are_written_again() {
+    let dir = Dir::new();
+    let Some(disk) = SmallDisk::mount(dir.path().join("small")) else {
+        return;
+    };
+    let out = dir.path().join("small/out");
+    job(&dir, &dir.path().join("checkpoint"), &out, SLOWLY, "");
+    let text = std::fs::read_to_string(dir.path().join("job.sql")).unwrap();
+    let text = text.replace("FORMAT JSON", "FORMAT PARQUET");
+    let text = text.replace("'filesystem',", "'filesystem', 'partition.by' = 'k',");
+    dir.create("job.sql", &text);
+    let mut run = dir
+        .command(&["run", "job.sql", "--progress=always"])
+        .spawn();
+    run.wait_for_stderr("q: epoch ");
+    disk.fill();
+    let end = run.wait();
+    assert_eq!(end.code, Some(75), "{}", end.stderr);
+    for part in [
+        "error: cannot ",
+        "/small/out/.headwater/staged/",
+        ".parquet\"",
+        "No space left",
+        "hint: Free some disk",
+    ] {
+        assert!(end.stderr.contains(part), "{part}: {}", end.stderr);
+    }
+    disk.make_room();
+    dir.command(&["run", "job.sql"]).stdout();
+    assert_eq!(check_manifests(&out), 3000);
+    let rows = parquet_rows(&out, &["k"], "count(DISTINCT n), sum(n), count(DISTINCT k)");
+    assert_eq!(rows, ["3000,4498500,7"]);
 }
 
 #[test]

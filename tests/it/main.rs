@@ -31,6 +31,8 @@ mod equivalence;
 #[cfg(test)]
 mod figures;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
 mod kafka;

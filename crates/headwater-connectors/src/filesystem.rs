@@ -1,5 +1,5 @@
-//! The `filesystem` connector: a folder as a source of its new files, and as a sink that gains a
-//! file per epoch and partition.
+//! The `filesystem` connector: a folder as a source of its new files, and as a sink that gains
+//! files with every epoch.
 //!
 //! Files hold one record a line. A quoted CSV field may therefore not hold a line feed.
 
@@ -29,6 +29,7 @@ mod source;
 pub use sink::FilesystemSink;
 
 use folder::NamePattern;
+use sink::SinkFiles;
 use source::{DeclaredFiles, FilesOptions};
 
 const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -38,7 +39,10 @@ const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// | option | of | meaning | default |
 /// | --- | --- | --- | --- |
 /// | `path` | both | a folder, or as a source a file; `file://` is allowed | |
-/// | `format` | both | `json`, `csv`, `text`, as a source also `raw` | `text`; `json` for sinks |
+/// | `format` | both | `json`, `csv`, `text`; as a source also `raw`, as a sink `parquet` | `text`; `json` for sinks |
+/// | `partition.by` | sink | columns whose values name folders, as PARTITIONED BY | |
+/// | `target.file.size` | sink | how large a file may become | 128 MiB |
+/// | `success.file` | sink | whether a query that has ended writes `_SUCCESS` | `false` |
 /// | `with.epoch`, `with.op` | sink | columns that say a row's epoch and what it is | `false` |
 /// | `max.files.per.epoch` | source | files one epoch reads | all there are |
 /// | `pattern` | source | names to read, with `*` for any characters | `*` |
@@ -49,6 +53,10 @@ pub struct FilesystemConnector;
 impl Connector for FilesystemConnector {
     fn name(&self) -> &'static str {
         "filesystem"
+    }
+
+    fn has_partition_folders(&self) -> bool {
+        true
     }
 
     fn declare_source(
@@ -80,12 +88,13 @@ impl Connector for FilesystemConnector {
         options: &mut OptionReader,
     ) -> Result<Arc<dyn DeclaredSink>> {
         let path = take_path(options, "/data/results")?;
+        let files = SinkFiles::take(&definition, options)?;
         let format = take_format(definition.format, options, "json")?;
         let owner = options.owner().to_string();
         let added = ChangeColumns::take(options)?;
         let schema = definition.schema.as_ref();
         let schema = schema.map(|schema| added.schema(schema)).transpose()?;
-        let declared = sink::declare(path, format, owner, schema.as_ref())?;
+        let declared = sink::declare(path, format, files, owner, schema.as_ref())?;
         Ok(added.around(declared))
     }
 }

@@ -187,6 +187,7 @@ mod tests {
             name: "m".to_string(),
             schema: None,
             primary_key: vec!["n".to_string()],
+            partitioned_by: vec![],
             format: None,
         };
         let mut none = OptionReader::new("sink \"m\"", &Options::new());

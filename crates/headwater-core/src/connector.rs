@@ -50,6 +50,9 @@ pub struct SinkDefinition {
     pub schema: Option<SchemaRef>,
     /// Columns of the PRIMARY KEY.
     pub primary_key: Vec<String>,
+    /// Columns of PARTITIONED BY; empty for connectors without
+    /// [`Connector::has_partition_folders`].
+    pub partitioned_by: Vec<String>,
     /// How rows are encoded, if it was said.
     pub format: Option<FormatSpec>,
 }
@@ -108,6 +111,11 @@ pub trait Connector: Debug + Send + Sync {
     /// Other names for it.
     fn aliases(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether its sinks can be PARTITIONED BY columns.
+    fn has_partition_folders(&self) -> bool {
+        false
     }
 
     /// Checks a source's definition and options; takes every option it knows.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::byte_size::parse_byte_size;
 use crate::duration::parse_duration;
 use crate::{Error, Result};
 
@@ -168,6 +169,20 @@ impl OptionReader {
         match parse_duration(&text) {
             Ok(duration) => Ok(Some(duration)),
             Err(_) => Err(self.bad_value(name, &text, "a duration such as '10 seconds'")),
+        }
+    }
+
+    /// Takes a size such as `128 MiB`, in bytes.
+    ///
+    /// # Errors
+    /// If it is not one.
+    pub fn take_byte_size(&mut self, name: &str, aliases: &[&str]) -> Result<Option<u64>> {
+        let Some(text) = self.take(name, aliases)? else {
+            return Ok(None);
+        };
+        match parse_byte_size(&text) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(_) => Err(self.bad_value(name, &text, "a size such as '128 MiB'")),
         }
     }
 

@@ -119,6 +119,15 @@ fn unknown(name: &str, owner: &str) -> Error {
         return Error::unsupported(format!("format \"{name}\" of {owner} is not there yet"))
             .with_hint(format!("The formats are {}.", KNOWN.join(", ")));
     }
+    if name == "parquet" {
+        return Error::unsupported(format!(
+            "format \"parquet\" of {owner} is a format of whole files, not of single records"
+        ))
+        .with_hint(format!(
+            "Use the connector \"filesystem\", or one of the formats {}.",
+            KNOWN.join(", ")
+        ));
+    }
     let error = Error::configuration(format!("{owner} names an unknown format \"{name}\""));
     match nearest(name, KNOWN.into_iter()) {
         Some(near) => error.with_hint(format!(

@@ -264,6 +264,7 @@ mod tests {
             name: "k".into(),
             schema: None,
             primary_key: vec!["id".into()],
+            partitioned_by: vec![],
             format: None,
         };
         let read = |pairs: &[(&str, &str)]| {
@@ -282,6 +283,7 @@ mod tests {
             name: "k".into(),
             schema: None,
             primary_key: vec![],
+            partitioned_by: vec![],
             format: None,
         };
         let read = |more: &[(&str, &str)]| {

@@ -126,6 +126,8 @@ pub struct TableDeclaration {
     pub watermark: Option<WatermarkClause>,
     /// Columns of `PRIMARY KEY`; empty if there is none.
     pub primary_key: Vec<Name>,
+    /// Columns of `PARTITIONED BY`; empty if it is not there.
+    pub partitioned_by: Vec<Name>,
     /// The pairs of `WITH` or `OPTIONS`, as written and in order; no key is there twice.
     pub options: Vec<(String, String)>,
     /// `FORMAT …`, the format of values.

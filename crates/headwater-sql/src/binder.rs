@@ -124,7 +124,7 @@ impl Binder {
     }
 
     /// Declares a table that may be read or written: as a source, a sink, or both, by what its
-    /// connector can be. The option `type` decides it.
+    /// connector can be. The option `type` decides it, and PARTITIONED BY makes it a sink.
     ///
     /// # Errors
     /// As [`Binder::create_source`] and [`Binder::create_sink`].
@@ -142,6 +142,7 @@ impl Binder {
                 "option \"type\" of table \"{}\" is \"{other}\", not 'source' or 'sink'",
                 declaration.name.value
             ))),
+            None if !declaration.partitioned_by.is_empty() => self.create_sink(&declaration, text),
             None => self.create_either(&declaration, text),
         }
     }

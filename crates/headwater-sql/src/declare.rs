@@ -52,6 +52,13 @@ pub(crate) fn declare_source(
                 .with_span(Some(key.span)),
         );
     }
+    if let Some(column) = declaration.partitioned_by.first() {
+        return Err(Error::unsupported(format!(
+            "source \"{name}\" cannot be PARTITIONED BY columns"
+        ))
+        .with_hint("Leave it out: it says how a sink deals its rows to folders.")
+        .with_span(Some(column.span)));
+    }
     let format = format_of(declaration, &mut reader)?;
     let bad_data = bad_data(&mut reader)?;
     let watermark = watermark(declaration, &mut reader)?;
@@ -117,14 +124,23 @@ pub(crate) fn declare_sink(
     }
     let schema = (!fields.is_empty()).then(|| Arc::new(Schema::new(fields)));
     check_key(&name, &declaration.primary_key, schema.as_ref())?;
+    if let (Some(column), false) = (
+        declaration.partitioned_by.first(),
+        connector.has_partition_folders(),
+    ) {
+        return Err(Error::unsupported(format!(
+            "sink \"{name}\" cannot be PARTITIONED BY columns: connector \"{}\" has no folders",
+            connector.name()
+        ))
+        .with_hint("Leave it out, or use the connector \"filesystem\".")
+        .with_span(Some(column.span)));
+    }
+    let values = |names: &[Name]| names.iter().map(|name| name.value.clone()).collect();
     let definition = SinkDefinition {
         name: name.clone(),
         schema: schema.clone(),
-        primary_key: declaration
-            .primary_key
-            .iter()
-            .map(|k| k.value.clone())
-            .collect(),
+        primary_key: values(&declaration.primary_key),
+        partitioned_by: values(&declaration.partitioned_by),
         format: format_of(declaration, &mut reader)?,
     };
     let declared = connector.declare_sink(definition, &mut reader)?;

@@ -203,6 +203,7 @@ impl Headwater {
             name: "console".to_string(),
             schema: None,
             primary_key: vec![],
+            partitioned_by: vec![],
             format: None,
         };
         let mut reader = OptionReader::new("sink \"console\"", &self.shared.select_stream);

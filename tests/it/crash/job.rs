@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headwater_testkit::crash_point::CrashPoint;
 
-use super::topics;
+use super::{folders, topics};
 use crate::command::Dir;
 
 /// Epochs of a whole run: enough for two snapshots and two clean-ups.
@@ -33,6 +33,7 @@ enum Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sink {
     Files,
+    Folders,
     Topic,
 }
 
@@ -66,6 +67,7 @@ impl JobKind {
         let mut kinds = vec![
             Self::generator_to_files(),
             kind(Source::Files, Sink::Files, Commits::Grouped),
+            kind(Source::Generator, Sink::Folders, Commits::Grouped),
         ];
         if servers.is_some() {
             kinds.push(kind(Source::Topic, Sink::Topic, Commits::EveryEpoch));
@@ -106,6 +108,7 @@ impl JobKind {
     fn sink(&self, topic: &str) -> String {
         let options = match self.sink {
             Sink::Files => "connector = 'filesystem', path = 'DIR/out'".to_string(),
+            Sink::Folders => return folders::SINK.to_string(),
             Sink::Topic => format!(
                 "connector = 'kafka', topic = '{topic}', 'bootstrap.servers' = 'SERVERS',
                  delivery = 'exactly-once'"
@@ -204,6 +207,7 @@ impl Job {
     pub(super) fn output(&self) -> Vec<String> {
         let mut lines = match (self.kind.sink, &self.kind.servers) {
             (Sink::Topic, Some(servers)) => topics::committed(servers, &self.topic_out),
+            (Sink::Folders, _) => folders::rows(&self.dir),
             _ => self.dir.lines_below("out"),
         };
         lines.sort();

@@ -21,6 +21,7 @@ fn declare(pairs: &[(&str, &str)], buffer: &Buffer) -> Result<Arc<dyn Sink>> {
         name: "c".to_string(),
         schema: None,
         primary_key: vec![],
+        partitioned_by: vec![],
         format: None,
     };
     let writer: SharedWriter = Arc::<Mutex<Vec<u8>>>::clone(buffer);

@@ -27,6 +27,7 @@ pub(crate) fn sink(servers: &str, topic: &str, more: &[(&str, &str)]) -> Result<
         name: "k".into(),
         schema: Some(rows(0..0).schema()),
         primary_key: vec!["symbol".into()],
+        partitioned_by: vec![],
         format: Some(FormatSpec::named("json")),
     };
     let base = [("bootstrap.servers", servers), ("topic", topic)];

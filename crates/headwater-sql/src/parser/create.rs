@@ -5,7 +5,7 @@ use headwater_core::{Error, Result};
 
 use crate::ast::{CreateStreamingQuery, Name, Statement, TableDeclaration, span_from_tokens};
 
-use super::columns::{ColumnList, parse_column_list};
+use super::columns::{ColumnList, parse_column_list, parse_names};
 use super::cursor::Cursor;
 use super::external_table::{is_kafka_table, parse_kafka_table};
 use super::option_list::{Between, parse_format, parse_options};
@@ -13,12 +13,7 @@ use super::query::parse_insert_query;
 use super::script::{is_blank, plain_word};
 
 /// Clauses of other engines' tables that would change what a table means.
-const NO_CLAUSES: &[&[&str]] = &[
-    &["PARTITIONED", "BY"],
-    &["DISTRIBUTED"],
-    &["LIKE"],
-    &["INCLUDE"],
-];
+const NO_CLAUSES: &[&[&str]] = &[&["DISTRIBUTED"], &["LIKE"], &["INCLUDE"]];
 
 /// What stands between `CREATE` and the columns.
 #[derive(Debug)]
@@ -113,6 +108,13 @@ fn parse_declaration(cursor: &mut Cursor<'_>, heading: Heading) -> Result<TableD
             cursor.take_sign(&Token::Eq);
             cursor.string("a quoted comment")?;
             continue;
+        } else if cursor.take(&["PARTITIONED", "BY"]) {
+            let columns = parse_names(cursor)?;
+            if !declaration.partitioned_by.is_empty() {
+                return Err(twice("PARTITIONED BY", cursor, start));
+            }
+            declaration.partitioned_by = columns;
+            continue;
         } else if cursor.take(&["FORMAT"]) || cursor.take(&["VALUE", "FORMAT"]) {
             &mut declaration.format
         } else if cursor.take(&["KEY", "FORMAT"]) || cursor.take(&["KEY", "ENCODE"]) {
@@ -139,6 +141,7 @@ pub(super) fn declare(heading: Heading, columns: ColumnList) -> TableDeclaration
         columns: columns.columns,
         watermark: columns.watermark,
         primary_key: columns.primary_key,
+        partitioned_by: Vec::new(),
         options: Vec::new(),
         format: None,
         key_format: None,

@@ -120,6 +120,10 @@ fn show_declaration(out: &mut String, kind: &str, d: &TableDeclaration) -> std::
         let key: Vec<_> = d.primary_key.iter().map(|n| &n.value).collect();
         writeln!(out, "  primary key {key:?}")?;
     }
+    if !d.partitioned_by.is_empty() {
+        let columns: Vec<_> = d.partitioned_by.iter().map(|n| &n.value).collect();
+        writeln!(out, "  partitioned by {columns:?}")?;
+    }
     for (key, value) in &d.options {
         writeln!(out, "  {key:?} = {value:?}")?;
     }

@@ -1,5 +1,8 @@
 //! Publication, crashes and refusals of file sinks.
 
+use std::io::Write;
+
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 use headwater_checkpoint::MemoryFiles;
 use headwater_core::connector::{Connector, SinkDefinition};
 use headwater_core::options::{OptionReader, Options};
@@ -44,7 +47,8 @@ async fn a_new_process_commits_what_an_old_one_prepared() {
     let first = sink(&store, "json");
     open(&first, None).await.unwrap();
     let token = prepare(&first, 42, &[&[1, 2], &[], &[3]]).await;
-    assert!(names(&store).iter().all(|name| name.starts_with('.')));
+    assert!(names(&store).is_empty());
+    assert_eq!(store.list(STAGED).unwrap().len(), 2);
     drop(first);
 
     let second = sink(&store, "json");
@@ -53,6 +57,7 @@ async fn a_new_process_commits_what_an_old_one_prepared() {
         second.commit(EpochId(42), token.clone()).await.unwrap();
         let expected = ["part-00000042-000.jsonl", "part-00000042-002.jsonl"];
         assert_eq!(names(&store), expected);
+        assert_eq!(store.list(MANIFESTS).unwrap(), ["00000042.json"]);
     }
     let lines = "{\"n\":1}\n{\"n\":2}\n";
     assert_eq!(text(&store, "part-00000042-000.jsonl"), lines);
@@ -65,14 +70,14 @@ async fn an_epoch_that_was_not_committed_leaves_no_trace_and_overwrites_itself()
     let sink = sink(&store, "text");
     prepare_text(&sink, 0, &["a"]).await;
     sink.abort(EpochId(0)).await.unwrap();
-    assert!(names(&store).is_empty());
+    assert!(store.list(STAGED).unwrap().is_empty());
 
     // A crash after `prepare`: opening again removes what no commit record names.
     prepare_text(&sink, 0, &["a", "b"]).await;
     open(&sink, None).await.unwrap_err();
     let context = sink_context(words(&[]).schema(), OutputMode::Append, None);
     sink.open(&context).await.unwrap();
-    assert!(names(&store).is_empty());
+    assert!(store.list(STAGED).unwrap().is_empty());
 
     prepare_text(&sink, 0, &["a", "b"]).await;
     let token = prepare_text(&sink, 0, &["c", ""]).await;
@@ -123,6 +128,11 @@ async fn a_folder_with_other_results_is_refused() {
     let error = open(&sink, Some(2)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     open(&sink, Some(3)).await.unwrap();
+    // Files in folders below are told by their manifests.
+    let manifest = "_headwater_log/00000004.json";
+    store.write_atomic(manifest, b"{}").unwrap();
+    let error = open(&sink, Some(3)).await.unwrap_err();
+    assert!(error.detail().unwrap().contains(manifest), "{error:?}");
 }
 
 #[tokio::test]
@@ -134,6 +144,7 @@ async fn a_declared_sink_writes_to_its_folder() {
         name: "f".to_string(),
         schema: Some(ints(&[]).schema()),
         primary_key: vec![],
+        partitioned_by: vec![],
         format: Some(FormatSpec::named("csv")),
     };
     let mut reader = OptionReader::new("sink \"f\"", &options);
@@ -162,30 +173,13 @@ fn a_folder_that_cannot_be_is_an_error_of_the_declaration() {
         name: "f".to_string(),
         schema: None,
         primary_key: vec![],
+        partitioned_by: vec![],
         format: None,
     };
     let mut reader = OptionReader::new("sink \"f\"", &options);
     let declared = FilesystemConnector.declare_sink(definition, &mut reader);
     let error = declared.unwrap().open().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
-}
-
-#[test]
-fn names_tell_their_epoch() {
-    let cases = [
-        ("part-00000042-000.jsonl", Some(42)),
-        ("part-123456789-000.csv", Some(123_456_789)),
-        ("part-000.jsonl", None),
-        ("part-0000000x-000.csv", None),
-        (".part-00000042-000.jsonl", None),
-    ];
-    for (name, epoch) in cases {
-        assert_eq!(visible_epoch(name), epoch.map(EpochId), "{name}");
-    }
-    assert_eq!(
-        staged_epoch(".part-00000042-000.jsonl.staged"),
-        Some(EpochId(42))
-    );
 }
 
 #[tokio::test]
@@ -207,4 +201,244 @@ async fn a_folder_is_written_by_one_query_at_a_time() {
     // The claim ends with the query.
     drop(first);
     open(&claiming(), None).await.unwrap();
+}
+
+/// A sink with options, into memory.
+fn sink_with(store: &Arc<MemoryFiles>, format: FormatSpec, files: SinkFiles) -> FilesystemSink {
+    let store: Arc<dyn FileStore> = Arc::<MemoryFiles>::clone(store);
+    let style = FileStyle::try_new(format, files, "sink \"f\"").unwrap();
+    FilesystemSink::new(store, style, "sink \"f\"")
+}
+
+fn keyed(rows: &[(&str, i64)]) -> RecordBatch {
+    let keys: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.0)));
+    let values: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.1)));
+    RecordBatch::try_from_iter([("k", keys), ("n", values)]).unwrap()
+}
+
+async fn write_and_commit(sink: &FilesystemSink, epoch: u64, batches: Vec<RecordBatch>) {
+    let rows = futures::stream::iter(batches.into_iter().map(Ok));
+    let staged = sink.write(EpochId(epoch), 0, Box::pin(rows)).await.unwrap();
+    let token = sink.prepare(EpochId(epoch), vec![staged]).await.unwrap();
+    sink.commit(EpochId(epoch), token).await.unwrap();
+}
+
+fn manifest(store: &MemoryFiles, epoch: u64) -> serde_json::Value {
+    let bytes = store.read(&names::manifest_path(EpochId(epoch))).unwrap();
+    serde_json::from_slice(&bytes.unwrap()).unwrap()
+}
+
+/// The values of the one column of a Parquet file.
+fn parquet_ints(store: &MemoryFiles, path: &str) -> Vec<i64> {
+    use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    let bytes = store.read(path).unwrap().unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&bytes).unwrap();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let mut values = Vec::new();
+    for batch in builder.build().unwrap() {
+        let batch = batch.unwrap();
+        assert_eq!(batch.num_columns(), 1);
+        let column = batch.column(0).as_any().downcast_ref::<Int64Array>();
+        values.extend_from_slice(column.unwrap().values());
+    }
+    values
+}
+
+#[tokio::test]
+async fn rows_are_dealt_to_folders_that_the_manifest_lists() {
+    let store = Arc::new(MemoryFiles::default());
+    let files = SinkFiles {
+        partition_by: vec!["k".to_string()],
+        marks_success: true,
+        ..SinkFiles::default()
+    };
+    let sink = sink_with(&store, FormatSpec::named("parquet"), files);
+    let context = sink_context(keyed(&[]).schema(), OutputMode::Append, None);
+    sink.open(&context).await.unwrap();
+    let batches = vec![keyed(&[("a", 1), ("b/c", 2), ("a", 3)]), keyed(&[("a", 4)])];
+    write_and_commit(&sink, 7, batches).await;
+    assert!(names(&store).is_empty(), "{:?}", names(&store));
+    let (a, b) = (
+        "k=a/part-00000007-000.parquet",
+        "k=b%2Fc/part-00000007-000_001.parquet",
+    );
+    assert_eq!(parquet_ints(&store, a), [1, 3, 4]);
+    assert_eq!(parquet_ints(&store, b), [2]);
+    let manifest = manifest(&store, 7);
+    let length = |path| store.size(path).unwrap().unwrap();
+    let expected = serde_json::json!({
+        "version": 1, "epoch": 7, "rows": 4, "bytes": length(a) + length(b),
+        "files": [
+            { "path": a, "rows": 3, "bytes": length(a) },
+            { "path": b, "rows": 1, "bytes": length(b) },
+        ],
+    });
+    assert_eq!(manifest, expected);
+
+    // A query that has ended says so until it is started again.
+    sink.ended().await.unwrap();
+    assert_eq!(names(&store), ["_SUCCESS"]);
+    let context = sink_context(keyed(&[]).schema(), OutputMode::Append, Some(7));
+    sink.open(&context).await.unwrap();
+    assert!(names(&store).is_empty());
+}
+
+#[tokio::test]
+async fn a_file_of_the_target_size_gets_no_more_rows() {
+    for format in ["json", "parquet"] {
+        let store = Arc::new(MemoryFiles::default());
+        let files = SinkFiles {
+            target_bytes: 1 << 10,
+            ..SinkFiles::default()
+        };
+        let sink = sink_with(&store, FormatSpec::named(format), files);
+        open(&sink, None).await.unwrap();
+        // Numbers that no encoding makes small.
+        let value = |n: i64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed());
+        let batches: Vec<RecordBatch> = (0..40)
+            .map(|batch| ints(&(0..20).map(|n| value(batch * 20 + n)).collect::<Vec<_>>()))
+            .collect();
+        write_and_commit(&sink, 0, batches.clone()).await;
+        let written = names(&store);
+        assert!(written.len() > 3, "{format}: {written:?}");
+        assert_eq!(written[1].split('.').next(), Some("part-00000000-000_001"));
+        let manifest = manifest(&store, 0);
+        assert_eq!(manifest["rows"], 800);
+        assert_eq!(manifest["files"].as_array().unwrap().len(), written.len());
+        if format == "parquet" {
+            let read = written.iter().flat_map(|name| parquet_ints(&store, name));
+            let expected: Vec<i64> = (0..800).map(value).collect();
+            assert_eq!(read.collect::<Vec<_>>(), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn more_folders_than_open_files_are_written() {
+    let store = Arc::new(MemoryFiles::default());
+    let files = SinkFiles {
+        partition_by: vec!["k".to_string()],
+        ..SinkFiles::default()
+    };
+    let sink = sink_with(&store, FormatSpec::named("json"), files);
+    let keys: Vec<String> = (0..200).map(|k| format!("k{k}")).collect();
+    let batch = |n| keyed(&keys.iter().map(|k| (k.as_str(), n)).collect::<Vec<_>>());
+    write_and_commit(&sink, 0, vec![batch(0), batch(1)]).await;
+    for key in &keys {
+        let files = store.list(&format!("k={key}")).unwrap();
+        let text: Vec<String> = files
+            .iter()
+            .map(|name| text(&store, &format!("k={key}/{name}")))
+            .collect();
+        assert_eq!(text.concat(), "{\"n\":0}\n{\"n\":1}\n", "{key}: {files:?}");
+    }
+    assert_eq!(manifest(&store, 0)["rows"], 400);
+}
+
+#[tokio::test]
+async fn an_epoch_with_too_many_files_is_an_error() {
+    let store = Arc::new(MemoryFiles::default());
+    let files = SinkFiles {
+        partition_by: vec!["n".to_string()],
+        ..SinkFiles::default()
+    };
+    let sink = sink_with(&store, FormatSpec::named("json"), files);
+    let keys: Vec<(&str, i64)> = (0..10_001).map(|n| ("k", n)).collect();
+    let rows = rows_of([keyed(&keys)]);
+    let error = sink.write(EpochId(3), 0, rows).await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        "sink \"f\" needs more than 10000 files for epoch 3"
+    );
+    sink.abort(EpochId(3)).await.unwrap();
+    assert!(store.list(STAGED).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn files_that_a_reader_has_taken_away_are_not_missed() {
+    let store = Arc::new(MemoryFiles::default());
+    let sink = sink(&store, "json");
+    open(&sink, None).await.unwrap();
+    let token = prepare(&sink, 5, &[&[1]]).await;
+    sink.commit(EpochId(5), token.clone()).await.unwrap();
+    store.delete("part-00000005-000.jsonl").unwrap();
+    sink.commit(EpochId(5), token).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_taken_back_takes_its_manifest_along() {
+    let store = Arc::new(MemoryFiles::default());
+    let sink = sink(&store, "json");
+    open(&sink, None).await.unwrap();
+    for epoch in 0..3 {
+        let token = prepare(&sink, epoch, &[&[1]]).await;
+        sink.commit(EpochId(epoch), token).await.unwrap();
+    }
+    let removed = ["part-00000001-000.jsonl", "part-00000002-000.jsonl"];
+    let token = CommitToken(serde_json::json!({ "files": [], "removed": removed }));
+    for _ in 0..2 {
+        sink.commit(EpochId(3), token.clone()).await.unwrap();
+        assert_eq!(names(&store), ["part-00000000-000.jsonl"]);
+        assert_eq!(store.list(MANIFESTS).unwrap(), ["00000000.json"]);
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_a_version_without_manifests_is_published() {
+    let store = Arc::new(MemoryFiles::default());
+    let sink = sink(&store, "json");
+    open(&sink, None).await.unwrap();
+    prepare(&sink, 1, &[&[1]]).await;
+    let token = CommitToken(serde_json::json!({ "files": ["part-00000001-000.jsonl"] }));
+    sink.commit(EpochId(1), token).await.unwrap();
+    assert_eq!(names(&store), ["part-00000001-000.jsonl"]);
+    assert!(store.list(MANIFESTS).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn any_cut_of_a_publication_is_made_good_by_the_next() {
+    use headwater_checkpoint::{Cut, CutKind, CutMoment, FailingFiles};
+    for (at, moment) in (1..12)
+        .flat_map(|at| [CutMoment::BeforeEffect, CutMoment::AfterEffect].map(|moment| (at, moment)))
+    {
+        let store = MemoryFiles::default();
+        let kind = CutKind::Crash;
+        let cut = FailingFiles::cut_at(store.clone(), Cut { at, moment, kind });
+        let files = SinkFiles {
+            partition_by: vec!["k".to_string()],
+            ..SinkFiles::default()
+        };
+        let style =
+            || FileStyle::try_new(FormatSpec::named("json"), files.clone(), "sink \"f\"").unwrap();
+        let rows = || rows_of([keyed(&[("a", 1), ("b", 2)])]);
+        let first = FilesystemSink::new(Arc::new(cut), style(), "sink \"f\"");
+        let staged = first.write(EpochId(0), 0, rows()).await;
+        let token = match staged {
+            Ok(staged) => Some(first.prepare(EpochId(0), vec![staged]).await.unwrap()),
+            Err(_) => None,
+        };
+        if let Some(token) = &token {
+            // Whether it got to its end or not.
+            let _ = first.commit(EpochId(0), token.clone()).await;
+        }
+        let second = FilesystemSink::new(Arc::new(store.clone()), style(), "sink \"f\"");
+        let last = token.as_ref().map(|_| 0);
+        let context = sink_context(keyed(&[]).schema(), OutputMode::Append, last);
+        second.open(&context).await.unwrap();
+        let token = match token {
+            Some(token) => token,
+            None => {
+                let staged = second.write(EpochId(0), 0, rows()).await.unwrap();
+                second.prepare(EpochId(0), vec![staged]).await.unwrap()
+            }
+        };
+        second.commit(EpochId(0), token).await.unwrap();
+        let staged = store.list(STAGED).unwrap();
+        assert!(staged.is_empty(), "{at} {moment:?}: {staged:?}");
+        let a = text(&store, "k=a/part-00000000-000.jsonl");
+        let b = text(&store, "k=b/part-00000000-000_001.jsonl");
+        assert_eq!((a.as_str(), b.as_str()), ("{\"n\":1}\n", "{\"n\":2}\n"));
+        assert_eq!(manifest(&store, 0)["rows"], 2);
+    }
 }

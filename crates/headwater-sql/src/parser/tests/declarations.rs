@@ -57,7 +57,8 @@ fn raw_source_and_sink() {
 CREATE SOURCE IF NOT EXISTS \"Raw\" FORMAT RAW WITH (connector = 'memory');
 CREATE SINK metrics (symbol VARCHAR, window_start TIMESTAMP, volume BIGINT, PRIMARY KEY (symbol, window_start))
 WITH (connector = 'kafka', delivery = 'exactly-once') FORMAT DEBEZIUM JSON;
-CREATE SINK out WITH (connector = console, format = 'table')",
+CREATE SINK out WITH (connector = console, format = 'table');
+CREATE SINK daily (day DATE, \"N\" BIGINT) PARTITIONED BY (Day, \"N\") WITH (connector = 'filesystem')",
         &expect![[r#"
             source if_raw replace=true if_not_exists=false
               "connector" = "kafka"
@@ -76,6 +77,11 @@ CREATE SINK out WITH (connector = console, format = 'table')",
             sink out replace=false if_not_exists=false
               "connector" = "console"
               "format" = "table"
+            sink daily replace=false if_not_exists=false
+              day DATE: payload at 6:20
+              N BIGINT: payload at 6:30
+              partitioned by ["day", "N"]
+              "connector" = "filesystem"
         "#]],
     );
 }

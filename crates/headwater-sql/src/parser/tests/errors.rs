@@ -274,7 +274,8 @@ fn declarations_of_other_engines() {
             "CREATE SOURCE s FORMAT JSON nonsense here",
             "CREATE OR REPLACE SOURCE IF NOT EXISTS s",
             "CREATE SINK s WITH (connector = 'x') AS SELECT 1",
-            "CREATE TABLE t (a INT) PARTITIONED BY (a) WITH ('connector' = 'x')",
+            "CREATE TABLE t (a INT) PARTITIONED BY a WITH ('connector' = 'x')",
+            "CREATE TABLE t (a INT) PARTITIONED BY (a) PARTITIONED BY (b) WITH ('connector' = 'x')",
             "CREATE EXTERNAL TABLE t STORED AS KAFKA LOCATION 'host:9092/x'",
             "CREATE EXTERNAL TABLE t STORED AS KAFKA OPTIONS ('watermark' 'a - b')",
         ],
@@ -299,11 +300,18 @@ fn declarations_of_other_engines() {
               |                                      ^^
             hint: Name the columns, and fill the table with INSERT INTO … SELECT ….
 
-            Unsupported error: the clause PARTITIONED BY is not there yet
-              --> job.sql:1:24
+            Syntax error: expected "(", found "a"
+              --> job.sql:1:39
               |
-            1 | CREATE TABLE t (a INT) PARTITIONED BY (a) WITH ('connector' = 'x')
-              |                        ^^^^^^^^^^^
+            1 | CREATE TABLE t (a INT) PARTITIONED BY a WITH ('connector' = 'x')
+              |                                       ^
+
+            Syntax error: PARTITIONED BY is there twice
+              --> job.sql:1:43
+              |
+            1 | CREATE TABLE t (a INT) PARTITIONED BY (a) PARTITIONED BY (b) WITH ('connector' = 'x')
+              |                                           ^^^^^^^^^^^^^^^^^^
+            hint: Keep one of the two.
 
             Configuration error: "host:9092/x" is not the location of a topic
               --> job.sql:1:50
