@@ -14,7 +14,9 @@ use headwater::{
     Error, ErrorKind, EventTime, ForeachBatchSink, Headwater, ManualClock, Offsets, QuerySpec,
     RestartPolicy, Result, Source, StallAction, StallPolicy, StallReason, StreamingQuery,
 };
-use headwater_testkit::contract::{EpochLimits, ReadRequest, SourceBatch, async_trait};
+use headwater_testkit::contract::{
+    EpochLimits, ReadRequest, SourceAround, SourceBatch, async_trait,
+};
 use tokio::sync::watch;
 
 const START: i64 = 1_767_312_000_000_000;
@@ -129,21 +131,13 @@ impl DeclaredSource for Gated<Arc<dyn DeclaredSource>> {
 }
 
 #[async_trait]
-impl Source for Gated<Arc<dyn Source>> {
-    fn schema(&self) -> SchemaRef {
-        self.inner.schema()
+impl SourceAround for Gated<Arc<dyn Source>> {
+    fn inner(&self) -> &dyn Source {
+        &*self.inner
     }
 
     fn is_replayable(&self) -> bool {
         self.gate.holds != Holds::Replay
-    }
-
-    async fn initial(&self) -> Result<Offsets> {
-        self.inner.initial().await
-    }
-
-    async fn latest(&self) -> Result<Offsets> {
-        self.inner.latest().await
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
@@ -166,10 +160,6 @@ impl Source for Gated<Arc<dyn Source>> {
             rows
         };
         Ok(stream::once(held).flatten().boxed())
-    }
-
-    async fn committed(&self, up_to: &Offsets) -> Result<()> {
-        self.inner.committed(up_to).await
     }
 }
 

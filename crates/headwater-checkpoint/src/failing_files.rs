@@ -234,6 +234,10 @@ impl<F: FileStore> FileStore for FailingFiles<F> {
     fn take_over(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
         self.alive()?.take_over(owner)
     }
+
+    fn holder(&self) -> Result<Option<LockOwner>> {
+        self.alive()?.holder()
+    }
 }
 
 #[derive(Debug)]

@@ -86,14 +86,10 @@ pub trait FileStore: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`headwater_core::ErrorKind::Conflict`] if the lock is held for another query.
-    fn take_over(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>> {
-        self.lock(owner)
-    }
+    fn take_over(&self, owner: &LockOwner) -> Result<Box<dyn LockGuard>>;
 
     /// Who has the store now; `None` if nobody has, or if it cannot be told without taking it.
-    fn holder(&self) -> Result<Option<LockOwner>> {
-        Ok(None)
-    }
+    fn holder(&self) -> Result<Option<LockOwner>>;
 }
 
 /// A file being written. Dropping it unfinished leaves no file.

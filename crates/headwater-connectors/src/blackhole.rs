@@ -14,7 +14,7 @@ use headwater_core::connector::{Connector, DeclaredSink, SinkDefinition};
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
 use headwater_core::options::OptionReader;
-use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
 
 use crate::options::refuse_format;
 
@@ -76,6 +76,10 @@ impl DeclaredSink for DeclaredBlackhole {
     fn open(&self) -> Result<Arc<dyn Sink>> {
         Ok(Arc::new(self.0.clone()))
     }
+
+    fn capabilities(&self) -> Result<SinkCapabilities> {
+        Ok(self.open()?.capabilities())
+    }
 }
 
 #[async_trait]
@@ -87,6 +91,18 @@ impl Sink for BlackholeSink {
             takes_deletes: true,
             is_idempotent: true,
         }
+    }
+
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![]
+    }
+
+    fn publication(&self) -> Publication {
+        Publication::AfterRecord
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        Ok(None)
     }
 
     async fn open(&self, _context: &SinkContext) -> Result<()> {
@@ -116,6 +132,10 @@ impl Sink for BlackholeSink {
     }
 
     async fn abort(&self, _epoch: EpochId) -> Result<()> {
+        Ok(())
+    }
+
+    async fn ended(&self) -> Result<()> {
         Ok(())
     }
 }

@@ -19,12 +19,13 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
 
+use headwater_core::around::SinkAround;
 use headwater_core::changes::{INSERT, UPDATE, ops, split_ops};
 use headwater_core::connector::DeclaredSink;
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
 use headwater_core::options::OptionReader;
-use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::sink::{Sink, SinkCapabilities, SinkContext, Staged};
 use headwater_core::{Error, Result};
 
 /// Name of the column that holds the epoch.
@@ -160,21 +161,9 @@ struct Opened {
 }
 
 #[async_trait]
-impl Sink for SinkWithColumns {
-    fn capabilities(&self) -> SinkCapabilities {
-        self.inner.capabilities()
-    }
-
-    fn identity(&self) -> Vec<(&'static str, String)> {
-        self.inner.identity()
-    }
-
-    fn publication(&self) -> Publication {
-        self.inner.publication()
-    }
-
-    async fn last_published(&self) -> Result<Option<EpochId>> {
-        self.inner.last_published().await
+impl SinkAround for SinkWithColumns {
+    fn inner(&self) -> &dyn Sink {
+        &*self.inner
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
@@ -203,22 +192,6 @@ impl Sink for SinkWithColumns {
         let columns = self.columns.clone();
         let rows = rows.map(move |batch| columns.added_to(&batch?, epoch, &opened));
         self.inner.write(epoch, partition, rows.boxed()).await
-    }
-
-    async fn prepare(&self, epoch: EpochId, staged: Vec<Staged>) -> Result<CommitToken> {
-        self.inner.prepare(epoch, staged).await
-    }
-
-    async fn commit(&self, epoch: EpochId, token: CommitToken) -> Result<()> {
-        self.inner.commit(epoch, token).await
-    }
-
-    async fn abort(&self, epoch: EpochId) -> Result<()> {
-        self.inner.abort(epoch).await
-    }
-
-    async fn ended(&self) -> Result<()> {
-        self.inner.ended().await
     }
 }
 

@@ -24,7 +24,7 @@ use headwater_core::format::FormatSpec;
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
 use headwater_core::options::OptionReader;
-use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
 use headwater_core::{Error, Result};
 
 use crate::staging::Staging;
@@ -164,6 +164,10 @@ impl DeclaredSink for DeclaredConsole {
             ..ConsoleSink::new(Arc::clone(&self.writer))
         }))
     }
+
+    fn capabilities(&self) -> Result<SinkCapabilities> {
+        Ok(self.open()?.capabilities())
+    }
 }
 
 /// Prints the rows of each epoch.
@@ -286,6 +290,18 @@ impl Sink for ConsoleSink {
         }
     }
 
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![]
+    }
+
+    fn publication(&self) -> Publication {
+        Publication::AfterRecord
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        Ok(None)
+    }
+
     async fn open(&self, context: &SinkContext) -> Result<()> {
         self.staged.discard_after(context.last_committed);
         *self.context.lock() = Some(context.clone());
@@ -350,6 +366,10 @@ impl Sink for ConsoleSink {
 
     async fn abort(&self, epoch: EpochId) -> Result<()> {
         self.staged.discard(epoch);
+        Ok(())
+    }
+
+    async fn ended(&self) -> Result<()> {
         Ok(())
     }
 }

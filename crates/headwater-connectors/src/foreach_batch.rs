@@ -18,7 +18,7 @@ use headwater_core::Result;
 use headwater_core::connector::DeclaredSink;
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
-use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
 
 use crate::staging::Staging;
 
@@ -78,6 +78,10 @@ impl DeclaredSink for DeclaredForeachBatch {
             staged: Arc::default(),
         }))
     }
+
+    fn capabilities(&self) -> Result<SinkCapabilities> {
+        Ok(self.open()?.capabilities())
+    }
 }
 
 #[async_trait]
@@ -89,6 +93,18 @@ impl Sink for ForeachBatchSink {
             takes_deletes: true,
             is_idempotent: false,
         }
+    }
+
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![]
+    }
+
+    fn publication(&self) -> Publication {
+        Publication::AfterRecord
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        Ok(None)
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
@@ -124,6 +140,10 @@ impl Sink for ForeachBatchSink {
 
     async fn abort(&self, epoch: EpochId) -> Result<()> {
         self.staged.discard(epoch);
+        Ok(())
+    }
+
+    async fn ended(&self) -> Result<()> {
         Ok(())
     }
 }

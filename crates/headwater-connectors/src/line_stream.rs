@@ -25,8 +25,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use headwater_core::connector::SourceUse;
+use headwater_core::fingerprint::Fingerprints;
 use headwater_core::offset::{Offsets, Partition};
-use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
+use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 use headwater_core::{Error, Result};
 
 use crate::lines::{LineChunk, append_line, remove_byte_order_mark};
@@ -325,6 +326,14 @@ impl Source for LineSource {
     async fn initial(&self) -> Result<Offsets> {
         let start = self.stream.shared.state.lock().start();
         Ok(self.stream.position(start))
+    }
+
+    async fn check_resume(&self, _point: ResumePoint<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn fingerprints(&self, _up_to: &Offsets) -> Fingerprints {
+        Fingerprints::default()
     }
 
     async fn latest(&self) -> Result<Offsets> {

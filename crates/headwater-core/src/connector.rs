@@ -98,9 +98,7 @@ pub trait DeclaredSink: Debug + Send + Sync {
     /// Makes the sink of one query.
     fn open(&self) -> Result<Arc<dyn Sink>>;
     /// What its sinks can take, without leaving a trace outside.
-    fn capabilities(&self) -> Result<SinkCapabilities> {
-        Ok(self.open()?.capabilities())
-    }
+    fn capabilities(&self) -> Result<SinkCapabilities>;
 }
 
 /// A kind of connector.

@@ -6,6 +6,7 @@
 //! this one and never the other way round (`docs/architecture.md` holds the table of layers).
 #![warn(missing_docs)]
 
+pub mod around;
 pub mod byte_size;
 pub mod changes;
 pub mod clock;

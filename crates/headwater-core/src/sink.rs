@@ -23,7 +23,8 @@ pub struct SinkCapabilities {
     pub key: Vec<String>,
     /// Whether it can take rows back: it looks at [`SinkContext::has_ops`].
     pub takes_deletes: bool,
-    /// Whether an epoch written twice has the effect of once.
+    /// Whether an epoch written twice has the effect of once. What depends on the query is known
+    /// once the sink is open; before that, this is what holds for every query.
     pub is_idempotent: bool,
 }
 
@@ -97,7 +98,7 @@ pub struct Staged {
 #[serde(transparent)]
 pub struct CommitToken(pub serde_json::Value);
 
-/// Where rows go.
+/// Where rows go. A sink around another one is a [`crate::around::SinkAround`].
 ///
 /// An epoch is `write` for every partition, then `prepare`, then the engine's commit record, then
 /// `commit`. A crash after the commit record is followed by `commit` again in a new process; a
@@ -128,23 +129,17 @@ pub trait Sink: Debug + Send + Sync + 'static {
 
     /// What a query that is resumed must find again, as names and values that a person
     /// understands: the folder of files that name their epochs. Empty if rows may go elsewhere.
-    fn identity(&self) -> Vec<(&'static str, String)> {
-        vec![]
-    }
+    fn identity(&self) -> Vec<(&'static str, String)>;
 
     /// What decides whether an epoch of this sink has happened; known once it is open.
-    fn publication(&self) -> Publication {
-        Publication::AfterRecord
-    }
+    fn publication(&self) -> Publication;
 
-    /// The newest epoch whose transaction was committed, after settling any that is open. Only
-    /// for sinks of [`Publication::Transaction`].
+    /// The newest epoch whose transaction was committed, after settling any that is open; `None`
+    /// of a sink that is not of [`Publication::Transaction`].
     ///
     /// # Errors
     /// If the outside system does not say; asking again may help.
-    async fn last_published(&self) -> Result<Option<EpochId>> {
-        Ok(None)
-    }
+    async fn last_published(&self) -> Result<Option<EpochId>>;
 
     /// Called once, before the first epoch. Fails if the sink cannot be reached, so that a query
     /// does not start in vain.
@@ -173,7 +168,5 @@ pub trait Sink: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// If that could not be noted where readers look for it.
-    async fn ended(&self) -> Result<()> {
-        Ok(())
-    }
+    async fn ended(&self) -> Result<()>;
 }

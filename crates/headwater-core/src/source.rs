@@ -152,7 +152,7 @@ pub struct ResumePoint<'a> {
     pub seen: &'a Fingerprints,
 }
 
-/// Where rows come from.
+/// Where rows come from. A source around another one is a [`crate::around::SourceAround`].
 ///
 /// # Contract
 /// 1. `read` gives the same rows for the same slice, for ever (retention permitting), unless
@@ -172,9 +172,7 @@ pub trait Source: Debug + Send + Sync + 'static {
     fn schema(&self) -> SchemaRef;
 
     /// Whether a new process can read old slices again.
-    fn is_replayable(&self) -> bool {
-        true
-    }
+    fn is_replayable(&self) -> bool;
 
     /// The position at which a new query starts.
     async fn initial(&self) -> Result<Offsets>;
@@ -183,17 +181,11 @@ pub trait Source: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Data loss, naming what is gone or is something else now.
-    async fn check_resume(&self, point: ResumePoint<'_>) -> Result<()> {
-        let _ = point;
-        Ok(())
-    }
+    async fn check_resume(&self, point: ResumePoint<'_>) -> Result<()>;
 
     /// The last record read of every partition before `up_to`, for [`Source::check_resume`] of a
-    /// later process.
-    fn fingerprints(&self, up_to: &Offsets) -> Fingerprints {
-        let _ = up_to;
-        Fingerprints::default()
-    }
+    /// later process; none if records cannot be told apart.
+    fn fingerprints(&self, up_to: &Offsets) -> Fingerprints;
 
     /// The end of every partition as it is now: where a bounded read stops.
     async fn latest(&self) -> Result<Offsets>;
@@ -205,10 +197,7 @@ pub trait Source: Debug + Send + Sync + 'static {
     async fn wait_ready(&self, from: &Offsets) -> Result<()>;
 
     /// Whether no row will ever follow `from`: standard input at its end, a finished generator.
-    fn has_ended(&self, from: &Offsets) -> bool {
-        let _ = from;
-        false
-    }
+    fn has_ended(&self, from: &Offsets) -> bool;
 
     /// The rows of a slice. Batches of one partition come in offset order.
     fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>>;

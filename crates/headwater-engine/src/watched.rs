@@ -6,15 +6,12 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 
 use headwater_core::Result;
-use headwater_core::fingerprint::Fingerprints;
-use headwater_core::offset::Offsets;
-use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
+use headwater_core::around::SourceAround;
+use headwater_core::source::{ReadRequest, Source, SourceBatch};
 
 use crate::activity::{Activity, Flag};
 
@@ -26,42 +23,9 @@ pub(crate) struct WatchedSource {
     pub(crate) activity: Arc<Activity>,
 }
 
-#[async_trait]
-impl Source for WatchedSource {
-    fn schema(&self) -> SchemaRef {
-        self.inner.schema()
-    }
-
-    fn is_replayable(&self) -> bool {
-        self.inner.is_replayable()
-    }
-
-    async fn initial(&self) -> Result<Offsets> {
-        self.inner.initial().await
-    }
-
-    async fn check_resume(&self, point: ResumePoint<'_>) -> Result<()> {
-        self.inner.check_resume(point).await
-    }
-
-    fn fingerprints(&self, up_to: &Offsets) -> Fingerprints {
-        self.inner.fingerprints(up_to)
-    }
-
-    async fn latest(&self) -> Result<Offsets> {
-        self.inner.latest().await
-    }
-
-    async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
-        self.inner.available(from, limits).await
-    }
-
-    async fn wait_ready(&self, from: &Offsets) -> Result<()> {
-        self.inner.wait_ready(from).await
-    }
-
-    fn has_ended(&self, from: &Offsets) -> bool {
-        self.inner.has_ended(from)
+impl SourceAround for WatchedSource {
+    fn inner(&self) -> &dyn Source {
+        &*self.inner
     }
 
     fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>> {
@@ -73,10 +37,6 @@ impl Source for WatchedSource {
             activity: Arc::clone(&self.activity),
         };
         Ok(rows.boxed())
-    }
-
-    async fn committed(&self, up_to: &Offsets) -> Result<()> {
-        self.inner.committed(up_to).await
     }
 }
 

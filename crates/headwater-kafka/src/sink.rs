@@ -125,6 +125,10 @@ impl DeclaredSink for DeclaredKafkaSink {
     fn open(&self) -> Result<Arc<dyn Sink>> {
         Ok(Arc::new(KafkaSink::new(Arc::clone(&self.0))))
     }
+
+    fn capabilities(&self) -> Result<SinkCapabilities> {
+        Ok(self.open()?.capabilities())
+    }
 }
 
 /// Keys and values of rows of one schema.
@@ -431,6 +435,10 @@ impl Sink for KafkaSink {
         if was_written {
             self.drop_plain_producer().await?;
         }
+        Ok(())
+    }
+
+    async fn ended(&self) -> Result<()> {
         Ok(())
     }
 }

@@ -229,6 +229,10 @@ impl Source for KafkaSource {
         self.0.spec.columns.schema()
     }
 
+    fn is_replayable(&self) -> bool {
+        true
+    }
+
     async fn initial(&self) -> Result<Offsets> {
         let spec = Arc::clone(&self.0.spec);
         let partitions = self.0.partitions.clone();
@@ -256,6 +260,10 @@ impl Source for KafkaSource {
 
     fn fingerprints(&self, up_to: &Offsets) -> Fingerprints {
         self.0.last_records.lock().before(up_to)
+    }
+
+    fn has_ended(&self, _from: &Offsets) -> bool {
+        false
     }
 
     async fn latest(&self) -> Result<Offsets> {

@@ -13,12 +13,12 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
 
+use headwater_core::around::{SinkAround, SourceAround};
 use headwater_core::connector::{DeclaredSource, SourceContext};
-use headwater_core::fingerprint::Fingerprints;
 use headwater_core::id::EpochId;
 use headwater_core::offset::Offsets;
-use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
-use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
+use headwater_core::sink::{CommitToken, Sink, Staged};
+use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
 use headwater_core::{Error, ErrorKind, Result};
 
 /// Where something fails.
@@ -120,42 +120,14 @@ struct FaultySource {
 }
 
 #[async_trait]
-impl Source for FaultySource {
-    fn schema(&self) -> SchemaRef {
-        self.inner.schema()
-    }
-
-    fn is_replayable(&self) -> bool {
-        self.inner.is_replayable()
-    }
-
-    async fn initial(&self) -> Result<Offsets> {
-        self.inner.initial().await
-    }
-
-    async fn check_resume(&self, point: ResumePoint<'_>) -> Result<()> {
-        self.inner.check_resume(point).await
-    }
-
-    fn fingerprints(&self, up_to: &Offsets) -> Fingerprints {
-        self.inner.fingerprints(up_to)
-    }
-
-    async fn latest(&self) -> Result<Offsets> {
-        self.inner.latest().await
+impl SourceAround for FaultySource {
+    fn inner(&self) -> &dyn Source {
+        &*self.inner
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
         self.faults.strike(Moment::Available)?;
         self.inner.available(from, limits).await
-    }
-
-    async fn wait_ready(&self, from: &Offsets) -> Result<()> {
-        self.inner.wait_ready(from).await
-    }
-
-    fn has_ended(&self, from: &Offsets) -> bool {
-        self.inner.has_ended(from)
     }
 
     fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>> {
@@ -169,10 +141,6 @@ impl Source for FaultySource {
         });
         Ok(struck.boxed())
     }
-
-    async fn committed(&self, up_to: &Offsets) -> Result<()> {
-        self.inner.committed(up_to).await
-    }
 }
 
 /// A sink that fails as arranged, each time after it has done what it was asked to.
@@ -183,25 +151,9 @@ pub(crate) struct FaultySink {
 }
 
 #[async_trait]
-impl Sink for FaultySink {
-    fn capabilities(&self) -> SinkCapabilities {
-        self.inner.capabilities()
-    }
-
-    fn identity(&self) -> Vec<(&'static str, String)> {
-        self.inner.identity()
-    }
-
-    fn publication(&self) -> Publication {
-        self.inner.publication()
-    }
-
-    async fn last_published(&self) -> Result<Option<EpochId>> {
-        self.inner.last_published().await
-    }
-
-    async fn open(&self, context: &SinkContext) -> Result<()> {
-        self.inner.open(context).await
+impl SinkAround for FaultySink {
+    fn inner(&self) -> &dyn Sink {
+        &*self.inner
     }
 
     async fn write(
@@ -224,13 +176,5 @@ impl Sink for FaultySink {
     async fn commit(&self, epoch: EpochId, token: CommitToken) -> Result<()> {
         self.inner.commit(epoch, token).await?;
         self.faults.strike(Moment::Publish)
-    }
-
-    async fn abort(&self, epoch: EpochId) -> Result<()> {
-        self.inner.abort(epoch).await
-    }
-
-    async fn ended(&self) -> Result<()> {
-        self.inner.ended().await
     }
 }

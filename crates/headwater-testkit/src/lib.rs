@@ -37,6 +37,7 @@ pub use headwater_core::crash_point;
 /// What a source or a sink of a test's own is made with.
 pub mod contract {
     pub use async_trait::async_trait;
+    pub use headwater_core::around::{SinkAround, SourceAround};
     pub use headwater_core::source::{EpochLimits, ReadRequest, SourceBatch};
 }
 pub use kafka_proxy::{Fault, KafkaProxy, Link, RequestKind};

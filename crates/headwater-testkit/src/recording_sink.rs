@@ -14,8 +14,9 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream, TryStreamExt};
 use parking_lot::Mutex;
 
+use headwater_core::around::SinkAround;
 use headwater_core::id::EpochId;
-use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::sink::{CommitToken, Sink, SinkContext, Staged};
 use headwater_core::{Error, Result};
 
 use crate::text_rows::{sorted, text_rows};
@@ -103,21 +104,9 @@ impl RecordingSink {
 }
 
 #[async_trait]
-impl Sink for RecordingSink {
-    fn capabilities(&self) -> SinkCapabilities {
-        self.inner.capabilities()
-    }
-
-    fn identity(&self) -> Vec<(&'static str, String)> {
-        self.inner.identity()
-    }
-
-    fn publication(&self) -> Publication {
-        self.inner.publication()
-    }
-
-    async fn last_published(&self) -> Result<Option<EpochId>> {
-        self.inner.last_published().await
+impl SinkAround for RecordingSink {
+    fn inner(&self) -> &dyn Sink {
+        &*self.inner
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {

@@ -10,8 +10,11 @@ use parking_lot::Mutex;
 
 use headwater_core::clock::Clock;
 use headwater_core::connector::{DeclaredSource, SourceContext, SourceUse};
+use headwater_core::fingerprint::Fingerprints;
 use headwater_core::offset::{Offsets, Partition};
-use headwater_core::source::{EpochLimits, ReadCounters, ReadRequest, Source, SourceBatch};
+use headwater_core::source::{
+    EpochLimits, ReadCounters, ReadRequest, ResumePoint, Source, SourceBatch,
+};
 use headwater_core::{Error, Result};
 use headwater_formats::RowAssembler;
 
@@ -148,11 +151,23 @@ impl Source for GeneratorSource {
         self.maker.schema()
     }
 
+    fn is_replayable(&self) -> bool {
+        true
+    }
+
     async fn initial(&self) -> Result<Offsets> {
         Ok(self.plan.position(0))
     }
 
     /// The last row; without one, an epoch's worth after the furthest position told.
+    async fn check_resume(&self, _point: ResumePoint<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn fingerprints(&self, _up_to: &Offsets) -> Fingerprints {
+        Fingerprints::default()
+    }
+
     async fn latest(&self) -> Result<Offsets> {
         let end = match self.plan.rows {
             Some(rows) => rows,

@@ -31,7 +31,7 @@ use headwater_core::connector::DeclaredSink;
 use headwater_core::format::FormatSpec;
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
-use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
 use headwater_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 
@@ -233,6 +233,14 @@ impl Sink for FilesystemSink {
 
     fn identity(&self) -> Vec<(&'static str, String)> {
         vec![("path", self.store.describe())]
+    }
+
+    fn publication(&self) -> Publication {
+        Publication::AfterRecord
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        Ok(None)
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {

@@ -19,6 +19,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use headwater_core::Result;
 use headwater_core::clock::Clock;
 use headwater_core::connector::{DeclaredSource, SourceContext};
+use headwater_core::fingerprint::Fingerprints;
 use headwater_core::offset::{Offsets, Partition};
 use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 
@@ -126,6 +127,10 @@ impl Source for FilesSource {
         self.rows.schema()
     }
 
+    fn is_replayable(&self) -> bool {
+        true
+    }
+
     async fn initial(&self) -> Result<Offsets> {
         Ok(position(0))
     }
@@ -143,6 +148,10 @@ impl Source for FilesSource {
     }
 
     /// Gives every file of now its number: what comes later comes after.
+    fn fingerprints(&self, _up_to: &Offsets) -> Fingerprints {
+        Fingerprints::default()
+    }
+
     async fn latest(&self) -> Result<Offsets> {
         Ok(position(self.number_up_to(u64::MAX).await?))
     }

@@ -25,7 +25,7 @@ use headwater_core::changes::split_ops;
 use headwater_core::connector::DeclaredSink;
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::mode::OutputMode;
-use headwater_core::sink::{CommitToken, Sink, SinkCapabilities, SinkContext, Staged};
+use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
 use headwater_core::{Error, Result};
 
 use crate::staging::Staging;
@@ -264,6 +264,10 @@ impl DeclaredSink for DeclaredMemorySink {
             ..self.0.clone()
         }))
     }
+
+    fn capabilities(&self) -> Result<SinkCapabilities> {
+        Ok(self.open()?.capabilities())
+    }
 }
 
 #[async_trait]
@@ -275,6 +279,18 @@ impl Sink for MemorySink {
             takes_deletes: true,
             is_idempotent: true,
         }
+    }
+
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![]
+    }
+
+    fn publication(&self) -> Publication {
+        Publication::AfterRecord
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        Ok(None)
     }
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
@@ -325,6 +341,10 @@ impl Sink for MemorySink {
 
     async fn abort(&self, epoch: EpochId) -> Result<()> {
         self.run.staging.discard(epoch);
+        Ok(())
+    }
+
+    async fn ended(&self) -> Result<()> {
         Ok(())
     }
 }

@@ -17,8 +17,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use headwater_core::connector::{DeclaredSource, SourceContext};
+use headwater_core::fingerprint::Fingerprints;
 use headwater_core::offset::{Offsets, Partition};
-use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
+use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 use headwater_core::{Error, Result};
 
 use crate::budget;
@@ -265,6 +266,14 @@ impl Source for MemoryStream {
 
     async fn initial(&self) -> Result<Offsets> {
         Ok(self.position(Rows::start))
+    }
+
+    async fn check_resume(&self, _point: ResumePoint<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn fingerprints(&self, _up_to: &Offsets) -> Fingerprints {
+        Fingerprints::default()
     }
 
     async fn latest(&self) -> Result<Offsets> {

@@ -10,8 +10,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use headwater_core::Result;
+use headwater_core::fingerprint::Fingerprints;
 use headwater_core::offset::{Offsets, Partition, Slice};
-use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
+use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 
 /// Partition `index` of the scripted source.
 pub(crate) fn partition(index: i32) -> Partition {
@@ -64,8 +65,24 @@ impl Source for ScriptedSource {
         Arc::clone(&self.schema)
     }
 
+    fn is_replayable(&self) -> bool {
+        true
+    }
+
     async fn initial(&self) -> Result<Offsets> {
         Ok(self.rows.keys().map(|p| (p.clone(), 0)).collect())
+    }
+
+    async fn check_resume(&self, _point: ResumePoint<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn fingerprints(&self, _up_to: &Offsets) -> Fingerprints {
+        Fingerprints::default()
+    }
+
+    fn has_ended(&self, _from: &Offsets) -> bool {
+        false
     }
 
     async fn latest(&self) -> Result<Offsets> {

@@ -142,6 +142,18 @@ impl Sink for FileSink {
         capabilities()
     }
 
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![]
+    }
+
+    fn publication(&self) -> Publication {
+        Publication::AfterRecord
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        Ok(None)
+    }
+
     async fn open(&self, _context: &SinkContext) -> Result<()> {
         self.troubles.in_sink("open sink")?.after()
     }
@@ -195,6 +207,10 @@ impl Sink for FileSink {
         self.staged.lock().remove(&epoch);
         Ok(())
     }
+
+    async fn ended(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A sink whose transactions decide: what is open is lost with the process, and a note of the
@@ -240,6 +256,10 @@ impl TransactionSink {
 impl Sink for TransactionSink {
     fn capabilities(&self) -> SinkCapabilities {
         capabilities()
+    }
+
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![]
     }
 
     fn publication(&self) -> Publication {
@@ -300,5 +320,9 @@ impl Sink for TransactionSink {
         self.troubles.check_alive()?;
         self.staged.lock().remove(&epoch);
         self.act(|broker| broker.open.clear())
+    }
+
+    async fn ended(&self) -> Result<()> {
+        Ok(())
     }
 }

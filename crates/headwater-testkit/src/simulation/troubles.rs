@@ -16,11 +16,12 @@ use parking_lot::Mutex;
 
 use headwater::ManualClock;
 use headwater_checkpoint::SimDisk;
+use headwater_core::around::SourceAround;
 use headwater_core::clock::Clock;
 use headwater_core::connector::{DeclaredSource, SourceContext};
 use headwater_core::event_time::EventTime;
 use headwater_core::offset::Offsets;
-use headwater_core::source::{EpochLimits, ReadRequest, Source, SourceBatch};
+use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 use headwater_core::{Error, ErrorKind, Result};
 
 use crate::session::CLOCK_START;
@@ -257,14 +258,19 @@ struct TroubledSource {
 }
 
 #[async_trait]
-impl Source for TroubledSource {
-    fn schema(&self) -> SchemaRef {
-        self.inner.schema()
+impl SourceAround for TroubledSource {
+    fn inner(&self) -> &dyn Source {
+        &*self.inner
     }
 
     async fn initial(&self) -> Result<Offsets> {
         self.troubles.in_source("initial")?.after()?;
         self.inner.initial().await
+    }
+
+    async fn check_resume(&self, point: ResumePoint<'_>) -> Result<()> {
+        self.troubles.in_source("check resume")?.after()?;
+        self.inner.check_resume(point).await
     }
 
     async fn latest(&self) -> Result<Offsets> {
@@ -275,14 +281,6 @@ impl Source for TroubledSource {
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
         self.troubles.in_source("available")?.after()?;
         self.inner.available(from, limits).await
-    }
-
-    async fn wait_ready(&self, from: &Offsets) -> Result<()> {
-        self.inner.wait_ready(from).await
-    }
-
-    fn has_ended(&self, from: &Offsets) -> bool {
-        self.inner.has_ended(from)
     }
 
     fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>> {

@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
-use headwater_core::sink::{CommitToken, SinkContext, Staged};
+use headwater_core::sink::{CommitToken, Publication, SinkContext, Staged};
 
 use super::*;
 use crate::Headwater;
@@ -24,6 +24,18 @@ impl Sink for KeepsAll {
             takes_deletes: false,
             is_idempotent: true,
         }
+    }
+
+    fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![]
+    }
+
+    fn publication(&self) -> Publication {
+        Publication::AfterRecord
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        Ok(None)
     }
 
     async fn open(&self, _: &SinkContext) -> Result<()> {
@@ -48,6 +60,10 @@ impl Sink for KeepsAll {
     }
 
     async fn abort(&self, _: EpochId) -> Result<()> {
+        Ok(())
+    }
+
+    async fn ended(&self) -> Result<()> {
         Ok(())
     }
 }
