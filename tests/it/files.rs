@@ -329,3 +329,51 @@ fn columns_that_only_the_query_knows_are_checked_when_it_starts() {
         assert!(stderr.contains(part), "{stderr}");
     }
 }
+
+#[test]
+fn parquet_files_are_a_source_too() {
+    let dir = Dir::new();
+    let sink = PARQUET.replace(" PARTITIONED BY (k)", "");
+    job(&dir, &sink);
+    dir.command(&["run", "job.sql"]).stdout();
+    let folder = dir.path().display().to_string();
+    let source = "CREATE SOURCE r (n BIGINT, k VARCHAR, missing INT)
+                  WITH (connector = 'filesystem', path = 'DIR/out', 'max.files.per.epoch' = 2)
+                  FORMAT PARQUET;";
+    let source = source.replace("DIR", &folder);
+    let read = format!(
+        "{source} SELECT count(*) AS rows, sum(n) AS n, count(k) AS k, count(missing) AS m FROM r"
+    );
+    let answer = dir
+        .command(&["sql", "--format", "csv", "-e", &read])
+        .stdout();
+    assert!(answer.ends_with("3000,4498500,2000,0\n"), "{answer}");
+
+    // As a stream, whose process is killed on the way.
+    let copy = format!(
+        "{source}
+         CREATE SINK lines (n BIGINT, k VARCHAR)
+         WITH (connector = 'filesystem', path = '{folder}/lines') FORMAT JSON;
+         CREATE STREAMING QUERY copy
+         WITH (checkpoint = '{folder}/copied', trigger = 'available-now') AS
+         INSERT INTO lines SELECT n, k FROM r WHERE n >= 100;"
+    );
+    dir.create("copy.sql", &copy);
+    for at in ["mid_read:5", "before_finish:2", "mid_finish:3"] {
+        let command = dir.command(&["run", "copy.sql"]);
+        let mut running = command.env("HEADWATER_CRASH_AT", at).spawn();
+        assert!(running.says("reached"), "at {at}");
+        running.kill();
+    }
+    dir.command(&["run", "copy.sql"]).stdout();
+    let mut numbers: Vec<usize> = dir
+        .lines_below("lines")
+        .iter()
+        .map(|line| {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap();
+            usize::try_from(row["n"].as_u64().unwrap()).unwrap()
+        })
+        .collect();
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(100..ROWS));
+}

@@ -1,13 +1,12 @@
 //! The `filesystem` connector: a folder as a source of its new files, and as a sink that gains
 //! files with every epoch.
 //!
-//! Files hold one record a line. A quoted CSV field may therefore not hold a line feed.
+//! Files hold one record a line, unless they are Parquet files. A quoted CSV field may therefore not
+//! hold a line feed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-use arrow::datatypes::{DataType, TimeUnit};
 
 use headwater_core::connector::{
     Connector, DeclaredSink, DeclaredSource, SinkDefinition, SourceDefinition,
@@ -17,10 +16,11 @@ use headwater_core::{Error, Result};
 
 use crate::change_columns::ChangeColumns;
 use crate::options::take_format;
-use crate::record_rows::RecordRows;
 
 mod arrivals;
+mod file_rows;
 mod folder;
+mod parquet_rows;
 mod permanent;
 mod reader;
 mod sink;
@@ -28,6 +28,7 @@ mod source;
 
 pub use sink::FilesystemSink;
 
+use file_rows::FileRows;
 use folder::NamePattern;
 use sink::SinkFiles;
 use source::{DeclaredFiles, FilesOptions};
@@ -39,7 +40,7 @@ const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// | option | of | meaning | default |
 /// | --- | --- | --- | --- |
 /// | `path` | both | a folder, or as a source a file; `file://` is allowed | |
-/// | `format` | both | `json`, `csv`, `text`; as a source also `raw`, as a sink `parquet` | `text`; `json` for sinks |
+/// | `format` | both | `json`, `csv`, `parquet`, `text`, as a source also `raw` | `text`; `json` for sinks |
 /// | `partition.by` | sink | columns whose values name folders, as PARTITIONED BY | |
 /// | `target.file.size` | sink | how large a file may become | 128 MiB |
 /// | `success.file` | sink | whether a query that has ended writes `_SUCCESS` | `false` |
@@ -65,12 +66,7 @@ impl Connector for FilesystemConnector {
         options: &mut OptionReader,
     ) -> Result<Arc<dyn DeclaredSource>> {
         let path = take_path(options, "/data/orders")?;
-        let known = [
-            ("path", DataType::Utf8),
-            ("line", DataType::Int64),
-            ("modified", DataType::Timestamp(TimeUnit::Microsecond, None)),
-        ];
-        let rows = RecordRows::try_new(definition, &known, options)?;
+        let rows = FileRows::try_new(definition, options)?;
         let files = FilesOptions {
             max_files: take_max_files(options)?,
             pattern: NamePattern::new(options.take("pattern", &["glob"])?.as_deref()),

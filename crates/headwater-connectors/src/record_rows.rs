@@ -40,17 +40,30 @@ impl RecordRows {
         known: &[KnownMetadata],
         options: &mut OptionReader,
     ) -> Result<Self> {
-        let format = options::take_format(definition.format, options, "text")?;
-        let owner = options.owner().to_string();
-        let payload = options::payload_schema(definition.payload, &format, &owner)?;
-        check_format(&format, &owner, &payload)?;
-        check_metadata(&definition.metadata, known, &owner)?;
+        let format = options::take_format(definition.format.clone(), options, "text")?;
+        Self::of_format(definition, format, known, options.owner())
+    }
+
+    /// Checks a definition whose records are lines of a format; `owner` is the object's kind and
+    /// quoted name.
+    ///
+    /// # Errors
+    /// If the format, a column or a metadata column does not fit.
+    pub(crate) fn of_format(
+        definition: SourceDefinition,
+        format: FormatSpec,
+        known: &[KnownMetadata],
+        owner: &str,
+    ) -> Result<Self> {
+        let payload = options::payload_schema(definition.payload, &format, owner)?;
+        check_format(&format, owner, &payload)?;
+        check_metadata(&definition.metadata, known, owner)?;
         let metadata = definition.metadata.iter().map(|m| &m.field);
         let fields: Vec<FieldRef> = payload.fields().iter().chain(metadata).cloned().collect();
         Ok(RecordRows {
-            has_header: has_header(&format, &owner)?,
+            has_header: has_header(&format, owner)?,
             schema: Arc::new(Schema::new(fields)),
-            owner,
+            owner: owner.to_string(),
             payload,
             metadata: definition.metadata,
             format,

@@ -1,4 +1,4 @@
-//! Files to batches of rows, chunk by chunk.
+//! Files of lines to batches of rows, chunk by chunk.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -12,7 +12,6 @@ use headwater_core::source::{ReadCounters, ReadRequest, SourceBatch};
 use headwater_core::{Error, Result};
 use headwater_formats::RowAssembler;
 
-use super::arrivals::Arrivals;
 use super::folder::{FileEntry, could_not, modified};
 use crate::lines::{LineChunk, append_line, remove_byte_order_mark};
 use crate::record_rows::RecordRows;
@@ -40,18 +39,13 @@ struct OpenFile {
 }
 
 impl FilesReader {
-    /// A reader of the files `[start, end)`.
+    /// A reader of some files, in their order.
     pub(super) fn try_new(
-        arrivals: &Arrivals,
         rows: &Arc<RecordRows>,
+        files: Vec<(PathBuf, FileEntry)>,
         request: &ReadRequest,
-        (partition, start, end): (&Partition, i64, i64),
+        partition: &Partition,
     ) -> Result<Self> {
-        let files: Vec<_> = arrivals
-            .range(start.max(0) as usize, end.max(0) as usize)?
-            .into_iter()
-            .map(|entry| (arrivals.input().path_of(&entry), entry))
-            .collect();
         Ok(FilesReader {
             rows: Arc::clone(rows),
             files: files.into_iter(),
@@ -149,17 +143,22 @@ pub(super) fn check_unread(path: &Path, entry: &FileEntry) -> Result<()> {
     }
 }
 
+/// Opens a file that must still be what it was when it was given its number.
+pub(super) fn open_unchanged(path: &Path, entry: &FileEntry) -> Result<File> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => gone(path),
+        _ => could_not("open", path, error),
+    })?;
+    let found = file.metadata().map_err(|e| could_not("read", path, e))?;
+    if found.len() != entry.size {
+        return Err(changed(path, entry, found.len()));
+    }
+    Ok(file)
+}
+
 impl OpenFile {
-    /// Opens a file that must still be what it was when it was given its number.
     fn open(path: PathBuf, entry: FileEntry, rows: &RecordRows) -> Result<Self> {
-        let file = File::open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => gone(&path),
-            _ => could_not("open", &path, error),
-        })?;
-        let found = file.metadata().map_err(|e| could_not("read", &path, e))?;
-        if found.len() != entry.size {
-            return Err(changed(&path, &entry, found.len()));
-        }
+        let file = open_unchanged(&path, &entry)?;
         let mut open = OpenFile {
             lines: BufReader::with_capacity(READ_BYTES, file),
             path,

@@ -1,6 +1,6 @@
 //! A folder as a source: its new files, each read whole and once.
 //!
-//! Input: lines of files, in the order of [`super::arrivals`].
+//! Input: lines of files, or rows of Parquet files, in the order of [`super::arrivals`].
 //! Output: the declared columns; metadata `path`, `line` (from 1) and `modified`.
 //! State: the journal of files in the checkpoint; the names in memory.
 //! Replay: an offset is a number of files; a number means the same file for ever. A file that is
@@ -24,10 +24,9 @@ use headwater_core::offset::{Offsets, Partition};
 use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 
 use super::arrivals::Arrivals;
+use super::file_rows::{FileReader, FileRows};
 use super::folder::{Input, NamePattern};
-use super::reader::FilesReader;
 use crate::blocking::blocking;
-use crate::record_rows::RecordRows;
 
 /// What the options of a source say about its files.
 #[derive(Debug, Clone)]
@@ -41,15 +40,15 @@ pub(super) struct FilesOptions {
 #[derive(Debug)]
 pub(super) struct DeclaredFiles {
     path: PathBuf,
-    rows: Arc<RecordRows>,
+    rows: FileRows,
     options: FilesOptions,
 }
 
 impl DeclaredFiles {
-    pub(super) fn new(path: PathBuf, rows: RecordRows, options: FilesOptions) -> Self {
+    pub(super) fn new(path: PathBuf, rows: FileRows, options: FilesOptions) -> Self {
         DeclaredFiles {
             path,
-            rows: Arc::new(rows),
+            rows,
             options,
         }
     }
@@ -81,7 +80,7 @@ impl DeclaredSource for DeclaredFiles {
         let clock = Arc::clone(&context.clock);
         let arrivals = Arrivals::new(input, context.journal, clock, poll_interval);
         Ok(Arc::new(FilesSource {
-            rows: Arc::clone(&self.rows),
+            rows: self.rows.clone(),
             arrivals: Arc::new(arrivals),
             clock: context.clock,
             max_files: self.options.max_files,
@@ -93,7 +92,7 @@ impl DeclaredSource for DeclaredFiles {
 /// An opened source of files.
 #[derive(Debug)]
 struct FilesSource {
-    rows: Arc<RecordRows>,
+    rows: FileRows,
     arrivals: Arc<Arrivals>,
     clock: Arc<dyn Clock>,
     max_files: Option<u64>,
@@ -182,10 +181,10 @@ impl Source for FilesSource {
     }
 
     fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>> {
-        let readers: Vec<FilesReader> = request
+        let readers: Vec<FileReader> = request
             .slice
             .ranges()
-            .map(|range| FilesReader::try_new(&self.arrivals, &self.rows, &request, range))
+            .map(|range| self.rows.reader(&self.arrivals, &request, range))
             .collect::<Result<_>>()?;
         let streams = readers.into_iter().map(|reader| {
             stream::try_unfold(reader, |mut reader| {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use futures::FutureExt;
 
@@ -68,7 +69,9 @@ impl Fixture {
             }
         });
         let path = self.path().to_str().unwrap();
-        let mut options: Options = options.iter().copied().collect();
+        let drops = options.contains(&("bad", "drop"));
+        let options = options.iter().filter(|(key, _)| *key != "bad");
+        let mut options: Options = options.copied().collect();
         if options.get("path").is_none() {
             options.set("path", path);
         }
@@ -77,7 +80,10 @@ impl Fixture {
             payload: columns,
             metadata: metadata.to_vec(),
             format: None,
-            bad_data: BadDataPolicy::Fail,
+            bad_data: match drops {
+                true => BadDataPolicy::Drop,
+                false => BadDataPolicy::Fail,
+            },
         };
         let mut reader = OptionReader::new("source \"s\"", &options);
         let declared = FilesystemConnector
@@ -413,4 +419,154 @@ fn wrong_declarations_are_refused() {
         let error = declared.and_then(|_| reader.finish()).unwrap_err();
         assert_eq!(error.message(), expected);
     }
+}
+
+/// Writes a Parquet file of these columns.
+fn write_parquet(fixture: &Fixture, name: &str, seconds: u64, columns: &[(&str, ArrayRef)]) {
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns
+            .iter()
+            .map(|(name, values)| (*name, Arc::clone(values), true)),
+    );
+    let batch = batch.unwrap();
+    let mut bytes = Vec::new();
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let mut file = File::create(fixture.path().join(name)).unwrap();
+    file.write_all(&bytes).unwrap();
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    file.set_times(FileTimes::new().set_modified(time)).unwrap();
+}
+
+fn parquet_columns(is_nullable: bool) -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("n", DataType::Int64, is_nullable),
+        Field::new("s", DataType::Utf8View, true),
+    ]))
+}
+
+#[tokio::test]
+async fn parquet_files_are_read_by_the_names_of_their_columns() {
+    use arrow::array::{Int32Array, StringArray};
+    let fixture = Fixture::new();
+    let n: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None, Some(3)]));
+    let s: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c"]));
+    let other: ArrayRef = Arc::new(StringArray::from(vec!["x", "y", "z"]));
+    let columns = [("s", s), ("other", other), ("n", Arc::clone(&n))];
+    write_parquet(&fixture, "1.parquet", 1, &columns);
+    write_parquet(&fixture, "2.parquet", 2, &[("n", n)]);
+    let source = fixture
+        .open(&[("format", "parquet")], Some(parquet_columns(true)))
+        .await;
+    assert_eq!(available(source.as_ref(), 0).await, 2);
+    let batches = read_all(source.as_ref(), &position(0), &position(2))
+        .await
+        .unwrap();
+    let without_path = batches
+        .iter()
+        .map(|batch| batch.project(&[0, 1, 3, 4]).unwrap());
+    assert_eq!(
+        table(&without_path.collect::<Vec<_>>()),
+        "\
++---+---+------+---------------------+
+| n | s | line | modified            |
++---+---+------+---------------------+
+| 1 | a | 1    | 1970-01-01T00:00:01 |
+|   | b | 2    | 1970-01-01T00:00:01 |
+| 3 | c | 3    | 1970-01-01T00:00:01 |
+| 1 |   | 1    | 1970-01-01T00:00:02 |
+|   |   | 2    | 1970-01-01T00:00:02 |
+| 3 |   | 3    | 1970-01-01T00:00:02 |
++---+---+------+---------------------+"
+    );
+
+    // Rows are counted without reading a column, in batches of the size that was asked for.
+    let mut request = crate::test_support::request(source.as_ref(), &position(0), &position(2));
+    request.projection = vec![];
+    request.batch_rows = 2;
+    let counters = Arc::clone(&request.counters);
+    let read: Vec<_> = source.read(request).unwrap().collect().await;
+    let sizes: Vec<usize> = read
+        .into_iter()
+        .map(|b| b.unwrap().rows.num_rows())
+        .collect();
+    assert_eq!(sizes, [2, 1, 2, 1]);
+    assert_eq!(counters.records(), 6);
+    assert!(counters.bytes() > 100);
+}
+
+#[tokio::test]
+async fn parquet_rows_that_do_not_fit_are_judged() {
+    use arrow::array::{Float64Array, StringArray, UInt64Array};
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["1"]));
+    let floats: ArrayRef = Arc::new(Float64Array::from(vec![1.5]));
+    let huge: ArrayRef = Arc::new(UInt64Array::from(vec![u64::MAX]));
+    let cases: [(&str, ArrayRef, &str); 5] = [
+        ("n", Arc::clone(&numbers), "could not take row 2 of file"),
+        (
+            "n",
+            texts,
+            "is a STRING, and source \"s\" declares it as BIGINT",
+        ),
+        (
+            "n",
+            floats,
+            "is a DOUBLE, and source \"s\" declares it as BIGINT",
+        ),
+        ("n", huge, "has a value that is no BIGINT"),
+        (
+            "m",
+            Arc::clone(&numbers),
+            "has none of the columns of source \"s\"",
+        ),
+    ];
+    for (name, values, expected) in cases {
+        let fixture = Fixture::new();
+        write_parquet(&fixture, "1", 1, &[(name, values)]);
+        let columns = Some(parquet_columns(false));
+        let source = fixture.open(&[("format", "parquet")], columns).await;
+        assert_eq!(available(source.as_ref(), 0).await, 1);
+        let read = read_all(source.as_ref(), &position(0), &position(1)).await;
+        let error = read.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadData);
+        assert!(error.message().contains(expected), "{error}");
+        assert!(error.hint().is_some());
+    }
+
+    let fixture = Fixture::new();
+    write_parquet(&fixture, "1", 1, &[("n", numbers)]);
+    let columns = Some(parquet_columns(false));
+    let options = [("format", "parquet"), ("bad", "drop")];
+    let source = fixture.open(&options, columns).await;
+    assert_eq!(available(source.as_ref(), 0).await, 1);
+    let request = crate::test_support::request(source.as_ref(), &position(0), &position(1));
+    let counters = Arc::clone(&request.counters);
+    let read: Vec<_> = source.read(request).unwrap().collect().await;
+    let batch = read.into_iter().next().unwrap().unwrap();
+    assert_eq!(batch.rows.num_rows(), 2);
+    assert!(
+        batch.place_of(1).starts_with("row 3 of file"),
+        "{}",
+        batch.place_of(1)
+    );
+    assert_eq!(counters.bad().into_values().sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_parquet_file_is_bad_data() {
+    let fixture = Fixture::new();
+    fixture.write("1", 1, "{\"n\":1}\n");
+    let columns = Some(parquet_columns(true));
+    let source = fixture.open(&[("format", "parquet")], columns).await;
+    assert_eq!(available(source.as_ref(), 0).await, 1);
+    let read = read_all(source.as_ref(), &position(0), &position(1)).await;
+    let error = read.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BadData);
+    assert!(
+        error.message().ends_with("cannot be read as Parquet"),
+        "{error}"
+    );
 }
