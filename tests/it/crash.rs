@@ -1,15 +1,21 @@
 //! The crash matrix: a process is killed in every gap between two durable steps, and the output is
 //! that of a run that nobody killed.
 //!
-//! Every [`CrashPoint`] is taken in turn. A child process runs a job from a source to a sink and
-//! stops where it is told; it is killed from outside by a signal that it cannot catch, and started
-//! again: killed at the same point three times in a row, so that recoveries are interrupted too,
-//! then at later moments, then left alone. The rows in the sink must be those of the reference,
-//! each once. A point that no job comes by fails the test, and so does a name that is not listed.
+//! A child process runs a job from a source to a sink and stops at a [`CrashPoint`] where it is
+//! told; it is killed from outside by a signal that it cannot catch, and started again. The rows in
+//! the sink must be those of the reference, each once. Which points a job comes by is written down
+//! ([`JobKind::points`]): one that it comes by no more fails the test, and so does a new one.
 //!
-//! `cargo xtask test crash` runs these tests alone, with `--long` fifty kills for a point.
+//! | jobs | are killed |
+//! | --- | --- |
+//! | windows, between all kinds of sources and sinks | at one point, three times in a row, so that recoveries are interrupted too; then they are left alone |
+//! | late rows, update mode, expiry, restarts | once at every point, one after the other, in one life |
+//!
+//! `cargo xtask test crash` runs these tests alone, with `--long` fifty kills for a point, at later
+//! moments too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::time::Duration;
 
 use headwater_testkit::crash_point::CrashPoint;
@@ -23,9 +29,14 @@ mod topics;
 
 use job::{Job, JobKind};
 
-/// How many kills hit a point of one job.
+/// How many kills hit a point of one job that is taken apart.
 fn kills_per_point() -> u32 {
     if is_long() { 50 } else { 3 }
+}
+
+/// How many lives a job has that goes through all points in one.
+fn lives() -> u32 {
+    if is_long() { 10 } else { 1 }
 }
 
 #[expect(
@@ -36,58 +47,138 @@ fn is_long() -> bool {
     std::env::var("HEADWATER_TEST_LONG").is_ok()
 }
 
-/// What a job went through.
-#[derive(Debug, Default)]
-struct Score {
-    kills: BTreeMap<&'static str, u32>,
-    differences: Vec<String>,
+/// Says something to whoever runs the tests: the harness keeps what is printed in the usual way.
+fn say(line: &str) {
+    writeln!(std::io::stdout(), "{line}").unwrap();
 }
 
-impl Score {
+/// The kills of jobs of one kind.
+struct Matrix<'a> {
+    kind: &'a JobKind,
+    /// The rows of a job that nobody killed.
+    expected: Vec<String>,
+    kills: BTreeMap<&'static str, u32>,
+    wrong: Vec<String>,
+    differences: usize,
+}
+
+impl Matrix<'_> {
+    /// Kills jobs of this kind at every point.
+    fn run(kind: &JobKind) -> Matrix<'_> {
+        let reference = Job::new(kind);
+        reference.finish();
+        let expected = reference.output();
+        let rows = expected.len();
+        assert!(rows > 40, "{kind} writes {rows} rows");
+        let has_late = kind.has_late_rows() == (reference.late_rows() > 20);
+        assert!(has_late, "{kind}: {} late rows", reference.late_rows());
+        let mut matrix = Matrix {
+            kind,
+            expected,
+            kills: BTreeMap::new(),
+            wrong: Vec::new(),
+            differences: 0,
+        };
+        matrix.check_points();
+        if kind.is_taken_apart() {
+            for point in kind.points() {
+                matrix.take_apart(point);
+            }
+        } else {
+            (0..lives()).for_each(|_| matrix.live_through());
+        }
+        let never = kind.points().into_iter();
+        let never = never.filter(|point| !matrix.kills.contains_key(point.name()));
+        let never: Vec<&str> = never.map(CrashPoint::name).collect();
+        if !never.is_empty() {
+            let what = format!("{kind} was never killed at {never:?}");
+            matrix.wrong.push(what);
+        }
+        let (points, total) = (matrix.kills.len(), matrix.total());
+        let differences = matrix.differences;
+        say(&format!(
+            "{kind}: {points} labels, {total} kills, {differences} differences"
+        ));
+        matrix
+    }
+
     fn total(&self) -> u32 {
         self.kills.values().sum()
     }
-}
 
-/// Kills a job of this kind at every point that it comes by.
-fn run_matrix(kind: &JobKind) -> Score {
-    let reference = Job::new(kind);
-    reference.finish();
-    let expected = reference.output();
-    assert!(
-        expected.len() > 40,
-        "the job writes {} rows",
-        expected.len()
-    );
-    let mut score = Score::default();
-    for point in CrashPoint::ALL {
-        let job = Job::new(kind);
-        // Recovery has something to recover, and every third kill comes later than the first.
-        job.killed_at(CrashPoint::BeforeFinish, 3);
-        let mut kills = 0;
+    /// Looks by which points a job comes that goes on after a kill, and how many epochs share a
+    /// commit.
+    fn check_points(&mut self) {
+        let job = Job::new(self.kind);
+        job.killed_at(CrashPoint::CommitRecordRenamed, 1);
+        let told = job.finish_telling();
+        self.compare(&job, "nothing but one kill");
+        let found: BTreeSet<&str> = told.iter().map(String::as_str).collect();
+        let points = self.kind.points();
+        let listed: BTreeSet<&str> = points.iter().map(|point| point.name()).collect();
+        let rare = self.kind.rare_points();
+        let is_new = |point: &&&str| !listed.contains(**point) && !rare.contains(point);
+        let new: Vec<&&str> = found.iter().filter(is_new).collect();
+        let gone: Vec<&&str> = listed.difference(&found).collect();
+        if !new.is_empty() || !gone.is_empty() {
+            let kind = self.kind;
+            self.wrong.push(format!(
+                "{kind} comes by {new:?}, which are not listed, and not by {gone:?}, which are"
+            ));
+        }
+        let times = |point: CrashPoint| told.iter().filter(|told| **told == point.name()).count();
+        let commits = times(CrashPoint::CommitRecordRenamed);
+        let epochs = times(CrashPoint::PlanRenamed);
+        if self.kind.is_grouped() == (commits >= epochs) {
+            let kind = self.kind;
+            let what = format!("{kind} has {commits} commits of {epochs} epochs");
+            self.wrong.push(what);
+        }
+    }
+
+    /// Kills a job at a point, again and again.
+    fn take_apart(&mut self, point: CrashPoint) {
+        let job = Job::new(self.kind);
+        // Recovery has something to recover.
+        job.killed_at(CrashPoint::BeforeFinish, self.kind.commits_before());
         for kill in 0..kills_per_point() {
             let nth = if kill < 3 { 1 } else { 1 + kill % 4 };
-            if !job.killed_at(*point, nth) {
+            if !job.killed_at(point, nth) {
                 break;
             }
-            kills += 1;
+            *self.kills.entry(point.name()).or_default() += 1;
         }
         job.finish();
-        if kills > 0 {
-            score.kills.insert(point.name(), kills);
+        self.compare(&job, point.name());
+    }
+
+    /// Kills a job at one point after the other. One that ends on the way is followed by another.
+    fn live_through(&mut self) {
+        let mut job = Job::new(self.kind);
+        for point in self.kind.points() {
+            if !job.killed_at(point, 1) {
+                self.compare(&job, &format!("all points before {point}"));
+                job = Job::new(self.kind);
+                if !job.killed_at(point, 1) {
+                    continue;
+                }
+            }
+            *self.kills.entry(point.name()).or_default() += 1;
         }
+        job.finish();
+        self.compare(&job, "one point after the other");
+    }
+
+    fn compare(&mut self, job: &Job, killed_at: &str) {
         let found = job.output();
-        if found != expected {
-            let (found, expected) = (found.len(), expected.len());
-            score.differences.push(format!(
-                "{kind}, {point}: {found} rows, expected {expected}; or other ones"
+        if found != self.expected {
+            self.differences += 1;
+            let (kind, found, expected) = (self.kind, found.len(), self.expected.len());
+            self.wrong.push(format!(
+                "{kind}, {killed_at}: {found} rows, expected {expected}; or other ones"
             ));
         }
     }
-    let (labels, kills) = (score.kills.len(), score.total());
-    let differences = score.differences.len();
-    println!("{kind}: {labels} labels, {kills} kills, {differences} differences");
-    score
 }
 
 /// Kills jobs of every kind at every point. A point that no job comes by fails the test.
@@ -95,23 +186,23 @@ fn run_matrix(kind: &JobKind) -> Score {
 fn crash_matrix() {
     let servers = real_broker();
     let kinds = JobKind::all(servers.as_deref());
-    let scores: Vec<Score> = std::thread::scope(|scope| {
-        let runs = kinds.iter().map(|kind| scope.spawn(|| run_matrix(kind)));
+    let matrices: Vec<Matrix<'_>> = std::thread::scope(|scope| {
+        let runs = kinds.iter().map(|kind| scope.spawn(|| Matrix::run(kind)));
         let runs: Vec<_> = runs.collect();
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
-    let hit: BTreeSet<&str> = scores
-        .iter()
-        .flat_map(|s| s.kills.keys().copied())
-        .collect();
-    let missed: Vec<&str> = reachable(servers.is_some())
-        .filter(|p| !hit.contains(p))
-        .collect();
-    let kills: u32 = scores.iter().map(Score::total).sum();
-    let differences: Vec<&String> = scores.iter().flat_map(|s| &s.differences).collect();
-    let (labels, found) = (hit.len(), differences.len());
-    println!("{labels} labels, {kills} kills, {found} differences");
-    assert!(differences.is_empty(), "{differences:#?}");
+    let hit = matrices.iter().flat_map(|m| m.kills.keys().copied());
+    let hit: BTreeSet<&str> = hit.collect();
+    let missed = reachable(servers.is_some()).filter(|p| !hit.contains(p));
+    let missed: Vec<&str> = missed.collect();
+    let kills: u32 = matrices.iter().map(Matrix::total).sum();
+    let differences: usize = matrices.iter().map(|m| m.differences).sum();
+    let wrong: Vec<&String> = matrices.iter().flat_map(|m| &m.wrong).collect();
+    let labels = hit.len();
+    say(&format!(
+        "{labels} labels, {kills} kills, {differences} differences"
+    ));
+    assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(missed, Vec::<&str>::new(), "no job comes by these points");
 }
 
@@ -140,7 +231,7 @@ fn killed_at_any_time_the_output_is_the_same() {
     }
     job.finish();
     assert_eq!(job.output(), reference.output());
-    println!("{kind}: {kills} kills at any time, 0 differences");
+    say(&format!("{kind}: {kills} kills at any time, 0 differences"));
 }
 
 #[test]

@@ -7,8 +7,10 @@
 //! crash point sink_prepared reached
 //! ```
 //!
-//! The test kills the process then, from outside and with a signal that it cannot catch. Release
-//! builds have none of this. (The crate `fail` was not taken: its points are switched on by a
+//! The test kills the process then, from outside and with a signal that it cannot catch. With
+//! `HEADWATER_CRASH_WHEN=FILE` it stops nowhere, and says `passed` of every point, until there is such
+//! a file: so a test can wait for something else first. `HEADWATER_CRASH_AT=every` does so for good.
+//! Release builds have none of this. (The crate `fail` was not taken: its points are switched on by a
 //! feature, and the workspace is built with one set of features.)
 
 use std::fmt;
@@ -106,43 +108,66 @@ impl fmt::Display for CrashPoint {
 #[cfg(debug_assertions)]
 mod armed {
     use std::io::Write;
+    use std::path::PathBuf;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::CrashPoint;
 
-    const VARIABLE: &str = "HEADWATER_CRASH_AT";
+    const AT: &str = "HEADWATER_CRASH_AT";
+    const WHEN: &str = "HEADWATER_CRASH_WHEN";
+    const EVERY: &str = "every";
 
-    struct Asked {
-        name: String,
-        left: AtomicU64,
+    enum Asked {
+        /// To say all points.
+        Every,
+        /// To stop at one.
+        Stop {
+            name: String,
+            left: AtomicU64,
+            when: Option<PathBuf>,
+        },
     }
 
     pub(super) fn reach(point: CrashPoint) {
         static ASKED: OnceLock<Option<Asked>> = OnceLock::new();
-        let Some(asked) = ASKED.get_or_init(asked_for) else {
-            return;
-        };
-        if asked.name != point.name() || asked.left.fetch_sub(1, Ordering::AcqRel) != 1 {
-            return;
+        match ASKED.get_or_init(asked_for) {
+            None => {}
+            Some(Asked::Every) => say(point, "passed"),
+            Some(Asked::Stop { name, left, when }) => {
+                if when.as_ref().is_some_and(|file| !file.exists()) {
+                    return say(point, "passed");
+                }
+                if name != point.name() || left.fetch_sub(1, Ordering::AcqRel) != 1 {
+                    return;
+                }
+                say(point, "reached");
+                loop {
+                    std::thread::park();
+                }
+            }
         }
+    }
+
+    fn say(point: CrashPoint, what: &str) {
         // A test that cannot hear it fails by its time-out.
-        let _ = writeln!(std::io::stderr(), "crash point {point} reached");
-        loop {
-            std::thread::park();
-        }
+        let _ = writeln!(std::io::stderr(), "crash point {point} {what}");
     }
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "only a test's child process looks at this variable"
+        reason = "only a test's child process looks at these variables"
     )]
     fn asked_for() -> Option<Asked> {
-        let text = std::env::var(VARIABLE).ok()?;
+        let text = std::env::var(AT).ok()?;
+        if text == EVERY {
+            return Some(Asked::Every);
+        }
         let (name, times) = text.split_once(':').unwrap_or((&text, "1"));
-        Some(Asked {
+        Some(Asked::Stop {
             name: name.to_string(),
             left: AtomicU64::new(times.parse().ok()?),
+            when: std::env::var_os(WHEN).map(PathBuf::from),
         })
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn filled(servers: &str, name: &str, lines: &[String]) -> String {
     topic
 }
 
-/// The values in a topic, without those of open or aborted transactions.
+/// The values in a topic, without those of open or aborted transactions; keys stand before them.
 pub(super) fn committed(servers: &str, topic: &str) -> Vec<String> {
     let consumer: BaseConsumer = config(servers)
         .set("group.id", "crash-reader")
@@ -62,8 +62,14 @@ pub(super) fn committed(servers: &str, topic: &str) -> Vec<String> {
     while ended < PARTITIONS {
         match consumer.poll(PATIENCE) {
             Some(Ok(message)) => {
-                let value = message.payload().unwrap_or_default();
-                values.push(String::from_utf8(value.to_vec()).unwrap());
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                let value = message
+                    .payload()
+                    .map_or_else(|| "is gone".to_string(), text);
+                values.push(match message.key() {
+                    Some(key) => format!("{}: {value}", text(key)),
+                    None => value,
+                });
             }
             Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
             Some(Err(error)) if is_passing(&error) => {}
