@@ -244,15 +244,55 @@ fn write_place(out: &mut String, span: Span, file: &str, sql: &str, detail: Opti
     } else {
         text.chars().count()
     };
-    let carets = "^".repeat(end.saturating_sub(column).max(1));
+    let shown = ShownLine::of(text, column, end);
+    let carets = "^".repeat(shown.carets);
     let blank = " ".repeat(width);
-    let pad = " ".repeat(column);
+    let pad = " ".repeat(shown.before_carets);
     let note = detail.map(|d| format!(" {d}")).unwrap_or_default();
     let _ = write!(
         out,
-        "\n{blank} |\n{} | {text}\n{blank} | {pad}{carets}{note}",
-        span.line
+        "\n{blank} |\n{} | {}\n{blank} | {pad}{carets}{note}",
+        span.line, shown.text
     );
+}
+
+/// A line of more characters is shown in part.
+const LONGEST: usize = 120;
+/// Characters of it that are shown, and those of them before a place far right.
+const SHOWN: usize = 100;
+const SHOWN_BEFORE: usize = 40;
+
+/// A line of SQL, or the part of it around a place.
+struct ShownLine {
+    text: String,
+    before_carets: usize,
+    carets: usize,
+}
+
+impl ShownLine {
+    /// The line, or a part if it is long; the place is from character `column` to `end`.
+    fn of(line: &str, column: usize, end: usize) -> Self {
+        let length = line.chars().count();
+        let from = match length > LONGEST && end > SHOWN {
+            true => column.saturating_sub(SHOWN_BEFORE).min(length - SHOWN),
+            false => 0,
+        };
+        let to = match length > LONGEST {
+            true => length.min(from + SHOWN),
+            false => length,
+        };
+        let before = if from > 0 { "… " } else { "" };
+        let after = if to < length { " …" } else { "" };
+        let mut part: String = line.chars().skip(from).take(to - from).collect();
+        if to < length {
+            part.truncate(part.trim_end().len());
+        }
+        ShownLine {
+            text: format!("{before}{part}{after}"),
+            before_carets: column - from + before.chars().count(),
+            carets: end.min(to.max(column)).saturating_sub(column).max(1),
+        }
+    }
 }
 
 /// Finds headwater's error anywhere in the wrappers that DataFusion puts around one. They are
@@ -393,6 +433,54 @@ mod tests {
         for (error, kind) in cases {
             assert_eq!(Error::from_datafusion(&error.context("outer")).kind(), kind);
         }
+    }
+
+    #[test]
+    fn a_long_line_is_shown_around_the_place() {
+        let line = format!(
+            "SELECT {} FROM t WHERE {}",
+            "a, ".repeat(40),
+            "b + ".repeat(40)
+        );
+        let shown = |column: usize, end: usize| {
+            let span = Span {
+                line: 1,
+                column: column as u64,
+                end_line: 1,
+                end_column: end as u64,
+            };
+            let error = Error::plan("no").with_detail("Here.").with_span(Some(span));
+            error.report("a.sql", Some(&line))
+        };
+        assert_eq!(
+            shown(8, 9),
+            format!(
+                "error: no\n  --> a.sql:1:8\n  |\n1 | SELECT {}a, …\n  |        ^ Here.",
+                "a, ".repeat(30)
+            )
+        );
+        assert_eq!(
+            shown(144, 149),
+            format!(
+                "error: no\n  --> a.sql:1:144\n  |\n1 | … {} FROM t WHERE {}b …\n  | {}^^^^^ Here.",
+                "a, ".repeat(8),
+                "b + ".repeat(15),
+                " ".repeat(42)
+            )
+        );
+        // From the first character to the last.
+        let end = line.chars().count() + 1;
+        let all = shown(1, end);
+        assert!(
+            all.ends_with(&format!("| {} Here.", "^".repeat(100))),
+            "{all}"
+        );
+        // The end of the text.
+        let last = shown(end, end);
+        assert!(
+            last.ends_with(&format!("| {}^ Here.", " ".repeat(102))),
+            "{last}"
+        );
     }
 
     #[test]
