@@ -21,6 +21,7 @@ pub mod id;
 pub mod mode;
 pub mod offset;
 pub mod options;
+pub mod other_names;
 mod reword;
 pub mod sink;
 pub mod source;

@@ -2,6 +2,7 @@
 //! DataFusion puts into the same sentence as a hint taken out.
 
 use crate::options::nearest;
+use crate::other_names::other_name;
 
 /// A message and the hint that was in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,9 @@ pub(crate) fn reword(text: &str) -> Reworded {
     let text = PREFIXES.iter().fold(text, |text, prefix| {
         text.strip_prefix(prefix).unwrap_or(text)
     });
+    if let Some(exhausted) = exhausted(text) {
+        return exhausted;
+    }
     if is_wrong_argument(text) {
         return plain(wrong_argument(text));
     }
@@ -58,7 +62,34 @@ pub(crate) fn reword(text: &str) -> Reworded {
         let name = name.strip_prefix("datafusion.public.").unwrap_or(name);
         return missing("table", name, text);
     }
+    if text == "Divide by zero error" {
+        return plain("division by zero".to_string());
+    }
+    let text = text.strip_prefix("Cast error: ").unwrap_or(text);
     plain(lower_first(text.lines().next().unwrap_or_default()))
+}
+
+/// The memory that was asked for is more than there is left.
+fn exhausted(text: &str) -> Option<Reworded> {
+    let text = text.strip_prefix("Resources exhausted: ")?;
+    // Who holds most of it is written in front of what failed.
+    let failed = text
+        .rsplit_once("Error: ")
+        .map_or(text, |(_, failed)| failed);
+    let wanted = between(failed, "Failed to allocate additional ", " for ");
+    let left = between(failed, " allocated for this reservation - ", " remain");
+    let message = match (wanted, between(failed, " for ", " with "), left) {
+        (Some(wanted), Some(user), Some(left)) => {
+            format!("no memory left: {user} needs {wanted} more, and {left} remain")
+        }
+        _ => lower_first(failed.lines().next().unwrap_or_default()),
+    };
+    let hint = "Read fewer records at a time with \"max.records.per.epoch\" of the source, keep less \
+                state with windows or \"state.ttl\", or give the process more memory.";
+    Some(Reworded {
+        message,
+        hint: Some(hint.to_string()),
+    })
 }
 
 fn plain(message: String) -> Reworded {
@@ -79,7 +110,9 @@ fn missing(kind: &str, name: &str, text: &str) -> Reworded {
         let rest = text.split_once("Valid fields are ")?.1;
         Some(rest.trim_end_matches('.'))
     });
+    let elsewhere = other_name(name).filter(|_| kind == "function");
     let hint = match (meant, fields) {
+        _ if elsewhere.is_some() => elsewhere.map(str::to_string),
         (Some(meant), _) => Some(format!("Did you mean \"{meant}\"?")),
         (None, Some(fields)) => Some(format!("The columns are {fields}.")),
         (None, None) => None,
@@ -166,6 +199,31 @@ mod tests {
                  during planning: Function 'sum' requires Decimal, but received String \
                  (DataType: Utf8View).",
                 "function \"sum\" does not take an argument of type String",
+                None,
+            ),
+            (
+                "Error during planning: Invalid function 'listagg'.\nDid you mean 'last_value'?",
+                "function \"listagg\" does not exist",
+                Some("Write string_agg(x, ',')."),
+            ),
+            (
+                "Resources exhausted: Failed to allocate additional 70.0 B for late rows with 0.0 B \
+                 already allocated for this reservation - 40.0 B remain available for the total \
+                 memory pool: fair(pool_size: 100.0 B)",
+                "no memory left: late rows needs 70.0 B more, and 40.0 B remain",
+                Some(
+                    "Read fewer records at a time with \"max.records.per.epoch\" of the source, keep \
+                     less state with windows or \"state.ttl\", or give the process more memory.",
+                ),
+            ),
+            (
+                "Arrow error: Divide by zero error",
+                "division by zero",
+                None,
+            ),
+            (
+                "Arrow error: Cast error: Cannot cast string 'a' to value of Int64 type",
+                "cannot cast string 'a' to value of Int64 type",
                 None,
             ),
             ("Cannot cast", "cannot cast", None),

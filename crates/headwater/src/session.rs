@@ -225,3 +225,6 @@ fn only_select(text: &str) -> Result<SelectQuery> {
         _ => Err(Error::plan("one SELECT was expected")),
     }
 }
+
+#[cfg(test)]
+mod tests;

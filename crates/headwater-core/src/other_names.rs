@@ -1,0 +1,108 @@
+//! Functions that other systems have under a name that is none here, and what to write instead.
+
+/// Names as Spark, Flink and others have them, in lower case, with what to write.
+pub const OTHER_NAMES: &[(&str, &str)] = &[
+    // Lists and texts of groups.
+    ("listagg", "Write string_agg(x, ',')."),
+    ("group_concat", "Write string_agg(x, ',')."),
+    ("collect_list", "Write array_agg(x)."),
+    ("collect", "Write array_agg(x)."),
+    ("collect_set", "Write array_agg(DISTINCT x)."),
+    // One value of a group.
+    ("max_by", "Write last_value(x ORDER BY y)."),
+    ("arg_max", "Write last_value(x ORDER BY y)."),
+    ("min_by", "Write first_value(x ORDER BY y)."),
+    ("arg_min", "Write first_value(x ORDER BY y)."),
+    ("first", "Write first_value(x ORDER BY y)."),
+    ("last", "Write last_value(x ORDER BY y)."),
+    // Counts and measures.
+    ("count_if", "Write count(*) FILTER (WHERE …)."),
+    ("countif", "Write count(*) FILTER (WHERE …)."),
+    ("sum_if", "Write sum(x) FILTER (WHERE …)."),
+    ("approx_count_distinct", "Write approx_distinct(x)."),
+    (
+        "percentile",
+        "Write approx_percentile_cont(x, 0.9), or median(x).",
+    ),
+    ("percentile_approx", "Write approx_percentile_cont(x, 0.9)."),
+    ("approx_percentile", "Write approx_percentile_cont(x, 0.9)."),
+    ("every", "Write bool_and(x)."),
+    ("variance", "Write var(x)."),
+    // Time.
+    ("proctime", "Write now(), which is the time of the epoch."),
+    (
+        "localtimestamp",
+        "Write now(), which is the time of the epoch.",
+    ),
+    (
+        "current_row_timestamp",
+        "Write now(), which is the time of the epoch.",
+    ),
+    ("getdate", "Write now(), which is the time of the epoch."),
+    ("unix_timestamp", "Write to_unixtime(ts)."),
+    (
+        "to_timestamp_ltz",
+        "Write to_timestamp_millis(n), or to_timestamp_seconds(n).",
+    ),
+    ("timestamp_millis", "Write to_timestamp_millis(n)."),
+    ("timestamp_seconds", "Write to_timestamp_seconds(n)."),
+    ("year", "Write date_part('year', ts)."),
+    ("month", "Write date_part('month', ts)."),
+    ("day", "Write date_part('day', ts)."),
+    ("dayofmonth", "Write date_part('day', ts)."),
+    ("dayofweek", "Write date_part('dow', ts)."),
+    ("hour", "Write date_part('hour', ts)."),
+    ("minute", "Write date_part('minute', ts)."),
+    ("second", "Write date_part('second', ts)."),
+    ("date_add", "Write ts + INTERVAL '1 day'."),
+    ("date_sub", "Write ts - INTERVAL '1 day'."),
+    ("dateadd", "Write ts + INTERVAL '1 day'."),
+    ("timestampadd", "Write ts + INTERVAL '1 hour'."),
+    ("datediff", "Subtract the times: a - b is an interval."),
+    ("timestampdiff", "Subtract the times: a - b is an interval."),
+    // Texts.
+    ("regexp_extract", "Write regexp_match(s, 'pattern')[1]."),
+    (
+        "rlike",
+        "Write s ~ 'pattern', or regexp_like(s, 'pattern').",
+    ),
+    ("split", "Write string_to_array(s, ',')."),
+    ("locate", "Write strpos(s, 'part')."),
+    ("len", "Write length(s)."),
+    // Nested values.
+    ("explode", "Write unnest(list)."),
+    ("posexplode", "Write unnest(list)."),
+    ("size", "Write cardinality(list)."),
+    (
+        "get_json_object",
+        "Declare the column as a STRUCT in CREATE SOURCE, and write column['field'].",
+    ),
+    (
+        "json_value",
+        "Declare the column as a STRUCT in CREATE SOURCE, and write column['field'].",
+    ),
+    (
+        "json_extract",
+        "Declare the column as a STRUCT in CREATE SOURCE, and write column['field'].",
+    ),
+    (
+        "from_json",
+        "Declare the column as a STRUCT in CREATE SOURCE, and write column['field'].",
+    ),
+    // Choices and types.
+    ("if", "Write CASE WHEN … THEN … ELSE … END."),
+    ("iff", "Write CASE WHEN … THEN … ELSE … END."),
+    ("isnull", "Write x IS NULL."),
+    ("isnotnull", "Write x IS NOT NULL."),
+    ("string", "Write CAST(x AS STRING)."),
+    ("typeof", "Write arrow_typeof(x)."),
+    ("hash", "Write md5(x)."),
+    ("xxhash64", "Write md5(x)."),
+];
+
+/// What to write in place of a function that is none here.
+pub(crate) fn other_name(function: &str) -> Option<&'static str> {
+    let wanted = function.to_ascii_lowercase();
+    let found = OTHER_NAMES.iter().find(|(name, _)| *name == wanted);
+    found.map(|(_, instead)| *instead)
+}
