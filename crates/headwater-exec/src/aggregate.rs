@@ -18,10 +18,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, UInt64Array, new_null_array,
-};
-use arrow::compute::{cast, take, take_arrays};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array, new_null_array};
+use arrow::compute::{cast, take_arrays};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion_common::cast::{as_boolean_array, as_uint64_array};
 use datafusion_common::tree_node::TreeNodeRecursion;
@@ -51,10 +49,13 @@ use crate::watermark::{InputTime, as_micros};
 use crate::window::WindowSpec;
 use crate::window_assign::columns_of_window;
 
+mod evaluated;
 mod panes;
 #[cfg(test)]
 mod tests;
+mod totals;
 
+use evaluated::Evaluated;
 use panes::runs_by_pane;
 
 /// What comes in.
@@ -66,7 +67,10 @@ pub enum Phase {
         filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
     },
     /// State rows of a partial aggregation.
-    Final,
+    Final {
+        /// The state columns of a total over no rows; empty if there is no total.
+        nothing: Vec<ArrayRef>,
+    },
 }
 
 /// One output column that is not an aggregate.
@@ -173,7 +177,7 @@ impl DisplayAs for StreamAggregateExec {
         let values: Vec<_> = a.spec.aggregates().iter().map(|x| x.name()).collect();
         let phase = match a.phase {
             Phase::Single { .. } => "single",
-            Phase::Final => "final",
+            Phase::Final { .. } => "final",
         };
         write!(
             f,
@@ -318,15 +322,6 @@ pub(crate) fn cut(
     }))
 }
 
-/// Keys and values of one batch, evaluated once and then cut by pane.
-enum Evaluated {
-    Raw {
-        arguments: Vec<Vec<ArrayRef>>,
-        filters: Vec<Option<BooleanArray>>,
-    },
-    States(Vec<ArrayRef>),
-}
-
 impl StreamAggregate {
     fn add(&self, state: &mut AggregateState, batch: &RecordBatch) -> Result<()> {
         let evaluate = |expr: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> {
@@ -334,9 +329,20 @@ impl StreamAggregate {
         };
         let keys: Vec<ArrayRef> = self.keys.iter().map(evaluate).collect::<Result<_>>()?;
         let values = match &self.phase {
-            Phase::Final => {
+            Phase::Final { nothing } => {
                 let first = keys.len() + usize::from(self.window.is_some());
-                Evaluated::States(batch.columns()[first..].to_vec())
+                let states = &batch.columns()[first..];
+                if let Some(rows) = totals::over_rows(self, nothing, state, &keys, states)? {
+                    let (keys, states) = (
+                        take_arrays(&keys, &rows, None)?,
+                        take_arrays(states, &rows, None)?,
+                    );
+                    return match rows.len() {
+                        0 => Ok(()),
+                        count => state.add(None, &keys, count, &Rows::States(&states)),
+                    };
+                }
+                Evaluated::States(states.to_vec())
             }
             Phase::Single { filters } => Evaluated::Raw {
                 arguments: self.arguments(batch)?,
@@ -453,34 +459,6 @@ fn grouping_ids(
     let ids = as_uint64_array(&kept)?.iter();
     let ids: UInt64Array = ids.map(|id| shown.get(&id?).copied()).collect();
     Ok(cast(&ids, data_type)?)
-}
-
-impl Evaluated {
-    fn rows(&self) -> Rows<'_> {
-        match self {
-            Evaluated::Raw { arguments, filters } => Rows::Raw { arguments, filters },
-            Evaluated::States(columns) => Rows::States(columns),
-        }
-    }
-
-    fn take(&self, rows: &UInt32Array) -> Result<Evaluated> {
-        Ok(match self {
-            Evaluated::States(columns) => Evaluated::States(take_arrays(columns, rows, None)?),
-            Evaluated::Raw { arguments, filters } => Evaluated::Raw {
-                arguments: arguments
-                    .iter()
-                    .map(|columns| Ok(take_arrays(columns, rows, None)?))
-                    .collect::<Result<_>>()?,
-                filters: filters
-                    .iter()
-                    .map(|filter| match filter {
-                        Some(f) => Ok(Some(as_boolean_array(&take(f, rows, None)?)?.clone())),
-                        None => Ok(None),
-                    })
-                    .collect::<Result<_>>()?,
-            },
-        })
-    }
 }
 
 /// The column of a partial aggregation's output that holds the pane, as an expression.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_empty_array};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, new_empty_array, new_null_array};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion_common::Result;
 use datafusion_expr::{EmitTo, GroupsAccumulator};
@@ -125,6 +125,24 @@ impl AggregateSpec {
             columns.extend(accumulator.state(EmitTo::All)?);
         }
         Ok(columns)
+    }
+
+    /// The state columns of one group over no rows, for aggregates over an input.
+    ///
+    /// # Errors
+    /// If an accumulator cannot give the state of such a group.
+    pub fn states_over_nothing(&self, input: &Schema) -> Result<Vec<ArrayRef>> {
+        let mut accumulators = self.accumulators()?;
+        // The one row is filtered out.
+        let none = BooleanArray::from(vec![false]);
+        for (aggregate, accumulator) in self.aggregates.iter().zip(&mut accumulators) {
+            let all = aggregate.all_expressions();
+            let all = all.args.iter().chain(&all.order_by_exprs);
+            let arguments = all.map(|e| Ok(new_null_array(&e.data_type(input)?, 1)));
+            let arguments = arguments.collect::<Result<Vec<_>>>()?;
+            accumulator.update_batch(&arguments, &[0], Some(&none), 1)?;
+        }
+        self.take_states(&mut accumulators, 1)
     }
 
     /// The results of all groups, which are that many; consumes the accumulators.

@@ -172,6 +172,12 @@ impl AggregateState {
             .add(&spec, keys, rows, values)
     }
 
+    /// Whether there are groups of no window, from an epoch before.
+    pub(crate) fn has_running_groups(&self) -> bool {
+        let table = self.panes.get(&RUNNING);
+        self.version.is_some() && table.is_some_and(|table| table.live_groups() > 0)
+    }
+
     fn table(&mut self, pane: i64) -> Result<&mut GroupTable> {
         // In update mode a window shows again what is seen in it again; without windows a group
         // without aggregates is shown once.

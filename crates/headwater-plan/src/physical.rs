@@ -378,6 +378,23 @@ fn two_phase(
         groups.push((Arc::clone(pane), "pane".to_string()));
     }
     groups.extend(pieces.keys.iter().cloned());
+    // A total comes out of the partial aggregation even over no rows.
+    let has_total = pieces.pane.is_none()
+        && match sets {
+            Some(sets) => sets
+                .left_out
+                .iter()
+                .any(|set| set.iter().all(|left_out| *left_out)),
+            None => groups.is_empty(),
+        };
+    let nothing = match has_total {
+        true => {
+            let spec = AggregateSpec::try_new(vec![], pieces.aggregates.clone())?;
+            // Without it a total is emitted again in every epoch, and is right all the same.
+            spec.states_over_nothing(&schema).unwrap_or_default()
+        }
+        false => vec![],
+    };
     let partial = AggregateExec::try_new(
         AggregateMode::Partial,
         group_by(groups, sets, pieces.pane.is_some(), &schema)?,
@@ -400,7 +417,8 @@ fn two_phase(
             Arc::new(Column::new("pane", 0)) as Arc<dyn PhysicalExpr>,
         )
     });
-    Ok((Arc::new(partial), Phase::Final, pane, keys, aggregates))
+    let phase = Phase::Final { nothing };
+    Ok((Arc::new(partial), phase, pane, keys, aggregates))
 }
 
 type Named = (Arc<dyn PhysicalExpr>, String);
