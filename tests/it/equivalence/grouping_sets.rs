@@ -23,11 +23,15 @@ const SOME_WINDOWS: &str = "SELECT window_start, k, sum(v) AS total
 const BUCKETS: &str = "SELECT date_bin(INTERVAL '8 seconds', ts) AS bucket, k, count(*) AS n
      FROM t GROUP BY date_bin(INTERVAL '8 seconds', ts), CUBE(k)";
 
+/// The struct of a window among what is rolled up.
+const STRUCTS: &str = "SELECT window.start AS s, window.end AS e, k, count(*) AS n, sum(v) AS total
+     FROM t GROUP BY ROLLUP(window(ts, '7 seconds'), k)";
+
 #[test]
 fn oracle_grouping_sets() {
     let mut all = queries(&[RUNNING, FILTERED], &[UPDATE, COMPLETE]);
     all.extend(queries(&[WINDOWS, SETS], &[FINAL, UPDATE, COMPLETE]));
     all.extend(queries(&[BUCKETS], &[FINAL, COMPLETE]));
-    all.extend(queries(&[SOME_WINDOWS], &[COMPLETE]));
+    all.extend(queries(&[SOME_WINDOWS, STRUCTS], &[COMPLETE]));
     check_cases(30, &none_late(all), equals_batch);
 }

@@ -32,6 +32,12 @@ const BY_EXPRESSION: &str = "SELECT k, v, ts, rn FROM (
        SELECT k, v, ts, row_number() OVER (PARTITION BY k ORDER BY v * 2.5 DESC, ts, v) AS rn FROM t
      ) WHERE rn <= 2";
 
+/// Of keys that are computed.
+const OF_EXPRESSION: &str = "SELECT odd, k, v, ts, rn FROM (
+       SELECT v % 2 AS odd, k, v, ts,
+         row_number() OVER (PARTITION BY v % 2, k ORDER BY v DESC, ts) AS rn FROM t
+     ) WHERE rn <= 2";
+
 /// The latest row of every key.
 const LATEST: &str = "SELECT k, v, ts FROM (
        SELECT k, v, ts, row_number() OVER (PARTITION BY k ORDER BY ts DESC, v, k) AS rn FROM t
@@ -97,7 +103,10 @@ fn oracle_top_of_buckets() {
 
 #[test]
 fn oracle_first_rows() {
-    let mut all = queries(&[RUNNING, BY_EXPRESSION, LATEST], &[UPDATE, COMPLETE]);
+    let mut all = queries(
+        &[RUNNING, BY_EXPRESSION, OF_EXPRESSION, LATEST],
+        &[UPDATE, COMPLETE],
+    );
     all.extend(queries(
         &[EARLIEST, DISTINCT_ON],
         &[FINAL, UPDATE, COMPLETE],

@@ -27,7 +27,9 @@ const WINDOWED_COMBINATIONS: &str = "SELECT window_start, window_end,
      GROUP BY window_start, window_end HAVING count(DISTINCT v, k) > 1";
 
 const COMBINATIONS_SO_FAR: &str = "SELECT ts, v,
-     count(DISTINCT k, v) OVER (ORDER BY ts ROWS BETWEEN 5 PRECEDING AND CURRENT ROW) AS pairs FROM t";
+     count(DISTINCT k, v) OVER (
+       ORDER BY ts RANGE BETWEEN INTERVAL '5 seconds' PRECEDING AND CURRENT ROW) AS pairs
+     FROM t";
 
 #[test]
 fn oracle_none_late_combinations() {

@@ -54,7 +54,7 @@ pub(crate) enum Change {
 
 impl Change {
     /// The same change where the key has other names, or none.
-    fn with_key(&self, rename: impl FnOnce(&RowKey) -> Option<RowKey>) -> Change {
+    pub(crate) fn with_key(&self, rename: impl FnOnce(&RowKey) -> Option<RowKey>) -> Change {
         match self {
             Change::AppendOnly => Change::AppendOnly,
             Change::Updating { key } => Change::Updating {

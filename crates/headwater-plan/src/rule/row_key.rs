@@ -8,14 +8,8 @@
 //! fewer columns rows of different groups replace each other, with more an update leaves the old row
 //! behind.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-
-use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt64Array};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue};
-use datafusion::execution::context::SessionContext;
+use datafusion::common::{Column, ExprSchema, Result};
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Projection};
 
 use headwater_exec::window::Bound;
@@ -25,6 +19,10 @@ use crate::node::aggregate_node::GroupColumn;
 use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::provenance::{is_handed_on, is_plain};
 use crate::window_struct::{is_bounds, is_part};
+
+mod grouping;
+
+use grouping::{GroupingBits, grouping_parts, is_told_by_bits};
 
 /// The key of an updating result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +39,7 @@ struct Teller {
 }
 
 /// What an expression says of a part of the key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Tells {
     /// All: equal values mean equal parts.
     AsValue,
@@ -51,13 +49,8 @@ enum Tells {
     InPart,
     /// All, by some of its bits: it is the grouping id.
     AsGroupingId(GroupingBits),
-}
-
-/// What a part of the key has of a grouping id: whether a set leaves out a column.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct GroupingBits {
-    ids: Arc<[u64]>,
-    bits: u64,
+    /// All, if it is there: an expression that no column has yet.
+    AsExpr(Expr),
 }
 
 impl Teller {
@@ -68,8 +61,20 @@ impl Teller {
         }
     }
 
+    fn expr(expr: &Expr) -> Self {
+        Teller {
+            column: Column::from_name(expr.schema_name().to_string()),
+            tells: Tells::AsExpr(expr.clone()),
+        }
+    }
+
+    /// Whether it is a column of the rows.
+    fn is_column(&self) -> bool {
+        !matches!(self.tells, Tells::AsExpr(_))
+    }
+
     fn tells_all(&self) -> bool {
-        self.tells != Tells::InPart
+        !matches!(self.tells, Tells::InPart | Tells::AsExpr(_))
     }
 }
 
@@ -99,7 +104,7 @@ impl RowKey {
             }
         }
         if !window.is_empty() {
-            window.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+            window.sort_by_key(|(tells, role, _)| (*tells != Tells::AsValue, *role));
             let window = window.into_iter();
             parts.insert(
                 0,
@@ -111,8 +116,8 @@ impl RowKey {
         Ok(RowKey { parts })
     }
 
-    /// The key of rows that are numbered by partition: the partition's columns, and the number
-    /// unless it is always one. None if the partition is not one of columns.
+    /// The key of rows that are numbered by partition: the partition's columns and expressions, and
+    /// the number unless it is always one.
     pub(crate) fn of_ranking(
         partition: &[Expr],
         number: Option<Column>,
@@ -121,7 +126,8 @@ impl RowKey {
         let mut parts: Vec<(Option<WindowField>, Vec<Teller>)> = Vec::new();
         for expr in partition {
             let Expr::Column(column) = expr else {
-                return None;
+                parts.push((None, vec![Teller::expr(expr)]));
+                continue;
             };
             let field = input.schema().field_from_column(column).ok()?;
             let tells_it = |w: &WindowField| {
@@ -156,7 +162,13 @@ impl RowKey {
     /// Whether a column is a function of the key.
     pub(crate) fn holds(&self, column: &Column) -> bool {
         let mut tellers = self.parts.iter().flatten();
-        tellers.any(|teller| teller.column == *column)
+        tellers.any(|teller| teller.is_column() && teller.column == *column)
+    }
+
+    /// The key if columns tell all of it.
+    pub(crate) fn shown(&self) -> Option<Self> {
+        let is_told = |part: &Vec<Teller>| part.iter().any(Teller::tells_all);
+        self.parts.iter().all(is_told).then(|| self.clone())
     }
 
     /// The key under the names a projection gives; none if it leaves a part out or changes it.
@@ -178,6 +190,7 @@ impl RowKey {
     /// The key under an alias of the relation.
     pub(crate) fn aliased(&self, input: &LogicalPlan, output: &LogicalPlan) -> Option<Self> {
         let alias = |teller: &Teller| {
+            let teller = Some(teller).filter(|teller| teller.is_column())?;
             let position = input.schema().maybe_index_of_column(&teller.column)?;
             Some(Teller {
                 column: Column::from(output.schema().qualified_field(position)),
@@ -257,9 +270,12 @@ fn tells(expr: &Expr, part: &[Teller], input: &LogicalPlan) -> Option<Tells> {
     if is_told_by_bits(expr, part, input) {
         return Some(Tells::AsValue);
     }
+    if part.iter().any(|t| t.tells == Tells::AsExpr(expr.clone())) {
+        return Some(Tells::AsValue);
+    }
     match expr {
         Expr::Column(column) => {
-            let teller = part.iter().find(|t| t.column == *column)?;
+            let teller = part.iter().find(|t| t.is_column() && t.column == *column)?;
             Some(teller.tells.clone())
         }
         Expr::Alias(alias) => tells(&alias.expr, part, input),
@@ -270,7 +286,7 @@ fn tells(expr: &Expr, part: &[Teller], input: &LogicalPlan) -> Option<Tells> {
                     Some(Tells::AsValue)
                 }
                 Tells::AsValue | Tells::InPart => Some(Tells::InPart),
-                Tells::AsStruct | Tells::AsGroupingId(_) => None,
+                Tells::AsStruct | Tells::AsGroupingId(_) | Tells::AsExpr(_) => None,
             }
         }
         Expr::ScalarFunction(call) if is_bounds(expr) => told_by_all(call.args.iter(), part, input),
@@ -287,93 +303,6 @@ fn tells(expr: &Expr, part: &[Teller], input: &LogicalPlan) -> Option<Tells> {
         },
         _ => None,
     }
-}
-
-/// The parts of a key that say of which grouping set a row is. A column that is never NULL in the
-/// input says itself whether a set leaves it out.
-fn grouping_parts(
-    aggregate: &Aggregate,
-    grouped: &GroupedBy,
-    id: &Column,
-) -> Result<Vec<Vec<Teller>>> {
-    let ids: Arc<[u64]> = grouped.ids()?.into();
-    let count = grouped.columns.len();
-    let told_by_id = |bits: u64| {
-        let bits = GroupingBits {
-            ids: Arc::clone(&ids),
-            bits,
-        };
-        bits.vary().then(|| Teller {
-            column: id.clone(),
-            tells: Tells::AsGroupingId(bits),
-        })
-    };
-    let mut parts = Vec::new();
-    for (position, expr) in grouped.columns.iter().enumerate() {
-        let Some(teller) = told_by_id(1 << (count - 1 - position)) else {
-            continue;
-        };
-        let mut part = vec![teller];
-        if !expr.nullable(aggregate.input.schema())? {
-            let column = aggregate.schema.qualified_field(position);
-            part.insert(0, Teller::plain(Column::from(column)));
-        }
-        parts.push(part);
-    }
-    let repeated = u64::MAX.checked_shl(count as u32).unwrap_or(0);
-    parts.extend(told_by_id(repeated).map(|teller| vec![teller]));
-    Ok(parts)
-}
-
-impl GroupingBits {
-    fn of(&self, id: u64) -> u64 {
-        id & self.bits
-    }
-
-    /// Whether sets differ in them.
-    fn vary(&self) -> bool {
-        let mut found = self.ids.iter().map(|id| self.of(*id));
-        let first = found.next();
-        found.any(|bits| Some(bits) != first)
-    }
-
-    /// Whether an expression of the grouping id, such as `grouping(a)`, has different values where
-    /// these differ.
-    fn are_told_by(&self, expr: &Expr, id: &Column, input: &LogicalPlan) -> Result<bool> {
-        let field = input.schema().field_from_column(id)?;
-        let ids: ArrayRef = Arc::new(UInt64Array::from(self.ids.to_vec()));
-        let fields = vec![(id.relation.clone(), Arc::clone(field))];
-        let schema = DFSchema::new_with_metadata(fields, HashMap::new())?;
-        let ids = cast(&ids, field.data_type())?;
-        let ids = RecordBatch::try_new(Arc::clone(schema.inner()), vec![ids])?;
-        let values = SessionContext::new()
-            .create_physical_expr(expr.clone(), &schema)?
-            .evaluate(&ids)?
-            .into_array(ids.num_rows())?;
-        let mut told: BTreeMap<String, u64> = BTreeMap::new();
-        for (row, id) in self.ids.iter().enumerate() {
-            let value = ScalarValue::try_from_array(&values, row)?.to_string();
-            let bits = self.of(*id);
-            if *told.entry(value).or_insert(bits) != bits {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-}
-
-/// Whether an expression of the grouping id tells a part that bits of it tell.
-fn is_told_by_bits(expr: &Expr, part: &[Teller], input: &LogicalPlan) -> bool {
-    let bits = part.iter().find_map(|teller| match &teller.tells {
-        Tells::AsGroupingId(bits) => Some((bits, &teller.column)),
-        Tells::AsValue | Tells::AsStruct | Tells::InPart => None,
-    });
-    let Some((bits, id)) = bits.filter(|_| !matches!(expr, Expr::Column(_) | Expr::Alias(_)))
-    else {
-        return false;
-    };
-    let mut columns = expr.column_refs().into_iter();
-    columns.all(|column| column == id) && bits.are_told_by(expr, id, input).unwrap_or(false)
 }
 
 /// What a struct of some values says of a part of the key.

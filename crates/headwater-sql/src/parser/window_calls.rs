@@ -204,7 +204,7 @@ fn struct_windows(select: &Select) -> Vec<StructWindow> {
         return Vec::new();
     };
     let mut windows: Vec<StructWindow> = Vec::new();
-    for group in groups {
+    for group in groups.iter().flat_map(grouped) {
         let found = match struct_window_name(group) {
             Some(name) => Some((name.to_string(), group.clone())),
             None => selected_window(group, &select.projection),
@@ -216,6 +216,16 @@ fn struct_windows(select: &Select) -> Vec<StructWindow> {
         }
     }
     windows
+}
+
+/// What an expression of GROUP BY groups by: those of its sets, if it has any.
+fn grouped(group: &Expr) -> Vec<&Expr> {
+    match group {
+        Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => {
+            sets.iter().flatten().collect()
+        }
+        group => vec![group],
+    }
 }
 
 /// The window that a group means by the name or the place of a selected item.

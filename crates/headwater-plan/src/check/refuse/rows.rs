@@ -85,6 +85,17 @@ pub(crate) fn over_order(order: Option<&Expr>, input: &LogicalPlan) -> Error {
         .with_span(order.and_then(span_of))
 }
 
+/// Rows that are numbered in several ways, of which at most one can be a ranking.
+pub(crate) fn several_numberings(order: Option<&Expr>) -> Error {
+    Error::unsupported("several numberings of the same rows are not there yet")
+        .with_detail("Only the first rows of one numbering are kept, and another may need those that are not.")
+        .with_hint(
+            "Write a query for every numbering, each with its bound (`WHERE rn <= 3`), or number \
+             within a window: `PARTITION BY window_start, window_end`.",
+        )
+        .with_span(order.and_then(span_of))
+}
+
 /// OVER windows over rows that are not aggregated, in another mode than append.
 pub(crate) fn over_append_only(place: Option<&Expr>, mode: OutputMode) -> Error {
     Error::plan(format!(

@@ -44,7 +44,16 @@ impl Converter {
         let Some(params) = calls.first().map(|call| &call.params) else {
             return Err(refuse::shape(plan).into());
         };
-        let final_by = final_by(params, &calls, &window.input)?;
+        let final_by = match final_by(params, &calls, &window.input) {
+            Err(_)
+                if numberings(plan) > 1
+                    && closing(&params.partition_by, &window.input)?.is_none() =>
+            {
+                let place = params.order_by.first().map(|sort| &sort.expr);
+                return Err(refuse::several_numberings(place).into());
+            }
+            found => found?,
+        };
         if self.mode != OutputMode::Append {
             let first = params.order_by.first().map(|sort| &sort.expr);
             let place = first.or_else(|| params.partition_by.first());
@@ -131,6 +140,20 @@ fn last_instant(closing: Closing) -> Expr {
         }
         ClosingKind::EventTime | ClosingKind::Remembered(_) => closing.at,
     }
+}
+
+/// How often rows are numbered, one node upon the other.
+fn numberings(mut plan: &LogicalPlan) -> usize {
+    let is_numbering = |expr: &&Expr| {
+        let name = call_of(expr).map(|call| call.fun.name());
+        name.is_ok_and(|name| matches!(name, "row_number" | "rank" | "dense_rank"))
+    };
+    let mut count = 0;
+    while let LogicalPlan::Window(window) = plan {
+        count += window.window_expr.iter().filter(is_numbering).count();
+        plan = &window.input;
+    }
+    count
 }
 
 fn call_of(expr: &Expr) -> Result<&WindowFunction> {
