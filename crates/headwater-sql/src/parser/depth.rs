@@ -46,6 +46,7 @@ enum Part {
     /// `UNION` and its like.
     SetOperator,
     Join,
+    Select,
     From,
     /// A word that begins something beside what stood before it.
     Clause,
@@ -82,6 +83,7 @@ struct Group {
     /// The deepest expression of this SELECT.
     expression: usize,
     joins: usize,
+    has_select: bool,
     is_in_from: bool,
     /// The deepest SELECT.
     select: usize,
@@ -100,13 +102,14 @@ pub(super) fn refuse_depth(tokens: &[TokenWithSpan]) -> Result<()> {
         let word = plain_word(&token.token);
         let part = match (part_of(&token.token, word.as_deref()), before) {
             // No clause begins after an operator: there its word is a name.
-            (Part::SetOperator | Part::Join | Part::From | Part::Clause, Part::Operator(_)) => {
-                Part::Operand
-            }
+            (
+                Part::SetOperator | Part::Join | Part::Select | Part::From | Part::Clause,
+                Part::Operator(_),
+            ) => Part::Operand,
             (Part::Close(Ends::WithEnd), Part::Operator(_) | Part::Clause) => Part::Operand,
             (Part::From, _) if word_before.as_deref() == Some("DISTINCT") => Part::Prefix,
             // All columns, and not a product.
-            (Part::Operator(_), Part::Clause | Part::Comma | Part::Open(_))
+            (Part::Operator(_), Part::Select | Part::Clause | Part::Comma | Part::Open(_))
                 if token.token == Token::Mul =>
             {
                 Part::Operand
@@ -165,7 +168,12 @@ impl Groups {
             }
             Part::From => {
                 group.end_expression();
-                group.is_in_from = true;
+                // There is another FROM in the declaration of a column.
+                group.is_in_from = group.has_select;
+            }
+            Part::Select => {
+                group.end_expression();
+                (group.has_select, group.is_in_from) = (true, false);
             }
             Part::Clause => {
                 group.end_expression();
@@ -209,6 +217,7 @@ impl Group {
             chain: Chain::default(),
             expression: 0,
             joins: 0,
+            has_select: false,
             is_in_from: false,
             select: 0,
             set_operators: 0,
@@ -298,8 +307,9 @@ fn part_of_word(word: &str) -> Part {
         "UNION" | "EXCEPT" | "INTERSECT" | "MINUS" => Part::SetOperator,
         "JOIN" => Part::Join,
         "FROM" => Part::From,
-        "SELECT" | "WHERE" | "BY" | "HAVING" | "QUALIFY" | "VALUES" | "ON" | "USING" | "WHEN"
-        | "THEN" | "ELSE" => Part::Clause,
+        "SELECT" => Part::Select,
+        "WHERE" | "BY" | "HAVING" | "QUALIFY" | "VALUES" | "ON" | "USING" | "WHEN" | "THEN"
+        | "ELSE" => Part::Clause,
         "CASE" => Part::Open(Ends::WithEnd),
         "END" => Part::Close(Ends::WithEnd),
         _ => Part::Operand,

@@ -113,6 +113,13 @@ fn what_stands_beside_each_other_is_not_deep() {
             "; ",
             500,
         ),
+        format!(
+            "CREATE SOURCE t (k STRING METADATA FROM 'key', {}) WITH (connector = 'memory')",
+            (0..500)
+                .map(|i| format!("c{i} INT"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
     ];
     for sql in many {
         let start: String = sql.chars().take(60).collect();
