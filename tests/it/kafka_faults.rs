@@ -19,6 +19,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::{Cluster, orders, produce, real_broker, rows, source, text};
 
+mod commits;
+
 /// Far more than any of these takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Rows of one batch of a topic.

@@ -145,6 +145,9 @@ impl ProducerContext for ProducerEvents {
     }
 }
 
+/// librdkafka's producer.
+pub(crate) type RawProducer = ThreadedProducer<ProducerEvents>;
+
 /// An idempotent producer with a thread that serves its deliveries.
 pub(crate) struct RowProducer {
     producer: ThreadedProducer<ProducerEvents>,
@@ -207,7 +210,7 @@ impl RowProducer {
     }
 
     /// librdkafka's producer, for the calls of a transaction.
-    pub(crate) fn raw(&self) -> &ThreadedProducer<ProducerEvents> {
+    pub(crate) fn raw(&self) -> &RawProducer {
         &self.producer
     }
 

@@ -2,9 +2,10 @@
 //! real one.
 //!
 //! `read` shows that a slice gives the same rows whenever and however it is read, `faults` that
-//! trouble at the broker is either survived or told, `errors` that each error of the protocol is met
-//! as the documentation says, `resume` what stops a query before it goes on, `write` that rows arrive once with their keys, `exactly_once` that they
-//! are seen once, whatever becomes of an epoch.
+//! trouble at the broker is either survived or told, `errors` and `transaction_errors` that each error
+//! of the protocol is met as the documentation says, `resume` what stops a query before it goes on,
+//! `write` that rows arrive once with their keys, `exactly_once` that they are seen once, whatever
+//! becomes of an epoch.
 
 mod errors;
 mod exactly_once;
@@ -12,4 +13,5 @@ mod faults;
 mod fixture;
 mod read;
 mod resume;
+mod transaction_errors;
 mod write;

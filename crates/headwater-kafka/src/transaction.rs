@@ -28,12 +28,14 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::Producer;
 
 use crate::client::KafkaConnection;
-use crate::delivery::RowProducer;
+use crate::delivery::{RawProducer, RowProducer};
 
+mod call;
 mod failure;
 mod limits;
 mod note;
 
+use call::answer_within;
 use failure::FailedStep;
 pub(crate) use limits::TransactionLimits;
 use note::Notes;
@@ -203,13 +205,14 @@ impl Transactions {
             }
         }
         let producer = self.begin_in_turn(epoch)?;
-        let (note, group) = (self.notes.of(epoch)?, self.notes.group()?);
-        self.repeated(&producer, "note the epoch in a transaction", |left| {
-            let raw = producer.raw();
-            raw.send_offsets_to_transaction(&note, &group, left)
+        let note = Arc::new((self.notes.of(epoch)?, self.notes.group()?));
+        let step = "note the epoch in a transaction";
+        self.repeated(&producer, step, move |producer, left| {
+            let (note, group) = &*note;
+            producer.send_offsets_to_transaction(note, group, left)
         })?;
-        self.repeated(&producer, "commit a transaction", |left| {
-            producer.raw().commit_transaction(left)
+        self.repeated(&producer, "commit a transaction", |producer, left| {
+            producer.commit_transaction(left)
         })?;
         let mut state = self.state.lock();
         state.phase = Phase::Idle(producer);
@@ -230,8 +233,8 @@ impl Transactions {
             self.forget_doubt();
             return Ok(());
         };
-        let aborted = self.repeated(&producer, "abort a transaction", |left| {
-            producer.raw().abort_transaction(left)
+        let aborted = self.repeated(&producer, "abort a transaction", |producer, left| {
+            producer.abort_transaction(left)
         });
         match aborted {
             Ok(()) => {
@@ -287,8 +290,8 @@ impl Transactions {
         } = &self.spec;
         let made = RowProducer::connect_transactional(owner, connection, &self.id, &self.limits)?;
         let producer = Arc::new(made);
-        self.repeated(&producer, "start transactions", |left| {
-            producer.raw().init_transactions(left)
+        self.repeated(&producer, "start transactions", |producer, left| {
+            producer.init_transactions(left)
         })?;
         let published = self.read_note()?;
         let mut state = self.state.lock();
@@ -320,14 +323,15 @@ impl Transactions {
     /// producer whose step failed is given up: nobody knows what the broker has done.
     fn repeated(
         &self,
-        producer: &RowProducer,
+        producer: &Arc<RowProducer>,
         step: &str,
-        call: impl Fn(Duration) -> KafkaResult<()>,
+        call: impl Fn(&RawProducer, Duration) -> KafkaResult<()> + Clone + Send + 'static,
     ) -> Result<()> {
         let end = self.clock.elapsed() + self.limits.step;
         loop {
             let left = end.saturating_sub(self.clock.elapsed());
-            let Err(error) = call(left) else {
+            let (user, call) = (Arc::clone(producer), call.clone());
+            let Err(error) = answer_within(left, move || call(user.raw(), left)) else {
                 return Ok(());
             };
             let may_repeat = matches!(&error, KafkaError::Transaction(e) if e.is_retriable());

@@ -17,10 +17,12 @@ use crate::{DevBroker, DevFault, DevRequest};
 const PAGE: &str = include_str!("../../../../docs/reference/kafka-errors.md");
 /// How often a request fails before it succeeds.
 const TIMES: usize = 3;
+/// The section whose sink writes in transactions: `transaction_errors.rs` stages it.
+pub(super) const TRANSACTIONS: &str = "Transactions";
 
 /// What a row of the table says of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     /// The epoch does not notice.
     Retry,
     /// The epoch fails and is run again a few times.
@@ -30,7 +32,7 @@ enum Outcome {
 }
 
 impl Outcome {
-    fn of(result: &Result<()>) -> Outcome {
+    pub(super) fn of(result: &Result<()>) -> Outcome {
         match result {
             Ok(()) => Outcome::Retry,
             Err(error) if error.kind().is_retryable() => Outcome::RestartEpoch,
@@ -50,18 +52,24 @@ impl Outcome {
 
 /// A row of the table: the error, the request it answers, what headwater does.
 #[derive(Debug, Clone, Copy)]
-struct Row {
-    error: &'static str,
-    request: &'static str,
-    outcome: Outcome,
+pub(super) struct Row {
+    section: &'static str,
+    pub(super) error: &'static str,
+    pub(super) request: &'static str,
+    pub(super) outcome: Outcome,
 }
 
 /// The rows of the page's tables whose third cell is an outcome.
-fn table() -> Vec<Row> {
+pub(super) fn table() -> Vec<Row> {
+    let mut section = "";
     let row = |line: &'static str| {
+        if let Some(title) = line.strip_prefix("## ") {
+            section = title;
+        }
         let line = line.strip_prefix('|')?.strip_suffix('|')?;
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         Some(Row {
+            section,
             error: cells.first()?.trim_matches('`'),
             request: cells.get(1)?.trim_matches('`'),
             outcome: Outcome::named(cells.get(2)?)?,
@@ -70,40 +78,55 @@ fn table() -> Vec<Row> {
     PAGE.lines().filter_map(row).collect()
 }
 
-/// The rows of one request, which must be there.
+impl Row {
+    pub(super) fn is_of_transactions(&self) -> bool {
+        self.section == TRANSACTIONS
+    }
+}
+
+/// The rows of one request without a transaction, which must be there.
 fn rows_of(request: &str) -> Vec<Row> {
-    let rows: Vec<Row> = table()
-        .into_iter()
-        .filter(|r| r.request == request)
-        .collect();
+    let of_request = |row: &Row| row.request == request && !row.is_of_transactions();
+    let rows: Vec<Row> = table().into_iter().filter(of_request).collect();
     assert!(!rows.is_empty(), "no row of {request}");
     rows
 }
 
-fn code(error: &str) -> Code {
+pub(super) fn code(error: &str) -> Code {
     use Code as E;
     match error {
         "the connection breaks" => E::RD_KAFKA_RESP_ERR__TRANSPORT,
         "CLUSTER_AUTHORIZATION_FAILED" => E::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
         "COORDINATOR_LOAD_IN_PROGRESS" => E::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        "CONCURRENT_TRANSACTIONS" => E::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS,
+        "COORDINATOR_NOT_AVAILABLE" => E::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
         "CORRUPT_MESSAGE" => E::RD_KAFKA_RESP_ERR_INVALID_MSG,
+        "GROUP_AUTHORIZATION_FAILED" => E::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
         "INVALID_PRODUCER_EPOCH" => E::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH,
+        "INVALID_PRODUCER_ID_MAPPING" => E::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING,
+        "INVALID_TRANSACTION_TIMEOUT" => E::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT,
+        "INVALID_TXN_STATE" => E::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE,
         "KAFKA_STORAGE_ERROR" => E::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
         "LEADER_NOT_AVAILABLE" => E::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
         "MESSAGE_TOO_LARGE" => E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+        "NOT_COORDINATOR" => E::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
         "NOT_ENOUGH_REPLICAS" => E::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
         "NOT_ENOUGH_REPLICAS_AFTER_APPEND" => E::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
         "NOT_LEADER_OR_FOLLOWER" => E::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
         "OFFSET_OUT_OF_RANGE" => E::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
+        "PRODUCER_FENCED" => E::RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
         "REQUEST_TIMED_OUT" => E::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
         "THROTTLING_QUOTA_EXCEEDED" => E::RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED,
         "TOPIC_AUTHORIZATION_FAILED" => E::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+        "TRANSACTIONAL_ID_AUTHORIZATION_FAILED" => {
+            E::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        }
         "UNKNOWN_TOPIC_OR_PARTITION" => E::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
         other => panic!("the page names an error that this test cannot stage: {other}"),
     }
 }
 
-fn fail(broker: &DevBroker, request: Api, row: Row) {
+pub(super) fn fail(broker: &DevBroker, request: Api, row: Row) {
     let codes = [code(row.error); TIMES];
     broker.mock().request_errors(request, &codes);
 }
@@ -162,7 +185,8 @@ fn every_row_is_staged_by_a_test() {
     let lines = PAGE.lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(rows.len(), lines, "a row without an outcome");
     for row in rows {
-        assert!(staged.contains(&row.request), "{row:?}");
+        let is_staged = row.is_of_transactions() || staged.contains(&row.request);
+        assert!(is_staged, "{row:?}");
     }
 }
 
