@@ -56,3 +56,5 @@ mod tables;
 mod takeover;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod warnings;

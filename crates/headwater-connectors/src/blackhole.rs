@@ -88,6 +88,7 @@ impl Sink for BlackholeSink {
         SinkCapabilities {
             modes: vec![OutputMode::Append, OutputMode::Update, OutputMode::Complete],
             key: self.key.clone(),
+            loses_null_keys: false,
             takes_deletes: true,
             is_idempotent: true,
         }

@@ -285,6 +285,7 @@ impl Sink for ConsoleSink {
         SinkCapabilities {
             modes: vec![OutputMode::Append, OutputMode::Update, OutputMode::Complete],
             key: self.key.clone(),
+            loses_null_keys: false,
             takes_deletes: true,
             is_idempotent: false,
         }

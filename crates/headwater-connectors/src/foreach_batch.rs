@@ -90,6 +90,7 @@ impl Sink for ForeachBatchSink {
         SinkCapabilities {
             modes: vec![OutputMode::Append, OutputMode::Update, OutputMode::Complete],
             key: self.key.clone(),
+            loses_null_keys: false,
             takes_deletes: true,
             is_idempotent: false,
         }

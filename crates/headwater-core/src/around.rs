@@ -310,6 +310,7 @@ mod tests {
             SinkCapabilities {
                 modes: vec![OutputMode::Append],
                 key: vec![],
+                loses_null_keys: false,
                 takes_deletes: true,
                 is_idempotent: true,
             }

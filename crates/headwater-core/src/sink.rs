@@ -21,6 +21,9 @@ pub struct SinkCapabilities {
     pub modes: Vec<OutputMode>,
     /// The columns that identify a row, needed for updates; empty if rows have no identity.
     pub key: Vec<String>,
+    /// Whether a row of which the key is NULL has none there: it replaces no row and is replaced by
+    /// none.
+    pub loses_null_keys: bool,
     /// Whether it can take rows back: it looks at [`SinkContext::has_ops`].
     pub takes_deletes: bool,
     /// Whether an epoch written twice has the effect of once. What depends on the query is known

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::TryStreamExt;
 
 use headwater_checkpoint::{FileStore, MemoryFiles};
-use headwater_core::Result;
 use headwater_core::connector::{SourceContext, SourceUse};
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::mode::OutputMode;
 use headwater_core::offset::Slice;
 use headwater_core::source::ReadCounters;
 use headwater_core::watermark::Watermark;
+use headwater_core::{Error, Result};
 use headwater_exec::epoch_context::{EpochContext, EpochInput};
 use headwater_exec::metrics::EpochMetrics;
 use headwater_exec::state_registry::StateRegistry;
@@ -88,5 +90,8 @@ pub async fn run_batch(plan: &BatchPlan, environment: &QueryEnvironment) -> Resu
     };
     let task = task_context(&environment.config, &environment.runtime, Arc::new(context));
     let rows = execute_stream(Arc::clone(&plan.physical), task)?;
+    let (schema, fallible) = (rows.schema(), plan.fallible.clone());
+    let rows = rows.map_err(move |e| fallible.name(Error::from(e)).into());
+    let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
     Ok(BatchRun { rows, counters })
 }

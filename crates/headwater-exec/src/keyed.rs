@@ -82,6 +82,8 @@ pub struct KeyedRuns {
 pub enum Growth {
     /// It does not: what is behind the watermark is forgotten.
     None,
+    /// With the number of windows ever seen: complete mode shows all of them.
+    ByWindows,
     /// With the number of keys ever seen.
     ByKeys,
     /// With the number of rows ever seen.

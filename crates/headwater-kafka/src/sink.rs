@@ -294,6 +294,8 @@ impl Sink for KafkaSink {
         }
         SinkCapabilities {
             modes,
+            // Of several columns the key is an object, which is there whatever they are.
+            loses_null_keys: key.len() == 1,
             takes_deletes: !key.is_empty(),
             key,
             is_idempotent: match &*self.transactions.lock() {

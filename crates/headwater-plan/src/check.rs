@@ -1,4 +1,5 @@
 //! What a plan may not hold, and how that is said.
 
+pub(crate) mod chained_windows;
 pub(crate) mod expressions;
 pub(crate) mod refuse;

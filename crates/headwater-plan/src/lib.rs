@@ -7,6 +7,7 @@
 
 mod check;
 pub mod event_time_field;
+mod fallible;
 mod large_stack;
 pub mod node;
 mod physical;
@@ -20,6 +21,7 @@ mod window_struct;
 pub mod window_udf;
 
 pub use check::expressions::check_repeatable;
+pub use fallible::Fallible;
 pub use large_stack::on_large_stack;
 pub use rule::epoch_time::EpochTime;
 pub use rule::late_inputs::LateInput;

@@ -87,7 +87,7 @@ impl Retention {
 fn forgetful(node: &Arc<dyn ExecutionPlan>, ttl: StateTtl) -> Option<Arc<dyn ExecutionPlan>> {
     if let Some(exec) = node.downcast_ref::<StreamAggregateExec>() {
         return match aggregate_growth(exec) {
-            Growth::None => None,
+            Growth::None | Growth::ByWindows => None,
             Growth::ByKeys | Growth::ByRows => Some(Arc::new(exec.with_ttl(ttl))),
         };
     }
@@ -95,7 +95,7 @@ fn forgetful(node: &Arc<dyn ExecutionPlan>, ttl: StateTtl) -> Option<Arc<dyn Exe
     let has_keys = !exec.runs().keys.is_empty();
     match exec.runs().growth {
         Growth::ByKeys | Growth::ByRows if has_keys => Some(Arc::new(exec.with_ttl(ttl))),
-        Growth::None | Growth::ByKeys | Growth::ByRows => None,
+        Growth::None | Growth::ByWindows | Growth::ByKeys | Growth::ByRows => None,
     }
 }
 

@@ -6,23 +6,21 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Aggregate, LogicalPlan};
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable};
+use datafusion::physical_plan::{ExecutionPlan, displayable};
 
-use headwater_core::id::OperatorId;
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
-use headwater_exec::aggregate::StreamAggregateExec;
-use headwater_exec::idle_keys::StateTtl;
 use headwater_exec::kept::Refresh;
-use headwater_exec::keyed::{Growth, KeyedRunsExec};
 
+use crate::check::chained_windows::windowed_bound;
 use crate::check::expressions::check_expressions;
 use crate::check::refuse;
 use crate::event_time_field::{WindowRole, window_of};
+use crate::fallible::Fallible;
 use crate::large_stack::on_large_stack;
 use crate::node::StreamAggregateNode;
 use crate::plan_steps::{fingerprint, steps};
-use crate::retention::{KeptFor, Retention, aggregate_growth};
+use crate::retention::Retention;
 use crate::rule::distinct_counts::rewrite_distinct_counts;
 use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
 use crate::rule::grouping_sets::GroupedBy;
@@ -39,9 +37,12 @@ use crate::rule::time_buckets::rewrite_time_buckets;
 use crate::rule::window_calls::{refuse_other_window_calls, rewrite_window_calls};
 use crate::stream_table::StreamDefinition;
 
+mod operators;
 mod warnings;
 
-use warnings::warnings;
+pub use operators::OperatorInfo;
+use operators::operators;
+use warnings::{Facts, null_key, warnings};
 
 /// What was asked about output, and what the sink can do.
 #[derive(Debug, Clone)]
@@ -54,6 +55,8 @@ pub struct ModeRequest {
     pub accepted: Vec<OutputMode>,
     /// Columns by which the sink knows a row again; empty if it does not.
     pub key: Vec<String>,
+    /// Whether a row of which the key is NULL has none in the sink.
+    pub loses_null_keys: bool,
     /// Whether the sink can take rows back.
     pub takes_deletes: bool,
     /// Whether late rows are to be handed on.
@@ -95,6 +98,8 @@ pub struct BatchPlan {
     pub sources: Vec<Arc<StreamDefinition>>,
     /// Columns of the result.
     pub schema: SchemaRef,
+    /// What can fail over a value.
+    pub fallible: Fallible,
     /// The plans of each step, for EXPLAIN.
     pub explain: Vec<(String, String)>,
 }
@@ -124,27 +129,12 @@ pub struct StreamPlan {
     pub fingerprint: String,
     /// The steps of that plan, for saying what has changed in it.
     pub steps: Vec<String>,
+    /// What can fail over a value.
+    pub fallible: Fallible,
     /// What the user should know, in sentences.
     pub warnings: Vec<String>,
     /// The plans of each step, for EXPLAIN.
     pub explain: Vec<(String, String)>,
-}
-
-/// An operator that keeps state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OperatorInfo {
-    /// Identity in the checkpoint.
-    pub id: OperatorId,
-    /// Its state schema as a text, compared when a query is resumed.
-    pub state_schema: String,
-    /// Number of shards.
-    pub shards: usize,
-    /// Whether it holds results back until the watermark passes them.
-    pub holds_back: bool,
-    /// How its state grows.
-    pub growth: Growth,
-    /// How long it keeps keys that no row touches; `None` for ever.
-    pub ttl: Option<StateTtl>,
 }
 
 /// Plans a bounded read: DataFusion's own operators over this moment's slice.
@@ -163,7 +153,9 @@ async fn batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
     let plan = rewrite_session_rows(plan)?;
     let plan = rewrite_lateral_unnest(subqueries_out_of_on(plan)?)?;
     let (plan, sources) = number_sources(plan)?;
-    let (optimized, physical) = lower(session, &plan).await?;
+    let fallible = Fallible::of(&plan);
+    let lowered = lower(session, &plan).await;
+    let (optimized, physical) = lowered.map_err(|e| fallible.name(e))?;
     let explain = vec![
         ("bound plan".to_string(), bound),
         (
@@ -176,6 +168,7 @@ async fn batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
         schema: physical.schema(),
         physical,
         sources,
+        fallible,
         explain,
     })
 }
@@ -204,6 +197,7 @@ async fn stream(
     let plan = rewrite_time_buckets(plan)?;
     let plan = rewrite_lateral_unnest(plan)?;
     let (plan, sources) = number_sources(plan)?;
+    let fallible = Fallible::of(&plan);
     if sources.is_empty() {
         return Err(refuse::no_source());
     }
@@ -228,10 +222,17 @@ async fn stream(
         LateRowsRequest::Count => (incremental, vec![]),
         LateRowsRequest::Keep => keep_late_rows(incremental, mode, &sources)?,
     };
-    let (optimized, physical) = lower(session, &whole).await?;
+    let lowered = lower(session, &whole).await;
+    let (optimized, physical) = lowered.map_err(|e| fallible.name(e))?;
     let physical = request.retention.with_ttl(physical)?;
     let key = key_names(change, mode, request, &whole)?;
     let operators = operators(&physical, mode)?;
+    let warnings = warnings(&Facts {
+        operators: &operators,
+        sources: &sources,
+        bound: windowed_bound(&whole),
+        null_key: null_key(mode, request, &physical.schema()),
+    });
     let explain = vec![
         ("bound plan".to_string(), bound),
         ("incremental plan".to_string(), text(&whole)),
@@ -247,7 +248,8 @@ async fn stream(
         // What happens to late rows changes neither state nor result.
         fingerprint: fingerprint(&format!("{mode}\n{incremental_text}")),
         steps,
-        warnings: warnings(&operators, &sources),
+        fallible,
+        warnings,
         sources,
         operators,
         late_inputs,
@@ -272,7 +274,7 @@ fn incremental_plan(
     if mode == OutputMode::Complete && !converted.has_state {
         return Err(nothing_to_complete());
     }
-    Ok((converted.plan, converted.change))
+    Ok((converted.plan, converted.change.with_key(RowKey::shown)))
 }
 
 /// The optimized plan, and the operators.
@@ -430,50 +432,6 @@ fn has_final_window(aggregate: &Aggregate) -> bool {
 fn has_aggregate(plan: &LogicalPlan) -> bool {
     plan.exists(|node| Ok(matches!(node, LogicalPlan::Aggregate(_)) && reads_sources(node)))
         .unwrap_or(false)
-}
-
-fn operators(physical: &Arc<dyn ExecutionPlan>, mode: OutputMode) -> Result<Vec<OperatorInfo>> {
-    let mut found = Vec::new();
-    physical.apply(|node| {
-        let shards = node.output_partitioning().partition_count();
-        if let Some(exec) = node.downcast_ref::<StreamAggregateExec>() {
-            let aggregate = exec.aggregate();
-            let is_final = aggregate.stage.mode(mode) == OutputMode::Append;
-            found.push(OperatorInfo {
-                id: aggregate.operator.clone(),
-                state_schema: columns_of(aggregate.spec.state_schema(), aggregate.ttl),
-                shards,
-                holds_back: aggregate.window.is_some() && is_final,
-                growth: aggregate_growth(exec),
-                ttl: aggregate.ttl,
-            });
-        }
-        if let Some(exec) = node.downcast_ref::<KeyedRunsExec>() {
-            let runs = exec.runs();
-            let is_final = runs.stage.mode(mode) == OutputMode::Append;
-            found.push(OperatorInfo {
-                id: runs.operator.clone(),
-                state_schema: columns_of(runs.logic.schema(), runs.ttl),
-                shards,
-                holds_back: runs.holds_back && is_final,
-                growth: runs.growth,
-                ttl: runs.ttl,
-            });
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    found.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(found)
-}
-
-/// Columns with their Arrow types, in which state is kept: `key_0 Utf8View, sum(v) Int64`; and for
-/// how long, if not for ever.
-fn columns_of(schema: &SchemaRef, ttl: Option<StateTtl>) -> String {
-    let columns = schema.fields().iter();
-    let columns: Vec<_> = columns
-        .map(|field| format!("{} {}", field.name(), field.data_type()))
-        .collect();
-    format!("{}{}", columns.join(", "), KeptFor(ttl))
 }
 
 fn text(plan: &LogicalPlan) -> String {

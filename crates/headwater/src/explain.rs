@@ -57,7 +57,10 @@ impl Headwater {
         let shown: Vec<_> = steps
             .into_iter()
             .enumerate()
-            .filter(|(i, (step, _))| explain.verbose || *i == last || step == "incremental plan")
+            .filter(|(i, (step, _))| {
+                let is_shown = step == "incremental plan" || step == "warnings";
+                explain.verbose || *i == last || is_shown
+            })
             .map(|(_, step)| step)
             .collect();
         let names: ArrayRef = Arc::new(shown.iter().map(|(n, _)| Some(n)).collect::<StringArray>());
@@ -75,7 +78,11 @@ impl Headwater {
         let into = late_rows_into.map(LateRowsInto::from);
         let state = self.binder.state();
         let planned = self.compile(&state, plan, modes, into.as_ref()).await?;
-        Ok(planned.plan.explain)
+        let (mut steps, warnings) = (planned.plan.explain, planned.plan.warnings);
+        if !warnings.is_empty() {
+            steps.insert(0, ("warnings".to_string(), warnings.join("\n")));
+        }
+        Ok(steps)
     }
 
     /// Runs a bounded read and shows what its operators measured.

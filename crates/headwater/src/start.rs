@@ -229,6 +229,7 @@ pub(crate) fn mode_request(
         sink: sink_name.to_string(),
         accepted: capabilities.modes,
         key: capabilities.key,
+        loses_null_keys: capabilities.loses_null_keys,
         takes_deletes: capabilities.takes_deletes,
         late_rows: LateRowsRequest::Count,
         table_refresh: settings.table_refresh,

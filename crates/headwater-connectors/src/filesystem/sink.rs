@@ -78,6 +78,7 @@ fn folder_capabilities() -> SinkCapabilities {
     SinkCapabilities {
         modes: vec![OutputMode::Append],
         key: Vec::new(),
+        loses_null_keys: false,
         takes_deletes: false,
         is_idempotent: true,
     }

@@ -276,6 +276,7 @@ impl Sink for MemorySink {
         SinkCapabilities {
             modes: vec![OutputMode::Append, OutputMode::Update, OutputMode::Complete],
             key: self.key.to_vec(),
+            loses_null_keys: false,
             takes_deletes: true,
             is_idempotent: true,
         }

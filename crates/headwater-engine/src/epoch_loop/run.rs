@@ -137,7 +137,8 @@ impl EpochLoop {
             &self.activity,
             context,
         )
-        .await?;
+        .await
+        .map_err(|e| self.spec.plan.fallible.name(e))?;
         let late = match &self.spec.late_rows {
             Some(late) => Some(late.write(record.epoch, &metrics).await?),
             None => None,

@@ -12,6 +12,7 @@ use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
 use headwater_exec::window::Bound;
 
+use crate::check::chained_windows::{grouped_bound, windowed_bound};
 use crate::event_time_field::window_of;
 use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::number_sources::{first_source, sources_of};
@@ -250,6 +251,9 @@ pub(crate) fn running_append(aggregate: &Aggregate) -> Error {
         .iter()
         .chain(&aggregate.aggr_expr)
         .find_map(span_of);
+    if let Some(bound) = grouped_bound(aggregate) {
+        return bound_is_no_time(&bound, WHOLE_RESULT);
+    }
     let mut fields = aggregate.input.schema().fields().iter();
     let window = fields.find(|field| window_of(field).is_some());
     let error = match window {
@@ -275,6 +279,11 @@ pub(crate) fn window_without_watermark(
 ) -> Error {
     let definitions = sources_of(input);
     let without = definitions.iter().find(|d| d.watermark.is_none());
+    if without.is_none()
+        && let Some(bound) = windowed_bound(input)
+    {
+        return bound_is_no_time(&bound, otherwise);
+    }
     let error = match (without, definitions.first()) {
         (Some(source), _) => Error::plan(format!(
             "the query groups by a window, but source \"{}\" has no watermark",
@@ -298,6 +307,20 @@ pub(crate) fn window_without_watermark(
     error
         .with_detail("Rows of a window could arrive for ever, so append mode can never emit.")
         .with_span(span_of(window))
+}
+
+/// Windows over the start or the end of others.
+fn bound_is_no_time(bound: &Expr, otherwise: &str) -> Error {
+    let name = bound.human_display().to_string();
+    Error::plan(format!(
+        "the query windows by \"{name}\", which is no event time"
+    ))
+    .with_detail("Rows of a window could arrive for ever, so append mode can never emit.")
+    .with_hint(format!(
+        "Window by window_time, the event time of the windows below: select it there, and group \
+             by it beside window_start. Or ask for {otherwise}."
+    ))
+    .with_span(span_of(bound))
 }
 
 /// What windows that never close can still give.

@@ -84,6 +84,7 @@ fn capabilities() -> SinkCapabilities {
     SinkCapabilities {
         modes: vec![OutputMode::Append, OutputMode::Update],
         key: vec![],
+        loses_null_keys: false,
         takes_deletes: false,
         is_idempotent: true,
     }

@@ -21,6 +21,7 @@ impl Sink for KeepsAll {
         SinkCapabilities {
             modes: self.0.clone(),
             key: vec![],
+            loses_null_keys: false,
             takes_deletes: false,
             is_idempotent: true,
         }
