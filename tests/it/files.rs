@@ -377,3 +377,80 @@ fn parquet_files_are_a_source_too() {
     numbers.sort_unstable();
     assert!(numbers.into_iter().eq(100..ROWS));
 }
+
+#[test]
+fn epochs_of_one_commit_share_files() {
+    let points = [
+        "sink_prepared:3",
+        "sink_gathered:1",
+        "before_commit_record:1",
+        "before_finish:1",
+        "mid_finish:2",
+        "before_manifest:1",
+    ];
+    for (format, extension) in [
+        ("PARQUET", "parquet"),
+        ("CSV (header = true)", "csv"),
+        ("JSON", "jsonl"),
+    ] {
+        let dir = Dir::new();
+        let sink = format!(
+            "CREATE SINK out (k VARCHAR, n BIGINT, s VARCHAR) PARTITIONED BY (k)
+             WITH (connector = 'filesystem', path = 'DIR/out') FORMAT {format}"
+        );
+        job(&dir, &sink);
+        let text = std::fs::read_to_string(dir.path().join("job.sql")).unwrap();
+        let rarely = "/checkpoint', 'checkpoint.interval' = '10 minutes'";
+        dir.create("job.sql", &text.replace("/checkpoint'", rarely));
+        for at in points {
+            let command = dir.command(&["run", "job.sql"]);
+            let mut running = command.env("HEADWATER_CRASH_AT", at).spawn();
+            if running.says("reached") {
+                running.kill();
+            }
+        }
+        dir.command(&["run", "job.sql"]).stdout();
+        let out = dir.path().join("out");
+        assert_eq!(check_manifests(&out), ROWS as u64);
+        let files = visible_files(&out);
+        match extension {
+            "parquet" => check_same(&parquet_rows(&out, &["k"], "n, k"), &expected()),
+            _ => {
+                let texts = files
+                    .iter()
+                    .map(|f| std::fs::read_to_string(out.join(f)).unwrap());
+                let texts: Vec<String> = texts.collect();
+                let lines = texts.iter().flat_map(|text| text.lines());
+                let rows = lines.filter(|line| *line != "n,s").count();
+                assert_eq!(rows, ROWS);
+                let headers = texts.iter().flat_map(|text| text.lines());
+                let headers = headers.filter(|line| *line == "n,s").count();
+                assert_eq!(headers, if extension == "csv" { files.len() } else { 0 });
+            }
+        }
+        assert!(files.iter().all(|file| file.ends_with(extension)));
+        // What was decided before a kill is committed epoch by epoch; the rest together.
+        assert!(files.len() < 18, "{files:?}");
+    }
+}
+
+#[test]
+fn a_commit_is_a_file_for_every_folder() {
+    let dir = Dir::new();
+    job(&dir, &PARQUET.replace("'1 KiB'", "'1 MiB'"));
+    let text = std::fs::read_to_string(dir.path().join("job.sql")).unwrap();
+    let rarely = "/checkpoint', 'checkpoint.interval' = '10 minutes'";
+    dir.create("job.sql", &text.replace("/checkpoint'", rarely));
+    dir.command(&["run", "job.sql"]).stdout();
+    check_whole(&dir);
+    let files: Vec<String> = visible_files(&dir.path().join("out")).into_iter().collect();
+    let name = |folder: &str, number: &str| {
+        format!("k={folder}/part-00000005-from-00000000{number}.parquet")
+    };
+    let expected = [
+        name("__HIVE_DEFAULT_PARTITION__", ""),
+        name("a%2Fb", "_001"),
+        name("c", "_002"),
+    ];
+    assert_eq!(files, expected);
+}

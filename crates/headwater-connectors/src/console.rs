@@ -361,6 +361,10 @@ impl Sink for ConsoleSink {
         Ok(CommitToken::default())
     }
 
+    async fn gather(&self, prepared: Vec<(EpochId, CommitToken)>) -> Result<Vec<CommitToken>> {
+        Ok(headwater_core::sink::as_prepared(prepared))
+    }
+
     async fn commit(&self, _epoch: EpochId, _token: CommitToken) -> Result<()> {
         Ok(())
     }

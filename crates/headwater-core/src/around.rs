@@ -160,6 +160,10 @@ pub trait SinkAround: Debug + Send + Sync + 'static {
         self.inner().prepare(epoch, staged).await
     }
 
+    async fn gather(&self, prepared: Vec<(EpochId, CommitToken)>) -> Result<Vec<CommitToken>> {
+        self.inner().gather(prepared).await
+    }
+
     async fn commit(&self, epoch: EpochId, token: CommitToken) -> Result<()> {
         self.inner().commit(epoch, token).await
     }
@@ -206,6 +210,10 @@ impl<T: SinkAround> Sink for T {
 
     async fn prepare(&self, epoch: EpochId, staged: Vec<Staged>) -> Result<CommitToken> {
         SinkAround::prepare(self, epoch, staged).await
+    }
+
+    async fn gather(&self, prepared: Vec<(EpochId, CommitToken)>) -> Result<Vec<CommitToken>> {
+        SinkAround::gather(self, prepared).await
     }
 
     async fn commit(&self, epoch: EpochId, token: CommitToken) -> Result<()> {
@@ -347,6 +355,10 @@ mod tests {
             self.fails("prepare")
         }
 
+        async fn gather(&self, _: Vec<(EpochId, CommitToken)>) -> Result<Vec<CommitToken>> {
+            self.fails("gather")
+        }
+
         async fn commit(&self, _: EpochId, _: CommitToken) -> Result<()> {
             self.fails("commit")
         }
@@ -435,13 +447,15 @@ mod tests {
         let rows = futures::stream::empty().boxed();
         block_on(sink.write(epoch, 0, rows)).unwrap_err();
         block_on(sink.prepare(epoch, vec![])).unwrap_err();
+        block_on(sink.gather(vec![])).unwrap_err();
         block_on(sink.commit(epoch, CommitToken::default())).unwrap_err();
         block_on(sink.abort(epoch)).unwrap_err();
         block_on(sink.ended()).unwrap_err();
         let called = wrapper.0.called.lock().unwrap().join(" ");
         assert_eq!(
             called,
-            "capabilities identity publication last_published open write prepare commit abort ended"
+            "capabilities identity publication last_published open write prepare gather commit abort \
+             ended"
         );
     }
 }

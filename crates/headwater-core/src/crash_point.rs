@@ -50,6 +50,8 @@ crash_points! {
     MidSinkWrite = "mid_sink_write",
     /// The sinks have made their rows durable.
     SinkPrepared = "sink_prepared",
+    /// The sinks have put together what the epochs of a commit have staged.
+    SinkGathered = "sink_gathered",
     /// Changed state is on the disk under a temporary name.
     StateTmpWritten = "state_tmp_written",
     /// Changed state has its name.

@@ -101,6 +101,11 @@ pub struct Staged {
 #[serde(transparent)]
 pub struct CommitToken(pub serde_json::Value);
 
+/// The answer of a sink to [`Sink::gather`] that leaves epochs as they were prepared.
+pub fn as_prepared(prepared: Vec<(EpochId, CommitToken)>) -> Vec<CommitToken> {
+    prepared.into_iter().map(|(_, token)| token).collect()
+}
+
 /// Where rows go. A sink around another one is a [`crate::around::SinkAround`].
 ///
 /// An epoch is `write` for every partition, then `prepare`, then the engine's commit record, then
@@ -158,6 +163,12 @@ pub trait Sink: Debug + Send + Sync + 'static {
 
     /// Makes what was staged durable, but not yet visible. `staged` is in partition order.
     async fn prepare(&self, epoch: EpochId, staged: Vec<Staged>) -> Result<CommitToken>;
+
+    /// Told before the record that commits several epochs together is written: what they have
+    /// staged may be put together. Gives a token for each, in their order, which take the place of
+    /// those from `prepare`; what they need is durable. Asked again if it failed. Only for sinks of
+    /// [`Publication::AfterRecord`]. A sink that puts nothing together answers [`as_prepared`].
+    async fn gather(&self, prepared: Vec<(EpochId, CommitToken)>) -> Result<Vec<CommitToken>>;
 
     /// Makes the epoch visible.
     async fn commit(&self, epoch: EpochId, token: CommitToken) -> Result<()>;

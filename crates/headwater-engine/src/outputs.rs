@@ -80,6 +80,57 @@ pub(crate) async fn prepare(
     Ok(Tokens { result, late })
 }
 
+/// Lets both put together what several epochs have staged, before one record commits them.
+///
+/// # Errors
+/// If a sink failed, again and again; what was staged is as it was.
+pub(crate) async fn gather(
+    spec: &QuerySpec,
+    epochs: &mut [(EpochId, Tokens)],
+    outage: &Outage,
+) -> Result<()> {
+    if epochs.len() < 2 {
+        return Ok(());
+    }
+    if !decides_by_transaction(spec) {
+        let each = epochs.iter_mut().map(|(epoch, t)| (*epoch, &mut t.result));
+        gather_in(&*spec.sink, each.collect(), outage).await?;
+    }
+    if let Some(late) = &spec.late_rows {
+        let each = epochs.iter_mut();
+        let each = each.filter_map(|(epoch, t)| Some((*epoch, &mut t.late.as_mut()?.sink_token)));
+        gather_in(&**late.sink(), each.collect(), outage).await?;
+    }
+    Ok(())
+}
+
+async fn gather_in(
+    sink: &dyn Sink,
+    mut tokens: Vec<(EpochId, &mut CommitToken)>,
+    outage: &Outage,
+) -> Result<()> {
+    let prepared = tokens
+        .iter()
+        .map(|(epoch, token)| (*epoch, (*token).clone()));
+    let prepared: Vec<(EpochId, CommitToken)> = prepared.collect();
+    let mut retries = Retries::new();
+    let gathered = loop {
+        let error = match sink.gather(prepared.clone()).await {
+            Ok(gathered) => break gathered,
+            Err(error) => error,
+        };
+        let what = "putting together what several epochs have written";
+        retries.wait_after(error, what, outage).await?;
+    };
+    if gathered.len() != tokens.len() {
+        return Err(Error::internal("a sink has lost a token"));
+    }
+    for ((_, token), new) in tokens.iter_mut().zip(gathered) {
+        **token = new;
+    }
+    Ok(())
+}
+
 /// Whether the sink of the result decides by a transaction what has happened.
 pub(crate) fn decides_by_transaction(spec: &QuerySpec) -> bool {
     spec.sink.publication() == Publication::Transaction

@@ -421,6 +421,10 @@ impl Sink for KafkaSink {
         Ok(CommitToken::default())
     }
 
+    async fn gather(&self, prepared: Vec<(EpochId, CommitToken)>) -> Result<Vec<CommitToken>> {
+        Ok(sink::as_prepared(prepared))
+    }
+
     async fn commit(&self, epoch: EpochId, _token: CommitToken) -> Result<()> {
         match self.transactions() {
             Some(transactions) => blocking(move || transactions.commit(epoch)).await,

@@ -3,11 +3,11 @@
 use crate::command::Dir;
 use crate::files::{check_manifests, parquet_rows};
 
-/// The sink of a job. Every batch of a folder is a file of its own.
+/// The sink of a job. The files of a few epochs are put together.
 pub(super) const SINK: &str = "
 CREATE SINK out (window_start TIMESTAMP, symbol VARCHAR, orders BIGINT, volume BIGINT)
 PARTITIONED BY (symbol)
-WITH (connector = 'filesystem', path = 'DIR/out', 'target.file.size' = '1 B',
+WITH (connector = 'filesystem', path = 'DIR/out', 'target.file.size' = '4 KiB',
   'success.file' = 'true') FORMAT PARQUET;";
 
 /// The rows of a job that has ended, each as a line.

@@ -39,6 +39,7 @@ use super::permanent::not_writable;
 use crate::blocking::blocking;
 
 mod file_style;
+mod gathering;
 mod lines;
 mod names;
 mod options;
@@ -286,6 +287,19 @@ impl Sink for FilesystemSink {
             files.extend(Files::from_note(staged.note)?);
         }
         Ok(CommitToken(files.to_note()?))
+    }
+
+    async fn gather(&self, prepared: Vec<(EpochId, CommitToken)>) -> Result<Vec<CommitToken>> {
+        let mut files = Vec::with_capacity(prepared.len());
+        for (epoch, token) in prepared {
+            files.push((epoch, Files::from_note(token.0)?));
+        }
+        let maker = Arc::clone(&self.maker);
+        let gathered = blocking(move || gathering::gather(&maker, files)).await;
+        let gathered = gathered.map_err(sink_error)?.into_iter();
+        gathered
+            .map(|files| Ok(CommitToken(files.to_note()?)))
+            .collect()
     }
 
     async fn commit(&self, epoch: EpochId, token: CommitToken) -> Result<()> {

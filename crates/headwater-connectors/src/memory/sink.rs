@@ -325,6 +325,10 @@ impl Sink for MemorySink {
         Ok(CommitToken::default())
     }
 
+    async fn gather(&self, prepared: Vec<(EpochId, CommitToken)>) -> Result<Vec<CommitToken>> {
+        Ok(headwater_core::sink::as_prepared(prepared))
+    }
+
     /// Nothing is staged if the epoch was committed before, or in another process: then there is
     /// nothing to do.
     async fn commit(&self, epoch: EpochId, _token: CommitToken) -> Result<()> {

@@ -81,12 +81,17 @@ impl EpochLoop {
     pub async fn commit(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.uncommitted);
         let mut epochs = waiting.epochs;
+        let Some(epoch) = epochs.last().map(|(epoch, _)| *epoch) else {
+            return Ok(());
+        };
+        self.activity.begin(epoch, Step::Saving);
+        outputs::gather(&self.spec, &mut epochs, self.activity.outage()).await?;
+        CrashPoint::SinkGathered.reach();
         let Some((epoch, tokens)) = epochs.pop() else {
             return Ok(());
         };
         let earlier = epochs.into_iter();
         let earlier: Vec<EarlierEpoch> = earlier.map(|(e, tokens)| tokens.of_earlier(e)).collect();
-        self.activity.begin(epoch, Step::Saving);
         if let Some(chain) = self.compactor.finished(&self.chain) {
             self.chain = chain;
             // Two commits keep their files, and this one and the next name the snapshot.

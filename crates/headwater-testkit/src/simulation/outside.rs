@@ -193,6 +193,10 @@ impl Sink for FileSink {
         Ok(CommitToken(names.into()))
     }
 
+    async fn gather(&self, prepared: Vec<(EpochId, CommitToken)>) -> Result<Vec<CommitToken>> {
+        Ok(headwater_core::sink::as_prepared(prepared))
+    }
+
     async fn commit(&self, _epoch: EpochId, token: CommitToken) -> Result<()> {
         let blow = self.troubles.in_sink("show")?;
         for name in token.0.as_array().into_iter().flatten() {
@@ -305,6 +309,10 @@ impl Sink for TransactionSink {
         self.act(|broker| broker.open.push((epoch, rows)))?;
         blow.after()?;
         Ok(CommitToken::default())
+    }
+
+    async fn gather(&self, prepared: Vec<(EpochId, CommitToken)>) -> Result<Vec<CommitToken>> {
+        Ok(headwater_core::sink::as_prepared(prepared))
     }
 
     async fn commit(&self, epoch: EpochId, _token: CommitToken) -> Result<()> {

@@ -56,6 +56,10 @@ impl Sink for KeepsAll {
         Err(Error::internal("prepared"))
     }
 
+    async fn gather(&self, prepared: Vec<(EpochId, CommitToken)>) -> Result<Vec<CommitToken>> {
+        Ok(headwater_core::sink::as_prepared(prepared))
+    }
+
     async fn commit(&self, _: EpochId, _: CommitToken) -> Result<()> {
         Err(Error::internal("committed"))
     }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 
-use headwater_checkpoint::FileWriter;
+use headwater_checkpoint::{FileStore, FileWriter};
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::{Error, Result};
 use headwater_formats::{has_header, new_encoder};
 
-use super::rows_file::RowsFile;
+use super::rows_file::{RowsFile, is_gone};
+
+/// Bytes that are copied at a time.
+const COPY_BYTES: u64 = 1 << 20;
 
 /// A format that writes a line a row.
 #[derive(Debug, Clone)]
@@ -56,6 +59,38 @@ impl LinesFormat {
 
     fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn Encoder>> {
         new_encoder(&self.spec, &self.owner, schema)
+    }
+
+    /// Copies files one after the other, with the header of the first.
+    pub(super) fn combine(
+        &self,
+        store: &dyn FileStore,
+        parts: &[String],
+        mut into: Box<dyn FileWriter>,
+    ) -> Result<u64> {
+        let mut written = 0;
+        for (number, part) in parts.iter().enumerate() {
+            let mut in_header = self.has_header && number > 0;
+            let mut offset = 0;
+            loop {
+                let bytes = store.read_part(part, offset, COPY_BYTES)?;
+                let bytes = bytes.ok_or_else(|| is_gone(part))?;
+                if bytes.is_empty() {
+                    break;
+                }
+                offset += bytes.len() as u64;
+                let mut rows = bytes.as_slice();
+                if in_header {
+                    let end = rows.iter().position(|byte| *byte == b'\n');
+                    rows = end.and_then(|end| rows.get(end + 1..)).unwrap_or_default();
+                    in_header = end.is_none();
+                }
+                written += rows.len() as u64;
+                into.write_all(rows)?;
+            }
+        }
+        into.finish()?;
+        Ok(written)
     }
 
     pub(super) fn start(

@@ -3,6 +3,7 @@
 //! ```text
 //! part-00000042-000.jsonl                              epoch 42, task 0, its first file
 //! part-00000042-000_001.jsonl                          its second
+//! part-00000042-from-00000040.jsonl                    epochs 40 to 42, which share a commit
 //! .headwater/staged/part-00000042-000_001.jsonl        the same before its epoch is committed
 //! _headwater_log/00000042.json                         the manifest of epoch 42
 //! ```
@@ -27,6 +28,20 @@ pub(super) fn file_name(epoch: EpochId, task: usize, number: usize, extension: &
     match number {
         0 => format!("part-{epoch:08}-{task:03}.{extension}"),
         _ => format!("part-{epoch:08}-{task:03}_{number:03}.{extension}"),
+    }
+}
+
+/// The name of the `number`-th file that holds rows of several epochs, from 0: of those from `first`
+/// to `last`, which it counts for.
+pub(super) fn gathered_name(
+    (first, last): (EpochId, EpochId),
+    number: usize,
+    extension: &str,
+) -> String {
+    let (first, last) = (first.0, last.0);
+    match number {
+        0 => format!("part-{last:08}-from-{first:08}.{extension}"),
+        _ => format!("part-{last:08}-from-{first:08}_{number:03}.{extension}"),
     }
 }
 
@@ -66,6 +81,7 @@ mod tests {
         let cases = [
             ("part-00000042-000.jsonl", Some(42)),
             ("part-00000042-000_017.jsonl", Some(42)),
+            ("part-00000042-from-00000040_001.jsonl", Some(42)),
             ("part-123456789-000.csv", Some(123_456_789)),
             ("part-000.jsonl", None),
             ("part-0000000x-000.csv", None),

@@ -5,24 +5,30 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, IntervalUnit, SchemaRef};
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{ChunkReader, Length};
 
-use headwater_checkpoint::FileWriter;
+use headwater_checkpoint::{FileStore, FileWriter};
 use headwater_core::format::FormatSpec;
 use headwater_core::options::OptionReader;
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
-use super::rows_file::RowsFile;
+use super::rows_file::{RowsFile, is_gone};
 
 /// The most bytes of a group of rows.
 const GROUP_BYTES: usize = 64 << 20;
+/// Rows that are copied at a time.
+const COPY_ROWS: usize = 8192;
 
 /// What the options of the format say.
 #[derive(Debug, Clone)]
@@ -64,6 +70,39 @@ impl ParquetFormat {
             ))
             .with_hint("CAST it to a text or a number in the query.")),
         }
+    }
+
+    /// Reads files one after the other and writes their rows again: groups of rows that are full
+    /// are what makes a Parquet file small and fast.
+    pub(super) fn combine(
+        &self,
+        store: &Arc<dyn FileStore>,
+        parts: &[String],
+        into: Box<dyn FileWriter>,
+    ) -> Result<u64> {
+        let mut parts = parts.iter();
+        let open = |part: &String| -> Result<_> {
+            let file = StoredFile::open(store, part)?;
+            let rows = ParquetRecordBatchReaderBuilder::try_new(file);
+            let rows = rows.map_err(|error| failed(&self.owner, error))?;
+            let schema = SchemaRef::clone(rows.schema());
+            let rows = rows.with_batch_size(COPY_ROWS).build();
+            Ok((schema, rows.map_err(|error| failed(&self.owner, error))?))
+        };
+        let first = parts.next().map(open).transpose()?;
+        let Some((schema, rows)) = first else {
+            return Err(Error::internal("there is no file to put together"));
+        };
+        let mut file = self.start(into, &schema)?;
+        for batch in rows {
+            file.write(&batch?)?;
+        }
+        for part in parts {
+            for batch in open(part)?.1 {
+                file.write(&batch?)?;
+            }
+        }
+        file.finish()
     }
 
     pub(super) fn start(
@@ -133,6 +172,50 @@ impl fmt::Display for StoreFailure {
 
 impl std::error::Error for StoreFailure {}
 
+/// A file of the store, as the decoder wants it.
+struct StoredFile {
+    store: Arc<dyn FileStore>,
+    path: String,
+    bytes: u64,
+}
+
+impl StoredFile {
+    fn open(store: &Arc<dyn FileStore>, path: &str) -> Result<Self> {
+        Ok(StoredFile {
+            bytes: store.size(path)?.ok_or_else(|| is_gone(path))?,
+            store: Arc::clone(store),
+            path: path.to_string(),
+        })
+    }
+
+    fn part(&self, start: u64, length: u64) -> parquet::errors::Result<Bytes> {
+        let part = self.store.read_part(&self.path, start, length);
+        let part = part.and_then(|part| part.ok_or_else(|| is_gone(&self.path)));
+        let part = part.map_err(|error| io::Error::other(StoreFailure(error)))?;
+        Ok(Bytes::from(part))
+    }
+}
+
+impl Length for StoredFile {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl ChunkReader for StoredFile {
+    type T = io::Cursor<Bytes>;
+
+    /// The rest of the file: small files are put together, never large ones.
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        let rest = self.bytes.saturating_sub(start);
+        self.part(start, rest).map(io::Cursor::new)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        self.part(start, length as u64)
+    }
+}
+
 /// The file of the store, as the encoder wants it.
 #[derive(Debug)]
 struct Output {
@@ -189,8 +272,6 @@ impl RowsFile for ParquetFile {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::datatypes::Schema;
 
     use super::*;

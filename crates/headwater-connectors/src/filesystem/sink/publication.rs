@@ -17,7 +17,7 @@ use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::EpochId;
 use headwater_core::{Error, Result};
 
-use super::names::{STAGED, file_epoch, manifest_path, staged_path};
+use super::names::{MANIFESTS, STAGED, file_epoch, manifest_epoch, manifest_path, staged_path};
 
 /// The version of a manifest's form.
 const MANIFEST_VERSION: u32 = 1;
@@ -42,6 +42,12 @@ pub(super) struct Files {
     /// Files of epochs that the query was taken back from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) removed: Vec<String>,
+    /// Files whose rows are in others of these now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) spent: Vec<String>,
+    /// The first epoch whose rows are here, if that is not the one of the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) first_epoch: Option<EpochId>,
 }
 
 impl Files {
@@ -50,8 +56,19 @@ impl Files {
         Files {
             sizes: shown.iter().map(|file| (file.rows, file.bytes)).collect(),
             files: shown.into_iter().map(|file| file.path).collect(),
-            removed: Vec::new(),
+            ..Files::default()
         }
+    }
+
+    /// These files; `None` if it is not known how large they are.
+    pub(super) fn shown(&self) -> Option<Vec<ShownFile>> {
+        let files = self.files.iter().zip(&self.sizes);
+        let shown = files.map(|(path, (rows, bytes))| ShownFile {
+            path: path.clone(),
+            rows: *rows,
+            bytes: *bytes,
+        });
+        (self.files.len() == self.sizes.len()).then(|| shown.collect())
     }
 
     /// The files of all tasks.
@@ -77,21 +94,16 @@ impl Files {
 
     /// The manifest; `None` if there is nothing to list, or it is not known what.
     fn manifest(&self, epoch: EpochId) -> Result<Option<Vec<u8>>> {
-        if self.files.is_empty() || self.files.len() != self.sizes.len() {
+        let Some(files) = self.shown().filter(|files| !files.is_empty()) else {
             return Ok(None);
-        }
-        let files = self.files.iter().zip(&self.sizes);
-        let files = files.map(|(path, (rows, bytes))| ShownFile {
-            path: path.clone(),
-            rows: *rows,
-            bytes: *bytes,
-        });
+        };
         let manifest = Manifest {
             version: MANIFEST_VERSION,
+            first_epoch: self.first_epoch.unwrap_or(epoch).0,
             epoch: epoch.0,
-            rows: self.sizes.iter().map(|(rows, _)| rows).sum(),
-            bytes: self.sizes.iter().map(|(_, bytes)| bytes).sum(),
-            files: files.collect(),
+            rows: files.iter().map(|file| file.rows).sum(),
+            bytes: files.iter().map(|file| file.bytes).sum(),
+            files,
         };
         let text = serde_json::to_vec_pretty(&manifest);
         let text =
@@ -100,10 +112,11 @@ impl Files {
     }
 }
 
-/// What an epoch added to the folder.
+/// What an epoch, or the epochs of a commit, added to the folder.
 #[derive(Debug, Serialize)]
 struct Manifest {
     version: u32,
+    first_epoch: u64,
     epoch: u64,
     rows: u64,
     bytes: u64,
@@ -123,6 +136,9 @@ pub(super) fn publish(store: &dyn FileStore, epoch: EpochId, token: &Files) -> R
         store.rename(&staged_path(file), file)?;
         CrashPoint::MidFinish.reach();
     }
+    for spent in &token.spent {
+        store.delete(&staged_path(spent))?;
+    }
     let Some(manifest) = manifest else {
         return Ok(());
     };
@@ -131,15 +147,19 @@ pub(super) fn publish(store: &dyn FileStore, epoch: EpochId, token: &Files) -> R
 }
 
 /// Removes the files of epochs that the query was taken back from, and what those that were only
-/// decided have left. Manifests go first: what one lists is there.
+/// decided have left. Manifests go first: what one lists is there. Those of all epochs from the
+/// first that has a file to remove are of epochs that were taken back.
 fn take_back(store: &dyn FileStore, epoch: EpochId, removed: &[String]) -> Result<()> {
     if removed.is_empty() {
         return Ok(());
     }
-    for path in removed {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        if let Some(epoch) = file_epoch(name) {
-            store.delete(&manifest_path(epoch))?;
+    let names = removed.iter().filter_map(|path| path.rsplit('/').next());
+    if let Some(first) = names.filter_map(file_epoch).min() {
+        for name in store.list(MANIFESTS)? {
+            let of = manifest_epoch(&name).filter(|of| *of >= first && *of < epoch);
+            if let Some(of) = of {
+                store.delete(&manifest_path(of))?;
+            }
         }
     }
     removed.iter().try_for_each(|name| store.delete(name))?;

@@ -1,11 +1,12 @@
 //! What every format of files has in common: rows go in, and a file is whole when it is finished.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use headwater_checkpoint::FileWriter;
+use headwater_checkpoint::{FileStore, FileWriter};
 use headwater_core::Result;
 use headwater_core::format::FormatSpec;
 use headwater_core::{Error, ErrorKind};
@@ -75,6 +76,19 @@ impl FileFormat {
         }
     }
 
+    /// Writes the rows of several files into one, in their order, and gives its length.
+    pub(super) fn combine(
+        &self,
+        store: &Arc<dyn FileStore>,
+        parts: &[String],
+        into: Box<dyn FileWriter>,
+    ) -> Result<u64> {
+        match self {
+            FileFormat::Lines(lines) => lines.combine(&**store, parts, into),
+            FileFormat::Parquet(parquet) => parquet.combine(store, parts, into),
+        }
+    }
+
     /// Starts a file.
     pub(super) fn start(
         &self,
@@ -86,6 +100,12 @@ impl FileFormat {
             FileFormat::Parquet(parquet) => parquet.start(writer, schema),
         }
     }
+}
+
+/// The error of a staged file that is not where this process has written it.
+pub(super) fn is_gone(path: &str) -> Error {
+    Error::sink_failed(format!("file \"{path}\" is gone before it was committed"))
+        .with_hint("Leave the folder \".headwater\" of a sink alone while its query runs.")
 }
 
 /// A failure of the store, as what it is for the user: a matter of the sink.

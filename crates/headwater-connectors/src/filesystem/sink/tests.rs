@@ -268,7 +268,7 @@ async fn rows_are_dealt_to_folders_that_the_manifest_lists() {
     let manifest = manifest(&store, 7);
     let length = |path| store.size(path).unwrap().unwrap();
     let expected = serde_json::json!({
-        "version": 1, "epoch": 7, "rows": 4, "bytes": length(a) + length(b),
+        "version": 1, "first_epoch": 7, "epoch": 7, "rows": 4, "bytes": length(a) + length(b),
         "files": [
             { "path": a, "rows": 3, "bytes": length(a) },
             { "path": b, "rows": 1, "bytes": length(b) },
@@ -441,4 +441,124 @@ async fn any_cut_of_a_publication_is_made_good_by_the_next() {
         assert_eq!((a.as_str(), b.as_str()), ("{\"n\":1}\n", "{\"n\":2}\n"));
         assert_eq!(manifest(&store, 0)["rows"], 2);
     }
+}
+
+/// Epochs from 3, each of one batch per task, that share a commit.
+async fn commit_together(sink: &FilesystemSink, epochs: &[&[RecordBatch]]) -> Vec<CommitToken> {
+    let mut prepared = Vec::new();
+    for (epoch, tasks) in (3..).zip(epochs) {
+        let mut staged = Vec::new();
+        for (task, rows) in tasks.iter().enumerate() {
+            let rows = rows_of([rows.clone()]);
+            staged.push(sink.write(EpochId(epoch), task, rows).await.unwrap());
+        }
+        let token = sink.prepare(EpochId(epoch), staged).await.unwrap();
+        prepared.push((EpochId(epoch), token));
+    }
+    // It may be asked again.
+    sink.gather(prepared.clone()).await.unwrap();
+    let tokens = sink.gather(prepared).await.unwrap();
+    assert_eq!(tokens.len(), epochs.len());
+    for _ in 0..2 {
+        for (epoch, token) in (3..).zip(&tokens) {
+            sink.commit(EpochId(epoch), token.clone()).await.unwrap();
+        }
+    }
+    tokens
+}
+
+#[tokio::test]
+async fn small_files_of_a_commit_are_put_together() {
+    let mut csv = FormatSpec::named("csv");
+    csv.options.set("header", "true");
+    let cases = [
+        (FormatSpec::named("json"), "jsonl", "{\"n\":1}\n{\"n\":4}\n"),
+        (csv, "csv", "n\n1\n4\n"),
+        (FormatSpec::named("parquet"), "parquet", ""),
+    ];
+    for (format, extension, expected) in cases {
+        let store = Arc::new(MemoryFiles::default());
+        let files = SinkFiles {
+            partition_by: vec!["k".to_string()],
+            ..SinkFiles::default()
+        };
+        let sink = sink_with(&store, format, files);
+        let tokens = commit_together(
+            &sink,
+            &[
+                &[keyed(&[("a", 1), ("b", 2)]), keyed(&[("b", 3)])],
+                &[keyed(&[]), keyed(&[])],
+                &[keyed(&[("a", 4), ("c", 5)])],
+            ],
+        )
+        .await;
+        assert_eq!(tokens[0].0, serde_json::json!({ "files": [] }));
+        let a = format!("k=a/part-00000005-from-00000003.{extension}");
+        let b = format!("k=b/part-00000005-from-00000003_001.{extension}");
+        // Alone in its folder, so it stays what it is.
+        let c = format!("k=c/part-00000005-000_001.{extension}");
+        let manifest = manifest(&store, 5);
+        assert_eq!(manifest["first_epoch"], 3);
+        assert_eq!(manifest["rows"], 5);
+        let listed = manifest["files"].as_array().unwrap().iter();
+        let listed: Vec<_> = listed.map(|file| file["path"].as_str().unwrap()).collect();
+        assert_eq!(listed, [a.as_str(), b.as_str(), c.as_str()]);
+        assert_eq!(store.list(MANIFESTS).unwrap(), ["00000005.json"]);
+        for file in manifest["files"].as_array().unwrap() {
+            let path = file["path"].as_str().unwrap();
+            assert_eq!(file["bytes"], store.size(path).unwrap().unwrap());
+        }
+        match extension {
+            "parquet" => assert_eq!(parquet_ints(&store, &b), [2, 3]),
+            _ => assert_eq!(text(&store, &a), expected),
+        }
+        assert!(store.list(STAGED).unwrap().is_empty());
+
+        // Taken back, all of it is gone.
+        let removed = serde_json::json!({ "files": [], "removed": listed });
+        let taken = CommitToken(removed);
+        sink.commit(EpochId(6), taken).await.unwrap();
+        assert!(store.list(MANIFESTS).unwrap().is_empty());
+        assert!(store.list("k=a").unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn files_are_put_together_up_to_the_target() {
+    let store = Arc::new(MemoryFiles::default());
+    let files = SinkFiles {
+        target_bytes: 40,
+        ..SinkFiles::default()
+    };
+    let sink = sink_with(&store, FormatSpec::named("json"), files);
+    // Lines of 8 bytes: 16, 8, 24, 8, 16 bytes; that of 24 is more than half of the target.
+    let sizes: [&[i64]; 5] = [&[0, 1], &[2], &[3, 4, 5], &[6], &[7, 8]];
+    let epochs: Vec<[RecordBatch; 1]> = sizes.iter().map(|rows| [ints(rows)]).collect();
+    let epochs: Vec<&[RecordBatch]> = epochs.iter().map(<[RecordBatch; 1]>::as_slice).collect();
+    commit_together(&sink, &epochs).await;
+    let found: Vec<(String, usize)> = names(&store)
+        .into_iter()
+        .map(|name| (name.clone(), text(&store, &name).len()))
+        .collect();
+    let expected = [
+        ("part-00000005-000.jsonl", 24),
+        ("part-00000007-000.jsonl", 16),
+        ("part-00000007-from-00000003.jsonl", 32),
+    ];
+    let expected = expected.map(|(name, bytes)| (name.to_string(), bytes));
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn epochs_that_were_gathered_and_not_committed_leave_no_trace() {
+    let store = Arc::new(MemoryFiles::default());
+    let sink = sink(&store, "json");
+    open(&sink, Some(2)).await.unwrap();
+    let first = prepare(&sink, 3, &[&[1]]).await;
+    let second = prepare(&sink, 4, &[&[2]]).await;
+    let prepared = vec![(EpochId(3), first), (EpochId(4), second)];
+    sink.gather(prepared).await.unwrap();
+    assert_eq!(store.list(STAGED).unwrap().len(), 3);
+    open(&sink, Some(2)).await.unwrap();
+    assert!(store.list(STAGED).unwrap().is_empty());
 }
