@@ -10,9 +10,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
 use headwater_testkit::checkpoint::CutMoment;
+use headwater_testkit::contract::Publication;
 use headwater_testkit::oracle::{check_oracle, fold};
 use headwater_testkit::text_rows::{TextRow, sorted, text_rows};
 use headwater_testkit::{Moment, RunMode, TestSession};
@@ -23,6 +25,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 
 mod calendar;
 mod chains;
+mod commits;
 mod distinct;
 mod failure;
 mod grouping_sets;
@@ -61,6 +64,31 @@ enum Event {
     Crash(u64, CutMoment),
     /// The source or the sink fails that often and then works again.
     Fault(Moment, u32),
+    /// Seconds pass.
+    Wait(u64),
+    /// The next commit fails, before it has its effect or after, and nobody says which it was.
+    LostCommit(bool),
+}
+
+impl Event {
+    async fn happen(self, session: &mut TestSession) -> headwater::Result<()> {
+        match self {
+            Event::Nothing => {}
+            Event::Restart => session.restart("q").await?,
+            Event::Rescale(shards) => {
+                let set = format!("SET 'target-partitions' = '{shards}'");
+                session.run(&set).await?;
+                session.restart("q").await?;
+            }
+            Event::Crash(nth, moment) => session.query("q")?.crash_at(nth, moment),
+            Event::Fault(moment, times) => session.query("q")?.faults().arrange(moment, times),
+            Event::Wait(seconds) => session.advance_clock(Duration::from_secs(seconds)),
+            Event::LostCommit(has_happened) => {
+                session.query("q")?.faults().lose_commit(has_happened)
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A SELECT over the source `t`, and how it is to be emitted.
@@ -112,6 +140,7 @@ struct Case {
     epochs: Vec<(Event, Vec<Row>)>,
     query: Query,
     shards: usize,
+    publication: Publication,
 }
 
 /// A row with its place in time settled.
@@ -148,12 +177,21 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn case(behind_s: i64, queries: Vec<Query>) -> impl Strategy<Value = Case> {
-    let epochs = vec((event(), vec(row(behind_s), 0..14)), 1..8);
+    case_of(event(), behind_s, queries)
+}
+
+fn case_of(
+    event: impl Strategy<Value = Event>,
+    behind_s: i64,
+    queries: Vec<Query>,
+) -> impl Strategy<Value = Case> {
+    let epochs = vec((event, vec(row(behind_s), 0..14)), 1..8);
     let shards = prop_oneof![Just(1usize), Just(2), Just(7)];
     (epochs, proptest::sample::select(queries), shards).prop_map(|(epochs, query, shards)| Case {
         epochs,
         query,
         shards,
+        publication: Publication::AfterRecord,
     })
 }
 
@@ -183,6 +221,7 @@ impl Case {
     async fn run(&self, delay: i64) -> headwater::Result<TestSession> {
         let delay = delay * self.query.time.unit_s;
         let mut session = TestSession::try_new(RunMode::Straight, self.shards)?;
+        session.set_publication(self.publication);
         session
             .run(&format!(
                 "CREATE SOURCE t (k VARCHAR, v BIGINT, ts TIMESTAMP,
@@ -215,19 +254,7 @@ impl Case {
             .await?;
         for ((event, _), rows) in self.epochs.iter().zip(self.placed()) {
             feed(&session, &rows)?;
-            match event {
-                Event::Nothing => {}
-                Event::Restart => session.restart("q").await?,
-                Event::Rescale(shards) => {
-                    let set = format!("SET 'target-partitions' = '{shards}'");
-                    session.run(&set).await?;
-                    session.restart("q").await?;
-                }
-                Event::Crash(nth, moment) => session.query("q")?.crash_at(*nth, *moment),
-                Event::Fault(moment, times) => {
-                    session.query("q")?.faults().arrange(*moment, *times)
-                }
-            }
+            event.happen(&mut session).await?;
             session.run_to_end("q").await?;
         }
         Ok(session)

@@ -32,12 +32,16 @@ pub enum Moment {
     Write,
     /// A sink has made an epoch durable.
     Prepare,
+    /// A sink is asked to make an epoch visible.
+    Commit,
     /// A sink has made an epoch visible.
     Publish,
+    /// A sink that writes in transactions is asked for its last epoch.
+    Ask,
 }
 
 impl Moment {
-    /// All of them.
+    /// Those by which every query comes.
     pub const ALL: [Moment; 5] = [
         Moment::Available,
         Moment::Read,
@@ -50,34 +54,63 @@ impl Moment {
 /// The failures arranged for a query. Clones are the same list.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
-    left: Arc<Mutex<BTreeMap<Moment, u32>>>,
+    arranged: Arc<Mutex<Arranged>>,
+}
+
+#[derive(Debug, Default)]
+struct Arranged {
+    left: BTreeMap<Moment, u32>,
+    /// What comes when those have happened.
+    then: BTreeMap<Moment, u32>,
 }
 
 impl Faults {
     /// Lets the next `times` calls fail at a moment, and none at any other.
     pub fn arrange(&self, moment: Moment, times: u32) {
-        *self.left.lock() = BTreeMap::from([(moment, times)]);
+        *self.arranged.lock() = Arranged {
+            left: BTreeMap::from([(moment, times)]),
+            then: BTreeMap::new(),
+        };
+    }
+
+    /// Lets the next commit fail, before it has its effect or after, and the sink not say which of
+    /// the two it was until the query is opened again.
+    pub fn lose_commit(&self, has_happened: bool) {
+        let commit = match has_happened {
+            true => Moment::Publish,
+            false => Moment::Commit,
+        };
+        *self.arranged.lock() = Arranged {
+            left: BTreeMap::from([(commit, 1)]),
+            // It is asked once, and then tried again three times.
+            then: BTreeMap::from([(Moment::Ask, 4)]),
+        };
     }
 
     /// How many failures have not happened yet.
     pub fn left(&self) -> u32 {
-        self.left.lock().values().sum()
+        let arranged = self.arranged.lock();
+        arranged.left.values().chain(arranged.then.values()).sum()
     }
 
     /// Forgets what has not happened.
     pub fn clear(&self) {
-        self.left.lock().clear();
+        *self.arranged.lock() = Arranged::default();
     }
 
     fn strike(&self, moment: Moment) -> Result<()> {
-        match self.left.lock().get_mut(&moment) {
+        let mut arranged = self.arranged.lock();
+        match arranged.left.get_mut(&moment) {
             Some(left) if *left > 0 => *left -= 1,
             _ => return Ok(()),
+        }
+        if arranged.left.values().all(|left| *left == 0) {
+            arranged.left = std::mem::take(&mut arranged.then);
         }
         let message = format!("arranged failure: {moment:?}");
         Err(match moment {
             Moment::Available | Moment::Read => Error::new(ErrorKind::Source, message),
-            Moment::Write | Moment::Prepare | Moment::Publish => {
+            Moment::Write | Moment::Prepare | Moment::Commit | Moment::Publish | Moment::Ask => {
                 Error::new(ErrorKind::Sink, message)
             }
         })
@@ -143,7 +176,7 @@ impl SourceAround for FaultySource {
     }
 }
 
-/// A sink that fails as arranged, each time after it has done what it was asked to.
+/// A sink that fails as arranged; but for two moments, after it has done what it was asked to.
 #[derive(Debug)]
 pub(crate) struct FaultySink {
     pub(crate) inner: Arc<dyn Sink>,
@@ -174,7 +207,13 @@ impl SinkAround for FaultySink {
     }
 
     async fn commit(&self, epoch: EpochId, token: CommitToken) -> Result<()> {
+        self.faults.strike(Moment::Commit)?;
         self.inner.commit(epoch, token).await?;
         self.faults.strike(Moment::Publish)
+    }
+
+    async fn last_published(&self) -> Result<Option<EpochId>> {
+        self.faults.strike(Moment::Ask)?;
+        self.inner.last_published().await
     }
 }

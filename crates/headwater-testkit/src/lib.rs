@@ -38,6 +38,7 @@ pub use headwater_core::crash_point;
 pub mod contract {
     pub use async_trait::async_trait;
     pub use headwater_core::around::{SinkAround, SourceAround};
+    pub use headwater_core::sink::Publication;
     pub use headwater_core::source::{EpochLimits, ReadRequest, SourceBatch};
 }
 pub use kafka_proxy::{Fault, KafkaProxy, Link, RequestKind};

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use headwater::{EpochProgress, Headwater, ManualClock};
 use headwater_checkpoint::{Cut, CutKind, CutMoment, FailingFiles, MemoryFiles};
 use headwater_core::mode::OutputMode;
-use headwater_core::sink::Sink;
+use headwater_core::sink::{Publication, Sink};
 use headwater_core::{Error, Result};
 use headwater_engine::{EpochLoop, Step};
 use headwater_plan::StreamDefinition;
@@ -26,6 +26,7 @@ pub struct TestQuery {
     disk: MemoryFiles,
     faults: Faults,
     clock: ManualClock,
+    publication: Publication,
     process: Option<Process>,
     last_progress: Option<EpochProgress>,
 }
@@ -58,8 +59,10 @@ pub enum Ran {
     Epoch(Vec<RecordBatch>),
     /// There was nothing to read.
     Nothing,
-    /// There will never be anything to read.
+    /// There will never be anything to read, and everything is committed.
     Finished,
+    /// Nobody knows what became of a commit: the process must be closed, and the next one finds out.
+    Lost(Error),
 }
 
 impl TestQuery {
@@ -71,6 +74,7 @@ impl TestQuery {
         disk: MemoryFiles,
         ledger: Ledger,
         clock: ManualClock,
+        publication: Publication,
     ) -> Self {
         TestQuery {
             text,
@@ -80,6 +84,7 @@ impl TestQuery {
             disk,
             faults: Faults::default(),
             clock,
+            publication,
             process: None,
             last_progress: None,
         }
@@ -129,10 +134,10 @@ impl TestQuery {
             let files = Arc::new(FailingFiles::new(self.disk.clone()));
             let store = Arc::clone(&files);
             let mut spec = session.prepare(&self.text, Some(store)).await?;
-            spec.sink = self.faulty_sink(spec.sink, &self.ledger);
+            spec.sink = self.faulty_sink(spec.sink, &self.ledger, self.publication);
             spec.late_rows = spec.late_rows.map(|late| {
-                let sink = self.faulty_sink(Arc::clone(late.sink()), &self.late);
-                late.with_sink(sink)
+                let (sink, after_record) = (Arc::clone(late.sink()), Publication::AfterRecord);
+                late.with_sink(self.faulty_sink(sink, &self.late, after_record))
             });
             for source in &mut spec.plan.sources {
                 *source = Arc::new(self.faulty(source));
@@ -151,9 +156,14 @@ impl TestQuery {
         Ok(())
     }
 
-    fn faulty_sink(&self, sink: Arc<dyn Sink>, ledger: &Ledger) -> Arc<dyn Sink> {
+    fn faulty_sink(
+        &self,
+        sink: Arc<dyn Sink>,
+        ledger: &Ledger,
+        publication: Publication,
+    ) -> Arc<dyn Sink> {
         Arc::new(FaultySink {
-            inner: Arc::new(RecordingSink::new(sink, ledger.clone())),
+            inner: Arc::new(RecordingSink::new(sink, ledger.clone(), publication)),
             faults: self.faults.clone(),
         })
     }
@@ -214,16 +224,25 @@ impl TestQuery {
         };
         match through_retries(&self.clock, process.epochs.step()).await? {
             Step::Ran(progress) => {
-                let rows = self.ledger.epoch(progress.epoch);
                 let epoch = progress.epoch;
+                let rows = match process.epochs.has_waiting() {
+                    // Epochs that share a commit are not visible yet.
+                    true => self.ledger.prepared(epoch),
+                    false => self.ledger.epoch(epoch),
+                };
                 self.last_progress = Some(*progress);
                 let rows =
                     rows.ok_or_else(|| Error::internal(format!("epoch {epoch} is not visible")))?;
                 Ok(Ran::Epoch(rows))
             }
             Step::Nothing => Ok(Ran::Nothing),
-            Step::Finished => Ok(Ran::Finished),
-            Step::Lost(error) => Err(error),
+            Step::Finished => {
+                match through_retries(&self.clock, process.epochs.commit_now()).await? {
+                    Step::Lost(error) => Ok(Ran::Lost(error)),
+                    _ => Ok(Ran::Finished),
+                }
+            }
+            Step::Lost(error) => Ok(Ran::Lost(error)),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use headwater::{EventTime, Headwater, ManualClock, Outcome};
 use headwater_checkpoint::MemoryFiles;
+use headwater_core::sink::Publication;
 use headwater_core::{Error, Result};
 use headwater_plan::on_large_stack;
 use headwater_sql::ast::{CreateStreamingQuery, ParsedStatement, Statement};
@@ -56,6 +57,7 @@ pub struct TestSession {
     headwater: Headwater,
     clock: ManualClock,
     mode: RunMode,
+    publication: Publication,
     queries: BTreeMap<String, TestQuery>,
 }
 
@@ -86,8 +88,14 @@ impl TestSession {
             headwater,
             clock,
             mode,
+            publication: Publication::AfterRecord,
             queries: BTreeMap::new(),
         })
+    }
+
+    /// Lets the sinks of queries that are created from now on decide in this way what has happened.
+    pub fn set_publication(&mut self, publication: Publication) {
+        self.publication = publication;
     }
 
     /// The session under test.
@@ -218,6 +226,7 @@ impl TestSession {
             disk,
             ledger,
             self.clock.clone(),
+            self.publication,
         );
         query.open(&self.headwater).await?;
         self.queries.insert(name, query);
@@ -272,6 +281,7 @@ impl TestSession {
         match ran? {
             Ran::Epoch(rows) => Ok(Answer::Rows(schema, rows)),
             Ran::Nothing | Ran::Finished => Ok(Answer::Rows(schema, vec![])),
+            Ran::Lost(error) => Err(error),
         }
     }
 
@@ -287,6 +297,7 @@ impl TestSession {
             match query.step().await {
                 Ok(Ran::Epoch(_)) => {}
                 Ok(Ran::Nothing | Ran::Finished) => return Ok(()),
+                Ok(Ran::Lost(_)) => query.close(),
                 Err(_) if query.has_crashed() => query.close(),
                 Err(error) => return Err(error),
             }

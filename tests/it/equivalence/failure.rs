@@ -11,6 +11,7 @@ async fn a_failure_that_stays_stops_the_query_with_its_own_words() {
             epochs: vec![],
             query: queries(&[windows::TUMBLE], &[UPDATE])[0],
             shards: 2,
+            publication: Publication::AfterRecord,
         };
         let mut session = case.run(10).await.unwrap();
         let row = |number: i64| Placed {

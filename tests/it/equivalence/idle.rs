@@ -87,19 +87,7 @@ impl IdleCase {
             session.advance_clock(Duration::from_secs(turn.steps * STEP_S));
             let rows: Vec<Placed> = turn.rows.iter().map(placed).collect();
             feed(&session, &rows)?;
-            match turn.event {
-                Event::Nothing => {}
-                Event::Restart => session.restart("q").await?,
-                Event::Rescale(shards) => {
-                    let set = format!("SET 'target-partitions' = '{shards}'");
-                    session.run(&set).await?;
-                    session.restart("q").await?;
-                }
-                Event::Crash(nth, moment) => session.query("q")?.crash_at(nth, moment),
-                Event::Fault(moment, times) => {
-                    session.query("q")?.faults().arrange(moment, times);
-                }
-            }
+            turn.event.happen(&mut session).await?;
             session.run_to_end("q").await?;
         }
         Ok(session)
