@@ -1,13 +1,14 @@
 //! Queries that run by themselves, through the library: triggers, waiting, stopping, ending.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Int64Array, RecordBatch};
 use headwater::{
-    EpochId, ErrorKind, EventTime, Headwater, ManualClock, MemoryStream, QueryState,
-    StreamingQuery, Trigger,
+    EpochId, Error, ErrorKind, EventTime, Headwater, ManualClock, MemoryStream, QueryState,
+    RestartPolicy, StreamingQuery, Trigger,
 };
 use tokio::sync::Semaphore;
 
@@ -354,4 +355,51 @@ async fn files_of_two_queries_do_not_meet_and_a_resumed_query_keeps_its_folder()
     assert!(error.message().contains("the path of the sink"), "{error}");
     let again = into("results", "a").await.unwrap();
     in_time(again.stop()).await.unwrap();
+}
+
+/// A bounded query reads what was there when it began, also if it is opened again on the way.
+#[tokio::test]
+async fn a_bounded_query_that_is_opened_again_keeps_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in");
+    std::fs::create_dir(&input).unwrap();
+    let add = move |name: &str| {
+        let mut file = std::fs::File::create(input.join(name)).unwrap();
+        file.write_all(b"{\"v\":1}\n").unwrap();
+    };
+    add("first.jsonl");
+    let session = Headwater::builder().build().unwrap();
+    let (path, checkpoint) = (folder.path().display(), folder.path().join("checkpoint"));
+    session
+        .sql(&format!(
+            "CREATE SOURCE f (v BIGINT) WITH (connector = 'filesystem', path = '{path}/in')
+             FORMAT JSON"
+        ))
+        .await
+        .unwrap();
+    let stream = session.stream("SELECT v FROM f").await.unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    // Once, and three times tried again.
+    let writer = stream.write_stream().foreach_batch(move |_, _| {
+        let call = counted.fetch_add(1, Ordering::SeqCst);
+        if call == 0 {
+            add("second.jsonl");
+        }
+        let answer = match call {
+            0..4 => Err(Error::new(ErrorKind::Sink, "away")),
+            _ => Ok(()),
+        };
+        Box::pin(async move { answer })
+    });
+    let restarts = RestartPolicy {
+        attempts: 1,
+        delay: Duration::from_millis(1),
+    };
+    let writer = writer.trigger(Trigger::AvailableNow).restarts(restarts);
+    let writer = writer.checkpoint(&checkpoint.display().to_string());
+    let query = writer.start().await.unwrap();
+    in_time(query.await_termination()).await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 5);
+    assert_eq!(query.status().totals.rows_in, 1);
 }

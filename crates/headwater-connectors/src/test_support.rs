@@ -44,6 +44,7 @@ pub(crate) fn sink_context(
         schema,
         mode,
         last_committed: last_committed.map(EpochId),
+        commit_interval: None,
         transactions: Transactions::Allowed,
         is_takeover: false,
     }
@@ -85,6 +86,7 @@ pub(crate) fn source_context(
         clock,
         journal,
         use_of,
+        is_resumed: false,
     }
 }
 

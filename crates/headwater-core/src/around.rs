@@ -440,6 +440,7 @@ mod tests {
             mode: OutputMode::Append,
             has_ops: false,
             last_committed: None,
+            commit_interval: None,
             transactions: crate::sink::Transactions::Allowed,
             is_takeover: false,
         };

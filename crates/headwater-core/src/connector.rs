@@ -66,6 +66,8 @@ pub struct SourceContext {
     pub journal: Arc<dyn SourceJournal>,
     /// How the source will be read.
     pub use_of: SourceUse,
+    /// Whether the query goes on from a checkpoint: then what it reads was there before.
+    pub is_resumed: bool,
 }
 
 /// How a source will be read.

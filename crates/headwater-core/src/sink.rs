@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -70,6 +71,8 @@ pub struct SinkContext {
     pub has_ops: bool,
     /// The last committed epoch, if the query is resumed.
     pub last_committed: Option<EpochId>,
+    /// How long epochs may wait for a commit of them all; `None` if each is committed by itself.
+    pub commit_interval: Option<Duration>,
     /// Whether a transaction of the sink may decide what has happened.
     pub transactions: Transactions,
     /// Whether another process may still be writing for the query: what it holds is taken from it.

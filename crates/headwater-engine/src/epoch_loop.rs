@@ -44,7 +44,7 @@ use crate::next_epoch::Planned;
 use crate::outputs;
 use crate::progress::EpochProgress;
 use crate::query_spec::{Durability, QuerySpec, RestartPolicy};
-use crate::recover::starting_point;
+use crate::recover::{Bounds, starting_point};
 use crate::stall_watchdog::StallPolicy;
 use crate::state_chain::StateChain;
 use crate::trigger::{delay_before_next, due_after};
@@ -101,8 +101,7 @@ pub struct EpochLoop {
     uncommitted: Uncommitted,
     last_commit: Duration,
     commits: u64,
-    /// Where a bounded query stops, per source; a source without a bound is read to its end.
-    bounds: Option<Vec<Option<Offsets>>>,
+    bounds: Option<Bounds>,
     flushed: bool,
     clock: Arc<dyn Clock>,
     config: SessionConfig,
@@ -125,12 +124,17 @@ impl EpochLoop {
         let sources = spec.plan.sources.iter().map(|s| s.name.clone()).collect();
         let place = spec.store.describe();
         let activity = Activity::new(clock, spec.name.clone(), sources, place);
-        EpochLoop::open_again(spec, Arc::new(activity)).await
+        EpochLoop::open_again(spec, Arc::new(activity), None).await
     }
 
-    /// Opens everything after an earlier loop of the same query failed.
-    pub(crate) async fn open_again(spec: QuerySpec, activity: Arc<Activity>) -> Result<EpochLoop> {
-        let start = starting_point(&spec, activity.outage()).await?;
+    /// Opens everything after an earlier loop of the same query failed, which was to stop at these
+    /// bounds.
+    pub(crate) async fn open_again(
+        spec: QuerySpec,
+        activity: Arc<Activity>,
+        bounds: Option<Bounds>,
+    ) -> Result<EpochLoop> {
+        let start = starting_point(&spec, activity.outage(), bounds).await?;
         let clock = Arc::clone(&spec.environment.clock);
         let reporter = Reporter::new(Arc::clone(&clock), &spec, &start);
         // Whoever takes it over later is not fenced in turn.
@@ -246,6 +250,11 @@ impl EpochLoop {
     /// The query, to be opened again from its checkpoint. Everything else of the loop ends.
     pub fn into_spec(self) -> QuerySpec {
         self.spec
+    }
+
+    /// Where it stops, if it is bounded.
+    pub(crate) fn bounds(&self) -> Option<&Bounds> {
+        self.bounds.as_ref()
     }
 
     /// The newest epoch that has happened.

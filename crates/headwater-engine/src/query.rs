@@ -51,6 +51,8 @@ pub struct QueryStatus {
 struct Shared {
     state: QueryState,
     totals: Totals,
+    /// The newest epoch that is in the totals.
+    counted: Option<EpochId>,
     recent: VecDeque<EpochProgress>,
     error: Option<Error>,
 }
@@ -99,6 +101,7 @@ impl StreamingQuery {
         let shared = Arc::new(Mutex::new(Shared {
             state: QueryState::Waiting,
             totals: Totals::default(),
+            counted: None,
             recent: VecDeque::new(),
             error: None,
         }));

@@ -27,6 +27,9 @@ use crate::recovery_log::RecoveryLog;
 use crate::settle::settle;
 use crate::state_chain::StateChain;
 
+/// Where a bounded query stops, per source; a source without a bound is read to its end.
+pub(crate) type Bounds = Vec<Option<Offsets>>;
+
 /// Everything the loop needs to go on.
 #[derive(Debug)]
 pub(crate) struct StartingPoint {
@@ -39,15 +42,20 @@ pub(crate) struct StartingPoint {
     pub(crate) next: EpochId,
     /// Epochs that were decided and not committed: they run first, as they were decided.
     pub(crate) pending: Vec<EpochRecord>,
-    /// Where a bounded query stops, per source; a source without a bound is read to its end.
-    pub(crate) bounds: Option<Vec<Option<Offsets>>>,
+    pub(crate) bounds: Option<Bounds>,
 }
 
-/// Opens checkpoint, sources and sink; finishes what a dead process had decided.
-pub(crate) async fn starting_point(spec: &QuerySpec, outage: &Outage) -> Result<StartingPoint> {
+/// Opens checkpoint, sources and sink; finishes what a dead process had decided. A bounded query
+/// that has started before in this process keeps its bounds.
+pub(crate) async fn starting_point(
+    spec: &QuerySpec,
+    outage: &Outage,
+    bounds: Option<Bounds>,
+) -> Result<StartingPoint> {
     let (checkpoint, recovered) = open_checkpoint(spec).await?;
     let checkpoint = Arc::new(checkpoint);
-    let sources = open_sources(spec, &checkpoint).await?;
+    let is_resumed = recovered.last_commit.is_some() || !recovered.pending.is_empty();
+    let sources = open_sources(spec, &checkpoint, is_resumed).await?;
     let recovered = open_sinks(spec, &checkpoint, recovered, outage).await?;
     adopt_change(spec, &checkpoint).await?;
     let next = recovered.next_epoch();
@@ -57,9 +65,11 @@ pub(crate) async fn starting_point(spec: &QuerySpec, outage: &Outage) -> Result<
     };
     let pending = pending_epochs(spec, &sources, recovered.pending)?;
     check_resume(&sources, recovered.last_commit.as_ref(), &pending).await?;
-    let bounds = match spec.trigger.is_bounded() {
-        true => Some(future::try_join_all(sources.iter().map(bound_of)).await?),
-        false => None,
+    let bounds = match bounds {
+        None if spec.trigger.is_bounded() => {
+            Some(future::try_join_all(sources.iter().map(bound_of)).await?)
+        }
+        kept => kept,
     };
     Ok(StartingPoint {
         checkpoint,
@@ -109,6 +119,7 @@ async fn open_sinks(
         mode: spec.plan.mode,
         has_ops: spec.plan.has_ops,
         last_committed: recovered.last_commit.as_ref().map(|c| c.epoch),
+        commit_interval: spec.checkpoint_interval,
         transactions: match spec.durability {
             Durability::Checkpoint => Transactions::Allowed,
             Durability::InMemory => Transactions::NoCheckpoint,
@@ -235,13 +246,18 @@ fn kind_of(operator: &str) -> String {
         .to_string()
 }
 
-async fn open_sources(spec: &QuerySpec, checkpoint: &Checkpoint) -> Result<Vec<Arc<dyn Source>>> {
+async fn open_sources(
+    spec: &QuerySpec,
+    checkpoint: &Checkpoint,
+    is_resumed: bool,
+) -> Result<Vec<Arc<dyn Source>>> {
     let mut sources = Vec::with_capacity(spec.plan.sources.len());
     for (index, definition) in spec.plan.sources.iter().enumerate() {
         let context = SourceContext {
             clock: Arc::clone(&spec.environment.clock),
             journal: checkpoint.journal(&format!("{index}-{}", definition.name)),
             use_of: SourceUse::Stream,
+            is_resumed,
         };
         sources.push(definition.declared.open(context).await?);
     }

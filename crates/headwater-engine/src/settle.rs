@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | a waiting epoch | it has happened: its record takes its place |
 //! | the last committed epoch | it has not: it runs again |
-//! | a later one | the checkpoint is an old copy |
+//! | a later one | the checkpoint is an old copy; or the query was run at least once since, and has not come to writing that epoch again |
 //! | an earlier one, or none | the sink has lost its note: nobody can say |
 
 use std::sync::Arc;
@@ -127,8 +127,9 @@ fn checkpoint_is_old(checkpoint: &Checkpoint, published: EpochId, last: Option<E
     ))
     .with_detail("Going on would write the rows of the epochs in between a second time.")
     .with_hint(
-        "Start the query with its newest checkpoint. To write those rows again on purpose, use a \
-         new checkpoint folder.",
+        "Start the query with its newest checkpoint. If it has run with delivery = 'at-least-once' \
+         since, let it run so until it has committed that epoch. To write those rows again on \
+         purpose, use a new checkpoint folder.",
     )
 }
 

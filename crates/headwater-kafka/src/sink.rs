@@ -106,13 +106,15 @@ impl KafkaSinkSpec {
         Err(refused)
     }
 
-    fn transactions(&self, context: &SinkContext) -> TransactionSpec {
+    fn transactions(&self, context: &SinkContext, seen: Option<EpochId>) -> TransactionSpec {
         TransactionSpec {
             owner: self.owner.clone(),
             connection: self.options.connection.clone(),
             topic: self.options.topic.clone(),
             query: context.query.clone(),
             id_prefix: self.options.id_prefix.clone(),
+            commit_interval: context.commit_interval,
+            seen,
         }
     }
 }
@@ -334,7 +336,10 @@ impl Sink for KafkaSink {
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
         let delivery = self.spec.delivery(context)?;
-        // A query that failed opens its sink again.
+        // A query that failed opens its sink again. Another instance may have gone on meanwhile, and
+        // is told by epochs that this one has never heard of.
+        let before = self.transactions();
+        let seen = before.and_then(|before| before.seen_of(&context.query));
         self.forget().await?;
         RowEncoder::try_new(&self.spec, &context.row_schema())?;
         self.has_ops.store(context.has_ops, Ordering::Release);
@@ -346,7 +351,7 @@ impl Sink for KafkaSink {
         match delivery {
             Delivery::AtLeastOnce => drop(self.plain_producer()?),
             Delivery::ExactlyOnce => {
-                let spec = self.spec.transactions(context);
+                let spec = self.spec.transactions(context, seen);
                 let opened = blocking(move || Transactions::open(spec)).await?;
                 *self.transactions.lock() = Some(Arc::new(opened));
             }

@@ -15,7 +15,7 @@ use headwater_core::connector::{DeclaredSource, SourceContext, SourceUse};
 use headwater_core::fingerprint::{Fingerprint, Fingerprints};
 use headwater_core::offset::{Offsets, Partition};
 use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
-use headwater_core::{Error, Result};
+use headwater_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
@@ -95,7 +95,11 @@ impl KafkaSource {
         }
         let cluster = Cluster::connect(&owner, &spec.options.connection)?;
         let topics = spec.options.topics.clone();
-        let partitions = ask(&cluster, move |cluster| cluster.partitions(&topics)).await?;
+        let partitions = ask(&cluster, move |cluster| cluster.partitions(&topics)).await;
+        let partitions = partitions.map_err(|error| match context.is_resumed {
+            true => told_as_loss(error),
+            false => error,
+        })?;
         Ok(KafkaSource(Arc::new(Inner {
             spec,
             cluster,
@@ -112,6 +116,19 @@ impl KafkaSource {
     pub(crate) fn held_bytes(&self) -> usize {
         self.0.reader.get().map_or(0, |reader| reader.held_bytes())
     }
+}
+
+/// A topic that a query has read from and that is not there any more was not misspelt.
+fn told_as_loss(error: Error) -> Error {
+    if error.kind() != ErrorKind::Configuration {
+        return error;
+    }
+    Error::data_loss(error.message())
+        .with_detail("The checkpoint of the query has read from it.")
+        .with_hint(
+            "Look whether the topic was deleted, or the address is of another cluster. To read a \
+             topic that was made again, start with a new checkpoint folder.",
+        )
 }
 
 impl Inner {

@@ -52,6 +52,10 @@ pub(crate) struct TransactionSpec {
     pub(crate) topic: String,
     pub(crate) query: QueryId,
     pub(crate) id_prefix: String,
+    /// How long epochs may wait for their commit.
+    pub(crate) commit_interval: Option<Duration>,
+    /// The newest epoch that this process has had to do with, if it has opened the sink before.
+    pub(crate) seen: Option<EpochId>,
 }
 
 /// The transactions of one query, one after the other.
@@ -101,9 +105,14 @@ impl Transactions {
     /// Ends what a dead process had open, and locks it out.
     pub(crate) fn open(spec: TransactionSpec) -> Result<Transactions> {
         let limits = TransactionLimits::of(&spec.owner, &spec.connection)?;
+        limits.check_interval(&spec.owner, spec.commit_interval)?;
         let id = format!("{}-{}", spec.id_prefix, spec.query);
         let (owner, connection) = (&spec.owner, &spec.connection);
         let notes = Notes::connect(owner, connection, &id, &spec.topic, &spec.query)?;
+        let state = State {
+            seen: spec.seen,
+            ..State::default()
+        };
         let opened = Transactions {
             spec,
             id,
@@ -111,10 +120,16 @@ impl Transactions {
             notes,
             clock: SystemClock::new(),
             turn: Mutex::new(()),
-            state: Mutex::new(State::default()),
+            state: Mutex::new(state),
         };
         opened.connect()?;
         Ok(opened)
+    }
+
+    /// The newest epoch of a query that this process has had to do with.
+    pub(crate) fn seen_of(&self, query: &QueryId) -> Option<EpochId> {
+        let seen = self.state.lock().seen;
+        seen.filter(|_| self.spec.query == *query)
     }
 
     /// The producer, if a transaction is open.

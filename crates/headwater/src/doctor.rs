@@ -279,6 +279,7 @@ impl Doctor<'_> {
             clock,
             journal: headwater_checkpoint::journal(files, "doctor"),
             use_of: SourceUse::BoundedRead,
+            is_resumed: false,
         };
         let looked = async {
             let source = definition.declared.open(context).await?;

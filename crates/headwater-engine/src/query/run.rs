@@ -134,6 +134,8 @@ impl Run {
                 restarts.start_anew();
             }
             let (parts, epoch) = (epoch_loop.parts(), epoch_loop.next_epoch());
+            // A bounded query ends where it was to end when it began.
+            let bounds = epoch_loop.bounds().cloned();
             let spec = epoch_loop.into_spec();
             outputs::abort_open(&spec).await;
             failure = failure.after(&parts).await;
@@ -151,7 +153,8 @@ impl Run {
                 if policy.action == StallAction::Fail {
                     activity.try_again(epoch);
                 }
-                let open = EpochLoop::open_again(spec.clone(), Arc::clone(&activity));
+                let (spec, activity) = (spec.clone(), Arc::clone(&activity));
+                let open = EpochLoop::open_again(spec, Arc::clone(&activity), bounds.clone());
                 match unless_stalled(open, &activity, policy).await {
                     Ok(opened) => break opened,
                     Err(error) => failure = Failure::new(class, error),
@@ -240,7 +243,11 @@ impl Run {
         );
         {
             let mut shared = self.shared.lock();
-            shared.totals.add(&progress);
+            // One that runs again because its commit was lost brings the same rows.
+            if Some(progress.epoch) > shared.counted {
+                shared.totals.add(&progress);
+                shared.counted = Some(progress.epoch);
+            }
             if shared.recent.len() == PROGRESS_KEPT {
                 shared.recent.pop_front();
             }

@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use arrow::datatypes::DataType;
 use headwater_core::clock::{Clock, SystemClock};
 use headwater_core::id::EpochId;
-use headwater_core::sink::{Publication, Sink, Transactions};
+use headwater_core::sink::{Publication, Sink, SinkContext, Transactions};
 use headwater_core::{Error, ErrorKind};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -270,6 +271,45 @@ async fn an_instance_that_finds_newer_epochs_leaves_them_alone() {
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}");
     epoch(&*second, 2, vec![rows(3..4)]).await.unwrap();
     assert_eq!(place.numbers().await, [0, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_opened_again_leaves_newer_epochs_alone() {
+    let Some(place) = Place::real(1).await else {
+        return;
+    };
+    let first = place.open().await;
+    epoch(&*first, 0, vec![rows(0..2)]).await.unwrap();
+    let second = place.open().await;
+    epoch(&*second, 1, vec![rows(2..3)]).await.unwrap();
+    let context = context(&place.topic, Transactions::Allowed);
+    let error = within(70, first.open(&context)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}");
+    epoch(&*second, 2, vec![rows(3..4)]).await.unwrap();
+    assert_eq!(place.numbers().await, [0, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_query_that_commits_too_seldom_does_not_start() {
+    let broker = broker(&[("out", 1)]);
+    let servers = broker.bootstrap_servers();
+    let open = async |interval: u64, delivery: &str| {
+        let limit = ("properties.transaction.timeout.ms", "20000");
+        let sink = sink(&servers, "out", &[limit, ("delivery", delivery)]).unwrap();
+        let context = SinkContext {
+            commit_interval: Some(Duration::from_secs(interval)),
+            ..context("q", Transactions::Allowed)
+        };
+        within(20, sink.open(&context)).await
+    };
+    let error = open(20, "exactly-once").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert_eq!(
+        error.message(),
+        "a 'checkpoint.interval' of 20s does not fit into the 'transaction.timeout.ms' of sink \"k\""
+    );
+    open(5, "exactly-once").await.unwrap();
+    open(20, "at-least-once").await.unwrap();
 }
 
 #[tokio::test]

@@ -172,6 +172,15 @@ impl Declared {
         within(20, self.declare()?.open(context(use_of))).await
     }
 
+    /// As a query that goes on from its checkpoint.
+    pub(crate) async fn try_resume(self) -> Result<Arc<dyn Source>> {
+        let context = SourceContext {
+            is_resumed: true,
+            ..context(SourceUse::Stream)
+        };
+        within(20, self.declare()?.open(context)).await
+    }
+
     pub(crate) async fn open(self) -> Arc<dyn Source> {
         self.try_open(SourceUse::Stream).await.unwrap()
     }
@@ -203,6 +212,7 @@ fn context(use_of: SourceUse) -> SourceContext {
         clock: Arc::new(SystemClock::new()),
         journal: Arc::new(NoJournal),
         use_of,
+        is_resumed: false,
     }
 }
 

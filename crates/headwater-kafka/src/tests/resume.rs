@@ -379,3 +379,20 @@ async fn partitions_that_are_added_are_read_from_their_start() {
     assert_eq!(reach(&*resumed, &left.offsets, &end).await, end);
     assert_eq!(read(&*resumed, &left.offsets, &end).await.rows(), 4);
 }
+
+#[tokio::test]
+async fn a_topic_that_is_gone_is_a_loss_for_a_query_that_has_read_it() {
+    let broker = broker(&[("t", 1)]);
+    let servers = broker.bootstrap_servers();
+    let expected = format!("topic \"gone\" does not exist on broker {servers}");
+    let new = json(&servers, "gone").try_open(headwater_core::connector::SourceUse::Stream);
+    let error = new.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert_eq!(error.message(), expected);
+    let error = json(&servers, "gone").try_resume().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DataLoss);
+    assert_eq!(error.message(), expected);
+    let detail = error.detail().unwrap();
+    assert_eq!(detail, "The checkpoint of the query has read from it.");
+    json(&servers, "t").try_resume().await.unwrap();
+}

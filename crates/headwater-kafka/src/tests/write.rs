@@ -62,6 +62,7 @@ pub(crate) fn context(query: &str, transactions: Transactions) -> SinkContext {
         mode: OutputMode::Append,
         has_ops: false,
         last_committed: None,
+        commit_interval: None,
         transactions,
         is_takeover: false,
     }
@@ -152,6 +153,7 @@ async fn a_row_that_is_gone_is_a_key_without_a_value() {
         mode: OutputMode::Update,
         has_ops: true,
         last_committed: None,
+        commit_interval: None,
         transactions: Transactions::NoCheckpoint,
         is_takeover: false,
     };

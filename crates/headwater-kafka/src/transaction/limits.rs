@@ -84,6 +84,27 @@ impl TransactionLimits {
         })
     }
 
+    /// Refuses a query whose commits come later than the broker keeps a transaction: each would
+    /// hold the epochs of a whole interval, and end without effect.
+    pub(crate) fn check_interval(&self, owner: &str, interval: Option<Duration>) -> Result<()> {
+        let Some(interval) = interval.filter(|interval| *interval >= self.transaction) else {
+            return Ok(());
+        };
+        Err(Error::configuration(format!(
+            "a 'checkpoint.interval' of {interval:?} does not fit into the \
+             '{TRANSACTION_TIMEOUT}' of {owner}"
+        ))
+        .with_detail(format!(
+            "A transaction is open from the first epoch to the commit of them all, and the broker \
+             ends one that is open for {:?}.",
+            self.transaction
+        ))
+        .with_hint(format!(
+            "Set 'checkpoint.interval' to much less, or 'properties.{TRANSACTION_TIMEOUT}' to \
+             several times the interval, which the broker limits by transaction.max.timeout.ms."
+        )))
+    }
+
     /// The limits as librdkafka takes them.
     pub(crate) fn settings(&self) -> [(&'static str, String); 3] {
         [
@@ -132,6 +153,22 @@ mod tests {
             [20_000, 20_000, 20_100],
             20_000,
         );
+    }
+
+    #[test]
+    fn an_interval_has_to_fit_into_a_transaction() {
+        let limits = limits(&[("transaction.timeout.ms", "20000")]).unwrap();
+        let check = |interval: Option<u64>| {
+            limits.check_interval("sink \"k\"", interval.map(Duration::from_secs))
+        };
+        check(None).unwrap();
+        check(Some(19)).unwrap();
+        for seconds in [20, 3600] {
+            let report = check(Some(seconds)).unwrap_err().report("a", None);
+            assert!(report.contains("sink \"k\""), "{report}");
+            assert!(report.contains("'checkpoint.interval'"), "{report}");
+            assert!(report.contains("'transaction.timeout.ms'"), "{report}");
+        }
     }
 
     #[test]
