@@ -141,10 +141,10 @@ fn parquet_files_that_find_no_room_are_written_again() {
     disk.fill();
     let end = run.wait();
     assert_eq!(end.code, Some(75), "{}", end.stderr);
+    // A file of rows, or the manifest: whatever comes first.
     for part in [
         "error: cannot ",
-        "/small/out/.headwater/staged/",
-        ".parquet\"",
+        "/small/out/",
         "No space left",
         "hint: Free some disk",
     ] {

@@ -165,6 +165,12 @@ impl RowKey {
         tellers.any(|teller| teller.is_column() && teller.column == *column)
     }
 
+    /// The key if columns tell all of it.
+    pub(crate) fn shown(&self) -> Option<Self> {
+        let is_told = |part: &Vec<Teller>| part.iter().any(Teller::tells_all);
+        self.parts.iter().all(is_told).then(|| self.clone())
+    }
+
     /// The key under the names a projection gives; none if it leaves a part out or changes it.
     pub(crate) fn projected(&self, projection: &Projection) -> Option<Self> {
         let of_part = |part: &[Teller]| -> Vec<Teller> {
