@@ -393,8 +393,11 @@ impl Job {
         let staged = out.join(STAGED);
         std::fs::create_dir_all(&staged).unwrap();
         for epoch in last + 2..EPOCHS {
-            // Where a file is already, it stays.
-            let _ = std::fs::create_dir(staged.join(format!("part-{epoch:08}-000.jsonl")));
+            // Whichever task has the rows. Where a file is already, it stays.
+            for task in 0..8 {
+                let name = format!("part-{epoch:08}-{task:03}.jsonl");
+                let _ = std::fs::create_dir(staged.join(name));
+            }
         }
     }
 
