@@ -1,5 +1,5 @@
 //! Long chains of operators: those within the limit run, as a stream and as a bounded read, and those
-//! beyond it are refused. A thread of these tests has a stack of 2 MiB, as threads of Tokio have.
+//! beyond it are refused. The thread of a test has a stack of 2 MiB, as threads of Tokio have.
 
 use headwater::{ErrorKind, Headwater};
 use headwater_testkit::oracle::check_oracle;
@@ -60,13 +60,10 @@ async fn runs_everywhere(select: &str) {
     check_oracle(&mut session).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn chains_within_the_limit_run() {
     for select in longest(OPERANDS) {
-        // On a worker, whose stack is its own.
-        tokio::spawn(async move { runs_everywhere(&select).await })
-            .await
-            .unwrap();
+        runs_everywhere(&select).await;
     }
 }
 
