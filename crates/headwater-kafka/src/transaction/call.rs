@@ -47,7 +47,7 @@ mod tests {
             error.rdkafka_error_code(),
             Some(RDKafkaErrorCode::InvalidArgument)
         );
-        let (never, waits) = mpsc::channel::<()>();
+        let (never, waits) = mpsc::sync_channel::<()>(1);
         let hangs = move || {
             let _ = waits.recv();
             Ok(())
