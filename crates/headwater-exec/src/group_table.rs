@@ -35,52 +35,15 @@ pub(crate) use before::PlacesBefore;
 use columns::{concat_pieces, gather};
 pub(crate) use idle::IdleChange;
 use idle::IdleGroups;
+use place::{Group, NOWHERE, Place};
 
 mod before;
 mod columns;
 mod idle;
+mod place;
 
 #[cfg(test)]
 mod tests;
-
-const NOWHERE: u32 = u32::MAX;
-
-/// Where the current state row of a group is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    chunk: u32,
-    row: u32,
-}
-
-impl Place {
-    const NONE: Place = Place {
-        chunk: NOWHERE,
-        row: NOWHERE,
-    };
-
-    fn is_none(self) -> bool {
-        self.chunk == NOWHERE
-    }
-
-    fn indices(self) -> (usize, usize) {
-        (self.chunk as usize, self.row as usize)
-    }
-}
-
-/// What is known of a group besides its key: in one place, as every row asks for all of it.
-#[derive(Debug, Clone, Copy)]
-struct Group {
-    place: Place,
-    /// Its slot in the running epoch.
-    slot: u32,
-}
-
-impl Group {
-    const NEW: Group = Group {
-        place: Place::NONE,
-        slot: NOWHERE,
-    };
-}
 
 /// The scratch of the running epoch.
 struct Touch {

@@ -391,7 +391,10 @@ impl Job {
         let epochs = names.filter_map(|name| name.strip_prefix("part-")?.get(..8)?.parse().ok());
         let last: usize = epochs.max().unwrap_or_default();
         let staged = out.join(STAGED);
-        std::fs::create_dir_all(&staged).unwrap();
+        for folder in [staged.parent().unwrap(), staged.as_path()] {
+            // It is there from the kill before.
+            let _ = std::fs::create_dir(folder);
+        }
         for epoch in last + 2..EPOCHS {
             // Whichever task has the rows. Where a file is already, it stays.
             for task in 0..8 {
