@@ -41,6 +41,8 @@ mod kafka_faults;
 #[cfg(test)]
 mod late_rows;
 #[cfg(test)]
+mod old_checkpoints;
+#[cfg(test)]
 mod query_changes;
 #[cfg(test)]
 mod query_modes;

@@ -1,0 +1,7 @@
+CREATE SOURCE orders (time TIMESTAMP, order_id BIGINT, client_id BIGINT, symbol VARCHAR, amount INT, price DOUBLE, buy VARCHAR,
+  WATERMARK FOR time AS time - INTERVAL '1 second')
+WITH (connector = 'datagen', preset = 'orders', rows = 400, 'time.step' = '500 ms', symbols = 3, 'max.records.per.epoch' = 10);
+CREATE SINK out WITH (connector = 'console') FORMAT JSON;
+CREATE STREAMING QUERY q WITH (checkpoint = 'DIR/checkpoint', 'checkpoint.retain' = 2, trigger = 'available-now') AS
+INSERT INTO out
+SELECT window_start, symbol, count(*) AS n FROM tumble((SELECT DISTINCT ON (amount % 30, symbol) time, symbol, amount FROM orders ORDER BY amount % 30, symbol, time), time, INTERVAL '30 seconds') GROUP BY window_start, window_end, symbol;
