@@ -75,7 +75,8 @@ pub fn rewind(
     let (Some(last), true) = (kept.last().copied(), kept.contains(&to)) else {
         return Err(not_kept(&**store, to, &kept));
     };
-    check_start(&log, to, last, &kept)?;
+    let standing = standing_on(&log, &kept)?;
+    check_start(&log, to, last, &standing)?;
     let mut later = Vec::new();
     for epoch in kept.iter().filter(|epoch| **epoch > to) {
         later.extend(log.read(*epoch)?);
@@ -87,6 +88,10 @@ pub fn rewind(
     let result: Vec<&CommitToken> = later.iter().flat_map(tokens).collect();
     let removed = visible_files(&result);
     let late = late_rows(&later);
+    let has_files = removed.is_some() || late.as_ref().is_some_and(|late| late.files.is_some());
+    if has_files && !standing.contains(&to) {
+        return Err(taken_back(to, &standing));
+    }
     let is_lost = removed.is_none() || late.as_ref().is_some_and(|late| late.files.is_none());
     if is_lost && duplicates == Duplicates::Refused {
         return Err(written_twice(to, last));
@@ -130,11 +135,25 @@ pub fn rewind(
     })
 }
 
+/// The commits whose results are what the query stands on, oldest first: not those that a rewind
+/// took back.
+fn standing_on(log: &CommitLog, kept: &[EpochId]) -> Result<Vec<EpochId>> {
+    let (mut standing, mut next) = (vec![], kept.last().copied());
+    while let Some(epoch) = next {
+        standing.push(epoch);
+        let rewound_to = log.read(epoch)?.and_then(|commit| commit.rewound_to);
+        let before = kept.iter().copied().rev().find(|before| *before < epoch);
+        next = rewound_to.or(before);
+    }
+    standing.reverse();
+    Ok(standing)
+}
+
 /// Refuses a query that stands at `to`, or of which only the sink knows where it stands.
-fn check_start(log: &CommitLog, to: EpochId, last: EpochId, kept: &[EpochId]) -> Result<()> {
+fn check_start(log: &CommitLog, to: EpochId, last: EpochId, standing: &[EpochId]) -> Result<()> {
     if to == last {
         let stands = format!("the query stands after epoch {to} already");
-        return Err(Error::configuration(stands).with_hint(kept_hint(kept)));
+        return Err(Error::configuration(stands).with_hint(kept_hint(standing)));
     }
     match log.prepared_after(Some(last))?.last() {
         None => Ok(()),
@@ -228,6 +247,12 @@ fn kept_hint(kept: &[EpochId]) -> String {
         return "No older commit is kept; 'checkpoint.retain' says how many are.".to_string();
     }
     format!("The older commits that are kept: {}.", older.join(", "))
+}
+
+fn taken_back(to: EpochId, standing: &[EpochId]) -> Error {
+    Error::configuration(format!("an earlier rewind took epoch {to} back"))
+        .with_detail("The files of its results are removed, or will be when the query starts.")
+        .with_hint(kept_hint(standing))
 }
 
 fn not_kept(store: &dyn FileStore, to: EpochId, kept: &[EpochId]) -> Error {
@@ -342,6 +367,30 @@ mod tests {
                 .all(|file| file.damage.is_none())
         );
         assert_eq!(inspect(&store).unwrap().pending.len(), 1);
+    }
+
+    #[test]
+    fn what_a_rewind_took_back_is_nothing_to_go_back_to() {
+        let store = checkpoint(files_of);
+        back_to(store.clone(), 1, Duplicates::Refused).unwrap();
+        let error = back_to(store.clone(), 3, Duplicates::Refused).unwrap_err();
+        assert_eq!(error.message(), "an earlier rewind took epoch 3 back");
+        assert_eq!(error.hint(), Some("The older commits that are kept: 1, 0."));
+        // A commit before what was taken back is as good as ever.
+        let rewound = back_to(store.clone(), 0, Duplicates::Refused).unwrap();
+        assert_eq!(rewound.appended, EpochId(5));
+        let (_, recovered) = open(&store);
+        let removed = recovered.last_commit.unwrap().sink_token.0["removed"].clone();
+        for part in ["part-1", "part-2", "part-3"] {
+            assert!(
+                removed.as_array().unwrap().contains(&json!(part)),
+                "{removed}"
+            );
+        }
+        // Rows that stay where they are can be gone over again and again.
+        let store = checkpoint(|_| CommitToken::default());
+        back_to(store.clone(), 1, Duplicates::Allowed).unwrap();
+        back_to(store, 3, Duplicates::Allowed).unwrap();
     }
 
     #[test]

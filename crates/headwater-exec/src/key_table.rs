@@ -26,6 +26,9 @@ mod tests;
 /// Rows that are looked up together: their slots stay in the nearest cache.
 const BLOCK_ROWS: usize = 1_024;
 
+/// Batches of up to so many rows leave their hashes' room to the next.
+const MOST_KEPT_ROWS: usize = 64 * BLOCK_ROWS;
+
 /// Slots of the smallest table.
 const FEW_SLOTS: usize = 16;
 
@@ -93,7 +96,8 @@ impl KeyTable {
     /// Bytes of memory held.
     pub(crate) fn memory_bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(|c| c.size()).sum();
-        columns + self.slots.len() * size_of::<u64>()
+        let scratch = self.scratch.hashes.capacity();
+        columns + (self.slots.len() + scratch) * size_of::<u64>()
     }
 
     /// The groups of rows of keys; a key that was not there gets the next id.
@@ -113,7 +117,10 @@ impl KeyTable {
             self.find_block(keys, start, &mut scratch, block)?;
             start += block.len();
         }
-        self.scratch = scratch;
+        // Restoring state brings all keys at once: what that takes is not kept.
+        if rows <= MOST_KEPT_ROWS {
+            self.scratch = scratch;
+        }
         Ok(())
     }
 
@@ -201,10 +208,10 @@ impl KeyTable {
     /// Gives a tag the next group.
     fn insert(&mut self, tag: u32) -> Result<usize> {
         let group = self.groups;
-        if group >= u32::MAX as usize - 1 {
-            return resources_err!("an operator can keep {group} keys per shard and no more");
-        }
         if group >= most_taken(self.slots.len()) {
+            if self.shift == 0 {
+                return resources_err!("an operator can keep {group} keys per shard and no more");
+            }
             self.double();
         }
         self.put((u64::from(tag) << u32::BITS) | (group as u64 + 1));

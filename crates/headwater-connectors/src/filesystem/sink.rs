@@ -220,10 +220,8 @@ impl FilesystemSink {
         remove_staged(&*self.store, is_left)?;
         let is_ours = |name: &str| file_epoch(name).is_some();
         self.store.remove_unfinished(STAGED, &is_ours)?;
-        match self.maker.style.files.marks_success {
-            true => self.store.delete(SUCCESS),
-            false => Ok(()),
-        }
+        // Also if this start does not ask for one: it would be that of an earlier one.
+        self.store.delete(SUCCESS)
     }
 }
 

@@ -146,11 +146,11 @@ impl Source for FilesSource {
         .await
     }
 
-    /// Gives every file of now its number: what comes later comes after.
     fn fingerprints(&self, _up_to: &Offsets) -> Fingerprints {
         Fingerprints::default()
     }
 
+    /// Gives every file of now its number: what comes later comes after.
     async fn latest(&self) -> Result<Offsets> {
         Ok(position(self.number_up_to(u64::MAX).await?))
     }

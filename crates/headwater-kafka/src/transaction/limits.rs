@@ -67,7 +67,7 @@ impl TransactionLimits {
         };
         let message_default_ms = MESSAGE_TIMEOUT_DEFAULT_MS.parse().unwrap_or(transaction_ms);
         let message_ms = within(MESSAGE_TIMEOUT, message_default_ms, transaction_ms)?;
-        let socket_limit_ms = transaction_ms + SOCKET_TIMEOUT_MORE_MS;
+        let socket_limit_ms = transaction_ms.saturating_add(SOCKET_TIMEOUT_MORE_MS);
         let socket_ms = within(SOCKET_TIMEOUT, SOCKET_TIMEOUT_DEFAULT_MS, socket_limit_ms)?;
         let transaction = Duration::from_millis(transaction_ms);
         let step = match message_ms {

@@ -15,6 +15,7 @@ use datafusion::logical_expr::expr::{
 };
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, WindowFunctionDefinition};
+use headwater_core::Error;
 
 /// The plan with counts of one value only, under the names that they had.
 pub(crate) fn rewrite_distinct_counts(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -36,6 +37,11 @@ fn renamed(expr: Expr) -> Result<Transformed<Expr>> {
 
 fn of_one_value(expr: Expr) -> Result<Transformed<Expr>> {
     match expr {
+        Expr::AggregateFunction(call)
+            if counts_a_constant(call.func.name(), call.params.distinct, &call.params.args) =>
+        {
+            Err(no_values().into())
+        }
         Expr::AggregateFunction(call)
             if counts_combinations(call.func.name(), call.params.distinct, &call.params.args) =>
         {
@@ -71,6 +77,20 @@ fn is_combined_over(call: &WindowFunction) -> bool {
         }
         WindowFunctionDefinition::WindowUDF(_) => false,
     }
+}
+
+/// `count(DISTINCT *)` arrives as this, and would be 1 whatever the rows are.
+fn counts_a_constant(function: &str, distinct: bool, args: &[Expr]) -> bool {
+    function == "count" && distinct && matches!(args, [Expr::Literal(..)])
+}
+
+fn no_values() -> Error {
+    Error::unsupported("count(DISTINCT *) is not there yet")
+        .with_detail("Nor is the count of a constant, which is 1 whatever the rows are.")
+        .with_hint(
+            "List the columns: count(DISTINCT a, b) counts their combinations without NULL. Whole \
+             rows are counted by SELECT count(*) FROM (SELECT DISTINCT * FROM t).",
+        )
 }
 
 fn counts_combinations(function: &str, distinct: bool, args: &[Expr]) -> bool {
