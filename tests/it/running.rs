@@ -217,7 +217,7 @@ async fn a_failed_query_keeps_its_error_and_the_others_run() {
             .exception()
             .unwrap()
             .message()
-            .contains("ivide by zero")
+            .contains("ivision by zero")
     );
     assert_eq!(failing.status().state, QueryState::Failed);
     in_time(other.process_all_available()).await.unwrap();
