@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{Column, DFSchema, Result};
+use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
 use datafusion::sql::unparser::expr_to_sql;
@@ -20,6 +21,11 @@ use crate::check::refuse::span_of;
 
 /// Expressions that are named at most.
 const NAMED: usize = 4;
+/// How deep an expression is written. Deeper than this nobody reads it, and to write it takes a stack
+/// that is as deep.
+const WRITTEN_DEPTH: usize = 6;
+/// What stands for what is deeper.
+const ELIDED: &str = "…";
 
 /// How an expression can fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +43,14 @@ struct Part {
     text: String,
     clause: &'static str,
     span: Option<Span>,
+}
+
+impl Part {
+    /// What is not written whole may differ in what is left out.
+    fn says_the_same(&self, other: &Self) -> bool {
+        (&self.failure, &self.text) == (&other.failure, &other.text)
+            && (self.span == other.span || !self.text.contains(ELIDED))
+    }
 }
 
 /// The parts of one query that can fail over a value.
@@ -60,7 +74,7 @@ impl Fallible {
                         span: span_of(expr),
                     });
                     let is_known = |part: &Part| {
-                        let same = |p: &&Part| (&p.failure, &p.text) == (&part.failure, &part.text);
+                        let same = |p: &&Part| part.says_the_same(p);
                         parts.iter().find(same).is_some()
                     };
                     let part = part.filter(|part| !is_known(part));
@@ -124,33 +138,43 @@ fn is_cast(text: &str) -> bool {
         .any(|start| text.starts_with(start))
 }
 
-/// An expression as SQL. A column that is computed below is written as what it is.
+/// An expression as SQL, as deep as one reads it. A column that is computed below is written as
+/// what it is.
 fn written(expr: &Expr, node: &LogicalPlan) -> String {
     let below = match node.inputs().as_slice() {
         [only] => computed(only),
         _ => vec![],
     };
     let schema = node.inputs().first().map(|below| below.schema());
-    let inlined = |expr: Expr| {
-        let Expr::Column(column) = &expr else {
-            return Ok(Transformed::no(expr));
-        };
+    let computed = |column: &Column| {
         let position = schema.and_then(|schema| schema.maybe_index_of_column(column));
-        Ok(match position.and_then(|at| below.get(at)) {
-            Some(found) => {
-                let found = (*found).clone().unalias();
-                Transformed::new(found, true, TreeNodeRecursion::Jump)
-            }
-            None => Transformed::no(expr),
-        })
+        let found = position.and_then(|at| below.get(at)).copied();
+        found.map(|expr| expr.clone().unalias())
     };
-    let expr = expr.clone().transform_down(inlined);
-    let text = expr.and_then(|expr| expr_to_sql(&expr.data));
+    let text = cut(expr.clone(), WRITTEN_DEPTH, &computed).and_then(|expr| expr_to_sql(&expr));
     match text {
         Ok(SqlExpr::Nested(inner)) => inner.to_string(),
         Ok(text) => text.to_string(),
         Err(_) => "an expression".to_string(),
     }
+}
+
+/// An expression without what is deeper than `depth`.
+fn cut(expr: Expr, depth: usize, computed: &dyn Fn(&Column) -> Option<Expr>) -> Result<Expr> {
+    if let Expr::Column(column) = &expr {
+        return match computed(column) {
+            Some(found) => cut(found, depth, &|_| None),
+            None => Ok(expr),
+        };
+    }
+    if depth == 0 && !matches!(expr, Expr::Literal(..)) {
+        return Ok(Expr::Placeholder(Placeholder::new_with_field(
+            ELIDED.to_string(),
+            None,
+        )));
+    }
+    let children = |child| Ok(Transformed::yes(cut(child, depth.saturating_sub(1), computed)?));
+    Ok(expr.map_children(children)?.data)
 }
 
 /// What the columns of a plan are computed by, if it computes them.
