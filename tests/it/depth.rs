@@ -1,5 +1,5 @@
-//! Long chains of operators: those within the limit run, as a stream and as a bounded read, and those
-//! beyond it are refused. A test has a stack of 2 MiB, as Tokio gives it to its threads.
+//! Long chains of operators, in one SELECT and through many: those within the limit run, as a stream
+//! and as a bounded read, and those beyond it are refused. A test has a stack of 2 MiB, as Tokio gives it to its threads.
 
 use headwater::{ErrorKind, Headwater};
 use headwater_testkit::oracle::check_oracle;
@@ -43,6 +43,33 @@ fn longest(n: usize) -> Vec<String> {
     ]
 }
 
+/// A SELECT over SELECTs over each other, each made from its number and the name of the one below.
+fn levels(n: usize, select: impl Fn(usize, &str) -> String) -> String {
+    let name = |i| {
+        if i == 0 {
+            "t".to_string()
+        } else {
+            format!("c{i}")
+        }
+    };
+    let cte = |i| format!("{} AS ({})", name(i + 1), select(i, &name(i)));
+    format!("WITH {} SELECT v FROM c{n}", chain(cte, ", ", n))
+}
+
+fn sums(n: usize, operators: usize) -> String {
+    let more = |i: usize| chain(|_| format!(" + {i}"), "", operators);
+    levels(n, |i, below| {
+        format!("SELECT k, v{} AS v FROM {below}", more(i))
+    })
+}
+
+fn conditions(n: usize, operators: usize) -> String {
+    let all = |i: usize| chain(|j| format!("v <> {}", 1_000 * i + j), " AND ", operators);
+    levels(n, |i, below| {
+        format!("SELECT k, v FROM {below} WHERE {}", all(i))
+    })
+}
+
 async fn runs_everywhere(select: &str) {
     let start: String = select.chars().take(60).collect();
     let mut session = TestSession::try_new(RunMode::Straight, 2).unwrap();
@@ -64,6 +91,59 @@ async fn runs_everywhere(select: &str) {
 async fn chains_within_the_limit_run() {
     for select in longest(OPERANDS) {
         runs_everywhere(&select).await;
+    }
+}
+
+#[tokio::test]
+async fn levels_within_the_limit_run() {
+    for select in [
+        sums(39, 10),
+        conditions(39, 10),
+        levels(300, |i, below| {
+            format!("SELECT k, v FROM {below} WHERE v <> {i}")
+        }),
+        levels(50, |_, below| format!("SELECT DISTINCT k, v FROM {below}")),
+        levels(100, |i, below| {
+            format!("SELECT * FROM {below} UNION ALL SELECT 'new', {i} FROM t")
+        }),
+    ] {
+        runs_everywhere(&select).await;
+    }
+}
+
+#[tokio::test]
+async fn levels_beyond_it_are_refused() {
+    let session = Headwater::builder().build().unwrap();
+    let create = "CREATE SOURCE t (k VARCHAR, v BIGINT) WITH (connector = 'memory')";
+    session.sql(create).await.unwrap();
+    let plain = |i: usize, below: &str| format!("SELECT k, v AS v FROM {below} WHERE v <> {i}");
+    let doubled =
+        |_: usize, below: &str| format!("SELECT * FROM {below} UNION ALL SELECT * FROM {below}");
+    for (select, refused) in [
+        (sums(40, 250), "more than 400 operators in a row"),
+        (sums(2, 250), "more than 400 operators in a row"),
+        (conditions(20, 250), "more than 400 operators in a row"),
+        (levels(450, plain), "more than 400 operators in a row"),
+        (
+            levels(600, |_, below| format!("SELECT k, v FROM {below}")),
+            "more than 1000 steps on each other",
+        ),
+        (
+            levels(60, |_, below| format!("SELECT DISTINCT k, v FROM {below}")),
+            "more than 50 joins, groupings",
+        ),
+        (levels(30, doubled), "more than 20000 steps in all"),
+    ] {
+        for statement in [
+            select.clone(),
+            format!("EXPLAIN {select}"),
+            format!("CREATE VIEW w AS {select}"),
+            select.replacen("SELECT v", "SELECT STREAM v", 1),
+        ] {
+            let error = session.sql(&statement).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            assert!(error.message().starts_with(refused), "{error}");
+        }
     }
 }
 

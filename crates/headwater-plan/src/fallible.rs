@@ -173,7 +173,13 @@ fn cut(expr: Expr, depth: usize, computed: &dyn Fn(&Column) -> Option<Expr>) -> 
             None,
         )));
     }
-    let children = |child| Ok(Transformed::yes(cut(child, depth.saturating_sub(1), computed)?));
+    let children = |child| {
+        Ok(Transformed::yes(cut(
+            child,
+            depth.saturating_sub(1),
+            computed,
+        )?))
+    };
     Ok(expr.map_children(children)?.data)
 }
 

@@ -18,7 +18,7 @@ use headwater_core::mode::OutputMode;
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 use headwater_plan::stream_plan::Emit;
-use headwater_plan::{StreamTable, on_large_stack};
+use headwater_plan::{StreamTable, on_large_stack, refuse_deep_plan};
 
 use crate::ast::{EmitClause, EmitMode, InsertQuery, Name, TableDeclaration, span_from_tokens};
 use crate::catalog::{Catalog, SinkEntry, SourceEntry};
@@ -224,7 +224,9 @@ impl Binder {
             rewrite_windows(&mut query)?;
             let statement = SqlStatement::Query(Box::new(query));
             let statement = DFStatement::Statement(Box::new(statement));
-            Ok(self.state().statement_to_plan(statement).await?)
+            let plan = self.state().statement_to_plan(statement).await?;
+            refuse_deep_plan(&plan)?;
+            Ok(plan)
         })
         .await
     }
@@ -237,7 +239,9 @@ impl Binder {
         on_large_stack(async {
             let mut statement = statement.clone();
             rewrite_statement_windows(&mut statement)?;
-            Ok(self.state().statement_to_plan(statement).await?)
+            let plan = self.state().statement_to_plan(statement).await?;
+            refuse_deep_plan(&plan)?;
+            Ok(plan)
         })
         .await
     }

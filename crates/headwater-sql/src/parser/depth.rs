@@ -1,4 +1,5 @@
-//! How deep a statement is, before anything is made of it.
+//! How deep a statement is, before anything is made of it. What several levels of WITH and views come to
+//! is known when they are bound: `check/depth.rs` in `headwater-plan`.
 //!
 //! `1 + 1 + 1` is `(1 + 1) + 1`: every operator of a chain is nested in the next, and so is every
 //! branch of a UNION and every join of a FROM. What walks over an expression or a plan goes as deep as
@@ -327,8 +328,8 @@ fn too_deep(part: Part, token: &TokenWithSpan) -> Error {
              values."
         }
         Part::SetOperator => "Put parts of them into parentheses, or into views.",
-        Part::Join | Part::Comma => "Join parts of them in a WITH or a view.",
-        _ => "Put parts of it into parentheses, or compute them in a WITH or a view.",
+        Part::Join | Part::Comma => "Join parts of them in a query of its own, and write that to a topic or a table.",
+        _ => "Put parts of it into parentheses: `(a + b) + (c + d)` is less deep.",
     };
     Error::unsupported(format!("more than {DEEPEST} operators in a row"))
         .with_detail("Each is nested in the next, and deeper than this no statement is planned.")
