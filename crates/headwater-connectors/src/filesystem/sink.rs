@@ -34,6 +34,7 @@ use headwater_core::mode::OutputMode;
 use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
 use headwater_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
+use tokio::sync::RwLock;
 
 use super::permanent::not_writable;
 use crate::blocking::blocking;
@@ -47,12 +48,13 @@ mod parquet;
 mod partition_folders;
 mod publication;
 mod rows_file;
+mod stored_file;
 mod task_files;
 
 pub(super) use options::SinkFiles;
 
 use file_style::FileStyle;
-use names::{MANIFESTS, STAGED, SUCCESS, file_epoch, manifest_epoch, staged_path};
+use names::{MANIFESTS, STAGED, SUCCESS, file_epoch, manifest_epoch};
 use publication::{Files, publish, remove_staged};
 use rows_file::sink_error;
 use task_files::{FileMaker, TaskFiles};
@@ -118,6 +120,9 @@ pub struct FilesystemSink {
     owner: String,
     /// What tasks have staged of epochs that are not committed: it is replaced if they do it again.
     staged: Mutex<BTreeMap<(EpochId, usize), Vec<String>>>,
+    /// Held by every task that has files open: what one has begun goes on if nobody waits for it any
+    /// more.
+    working: Arc<RwLock<()>>,
     /// Where the lock is that keeps other queries out, if there can be any.
     claim: Option<Arc<dyn FileStore>>,
     /// The lock, from the opening to the end of the sink.
@@ -145,6 +150,7 @@ impl FilesystemSink {
             maker: Arc::new(maker),
             owner: owner.to_string(),
             staged: Mutex::default(),
+            working: Arc::default(),
             claim: None,
             held: Mutex::new(None),
         }
@@ -214,6 +220,11 @@ impl FilesystemSink {
         }
     }
 
+    /// Forgets what tasks have staged of an epoch.
+    fn forget(&self, epoch: EpochId) {
+        self.staged.lock().retain(|(staged, _), _| *staged != epoch);
+    }
+
     /// Removes what was not committed, and the mark of a query that has ended: this one has not.
     fn clear(&self, last_committed: Option<EpochId>) -> Result<()> {
         let is_left = |epoch: EpochId| Some(epoch) > last_committed;
@@ -259,17 +270,17 @@ impl Sink for FilesystemSink {
         mut rows: BoxStream<'static, Result<RecordBatch>>,
     ) -> Result<Staged> {
         let before = self.staged.lock().remove(&(epoch, partition));
-        for path in before.into_iter().flatten() {
-            let deleted = self.store.delete(&staged_path(&path));
-            deleted.map_err(sink_error)?;
+        let working = Arc::clone(&self.working).read_owned().await;
+        let mut files = TaskFiles::new(Arc::clone(&self.maker), epoch, partition, working);
+        if let Some(before) = before {
+            files = blocking(move || files.remove(&before).map(|()| files)).await?;
         }
-        let mut files = TaskFiles::new(Arc::clone(&self.maker), epoch, partition);
         while let Some(batch) = rows.try_next().await? {
             if batch.num_rows() > 0 {
-                files.write(&batch).await?;
+                files = blocking(move || files.write(&batch).map(|()| files)).await?;
             }
         }
-        let files = files.finish().await?;
+        let files = blocking(move || files.finish()).await?;
         let rows = files.iter().map(|file| file.rows).sum();
         let files = Files::of(files);
         let note = files.to_note()?;
@@ -305,13 +316,18 @@ impl Sink for FilesystemSink {
         let store = Arc::clone(&self.store);
         let published = blocking(move || publish(&*store, epoch, &token)).await;
         published.map_err(sink_error)?;
-        self.staged.lock().retain(|(staged, _), _| *staged != epoch);
+        self.forget(epoch);
         Ok(())
     }
 
     async fn abort(&self, epoch: EpochId) -> Result<()> {
-        self.staged.lock().retain(|(staged, _), _| *staged != epoch);
-        remove_staged(&*self.store, |staged| staged == epoch).map_err(sink_error)
+        // What a task that was dropped had begun ends first, so that it leaves nothing behind and
+        // does not meet the next try.
+        let _idle = self.working.write().await;
+        self.forget(epoch);
+        let store = Arc::clone(&self.store);
+        let removed = blocking(move || remove_staged(&*store, |staged| staged == epoch)).await;
+        removed.map_err(sink_error)
     }
 
     async fn ended(&self) -> Result<()> {

@@ -3,19 +3,16 @@
 //! A group of rows is in memory until it is written, 64 MiB of it at most. The names of the columns
 //! and their types are those of the rows; a TIMESTAMP has microseconds and no time zone.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, IntervalUnit, SchemaRef};
-use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::{ChunkReader, Length};
 
 use headwater_checkpoint::{FileStore, FileWriter};
 use headwater_core::format::FormatSpec;
@@ -23,7 +20,8 @@ use headwater_core::options::OptionReader;
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
-use super::rows_file::{RowsFile, is_gone};
+use super::rows_file::RowsFile;
+use super::stored_file::{Output, StoreFailure, StoredFile};
 
 /// The most bytes of a group of rows.
 const GROUP_BYTES: usize = 64 << 20;
@@ -157,83 +155,6 @@ fn failed(owner: &str, error: ParquetError) -> Error {
     match source.downcast::<StoreFailure>() {
         Ok(StoreFailure(error)) => error,
         Err(source) => could_not().with_source(source),
-    }
-}
-
-/// A failure of the store on its way through the encoder.
-#[derive(Debug)]
-struct StoreFailure(Error);
-
-impl fmt::Display for StoreFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for StoreFailure {}
-
-/// A file of the store, as the decoder wants it.
-struct StoredFile {
-    store: Arc<dyn FileStore>,
-    path: String,
-    bytes: u64,
-}
-
-impl StoredFile {
-    fn open(store: &Arc<dyn FileStore>, path: &str) -> Result<Self> {
-        Ok(StoredFile {
-            bytes: store.size(path)?.ok_or_else(|| is_gone(path))?,
-            store: Arc::clone(store),
-            path: path.to_string(),
-        })
-    }
-
-    fn part(&self, start: u64, length: u64) -> parquet::errors::Result<Bytes> {
-        let part = self.store.read_part(&self.path, start, length);
-        let part = part.and_then(|part| part.ok_or_else(|| is_gone(&self.path)));
-        let part = part.map_err(|error| io::Error::other(StoreFailure(error)))?;
-        Ok(Bytes::from(part))
-    }
-}
-
-impl Length for StoredFile {
-    fn len(&self) -> u64 {
-        self.bytes
-    }
-}
-
-impl ChunkReader for StoredFile {
-    type T = io::Cursor<Bytes>;
-
-    /// The rest of the file: small files are put together, never large ones.
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        let rest = self.bytes.saturating_sub(start);
-        self.part(start, rest).map(io::Cursor::new)
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        self.part(start, length as u64)
-    }
-}
-
-/// The file of the store, as the encoder wants it.
-#[derive(Debug)]
-struct Output {
-    writer: Box<dyn FileWriter>,
-    bytes: u64,
-}
-
-impl io::Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.writer.write_all(bytes);
-        written.map_err(|error| io::Error::other(StoreFailure(error)))?;
-        self.bytes += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    /// The store decides when bytes leave the process; they are durable when the file is finished.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use tokio::sync::OwnedRwLockReadGuard;
 
 use headwater_checkpoint::FileStore;
 use headwater_core::id::EpochId;
@@ -22,7 +23,6 @@ use super::file_style::FileStyle;
 use super::names::{file_name, staged_path};
 use super::publication::ShownFile;
 use super::rows_file::{RowsFile, sink_error};
-use crate::blocking::blocking;
 
 /// Open files of one task: each holds a handle of the system and some memory.
 const MOST_OPEN: usize = 64;
@@ -41,7 +41,7 @@ pub(super) struct FileMaker {
     pub(super) owner: String,
 }
 
-/// The files of one task in one epoch.
+/// The files of one task in one epoch. Its calls block: rows are encoded and written to the disk.
 #[derive(Debug)]
 pub(super) struct TaskFiles {
     maker: Arc<FileMaker>,
@@ -55,6 +55,8 @@ pub(super) struct TaskFiles {
     started: usize,
     /// Counts batches of folders, to know which file has waited longest.
     writes: u64,
+    /// Let go of when nothing of the above is being written any more.
+    _working: OwnedRwLockReadGuard<()>,
 }
 
 #[derive(Debug)]
@@ -66,8 +68,13 @@ struct OpenFile {
 }
 
 impl TaskFiles {
-    /// No files yet.
-    pub(super) fn new(maker: Arc<FileMaker>, epoch: EpochId, task: usize) -> Self {
+    /// No files yet; `working` is held as long as there may be any.
+    pub(super) fn new(
+        maker: Arc<FileMaker>,
+        epoch: EpochId,
+        task: usize,
+        working: OwnedRwLockReadGuard<()>,
+    ) -> Self {
         TaskFiles {
             maker,
             epoch,
@@ -77,14 +84,23 @@ impl TaskFiles {
             finished: Vec::new(),
             started: 0,
             writes: 0,
+            _working: working,
         }
     }
 
+    /// Removes what the task has staged of the epoch before.
+    pub(super) fn remove(&self, paths: &[String]) -> Result<()> {
+        let store = &self.maker.store;
+        let mut paths = paths.iter();
+        let removed = paths.try_for_each(|path| store.delete(&staged_path(path)));
+        removed.map_err(sink_error)
+    }
+
     /// Takes rows, and finishes the files that are full.
-    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         for (folder, rows) in self.maker.style.split(batch)? {
             self.append(folder, &rows)?;
-            self.finish_full().await?;
+            self.finish_full()?;
         }
         Ok(())
     }
@@ -151,23 +167,22 @@ impl TaskFiles {
         Ok(())
     }
 
-    async fn finish_full(&mut self) -> Result<()> {
+    fn finish_full(&mut self) -> Result<()> {
         for OpenFile {
             path, rows, file, ..
         } in std::mem::take(&mut self.full)
         {
-            let finished = blocking(move || file.finish()).await;
-            let bytes = finished.map_err(sink_error)?;
+            let bytes = file.finish().map_err(sink_error)?;
             self.finished.push(ShownFile { path, rows, bytes });
         }
         Ok(())
     }
 
     /// Finishes what is open. Gives all files, in the order of their names.
-    pub(super) async fn finish(mut self) -> Result<Vec<ShownFile>> {
+    pub(super) fn finish(mut self) -> Result<Vec<ShownFile>> {
         self.full
             .extend(std::mem::take(&mut self.open).into_values());
-        self.finish_full().await?;
+        self.finish_full()?;
         self.finished.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(self.finished)
     }
