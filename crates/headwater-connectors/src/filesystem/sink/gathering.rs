@@ -28,11 +28,7 @@ pub(super) fn gather(maker: &FileMaker, prepared: Vec<(EpochId, Files)>) -> Resu
     };
     let mut folders: BTreeMap<String, Vec<ShownFile>> = BTreeMap::new();
     for (_, files) in &prepared {
-        let Some(shown) = files.shown() else {
-            // Tokens of another version are left as they are.
-            return Ok(prepared.into_iter().map(|(_, files)| files).collect());
-        };
-        for file in shown {
+        for file in files.shown() {
             let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
             let files = folders.entry(folder.to_string()).or_default();
             files.push(file);
@@ -43,18 +39,15 @@ pub(super) fn gather(maker: &FileMaker, prepared: Vec<(EpochId, Files)>) -> Resu
         epochs,
         made: 0,
         shown: Vec::new(),
-        spent: Vec::new(),
     };
     for (folder, files) in folders {
         gathering.add_folder(&folder, files)?;
     }
-    let Gathering { shown, spent, .. } = gathering;
     let mut tokens: Vec<Files> = prepared.iter().map(|_| Files::default()).collect();
     if let Some(last) = tokens.last_mut() {
         *last = Files {
-            spent,
             first_epoch: Some(epochs.0),
-            ..Files::of(shown)
+            ..Files::of(gathering.shown)
         };
     }
     Ok(tokens)
@@ -68,7 +61,6 @@ struct Gathering<'a> {
     /// How many files were made of others.
     made: usize,
     shown: Vec<ShownFile>,
-    spent: Vec<String>,
 }
 
 impl Gathering<'_> {
@@ -108,7 +100,6 @@ impl Gathering<'_> {
         let bytes = format.combine(&self.maker.store, &parts, into)?;
         let rows = files.iter().map(|file| file.rows).sum();
         self.shown.push(ShownFile { path, rows, bytes });
-        self.spent.extend(files.into_iter().map(|file| file.path));
         Ok(())
     }
 }

@@ -36,15 +36,12 @@ pub(super) struct ShownFile {
 pub(super) struct Files {
     /// A rewind of the checkpoint reads these, and writes those that are removed.
     pub(super) files: Vec<String>,
-    /// Rows and bytes of each; nothing in tokens of versions that wrote no manifests.
+    /// Rows and bytes of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) sizes: Vec<(u64, u64)>,
     /// Files of epochs that the query was taken back from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) removed: Vec<String>,
-    /// Files whose rows are in others of these now.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) spent: Vec<String>,
     /// The first epoch whose rows are here, if that is not the one of the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) first_epoch: Option<EpochId>,
@@ -60,15 +57,14 @@ impl Files {
         }
     }
 
-    /// These files; `None` if it is not known how large they are.
-    pub(super) fn shown(&self) -> Option<Vec<ShownFile>> {
+    /// These files.
+    pub(super) fn shown(&self) -> impl Iterator<Item = ShownFile> {
         let files = self.files.iter().zip(&self.sizes);
-        let shown = files.map(|(path, (rows, bytes))| ShownFile {
+        files.map(|(path, (rows, bytes))| ShownFile {
             path: path.clone(),
             rows: *rows,
             bytes: *bytes,
-        });
-        (self.files.len() == self.sizes.len()).then(|| shown.collect())
+        })
     }
 
     /// The files of all tasks.
@@ -82,9 +78,13 @@ impl Files {
         if note.is_null() {
             return Ok(Files::default());
         }
-        serde_json::from_value(note).map_err(|error| {
-            Error::checkpoint("the note of a filesystem sink is damaged").with_source(error)
-        })
+        let damaged = || Error::checkpoint("the note of a filesystem sink is damaged");
+        let files: Files =
+            serde_json::from_value(note).map_err(|error| damaged().with_source(error))?;
+        match files.files.len() == files.sizes.len() {
+            true => Ok(files),
+            false => Err(damaged()),
+        }
     }
 
     pub(super) fn to_note(&self) -> Result<serde_json::Value> {
@@ -92,11 +92,9 @@ impl Files {
             .map_err(|error| Error::internal("could not write a sink's note").with_source(error))
     }
 
-    /// The manifest; `None` if there is nothing to list, or it is not known what.
-    fn manifest(&self, epoch: EpochId) -> Result<Option<Vec<u8>>> {
-        let Some(files) = self.shown().filter(|files| !files.is_empty()) else {
-            return Ok(None);
-        };
+    /// What says that these were added by an epoch.
+    fn manifest(&self, epoch: EpochId) -> Result<Vec<u8>> {
+        let files: Vec<ShownFile> = self.shown().collect();
         let manifest = Manifest {
             version: MANIFEST_VERSION,
             first_epoch: self.first_epoch.unwrap_or(epoch).0,
@@ -106,9 +104,7 @@ impl Files {
             files,
         };
         let text = serde_json::to_vec_pretty(&manifest);
-        let text =
-            text.map_err(|e| Error::internal("could not write a manifest").with_source(e))?;
-        Ok(Some(text))
+        text.map_err(|e| Error::internal("could not write a manifest").with_source(e))
     }
 }
 
@@ -126,9 +122,13 @@ struct Manifest {
 /// Lets the files of an epoch be seen, and takes back what is to be removed.
 pub(super) fn publish(store: &dyn FileStore, epoch: EpochId, token: &Files) -> Result<()> {
     take_back(store, epoch, &token.removed)?;
+    if token.files.is_empty() {
+        // Its rows may be among those of a later epoch of the commit, so nothing is removed.
+        return Ok(());
+    }
     let manifest = token.manifest(epoch)?;
     let path = manifest_path(epoch);
-    if manifest.is_some() && store.read(&path)? == manifest {
+    if store.read(&path)?.as_ref() == Some(&manifest) {
         // All of it was seen, and whoever has read the files may have moved them since.
         return Ok(());
     }
@@ -136,12 +136,9 @@ pub(super) fn publish(store: &dyn FileStore, epoch: EpochId, token: &Files) -> R
         store.rename(&staged_path(file), file)?;
         CrashPoint::MidFinish.reach();
     }
-    for spent in &token.spent {
-        store.delete(&staged_path(spent))?;
-    }
-    let Some(manifest) = manifest else {
-        return Ok(());
-    };
+    // Files whose rows were put into others, and those that a task has finished after its epoch had
+    // failed and was tried again.
+    remove_staged(store, |staged| staged <= epoch)?;
     CrashPoint::BeforeManifest.reach();
     store.write_atomic(&path, &manifest)
 }

@@ -11,6 +11,9 @@ use super::*;
 use crate::filesystem::FilesystemConnector;
 use crate::test_support::{ints, rows_of, sink_context};
 
+mod watched_files;
+mod work;
+
 fn sink(store: &Arc<MemoryFiles>, format: &str) -> FilesystemSink {
     let store: Arc<dyn FileStore> = Arc::<MemoryFiles>::clone(store);
     FilesystemSink::try_new(store, FormatSpec::named(format), "sink \"f\"").unwrap()
@@ -382,18 +385,6 @@ async fn what_is_taken_back_takes_its_manifest_along() {
         assert_eq!(names(&store), ["part-00000000-000.jsonl"]);
         assert_eq!(store.list(MANIFESTS).unwrap(), ["00000000.json"]);
     }
-}
-
-#[tokio::test]
-async fn a_token_of_a_version_without_manifests_is_published() {
-    let store = Arc::new(MemoryFiles::default());
-    let sink = sink(&store, "json");
-    open(&sink, None).await.unwrap();
-    prepare(&sink, 1, &[&[1]]).await;
-    let token = CommitToken(serde_json::json!({ "files": ["part-00000001-000.jsonl"] }));
-    sink.commit(EpochId(1), token).await.unwrap();
-    assert_eq!(names(&store), ["part-00000001-000.jsonl"]);
-    assert!(store.list(MANIFESTS).unwrap().is_empty());
 }
 
 #[tokio::test]
