@@ -211,6 +211,10 @@ impl<F: FileStore> FileStore for FailingFiles<F> {
         self.alive()?.list(folder)
     }
 
+    fn folders(&self, folder: &str) -> Result<Vec<String>> {
+        self.alive()?.folders(folder)
+    }
+
     fn delete(&self, path: &str) -> Result<()> {
         let operation = Operation {
             name: "delete",

@@ -62,6 +62,10 @@ pub trait FileStore: Debug + Send + Sync {
     /// empty; the root is `""`.
     fn list(&self, folder: &str) -> Result<Vec<String>>;
 
+    /// The names of the folders directly in a folder, sorted. A folder that does not exist has none;
+    /// one without files need not be named.
+    fn folders(&self, folder: &str) -> Result<Vec<String>>;
+
     /// Removes a file; succeeds if it is not there.
     fn delete(&self, path: &str) -> Result<()>;
 

@@ -10,7 +10,6 @@
 //! first, because after a crash it may be a second name of the finished file.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use std::sync::Arc;
 use headwater_core::Result;
 use parking_lot::Mutex;
 
-use crate::disk::{Disk, DiskFile, Found, MachineDisk};
+use crate::disk::{Disk, DiskFile, Found, Listed, MachineDisk};
 use crate::file_store::{
     FileStore, FileWriter, check_folder, check_path, exists_already, finished_name, is_temp_name,
     nothing_to_rename, temp_name,
@@ -210,6 +209,23 @@ impl LocalFiles {
         Ok(())
     }
 
+    /// Names of what is directly in a folder, sorted. A folder that does not exist is empty.
+    fn names_in(&self, folder: &str, is_wanted: fn(&Listed) -> bool) -> Result<Vec<String>> {
+        check_folder(folder)?;
+        let path = self.root.join(folder);
+        let listed = match self.disk.list(&path) {
+            Ok(listed) => listed,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(io_error("list", "folder", &path, &e)),
+        };
+        let wanted = listed.into_iter().filter(is_wanted);
+        // A name that is not UTF-8 is not one of ours.
+        let names = wanted.filter_map(|listed| listed.name.into_string().ok());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     fn remove(&self, path: &Path) -> Result<()> {
         match self.disk.remove_file(path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
@@ -288,19 +304,13 @@ impl FileStore for LocalFiles {
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>> {
-        check_folder(folder)?;
-        let path = self.root.join(folder);
-        let listed = match self.disk.list(&path) {
-            Ok(listed) => listed,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(io_error("list", "folder", &path, &e)),
-        };
-        let files = listed.into_iter().filter(|listed| !listed.is_folder);
-        // A name that is not UTF-8 is not one of ours.
-        let names = files.filter_map(|file| file.name.into_string().ok());
-        let mut names: Vec<String> = names.filter(|name| !is_temp_name(name)).collect();
-        names.sort_unstable();
+        let mut names = self.names_in(folder, |listed| !listed.is_folder)?;
+        names.retain(|name| !is_temp_name(name));
         Ok(names)
+    }
+
+    fn folders(&self, folder: &str) -> Result<Vec<String>> {
+        self.names_in(folder, |listed| listed.is_folder)
     }
 
     fn delete(&self, path: &str) -> Result<()> {
@@ -310,20 +320,11 @@ impl FileStore for LocalFiles {
     }
 
     fn remove_unfinished(&self, folder: &str, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
-        check_folder(folder)?;
         self.lock.check()?;
+        let mut unfinished = self.names_in(folder, |listed| !listed.is_folder)?;
+        unfinished.retain(|name| finished_name(name).is_some_and(is_ours));
         let path = self.root.join(folder);
-        let listed = match self.disk.list(&path) {
-            Ok(listed) => listed,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(io_error("list", "folder", &path, &e)),
-        };
-        let names = listed.into_iter().map(|listed| listed.name);
-        let is_unfinished = |name: &OsString| {
-            let finished = name.to_str().and_then(finished_name);
-            finished.is_some_and(is_ours)
-        };
-        let mut unfinished = names.filter(is_unfinished);
+        let mut unfinished = unfinished.iter();
         unfinished.try_for_each(|name| self.remove(&path.join(name)))
     }
 

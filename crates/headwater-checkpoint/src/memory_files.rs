@@ -1,6 +1,6 @@
 //! Files in memory: for queries without a checkpoint, and for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use headwater_core::Result;
@@ -86,13 +86,21 @@ impl FileStore for MemoryFiles {
         check_folder(folder)?;
         let shared = self.shared.lock();
         let names = shared.files.keys().filter_map(|path| {
-            let rest = match folder {
-                "" => path.as_str(),
-                folder => path.strip_prefix(folder)?.strip_prefix('/')?,
-            };
+            let rest = below(folder, path)?;
             (!rest.contains('/')).then(|| rest.to_string())
         });
         Ok(names.collect())
+    }
+
+    fn folders(&self, folder: &str) -> Result<Vec<String>> {
+        check_folder(folder)?;
+        let shared = self.shared.lock();
+        let names = shared.files.keys().filter_map(|path| {
+            let (name, _) = below(folder, path)?.split_once('/')?;
+            Some(name.to_string())
+        });
+        let names: BTreeSet<String> = names.collect();
+        Ok(names.into_iter().collect())
     }
 
     fn delete(&self, path: &str) -> Result<()> {
@@ -129,6 +137,14 @@ impl FileStore for MemoryFiles {
         shared.owner = Some(owner.clone());
         shared.last_owner = Some(owner);
         Ok(Box::new(guard))
+    }
+}
+
+/// A path as it is below a folder; `None` if it is not.
+fn below<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
+    match folder {
+        "" => Some(path),
+        folder => path.strip_prefix(folder)?.strip_prefix('/'),
     }
 }
 

@@ -111,6 +111,10 @@ fn a_folder_lists_its_own_files_in_order() {
         assert_eq!(store.list("a").unwrap(), [".hidden", "10", "2"]);
         assert_eq!(store.list("a/b").unwrap(), ["3"]);
         assert_eq!(store.list("").unwrap(), ["5"]);
+        assert_eq!(store.folders("a").unwrap(), ["b"]);
+        assert!(store.folders("a/b").unwrap().is_empty());
+        assert!(store.folders("no/such").unwrap().is_empty());
+        assert!(store.folders("").unwrap().contains(&"a".to_string()));
     });
 }
 

@@ -54,7 +54,7 @@ mod task_files;
 pub(super) use options::SinkFiles;
 
 use file_style::FileStyle;
-use names::{MANIFESTS, STAGED, SUCCESS, file_epoch, manifest_epoch};
+use names::{MANIFESTS, STAGED, SUCCESS, file_epoch, is_partition_folder, manifest_epoch, path_in};
 use publication::{Files, publish, remove_staged};
 use rows_file::sink_error;
 use task_files::{FileMaker, TaskFiles};
@@ -193,12 +193,10 @@ impl FilesystemSink {
     }
 
     /// Refuses a folder with files of epochs that this query has not committed: it would overwrite
-    /// some of them and leave others among its own. Files below the folder itself are told by their
-    /// manifests.
+    /// some of them and leave others among its own.
     fn check_visible(&self, last_committed: Option<EpochId>) -> Result<()> {
         let is_foreign = |epoch: Option<EpochId>| epoch.is_some_and(|e| Some(e) > last_committed);
-        let files = self.store.list("")?;
-        let file = files.into_iter().find(|n| is_foreign(file_epoch(n)));
+        let file = self.find_file("", &|name| is_foreign(file_epoch(name)))?;
         let manifests = self.store.list(MANIFESTS)?;
         let mut manifests = manifests.into_iter();
         let manifest = manifests.find(|n| is_foreign(manifest_epoch(n)));
@@ -218,6 +216,21 @@ impl FilesystemSink {
                  another.",
             )),
         }
+    }
+
+    /// A file whose name is wanted, in a folder and in the folders of values below it.
+    fn find_file(&self, folder: &str, is_wanted: &dyn Fn(&str) -> bool) -> Result<Option<String>> {
+        let names = self.store.list(folder)?;
+        if let Some(name) = names.iter().find(|name| is_wanted(name)) {
+            return Ok(Some(path_in(folder, name)));
+        }
+        let below = self.store.folders(folder)?.into_iter();
+        let mut below = below.filter(|name| is_partition_folder(name));
+        let found = below.find_map(|name| {
+            let found = self.find_file(&path_in(folder, &name), is_wanted);
+            found.transpose()
+        });
+        found.transpose()
     }
 
     /// Forgets what tasks have staged of an epoch.

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use headwater_core::Result;
 use headwater_core::id::EpochId;
 
-use super::names::{gathered_name, staged_path};
+use super::names::{gathered_name, path_in, staged_path};
 use super::publication::{Files, ShownFile};
 use super::task_files::FileMaker;
 
@@ -91,10 +91,7 @@ impl Gathering<'_> {
         let format = &self.maker.style.format;
         let name = gathered_name(self.epochs, self.made, format.extension());
         self.made += 1;
-        let path = match folder {
-            "" => name,
-            folder => format!("{folder}/{name}"),
-        };
+        let path = path_in(folder, &name);
         let parts: Vec<String> = files.iter().map(|file| staged_path(&file.path)).collect();
         let into = self.maker.store.create_file(&staged_path(&path))?;
         let bytes = format.combine(&self.maker.store, &parts, into)?;

@@ -45,6 +45,19 @@ pub(super) fn gathered_name(
     }
 }
 
+/// The path of a name in a folder; `""` is the folder of the results itself.
+pub(super) fn path_in(folder: &str, name: &str) -> String {
+    match folder {
+        "" => name.to_string(),
+        folder => format!("{folder}/{name}"),
+    }
+}
+
+/// Whether a folder holds the rows of a value, as Hive names it.
+pub(super) fn is_partition_folder(name: &str) -> bool {
+    name.contains('=') && !name.starts_with(['.', '_'])
+}
+
 /// Where a file is before it is at `path`.
 pub(super) fn staged_path(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
@@ -92,6 +105,21 @@ mod tests {
         }
         assert_eq!(manifest_epoch("00000042.json"), Some(EpochId(42)));
         assert_eq!(manifest_epoch("notes.json"), None);
+    }
+
+    #[test]
+    fn folders_of_values_have_the_name_of_their_column() {
+        for (name, expected) in [
+            ("k=1", true),
+            ("day=2026-01-01", true),
+            ("archive", false),
+            ("_headwater_log", false),
+            (".x=1", false),
+        ] {
+            assert_eq!(is_partition_folder(name), expected, "{name}");
+        }
+        assert_eq!(path_in("", "a"), "a");
+        assert_eq!(path_in("k=1/l=2", "a"), "k=1/l=2/a");
     }
 
     #[test]

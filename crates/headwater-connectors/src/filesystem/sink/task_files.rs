@@ -20,7 +20,7 @@ use headwater_core::id::EpochId;
 use headwater_core::{Error, Result};
 
 use super::file_style::FileStyle;
-use super::names::{file_name, staged_path};
+use super::names::{file_name, path_in, staged_path};
 use super::publication::ShownFile;
 use super::rows_file::{RowsFile, sink_error};
 
@@ -136,10 +136,7 @@ impl TaskFiles {
         }
         let format = &self.maker.style.format;
         let name = file_name(self.epoch, self.task, self.started, format.extension());
-        let path = match folder {
-            "" => name,
-            folder => format!("{folder}/{name}"),
-        };
+        let path = path_in(folder, &name);
         let writer = self.maker.store.create_file(&staged_path(&path));
         let file = writer.and_then(|writer| format.start(writer, schema));
         self.started += 1;

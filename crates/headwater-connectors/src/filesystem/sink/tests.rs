@@ -131,11 +131,36 @@ async fn a_folder_with_other_results_is_refused() {
     let error = open(&sink, Some(2)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     open(&sink, Some(3)).await.unwrap();
-    // Files in folders below are told by their manifests.
+    // Files that were taken away are told by their manifests.
     let manifest = "_headwater_log/00000004.json";
     store.write_atomic(manifest, b"{}").unwrap();
     let error = open(&sink, Some(3)).await.unwrap_err();
     assert!(error.detail().unwrap().contains(manifest), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_folder_with_other_results_below_it_is_refused() {
+    let store = Arc::new(MemoryFiles::default());
+    let foreign = "k=a/l=1/part-00000003-000.jsonl";
+    store.write_atomic(foreign, b"x").unwrap();
+    for other in ["archive/part-00000009-000.jsonl", "_x=1/part-00000009-000"] {
+        store.write_atomic(other, b"x").unwrap();
+    }
+    for partition_by in [vec![], vec!["k".to_string()]] {
+        let files = SinkFiles {
+            partition_by,
+            ..SinkFiles::default()
+        };
+        let sink = sink_with(&store, FormatSpec::named("json"), files);
+        let open = async |last| {
+            let context = sink_context(keyed(&[]).schema(), OutputMode::Append, last);
+            sink.open(&context).await
+        };
+        let error = open(Some(2)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.detail().unwrap().contains(foreign), "{error:?}");
+        open(Some(3)).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -512,6 +537,21 @@ async fn small_files_of_a_commit_are_put_together() {
         assert!(store.list(MANIFESTS).unwrap().is_empty());
         assert!(store.list("k=a").unwrap().is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_line_feed_in_a_name_of_the_header_does_not_end_it() {
+    let store = Arc::new(MemoryFiles::default());
+    let mut csv = FormatSpec::named("csv");
+    csv.options.set("header", "true");
+    let sink = sink_with(&store, csv, SinkFiles::default());
+    let rows = |n: i64| {
+        let n: ArrayRef = Arc::new(Int64Array::from(vec![n]));
+        RecordBatch::try_from_iter([("of\nlines", n)]).unwrap()
+    };
+    commit_together(&sink, &[&[rows(1)], &[rows(2)]]).await;
+    let file = text(&store, "part-00000004-from-00000003.csv");
+    assert_eq!(file, "\"of\nlines\"\n1\n2\n");
 }
 
 #[tokio::test]

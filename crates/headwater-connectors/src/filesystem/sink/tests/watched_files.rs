@@ -90,6 +90,10 @@ impl FileStore for WatchedFiles {
         self.files.list(folder)
     }
 
+    fn folders(&self, folder: &str) -> Result<Vec<String>> {
+        self.files.folders(folder)
+    }
+
     fn delete(&self, path: &str) -> Result<()> {
         self.files.delete(path)
     }
