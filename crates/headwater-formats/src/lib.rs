@@ -31,7 +31,9 @@ mod timestamp;
 mod timestamp_array;
 
 pub use assembler::{AssembledRows, RowAssembler, RowDefinition};
-pub use registry::{check_file_header, check_format, has_header, new_decoder, new_encoder};
+pub use registry::{
+    check_file_header, check_format, has_header, header_quote, new_decoder, new_encoder,
+};
 
 #[cfg(test)]
 mod tests;

@@ -161,6 +161,18 @@ pub fn has_header(spec: &FormatSpec, owner: &str) -> Result<bool> {
     }
 }
 
+/// What is around a name of the header of a file, if the name would end before its time otherwise;
+/// `None` if files have no header.
+///
+/// # Errors
+/// If the definition is wrong.
+pub fn header_quote(spec: &FormatSpec, owner: &str) -> Result<Option<u8>> {
+    match Format::from_spec(spec, owner)? {
+        Format::Csv(options) if options.header != Header::None => Ok(Some(options.dialect.quote)),
+        Format::Csv(_) | Format::Json(_) | Format::Raw | Format::Text => Ok(None),
+    }
+}
+
 /// Checks the first line of a file, without a byte order mark: its names must be those of the
 /// declared columns, in their order and without regard to case. `place` is the file's kind and
 /// quoted name, for messages.

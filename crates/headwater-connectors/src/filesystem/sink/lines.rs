@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use headwater_checkpoint::{FileStore, FileWriter};
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::{Error, Result};
-use headwater_formats::{has_header, new_encoder};
+use headwater_formats::{header_quote, new_encoder};
 
 use super::rows_file::{RowsFile, is_gone};
 
@@ -21,7 +21,8 @@ pub(super) struct LinesFormat {
     spec: FormatSpec,
     owner: String,
     extension: &'static str,
-    has_header: bool,
+    /// What is around names in the header that files begin with; `None` if they have none.
+    header: Option<u8>,
 }
 
 impl LinesFormat {
@@ -42,7 +43,7 @@ impl LinesFormat {
             }
         };
         Ok(LinesFormat {
-            has_header: has_header(&spec, owner)?,
+            header: header_quote(&spec, owner)?,
             spec,
             owner: owner.to_string(),
             extension,
@@ -70,7 +71,7 @@ impl LinesFormat {
     ) -> Result<u64> {
         let mut written = 0;
         for (number, part) in parts.iter().enumerate() {
-            let mut in_header = self.has_header && number > 0;
+            let mut header = self.header.filter(|_| number > 0).map(HeaderLine::new);
             let mut offset = 0;
             loop {
                 let bytes = store.read_part(part, offset, COPY_BYTES)?;
@@ -80,10 +81,12 @@ impl LinesFormat {
                 }
                 offset += bytes.len() as u64;
                 let mut rows = bytes.as_slice();
-                if in_header {
-                    let end = rows.iter().position(|byte| *byte == b'\n');
-                    rows = end.and_then(|end| rows.get(end + 1..)).unwrap_or_default();
-                    in_header = end.is_none();
+                if let Some(line) = &mut header {
+                    let after = line.after(rows);
+                    if after.is_some() {
+                        header = None;
+                    }
+                    rows = after.unwrap_or_default();
                 }
                 written += rows.len() as u64;
                 into.write_all(rows)?;
@@ -104,7 +107,7 @@ impl LinesFormat {
             lines: Vec::new(),
             bytes: 0,
         };
-        if self.has_header {
+        if self.header.is_some() {
             let names = schema.fields().iter().map(|field| {
                 let name: ArrayRef = Arc::new(StringArray::from(vec![field.name().as_str()]));
                 (field.name(), name)
@@ -114,6 +117,35 @@ impl LinesFormat {
             file.append(encoder.encode(&names)?.iter())?;
         }
         Ok(Box::new(file))
+    }
+}
+
+/// The way to the end of a header, of which a name may hold a line feed.
+#[derive(Debug)]
+struct HeaderLine {
+    quote: u8,
+    is_quoted: bool,
+}
+
+impl HeaderLine {
+    fn new(quote: u8) -> Self {
+        HeaderLine {
+            quote,
+            is_quoted: false,
+        }
+    }
+
+    /// What follows the header; `None` if it has not ended yet. A quote inside a name is there
+    /// twice, so that it changes nothing.
+    fn after<'a>(&mut self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        for (place, byte) in bytes.iter().enumerate() {
+            if *byte == self.quote {
+                self.is_quoted = !self.is_quoted;
+            } else if *byte == b'\n' && !self.is_quoted {
+                return bytes.get(place + 1..);
+            }
+        }
+        None
     }
 }
 
@@ -153,5 +185,29 @@ impl RowsFile for LinesFile {
     fn finish(self: Box<Self>) -> Result<u64> {
         self.writer.finish()?;
         Ok(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_ends_at_the_first_line_feed_outside_of_quotes() {
+        for (bytes, rows) in [
+            ("n\n1\n", "1\n"),
+            ("\"a\nb\",c\n1,2\n", "1,2\n"),
+            ("\"a\"\"\n\"\"b\"\n1\n", "1\n"),
+        ] {
+            for cut in 0..bytes.len() {
+                let (first, second) = bytes.as_bytes().split_at(cut);
+                let mut header = HeaderLine::new(b'"');
+                let found = match header.after(first) {
+                    Some(rest) => [rest, second].concat(),
+                    None => header.after(second).unwrap().to_vec(),
+                };
+                assert_eq!(found, rows.as_bytes(), "{bytes:?} cut at {cut}");
+            }
+        }
     }
 }
