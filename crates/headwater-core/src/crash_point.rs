@@ -50,6 +50,10 @@ crash_points! {
     MidSinkWrite = "mid_sink_write",
     /// The sinks have made their rows durable.
     SinkPrepared = "sink_prepared",
+    /// A file of what several epochs have staged is on the disk under a temporary name.
+    MidGather = "mid_gather",
+    /// A file of what several epochs have staged is whole, and others may follow.
+    FileGathered = "file_gathered",
     /// The sinks have put together what the epochs of a commit have staged.
     SinkGathered = "sink_gathered",
     /// Changed state is on the disk under a temporary name.

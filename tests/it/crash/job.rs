@@ -150,6 +150,9 @@ impl JobKind {
         if self.is_grouped() {
             left_out.extend(MANY_COMMITS);
         }
+        if !self.gathers() {
+            left_out.extend([P::MidGather, P::FileGathered]);
+        }
         match self.sink {
             Sink::Files | Sink::Folders => left_out.extend([
                 P::CommitPrepared,
@@ -184,6 +187,11 @@ impl JobKind {
             &[]
         };
         rare.iter().map(|point| point.name()).collect()
+    }
+
+    /// Whether its sink puts the files of several epochs together.
+    fn gathers(&self) -> bool {
+        self.is_grouped() && self.sink != Sink::Topic
     }
 
     /// How many commits a job has before it is first killed.

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 use headwater_core::Result;
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::EpochId;
 
 use super::names::{gathered_name, path_in, staged_path};
@@ -95,6 +96,7 @@ impl Gathering<'_> {
         let parts: Vec<String> = files.iter().map(|file| staged_path(&file.path)).collect();
         let into = self.maker.store.create_file(&staged_path(&path))?;
         let bytes = format.combine(&self.maker.store, &parts, into)?;
+        CrashPoint::FileGathered.reach();
         let rows = files.iter().map(|file| file.rows).sum();
         self.shown.push(ShownFile { path, rows, bytes });
         Ok(())

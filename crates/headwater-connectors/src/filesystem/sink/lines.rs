@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 
 use headwater_checkpoint::{FileStore, FileWriter};
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::{Error, Result};
 use headwater_formats::{header_quote, new_encoder};
@@ -92,6 +93,7 @@ impl LinesFormat {
                 into.write_all(rows)?;
             }
         }
+        CrashPoint::MidGather.reach();
         into.finish()?;
         Ok(written)
     }

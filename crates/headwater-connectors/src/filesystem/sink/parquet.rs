@@ -15,6 +15,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use headwater_checkpoint::{FileStore, FileWriter};
+use headwater_core::crash_point::CrashPoint;
 use headwater_core::format::FormatSpec;
 use headwater_core::options::OptionReader;
 use headwater_core::type_name::a_type_name;
@@ -100,6 +101,7 @@ impl ParquetFormat {
                 file.write(&batch?)?;
             }
         }
+        CrashPoint::MidGather.reach();
         file.finish()
     }
 
