@@ -21,6 +21,7 @@ mod arrivals;
 mod file_rows;
 mod folder;
 mod parquet_rows;
+mod parquet_values;
 mod permanent;
 mod reader;
 mod sink;

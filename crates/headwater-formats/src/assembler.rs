@@ -82,8 +82,8 @@ impl AssembledRows {
     }
 }
 
-/// The record that a row was made of, if some records gave no row.
-fn record_of(row: usize, left_out: &[usize]) -> usize {
+/// The record that a row was made of, if some records gave no row, which are in ascending order.
+pub fn record_of(row: usize, left_out: &[usize]) -> usize {
     let passed = |record, gone: &usize| record + usize::from(*gone <= record);
     left_out.iter().fold(row, passed)
 }

@@ -2,20 +2,23 @@
 //!
 //! Columns are found by their names. One that a file does not have is NULL, as a member that is
 //! missing in JSON; a file with none of them, or with a column of another kind, stops the query,
-//! whatever `bad_data` says, because every row would be wrong.
+//! whatever `bad_data` says, because every row would be wrong. A value that the declared type does
+//! not hold makes its row bad, see [`super::parquet_values`].
 //!
 //! Only the columns that a query names are read.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
     TimestampMicrosecondArray, new_null_array,
 };
-use arrow::compute::{CastOptions, can_cast_types, cast, cast_with_options, filter_record_batch};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::compute::{cast, filter, not, nullif};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
@@ -26,8 +29,10 @@ use headwater_core::options::OptionReader;
 use headwater_core::source::{ReadCounters, ReadRequest, RowPlaces, SourceBatch};
 use headwater_core::type_name::{a_type_name, type_name};
 use headwater_core::{Error, Result};
+use headwater_formats::record_of;
 
 use super::folder::FileEntry;
+use super::parquet_values::{as_declared, is_of_a_kind};
 use super::reader::open_unchanged;
 use crate::record_rows::{KnownMetadata, check_metadata};
 
@@ -120,25 +125,6 @@ impl ParquetRows {
         }
         Ok(())
     }
-}
-
-/// Whether values of the one type are values of the other, as far as they are not too large.
-fn is_of_a_kind(found: &DataType, declared: &DataType) -> bool {
-    let is_text = |t: &DataType| {
-        let plain = matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-        plain || matches!(t, DataType::Dictionary(_, v) if v.is_string())
-    };
-    let both = |is: &dyn Fn(&DataType) -> bool| is(found) && is(declared);
-    found == declared
-        || both(&is_text)
-        || both(&DataType::is_integer)
-        || both(&DataType::is_floating)
-        || both(&DataType::is_binary)
-        || both(&DataType::is_decimal)
-        || both(&|t| matches!(t, DataType::Date32 | DataType::Date64))
-        || both(&|t| matches!(t, DataType::Time32(_) | DataType::Time64(_)))
-        || both(&|t| matches!(t, DataType::Timestamp(..)))
-        || both(&DataType::is_nested) && can_cast_types(found, declared)
 }
 
 /// Reads files one after the other. Its calls block.
@@ -234,46 +220,79 @@ impl ParquetReader {
     fn batch_of(&self, file: &OpenParquet, batch: &RecordBatch) -> Result<SourceBatch> {
         let count = batch.num_rows();
         self.counters.add_records(count as u64, 0);
+        let payload = self.rows.payload.fields().len();
         let mut columns = Vec::with_capacity(self.projection.len());
-        let mut bad: Option<BooleanArray> = None;
+        let mut bad = BadRows::default();
         for (index, field) in self.projection.iter().zip(self.schema.fields()) {
-            let column = match index.checked_sub(self.rows.payload.fields().len()) {
-                None => self.payload_column(file, batch, field)?,
+            columns.push(match index.checked_sub(payload) {
+                None => self.payload_column(file, batch, field, &mut bad)?,
                 Some(metadata) => self.metadata_column(file, metadata, count)?,
-            };
-            if !field.is_nullable() && column.null_count() > 0 {
-                let nulls = self.judge_nulls(file, field, &column)?;
-                bad = Some(match bad {
-                    None => nulls,
-                    Some(bad) => arrow::compute::or(&bad, &nulls)?,
-                });
-            }
-            columns.push(column);
+            });
         }
-        let numbers = (file.rows_read..).take(count);
-        let (rows, numbers) = match bad {
-            None => (self.declared(columns, count)?, numbers.collect()),
-            Some(bad) => {
-                let fields = self.schema.fields().iter();
-                let nullable = fields.map(|f| f.as_ref().clone().with_nullable(true));
-                let nullable = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
-                let good = arrow::compute::not(&bad)?;
-                let all = RecordBatch::try_new(nullable, columns)?;
-                let kept = filter_record_batch(&all, &good)?;
-                let numbers = numbers.zip(good.values().iter());
-                let numbers = numbers.filter(|(_, is_good)| *is_good).map(|(n, _)| n);
-                let rows = self.declared(kept.columns().to_vec(), kept.num_rows())?;
-                (rows, numbers.collect::<Vec<i64>>())
+        let (left_out, bad_rows) = self.apply_policy(file, &bad)?;
+        if !bad_rows.is_empty() {
+            let is_bad = bad.mask(count);
+            for (index, column) in self.projection.iter().zip(&mut columns) {
+                if *index < payload {
+                    *column = nullif(column, &is_bad)?;
+                }
             }
-        };
-        let path = file.path.clone();
+        }
+        if !left_out.is_empty() {
+            let is_good = not(&bad.mask(count))?;
+            for column in &mut columns {
+                *column = filter(column, &is_good)?;
+            }
+        }
+        let rows = self.declared(columns, count - left_out.len())?;
+        let (path, first) = (file.path.clone(), file.rows_read);
         Ok(SourceBatch {
             places: RowPlaces::named_by(move |row| {
-                let number = numbers.get(row).map_or(0, |number| number + 1);
-                format!("row {number} of file \"{}\"", path.display())
+                place_of(&path, first, record_of(row, &left_out))
             }),
+            bad_rows,
             ..SourceBatch::new(self.partition.clone(), rows)
         })
+    }
+
+    /// Counts the bad rows, each once; gives those that are left out, and those that are kept with
+    /// NULL.
+    fn apply_policy(&self, file: &OpenParquet, bad: &BadRows) -> Result<(Vec<usize>, Vec<usize>)> {
+        let Some((row, first)) = bad.first() else {
+            return Ok((vec![], vec![]));
+        };
+        if self.rows.bad_data == BadDataPolicy::Fail {
+            self.counters.add_bad(&first.reason, 1);
+            return Err(self.not_taken(file, row, first));
+        }
+        for (reason, rows) in bad.counts() {
+            self.counters.add_bad(reason, rows);
+        }
+        let rows: Vec<usize> = bad.rows.keys().copied().collect();
+        Ok(match self.rows.bad_data {
+            BadDataPolicy::Null => (vec![], rows),
+            BadDataPolicy::Fail | BadDataPolicy::Drop => (rows, vec![]),
+        })
+    }
+
+    fn not_taken(&self, file: &OpenParquet, row: usize, why: &BadColumn) -> Error {
+        let owner = &self.rows.owner;
+        let error = Error::bad_data(format!(
+            "could not take {} for {owner}: {}",
+            place_of(&file.path, file.rows_read, row),
+            why.reason
+        ))
+        .with_hint(format!(
+            "{}, or set bad_data = 'drop' on {owner} to leave such rows out.",
+            why.remedy
+        ));
+        let shown = ArrayFormatter::try_new(&why.values, &FormatOptions::default());
+        match shown.map(|values| values.value(row).try_to_string()) {
+            Ok(Ok(value)) if why.values.is_valid(row) => {
+                error.with_detail(format!("Found: {value}"))
+            }
+            _ => error,
+        }
     }
 
     fn declared(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
@@ -289,25 +308,48 @@ impl ParquetReader {
         file: &OpenParquet,
         batch: &RecordBatch,
         field: &Field,
+        bad: &mut BadRows,
     ) -> Result<ArrayRef> {
-        let Some(column) = batch.column_by_name(field.name()) else {
-            return Ok(new_null_array(field.data_type(), batch.num_rows()));
+        let declared = field.data_type();
+        let found = match batch.column_by_name(field.name()) {
+            Some(column) => Arc::clone(column),
+            None => new_null_array(declared, batch.num_rows()),
         };
-        let options = CastOptions {
-            safe: false,
-            ..CastOptions::default()
-        };
-        cast_with_options(column, field.data_type(), &options).map_err(|error| {
+        let (column, is_lost) = as_declared(&found, declared).map_err(|error| {
             Error::bad_data(format!(
                 "column \"{}\" of file \"{}\" has a value that is no {}, as {} declares it",
                 field.name(),
                 file.path.display(),
-                type_name(field.data_type()),
+                type_name(declared),
                 self.rows.owner
             ))
             .with_source(error)
-            .with_hint(format!("Declare it as {}.", type_name(column.data_type())))
-        })
+            .with_hint(format!("Declare it as {}.", type_name(found.data_type())))
+        })?;
+        if let Some(is_lost) = is_lost {
+            let is_lost = is_lost.values().set_indices();
+            bad.add(is_lost, || BadColumn {
+                reason: format!(
+                    "column \"{}\" has a value that {} does not hold",
+                    field.name(),
+                    a_type_name(declared)
+                ),
+                remedy: format!(
+                    "Declare it as {}, and CAST it in the query",
+                    type_name(found.data_type())
+                ),
+                values: Arc::clone(&found),
+            });
+        }
+        if !field.is_nullable() && found.null_count() > 0 {
+            let nulls = arrow::compute::is_null(&found)?;
+            bad.add(nulls.values().set_indices(), || BadColumn {
+                reason: format!("column \"{}\" is NULL and declared NOT NULL", field.name()),
+                remedy: "Declare the column without NOT NULL".to_string(),
+                values: Arc::clone(&found),
+            });
+        }
+        Ok(column)
     }
 
     fn metadata_column(&self, file: &OpenParquet, index: usize, rows: usize) -> Result<ArrayRef> {
@@ -334,36 +376,60 @@ impl ParquetReader {
         };
         Ok(cast(&values, column.field.data_type())?)
     }
+}
 
-    /// The rows that are bad because a column is NOT NULL, if they may be left out.
-    fn judge_nulls(
-        &self,
-        file: &OpenParquet,
-        field: &Field,
-        column: &ArrayRef,
-    ) -> Result<BooleanArray> {
-        let nulls = arrow::compute::is_null(column)?;
-        let reason = format!("column \"{}\" is NULL and declared NOT NULL", field.name());
-        self.counters.add_bad(&reason, column.null_count() as u64);
-        if self.rows.bad_data == BadDataPolicy::Drop {
-            return Ok(nulls);
+/// Rows of a batch that are none of the declared ones, each for the first reason found.
+#[derive(Debug, Default)]
+struct BadRows {
+    columns: Vec<BadColumn>,
+    /// Which of the reasons, by row.
+    rows: BTreeMap<usize, usize>,
+}
+
+/// Why rows are bad.
+#[derive(Debug)]
+struct BadColumn {
+    reason: String,
+    remedy: String,
+    /// What the file has.
+    values: ArrayRef,
+}
+
+impl BadRows {
+    fn add(&mut self, rows: impl Iterator<Item = usize>, why: impl FnOnce() -> BadColumn) {
+        for row in rows {
+            self.rows.entry(row).or_insert(self.columns.len());
         }
-        let first = nulls.values().iter().position(|is_null| is_null);
-        let number = file.rows_read + 1 + i64::try_from(first.unwrap_or(0)).unwrap_or(0);
-        Err(Error::bad_data(format!(
-            "could not take row {number} of file \"{}\" for {}: {reason}",
-            file.path.display(),
-            self.rows.owner
-        ))
-        .with_hint(format!(
-            "Declare the column without NOT NULL, or set bad_data = 'drop' on {} to leave such \
-             rows out.",
-            self.rows.owner
-        )))
+        self.columns.push(why());
+    }
+
+    fn first(&self) -> Option<(usize, &BadColumn)> {
+        let (row, column) = self.rows.first_key_value()?;
+        Some((*row, self.columns.get(*column)?))
+    }
+
+    fn mask(&self, rows: usize) -> BooleanArray {
+        let is_bad = (0..rows).map(|row| Some(self.rows.contains_key(&row)));
+        is_bad.collect()
+    }
+
+    /// The reasons, and how many rows are bad for each.
+    fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
+        let counts = self.columns.iter().enumerate().map(|(number, column)| {
+            let rows = self.rows.values().filter(|column| **column == number);
+            (column.reason.as_str(), rows.count() as u64)
+        });
+        counts.filter(|(_, rows)| *rows > 0)
     }
 }
 
-fn not_readable(path: &std::path::Path) -> Error {
+/// The place of a row that is so many after the first.
+fn place_of(path: &Path, first: i64, row: usize) -> String {
+    let number = first + 1 + i64::try_from(row).unwrap_or(i64::MAX);
+    format!("row {number} of file \"{}\"", path.display())
+}
+
+fn not_readable(path: &Path) -> Error {
     let path = path.display();
     Error::bad_data(format!("file \"{path}\" cannot be read as Parquet"))
         .with_hint("Set the option \"pattern\" if not all files of the folder are Parquet files.")

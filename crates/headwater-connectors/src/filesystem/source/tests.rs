@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use futures::FutureExt;
 
 use headwater_core::ErrorKind;
@@ -61,7 +61,7 @@ impl Fixture {
             let data_type = match from {
                 "path" => DataType::Utf8View,
                 "line" => DataType::Int64,
-                _ => DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),
+                _ => DataType::Timestamp(TimeUnit::Microsecond, None),
             };
             MetadataColumn {
                 field: Arc::new(Field::new(from, data_type, true)),
@@ -69,7 +69,12 @@ impl Fixture {
             }
         });
         let path = self.path().to_str().unwrap();
-        let drops = options.contains(&("bad", "drop"));
+        let bad = options.iter().find(|(key, _)| *key == "bad");
+        let bad_data = match bad.map(|(_, policy)| *policy) {
+            Some("drop") => BadDataPolicy::Drop,
+            Some("null") => BadDataPolicy::Null,
+            _ => BadDataPolicy::Fail,
+        };
         let options = options.iter().filter(|(key, _)| *key != "bad");
         let mut options: Options = options.copied().collect();
         if options.get("path").is_none() {
@@ -80,10 +85,7 @@ impl Fixture {
             payload: columns,
             metadata: metadata.to_vec(),
             format: None,
-            bad_data: match drops {
-                true => BadDataPolicy::Drop,
-                false => BadDataPolicy::Fail,
-            },
+            bad_data,
         };
         let mut reader = OptionReader::new("source \"s\"", &options);
         let declared = FilesystemConnector
@@ -516,7 +518,7 @@ async fn parquet_rows_that_do_not_fit_are_judged() {
             floats,
             "is a DOUBLE, and source \"s\" declares it as BIGINT",
         ),
-        ("n", huge, "has a value that is no BIGINT"),
+        ("n", huge, "has a value that a BIGINT does not hold"),
         (
             "m",
             Arc::clone(&numbers),
@@ -553,6 +555,72 @@ async fn parquet_rows_that_do_not_fit_are_judged() {
         batch.place_of(1)
     );
     assert_eq!(counters.bad().into_values().sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn a_parquet_row_is_bad_once_and_a_value_that_loses_digits_is_none() {
+    use arrow::array::{Decimal128Array, TimestampNanosecondArray};
+    let fixture = Fixture::new();
+    let n: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(2), Some(3), Some(4)]));
+    let m: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(2), Some(3), Some(4)]));
+    let d = Decimal128Array::from(vec![1000, 1005, 1010, 1020]);
+    let d: ArrayRef = Arc::new(d.with_precision_and_scale(10, 3).unwrap());
+    let t = TimestampNanosecondArray::from(vec![1_000, 1_001, 1_001, 2_000]);
+    let columns = [("n", n), ("m", m), ("d", d), ("t", Arc::new(t) as ArrayRef)];
+    write_parquet(&fixture, "1", 1, &columns);
+    let declared = |is_nullable| {
+        Some(Arc::new(Schema::new(vec![
+            Field::new("n", DataType::Int64, is_nullable),
+            Field::new("m", DataType::Int64, is_nullable),
+            Field::new("d", DataType::Decimal128(10, 2), true),
+            Field::new("t", DataType::Timestamp(TimeUnit::Microsecond, None), true),
+        ])))
+    };
+    let options = [("format", "parquet"), ("bad", "drop")];
+    let source = fixture.open(&options, declared(false)).await;
+    assert_eq!(available(source.as_ref(), 0).await, 1);
+    let request = crate::test_support::request(source.as_ref(), &position(0), &position(1));
+    let counters = Arc::clone(&request.counters);
+    let read: Vec<_> = source.read(request).unwrap().collect().await;
+    let batch = read.into_iter().next().unwrap().unwrap();
+    assert_eq!(batch.rows.num_rows(), 1);
+    assert!(batch.place_of(0).starts_with("row 4 of file"));
+    let expected = [
+        (
+            "column \"d\" has a value that a DECIMAL(10,2) does not hold",
+            1,
+        ),
+        ("column \"n\" is NULL and declared NOT NULL", 1),
+        ("column \"t\" has a value that a TIMESTAMP does not hold", 1),
+    ];
+    let expected = expected.map(|(reason, rows)| (reason.to_string(), rows));
+    let counted: Vec<(String, u64)> = counters.bad().into_iter().collect();
+    assert_eq!(counted, expected);
+
+    let options = [("format", "parquet"), ("bad", "null")];
+    let source = fixture.open(&options, declared(true)).await;
+    assert_eq!(available(source.as_ref(), 0).await, 1);
+    let request = crate::test_support::request(source.as_ref(), &position(0), &position(1));
+    let read: Vec<_> = source.read(request).unwrap().collect().await;
+    let batch = read.into_iter().next().unwrap().unwrap();
+    assert_eq!(batch.bad_rows, [1, 2]);
+    assert_eq!(batch.rows.column(0).null_count(), 3);
+    assert_eq!(batch.rows.column(3).null_count(), 2);
+
+    let source = fixture.open(&[("format", "parquet")], declared(true)).await;
+    assert_eq!(available(source.as_ref(), 0).await, 1);
+    let read = read_all(source.as_ref(), &position(0), &position(1)).await;
+    let error = read.unwrap_err();
+    assert!(
+        error.message().starts_with("could not take row 2 of file"),
+        "{error}"
+    );
+    assert_eq!(error.detail(), Some("Found: 1.005"));
+    let hint = error.hint().unwrap();
+    assert!(
+        hint.starts_with("Declare it as DECIMAL(10,3), and CAST"),
+        "{hint}"
+    );
 }
 
 #[tokio::test]
