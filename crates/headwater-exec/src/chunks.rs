@@ -107,6 +107,8 @@ pub(crate) struct Chunks {
     credit: usize,
     /// Numbers of the chunks that are columns still.
     unpacked: Vec<u32>,
+    /// What stands for chunks of which no row is read.
+    nothing: PackedRows,
     layout: RowLayout,
     full_rows: usize,
 }
@@ -121,13 +123,15 @@ pub(crate) struct Rewrite {
 impl Chunks {
     /// No chunks of rows of a schema.
     pub(crate) fn new(schema: SchemaRef) -> Self {
+        let layout = RowLayout::new(schema);
         Chunks {
             chunks: vec![],
             open: vec![],
             free: vec![],
             credit: 0,
             unpacked: vec![],
-            layout: RowLayout::new(schema),
+            nothing: layout.nothing(),
+            layout,
             full_rows: FULL_ROWS,
         }
     }
@@ -243,17 +247,26 @@ impl Chunks {
         columns: Range<usize>,
         places: &[(usize, usize)],
     ) -> Result<Vec<ArrayRef>> {
-        self.layout.gather(columns, &self.packed(), places)
+        self.layout.gather(columns, &self.packed(places), places)
     }
 
     /// The rows at (chunk, row), to be written again.
     pub(crate) fn pick(&self, places: &[(usize, usize)]) -> Result<PackedRows> {
-        self.layout.pick(&self.packed(), places)
+        self.layout.pick(&self.packed(places), places)
     }
 
-    fn packed(&self) -> Vec<&PackedRows> {
-        let chunks = self.chunks.iter();
-        chunks.map(|chunk| chunk.packed(&self.layout)).collect()
+    /// The chunks, of which those are packed that have rows at these places.
+    fn packed(&self, places: &[(usize, usize)]) -> Vec<&PackedRows> {
+        let mut is_read = vec![false; self.chunks.len()];
+        for (chunk, _) in places {
+            is_read[*chunk] = true;
+        }
+        let chunks = self.chunks.iter().zip(is_read);
+        let packed = chunks.map(|(chunk, is_read)| match is_read {
+            true => chunk.packed(&self.layout),
+            false => &self.nothing,
+        });
+        packed.collect()
     }
 
     /// What to write again now; `None` if nothing is worth it.
@@ -396,5 +409,41 @@ impl Chunks {
             columns + packed + bits + chunk.groups.len() * size_of::<u32>()
         });
         chunks.sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{AsArray, Int64Array, StringArray};
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    fn rows(numbers: &[i64]) -> RecordBatch {
+        let texts = numbers.iter().map(|n| format!("text {n}"));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+        let numbers: ArrayRef = Arc::new(Int64Array::from(numbers.to_vec()));
+        RecordBatch::try_from_iter([("n", numbers), ("s", texts)]).unwrap()
+    }
+
+    #[test]
+    fn chunks_are_packed_when_their_rows_are_read() {
+        let mut chunks = Chunks::new(rows(&[]).schema());
+        for numbers in [[1, 2], [3, 4], [5, 6]] {
+            chunks.push(rows(&numbers));
+        }
+        let found = chunks.gather(0..2, &[(2, 1), (0, 0), (2, 0)]).unwrap();
+        assert_eq!(found[0].as_primitive::<Int64Type>().values(), &[6, 1, 5]);
+        let texts: Vec<_> = found[1].as_string::<i32>().iter().flatten().collect();
+        assert_eq!(texts, ["text 6", "text 1", "text 5"]);
+        let packed = chunks
+            .chunks
+            .iter()
+            .map(|chunk| chunk.packed.get().is_some());
+        assert_eq!(packed.collect::<Vec<_>>(), [true, false, true]);
+        chunks.pick(&[(1, 0)]).unwrap();
+        assert!(chunks.chunks[1].packed.get().is_some());
     }
 }

@@ -448,6 +448,7 @@ impl GroupTable {
             + chunks
             + scratch
             + idle
+            + self.group_scratch.capacity() * size_of::<usize>()
     }
 }
 

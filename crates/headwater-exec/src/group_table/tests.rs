@@ -52,6 +52,18 @@ fn table(spec: &AggregateSpec) -> GroupTable {
     table
 }
 
+#[test]
+fn the_groups_of_a_batch_are_counted_as_memory() {
+    let spec = spec();
+    let bytes = |rows| {
+        let mut table = table(&spec);
+        add(&mut table, &spec, std::iter::repeat_n(1, rows));
+        table.memory_bytes()
+    };
+    let rows = 10_000;
+    assert!(bytes(rows) >= bytes(1) + (rows - 1) * size_of::<usize>());
+}
+
 fn check_chunks(table: &GroupTable) {
     let sizes = table.chunks.sizes();
     assert!(table.chunks.are_counted(table.live_by_chunk()), "{sizes:?}");
