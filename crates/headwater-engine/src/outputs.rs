@@ -14,7 +14,7 @@ use headwater_core::{Error, ErrorKind, Result};
 
 use crate::outage::Outage;
 use crate::query_spec::QuerySpec;
-use crate::retry::Retries;
+use crate::retry::retried;
 
 /// What the sinks have taken of an epoch.
 #[derive(Debug)]
@@ -113,15 +113,8 @@ async fn gather_in(
         .iter()
         .map(|(epoch, token)| (*epoch, (*token).clone()));
     let prepared: Vec<(EpochId, CommitToken)> = prepared.collect();
-    let mut retries = Retries::new();
-    let gathered = loop {
-        let error = match sink.gather(prepared.clone()).await {
-            Ok(gathered) => break gathered,
-            Err(error) => error,
-        };
-        let what = "putting together what several epochs have written";
-        retries.wait_after(error, what, outage).await?;
-    };
+    let what = "putting together what several epochs have written";
+    let gathered = retried(what, outage, || sink.gather(prepared.clone())).await?;
     if gathered.len() != tokens.len() {
         return Err(Error::internal("a sink has lost a token"));
     }
@@ -165,15 +158,8 @@ pub(crate) async fn commit_transaction(
 
 /// The newest epoch that a transaction of the sink committed.
 pub(crate) async fn last_published(spec: &QuerySpec, outage: &Outage) -> Result<Option<EpochId>> {
-    let mut retries = Retries::new();
-    loop {
-        let error = match spec.sink.last_published().await {
-            Ok(published) => return Ok(published),
-            Err(error) => error,
-        };
-        let what = "asking the sink for its last epoch";
-        retries.wait_after(error, what, outage).await?;
-    }
+    let what = "asking the sink for its last epoch";
+    retried(what, outage, || spec.sink.last_published()).await
 }
 
 /// Makes the rows of committed epochs visible, now or after a crash. They have happened, so there
@@ -222,12 +208,8 @@ async fn publish_to(
     token: &CommitToken,
     outage: &Outage,
 ) -> Result<()> {
-    let mut retries = Retries::new();
-    while let Err(error) = sink.commit(epoch, token.clone()).await {
-        let what = format!("making epoch {epoch} visible");
-        retries.wait_after(error, &what, outage).await?;
-    }
-    Ok(())
+    let what = format!("making epoch {epoch} visible");
+    retried(&what, outage, || sink.commit(epoch, token.clone())).await
 }
 
 /// Tells both that the query has read everything and that all of it is visible.
@@ -238,11 +220,8 @@ pub(crate) async fn ended(spec: &QuerySpec, outage: &Outage) -> Result<()> {
     CrashPoint::BeforeEnded.reach();
     let late = spec.late_rows.as_ref().map(|late| late.sink());
     for sink in std::iter::once(&spec.sink).chain(late) {
-        let mut retries = Retries::new();
-        while let Err(error) = sink.ended().await {
-            let what = "telling a sink that the query has ended";
-            retries.wait_after(error, what, outage).await?;
-        }
+        let what = "telling a sink that the query has ended";
+        retried(what, outage, || sink.ended()).await?;
     }
     Ok(())
 }

@@ -11,6 +11,27 @@ const MAX_RETRIES: u32 = 3;
 /// Wait before the first retry; doubles with each.
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 
+/// Does something again for as long as it fails for a reason that may pass.
+///
+/// # Errors
+/// The failure, if another try cannot help or enough were made.
+pub(crate) async fn retried<T, F>(
+    what: &str,
+    outage: &Outage,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut retries = Retries::new();
+    loop {
+        match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) => retries.wait_after(error, what, outage).await?,
+        }
+    }
+}
+
 /// The retries of one thing.
 #[derive(Debug)]
 pub(crate) struct Retries {

@@ -56,9 +56,7 @@ pub(super) fn io_error(action: &str, kind: &str, path: &Path, error: &io::Error)
         return Error::resource(message).with_hint("Raise the limit of open files (ulimit -n).");
     }
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::resource(message).that_may_pass().with_hint(ROOM)
-        }
+        _ if is_full(error) => Error::resource(message).that_may_pass().with_hint(ROOM),
         io::ErrorKind::FileTooLarge | io::ErrorKind::OutOfMemory => Error::resource(message)
             .with_hint("Raise the limit, then start the query again: it goes on where it was."),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
