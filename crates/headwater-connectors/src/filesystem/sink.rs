@@ -41,6 +41,7 @@ use crate::blocking::blocking;
 
 mod file_style;
 mod gathering;
+mod left_behind;
 mod lines;
 mod names;
 mod options;
@@ -54,7 +55,8 @@ mod task_files;
 pub(super) use options::SinkFiles;
 
 use file_style::FileStyle;
-use names::{MANIFESTS, STAGED, SUCCESS, file_epoch, is_partition_folder, manifest_epoch, path_in};
+use left_behind::{check_visible, clear};
+use names::SUCCESS;
 use publication::{Files, publish, remove_staged};
 use rows_file::sink_error;
 use task_files::{FileMaker, TaskFiles};
@@ -192,60 +194,9 @@ impl FilesystemSink {
         Ok(())
     }
 
-    /// Refuses a folder with files of epochs that this query has not committed: it would overwrite
-    /// some of them and leave others among its own.
-    fn check_visible(&self, last_committed: Option<EpochId>) -> Result<()> {
-        let is_foreign = |epoch: Option<EpochId>| epoch.is_some_and(|e| Some(e) > last_committed);
-        let file = self.find_file("", &|name| is_foreign(file_epoch(name)))?;
-        let manifests = self.store.list(MANIFESTS)?;
-        let mut manifests = manifests.into_iter();
-        let manifest = manifests.find(|n| is_foreign(manifest_epoch(n)));
-        let manifest = manifest.map(|name| format!("{MANIFESTS}/{name}"));
-        match file.or(manifest) {
-            None => Ok(()),
-            Some(name) => Err(Error::conflict(format!(
-                "folder \"{}\" of {} holds results of another query or of an earlier start",
-                self.store.describe(),
-                self.owner
-            ))
-            .with_detail(format!(
-                "File \"{name}\" is not from this query's checkpoint."
-            ))
-            .with_hint(
-                "Start the query with the checkpoint it had, empty the folder, or write to \
-                 another.",
-            )),
-        }
-    }
-
-    /// A file whose name is wanted, in a folder and in the folders of values below it.
-    fn find_file(&self, folder: &str, is_wanted: &dyn Fn(&str) -> bool) -> Result<Option<String>> {
-        let names = self.store.list(folder)?;
-        if let Some(name) = names.iter().find(|name| is_wanted(name)) {
-            return Ok(Some(path_in(folder, name)));
-        }
-        let below = self.store.folders(folder)?.into_iter();
-        let mut below = below.filter(|name| is_partition_folder(name));
-        let found = below.find_map(|name| {
-            let found = self.find_file(&path_in(folder, &name), is_wanted);
-            found.transpose()
-        });
-        found.transpose()
-    }
-
     /// Forgets what tasks have staged of an epoch.
     fn forget(&self, epoch: EpochId) {
         self.staged.lock().retain(|(staged, _), _| *staged != epoch);
-    }
-
-    /// Removes what was not committed, and the mark of a query that has ended: this one has not.
-    fn clear(&self, last_committed: Option<EpochId>) -> Result<()> {
-        let is_left = |epoch: EpochId| Some(epoch) > last_committed;
-        remove_staged(&*self.store, is_left)?;
-        let is_ours = |name: &str| file_epoch(name).is_some();
-        self.store.remove_unfinished(STAGED, &is_ours)?;
-        // Also if this start does not ask for one: it would be that of an earlier one.
-        self.store.delete(SUCCESS)
     }
 }
 
@@ -270,10 +221,13 @@ impl Sink for FilesystemSink {
     async fn open(&self, context: &SinkContext) -> Result<()> {
         self.maker.style.check(&context.schema)?;
         self.take_claim(context)?;
-        self.check_visible(context.last_committed)
-            .map_err(sink_error)?;
         self.staged.lock().clear();
-        self.clear(context.last_committed).map_err(sink_error)
+        let (maker, last) = (Arc::clone(&self.maker), context.last_committed);
+        let opened = blocking(move || {
+            check_visible(&*maker.store, &maker.owner, last)?;
+            clear(&*maker.store, last)
+        });
+        opened.await.map_err(sink_error)
     }
 
     async fn write(

@@ -7,6 +7,7 @@ use headwater_checkpoint::MemoryFiles;
 use headwater_core::connector::{Connector, SinkDefinition};
 use headwater_core::options::{OptionReader, Options};
 
+use super::names::{MANIFESTS, STAGED};
 use super::*;
 use crate::filesystem::FilesystemConnector;
 use crate::test_support::{ints, rows_of, sink_context};
