@@ -187,6 +187,22 @@ fn others_read_parquet_files_in_folders() {
         .command(&["sql", "--format", "csv", "-e", &read])
         .stdout();
     assert!(answer.ends_with("1000,1499500\n"), "{answer}");
+    let nulls = read.replace("k = 'c'", "nullif(k, '__HIVE_DEFAULT_PARTITION__') IS NULL");
+    let answer = dir
+        .command(&["sql", "--format", "csv", "-e", &nulls])
+        .stdout();
+    assert!(answer.ends_with("1000,1500500\n"), "{answer}");
+
+    // As a source it would have no rows.
+    let source = format!(
+        "CREATE SOURCE r (n BIGINT) WITH (connector = 'filesystem', path = '{}') FORMAT PARQUET;
+         SELECT count(*) AS rows FROM r",
+        out.display()
+    );
+    let end = dir.command(&["sql", "-e", &source]).output();
+    assert_ne!(end.code, Some(0));
+    let said = "has its rows in folders by value, such as \"k=";
+    assert!(end.stderr.contains(said), "{}", end.stderr);
 }
 
 #[test]

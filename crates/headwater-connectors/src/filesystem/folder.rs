@@ -55,7 +55,8 @@ impl NamePattern {
 /// A folder whose files are read, or one file.
 #[derive(Debug, Clone)]
 pub(super) enum Input {
-    /// Every file directly in the folder that is not hidden and whose name matches.
+    /// Every file directly in the folder that is not hidden and whose name matches. Of folders below
+    /// it, those by value are refused if their names match, and others do not count.
     Folder(PathBuf, NamePattern),
     /// The file of this name in a folder.
     File(PathBuf, String),
@@ -143,6 +144,9 @@ fn list_folder(folder: &Path, pattern: &NamePattern) -> Result<Vec<FileEntry>> {
         // Follows links. A file that is gone by now was never seen.
         match fs::metadata(&path) {
             Ok(found) if found.is_file() => entries.push(entry(name, &found)),
+            Ok(found) if found.is_dir() && name.contains('=') => {
+                return Err(has_folders_by_value(folder, name));
+            }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(could_not("read", &path, error)),
@@ -150,6 +154,21 @@ fn list_folder(folder: &Path, pattern: &NamePattern) -> Result<Vec<FileEntry>> {
     }
     entries.sort_unstable_by(|a, b| (a.mtime, &a.path).cmp(&(b.mtime, &b.path)));
     Ok(entries)
+}
+
+/// Rows in folders by value would be left out without a word.
+fn has_folders_by_value(folder: &Path, name: &str) -> Error {
+    let column = name.split('=').next().unwrap_or_default();
+    let folder = folder.display();
+    Error::configuration(format!(
+        "folder \"{folder}\" has its rows in folders by value, such as \"{name}\""
+    ))
+    .with_detail("A source reads the files that are directly in its folder.")
+    .with_hint(format!(
+        "Read them as a table: CREATE EXTERNAL TABLE … PARTITIONED BY ({column}) LOCATION \
+         '{folder}/'. Or declare a source for each of the folders, or leave them out with the option \
+         \"pattern\"."
+    ))
 }
 
 /// Names that programs give to files that are not for others, or not yet.

@@ -624,6 +624,33 @@ async fn a_parquet_row_is_bad_once_and_a_value_that_loses_digits_is_none() {
 }
 
 #[tokio::test]
+async fn a_folder_of_folders_by_value_is_refused() {
+    let fixture = Fixture::new();
+    fixture.write("1.jsonl", 1, "x\n");
+    for folder in ["archive", "_log=1", ".x=1"] {
+        std::fs::create_dir(fixture.path().join(folder)).unwrap();
+    }
+    let source = fixture.open(&[], None).await;
+    assert_eq!(available(source.as_ref(), 0).await, 1);
+
+    std::fs::create_dir(fixture.path().join("k=a")).unwrap();
+    let source = fixture.open(&[("pattern", "*.jsonl")], None).await;
+    assert_eq!(available(source.as_ref(), 0).await, 1);
+    let source = fixture.open(&[], None).await;
+    let error = source.latest().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    let message = error.message();
+    assert!(
+        message.ends_with("has its rows in folders by value, such as \"k=a\""),
+        "{message}"
+    );
+    assert!(
+        error.hint().unwrap().contains("PARTITIONED BY (k)"),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_is_no_parquet_file_is_bad_data() {
     let fixture = Fixture::new();
     fixture.write("1", 1, "{\"n\":1}\n");
