@@ -42,6 +42,9 @@ pub(crate) fn reword(text: &str) -> Reworded {
     if is_wrong_argument(text) {
         return plain(wrong_argument(text));
     }
+    if let Some(twice) = named_twice(text) {
+        return twice;
+    }
     if text.contains("must appear in the GROUP BY clause") {
         let column = between(text, "column \"", "\"").unwrap_or("?");
         return plain(format!(
@@ -89,6 +92,26 @@ fn exhausted(text: &str) -> Option<Reworded> {
     Some(Reworded {
         message,
         hint: Some(hint.to_string()),
+    })
+}
+
+/// Two columns of a result have the same name: that of a CAST is the name of what it casts.
+fn named_twice(text: &str) -> Option<Reworded> {
+    let message = match text.split_once("require unique expression names but the expression \"") {
+        Some((_, names)) => {
+            let (first, _) = names.split_once("\" at position ")?;
+            let second = between(names, " and \"", "\" at position ")?;
+            format!("two columns have the same name: {first} and {second}")
+        }
+        None => {
+            let name = text.strip_prefix("Schema contains qualified field name ")?;
+            let name = between(name, "unqualified field name ", " which would be ambiguous")?;
+            format!("two columns have the name {name}")
+        }
+    };
+    Some(Reworded {
+        message,
+        hint: Some("Give one of them another name: write AS and the name after it.".to_string()),
     })
 }
 
@@ -215,6 +238,19 @@ mod tests {
                     "Read fewer records at a time with \"max.records.per.epoch\" of the source, keep \
                      less state with windows or \"state.ttl\", or give the process more memory.",
                 ),
+            ),
+            (
+                "Error during planning: Projections require unique expression names but the \
+                 expression \"CAST(t.ts AS Date32)\" at position 0 and \"t.ts\" at position 1 have \
+                 the same name. Consider aliasing (\"AS\") one of them.",
+                "two columns have the same name: CAST(t.ts AS Date32) and t.ts",
+                Some("Give one of them another name: write AS and the name after it."),
+            ),
+            (
+                "Schema error: Schema contains qualified field name t.ts and unqualified field \
+                 name ts which would be ambiguous",
+                "two columns have the name ts",
+                Some("Give one of them another name: write AS and the name after it."),
             ),
             (
                 "Arrow error: Divide by zero error",
