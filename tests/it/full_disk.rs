@@ -10,12 +10,12 @@ use std::process::Command;
 use crate::command::Dir;
 use crate::files::{check_manifests, parquet_rows};
 
-/// A file system of one megabyte in memory.
+/// A file system of eight megabytes in memory.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(at: PathBuf) -> Option<SmallDisk> {
-        std::fs::create_dir(&at).unwrap();
+        std::fs::create_dir_all(&at).unwrap();
         let options = ["-t", "tmpfs", "-o", "size=8m", "small"];
         let mounted = Command::new("mount").args(options).arg(&at).output();
         match mounted {
@@ -84,6 +84,31 @@ fn expected() -> Vec<String> {
 /// The folders of the checkpoint and of the results, of which one is on the small disk.
 const PLACES: [(&str, &str); 2] = [("small/checkpoint", "out"), ("checkpoint", "small/out")];
 
+/// Lets the job run into a full disk, of which it must say where that is, and to its end when there
+/// is room again.
+fn stops_and_goes_on(dir: &Dir, disk: &SmallDisk, told: &str) {
+    let mut run = dir
+        .command(&["run", "job.sql", "--progress=always"])
+        .spawn();
+    run.wait_for_stderr("q: epoch ");
+    disk.fill();
+    let end = run.wait();
+    assert_eq!(end.code, Some(75), "{}", end.stderr);
+    for part in [
+        "error: cannot ",
+        told,
+        "No space left",
+        "hint: Free some disk",
+    ] {
+        assert!(end.stderr.contains(part), "{part}: {}", end.stderr);
+    }
+    disk.make_room();
+    let mut again = dir.command(&["run", "job.sql"]).spawn();
+    again.wait_for_stderr("resumed after epoch ");
+    let end = again.wait();
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+}
+
 #[test]
 fn a_full_disk_stops_the_query_and_room_lets_it_go_on() {
     for (checkpoint, out) in PLACES {
@@ -98,63 +123,43 @@ fn a_full_disk_stops_the_query_and_room_lets_it_go_on() {
             SLOWLY,
             "",
         );
-        let mut run = dir
-            .command(&["run", "job.sql", "--progress=always"])
-            .spawn();
-        run.wait_for_stderr("q: epoch ");
-        disk.fill();
-        let end = run.wait();
-        assert_eq!(end.code, Some(75), "{}", end.stderr);
-        for part in [
-            "error: cannot ",
-            "/small/",
-            "No space left",
-            "hint: Free some disk",
-        ] {
-            assert!(end.stderr.contains(part), "{part}: {}", end.stderr);
-        }
-        disk.make_room();
-        let mut again = dir.command(&["run", "job.sql"]).spawn();
-        again.wait_for_stderr("resumed after epoch ");
-        let end = again.wait();
-        assert_eq!(end.code, Some(0), "{}", end.stderr);
+        stops_and_goes_on(&dir, &disk, "/small/");
         assert_eq!(rows(&dir, out), expected(), "{checkpoint} {out}");
     }
 }
 
-#[test]
-fn parquet_files_that_find_no_room_are_written_again() {
+/// The job with Parquet files in folders by value, of which the disk of one place becomes full.
+fn parquet_job_finds_no_room(out: &str, full: &str, log: Option<&str>, told: &str) {
     let dir = Dir::new();
-    let Some(disk) = SmallDisk::mount(dir.path().join("small")) else {
+    let Some(disk) = SmallDisk::mount(dir.path().join(full)) else {
         return;
     };
-    let out = dir.path().join("small/out");
+    // A disk of its own, which does not become full.
+    let _log = log.map(|log| SmallDisk::mount(dir.path().join(log)).unwrap());
+    let out = dir.path().join(out);
     job(&dir, &dir.path().join("checkpoint"), &out, SLOWLY, "");
     let text = std::fs::read_to_string(dir.path().join("job.sql")).unwrap();
     let text = text.replace("FORMAT JSON", "FORMAT PARQUET");
     let text = text.replace("'filesystem',", "'filesystem', 'partition.by' = 'k',");
     dir.create("job.sql", &text);
-    let mut run = dir
-        .command(&["run", "job.sql", "--progress=always"])
-        .spawn();
-    run.wait_for_stderr("q: epoch ");
-    disk.fill();
-    let end = run.wait();
-    assert_eq!(end.code, Some(75), "{}", end.stderr);
-    // A file of rows, or the manifest: whatever comes first.
-    for part in [
-        "error: cannot ",
-        "/small/out/",
-        "No space left",
-        "hint: Free some disk",
-    ] {
-        assert!(end.stderr.contains(part), "{part}: {}", end.stderr);
-    }
-    disk.make_room();
-    dir.command(&["run", "job.sql"]).stdout();
+    let told = format!("error: cannot write \"{}", dir.path().join(told).display());
+    stops_and_goes_on(&dir, &disk, &told);
     assert_eq!(check_manifests(&out), 3000);
     let rows = parquet_rows(&out, &["k"], "count(DISTINCT n), sum(n), count(DISTINCT k)");
     assert_eq!(rows, ["3000,4498500,7"]);
+}
+
+#[test]
+fn a_parquet_file_that_finds_no_room_is_written_again() {
+    let log = Some("small/out/_headwater_log");
+    let told = "small/out/.headwater/staged/part-000000";
+    parquet_job_finds_no_room("small/out", "small", log, told);
+}
+
+#[test]
+fn a_manifest_that_finds_no_room_is_written_again() {
+    let log = "out/_headwater_log";
+    parquet_job_finds_no_room("out", log, None, "out/_headwater_log/000000");
 }
 
 #[test]
