@@ -134,17 +134,26 @@ async fn levels_beyond_it_are_refused() {
         ),
         (levels(30, doubled), "more than 20000 steps in all"),
     ] {
-        for statement in [
-            select.clone(),
-            format!("EXPLAIN {select}"),
-            format!("CREATE VIEW w AS {select}"),
-            select.replacen("SELECT v", "SELECT STREAM v", 1),
-        ] {
-            let error = session.sql(&statement).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-            assert!(error.message().starts_with(refused), "{error}");
-        }
+        let error = session.sql(&select).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.message().starts_with(refused), "{error}");
     }
+    let select = sums(2, 250);
+    for statement in [
+        format!("EXPLAIN {select}"),
+        format!("CREATE VIEW w AS {select}"),
+        select.replacen("SELECT v", "SELECT STREAM v", 1),
+    ] {
+        let error = session.sql(&statement).await.unwrap_err();
+        assert!(error.message().starts_with("more than 400"), "{error}");
+    }
+    let view = |name: &str, below: &str| {
+        let sum = chain(|_| "v".to_string(), " + ", 250);
+        format!("CREATE VIEW {name} AS SELECT {sum} AS v FROM {below}")
+    };
+    session.sql(&view("once", "t")).await.unwrap();
+    let error = session.sql(&view("twice", "once")).await.unwrap_err();
+    assert!(error.message().starts_with("more than 400"), "{error}");
 }
 
 #[tokio::test]

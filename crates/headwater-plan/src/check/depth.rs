@@ -214,10 +214,10 @@ fn too_deep(expr: &Expr) -> Error {
     .with_span(span_of(expr))
 }
 
-fn too_many(most: usize, how: &str) -> Error {
-    Error::unsupported(format!(
-        "more than {most} steps {how}, through WITH and views"
-    ))
-    .with_detail("A WITH or a view is planned anew wherever it is used.")
-    .with_hint("Compute a part of it in a query of its own, and write that to a topic or a table.")
+fn too_many(most: usize, what: &str) -> Error {
+    Error::unsupported(format!("more than {most} {what}, through WITH and views"))
+        .with_detail("A WITH or a view is planned anew wherever it is used.")
+        .with_hint(
+            "Compute a part of it in a query of its own, and write that to a topic or a table.",
+        )
 }

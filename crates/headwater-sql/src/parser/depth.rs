@@ -328,7 +328,9 @@ fn too_deep(part: Part, token: &TokenWithSpan) -> Error {
              values."
         }
         Part::SetOperator => "Put parts of them into parentheses, or into views.",
-        Part::Join | Part::Comma => "Join parts of them in a query of its own, and write that to a topic or a table.",
+        Part::Join | Part::Comma => {
+            "Join parts of them in a query of its own, and write that to a topic or a table."
+        }
         _ => "Put parts of it into parentheses: `(a + b) + (c + d)` is less deep.",
     };
     Error::unsupported(format!("more than {DEEPEST} operators in a row"))
