@@ -15,7 +15,8 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(at: PathBuf) -> Option<SmallDisk> {
-        std::fs::create_dir_all(&at).unwrap();
+        let mut folder = std::fs::DirBuilder::new();
+        folder.recursive(true).create(&at).unwrap();
         let options = ["-t", "tmpfs", "-o", "size=8m", "small"];
         let mounted = Command::new("mount").args(options).arg(&at).output();
         match mounted {

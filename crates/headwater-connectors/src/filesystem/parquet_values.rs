@@ -148,9 +148,9 @@ mod tests {
     use super::*;
 
     /// Which rows are lost.
-    fn lost(column: ArrayRef, declared: &DataType) -> Vec<usize> {
+    fn lost(column: &ArrayRef, declared: &DataType) -> Vec<usize> {
         assert!(is_of_a_kind(column.data_type(), declared), "{declared}");
-        let (values, lost) = as_declared(&column, declared).unwrap();
+        let (values, lost) = as_declared(column, declared).unwrap();
         assert_eq!(values.data_type(), declared);
         let lost = lost.iter().flat_map(|lost| lost.values().set_indices());
         lost.collect()
@@ -160,33 +160,34 @@ mod tests {
     fn values_that_would_lose_digits_are_told() {
         let decimals = Decimal128Array::from(vec![Some(1000), Some(1005), None, Some(-1)]);
         let decimals: ArrayRef = Arc::new(decimals.with_precision_and_scale(10, 3).unwrap());
-        assert_eq!(lost(decimals.clone(), &DataType::Decimal128(10, 2)), [1, 3]);
-        assert_eq!(lost(decimals.clone(), &DataType::Decimal128(3, 3)), [0, 1]);
-        assert_eq!(lost(decimals, &DataType::Decimal128(12, 5)), [0; 0]);
+        assert_eq!(lost(&decimals, &DataType::Decimal128(10, 2)), [1, 3]);
+        assert_eq!(lost(&decimals, &DataType::Decimal128(3, 3)), [0, 1]);
+        assert_eq!(lost(&decimals, &DataType::Decimal128(12, 5)), [0; 0]);
 
         let nanos = vec![Some(1_000), Some(1_001), None, Some(-1), Some(-2_000)];
         let micros =
             |zone: Option<&str>| DataType::Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
         let times = TimestampNanosecondArray::from(nanos);
-        let zoned = times.clone().with_timezone("+02:00");
-        assert_eq!(lost(Arc::new(times), &micros(None)), [1, 3]);
-        assert_eq!(lost(Arc::new(zoned.clone()), &micros(None)), [1, 3]);
-        assert_eq!(lost(Arc::new(zoned), &micros(Some("+00:00"))), [1, 3]);
+        let zoned: ArrayRef = Arc::new(times.clone().with_timezone("+02:00"));
+        let times: ArrayRef = Arc::new(times);
+        assert_eq!(lost(&times, &micros(None)), [1, 3]);
+        assert_eq!(lost(&zoned, &micros(None)), [1, 3]);
+        assert_eq!(lost(&zoned, &micros(Some("+00:00"))), [1, 3]);
 
-        let of_day = Time64NanosecondArray::from(vec![5_000, 5_001]);
+        let of_day: ArrayRef = Arc::new(Time64NanosecondArray::from(vec![5_000, 5_001]));
         let micros = DataType::Time64(TimeUnit::Microsecond);
-        assert_eq!(lost(Arc::new(of_day), &micros), [1]);
-        let days = Date64Array::from(vec![86_400_000, 86_400_001]);
-        assert_eq!(lost(Arc::new(days), &DataType::Date32), [1]);
+        assert_eq!(lost(&of_day, &micros), [1]);
+        let days: ArrayRef = Arc::new(Date64Array::from(vec![86_400_000, 86_400_001]));
+        assert_eq!(lost(&days, &DataType::Date32), [1]);
     }
 
     #[test]
     fn values_that_are_too_large_are_told_and_others_are_taken() {
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), Some(1 << 40), None]));
-        assert_eq!(lost(Arc::clone(&numbers), &DataType::Int32), [1]);
-        assert_eq!(lost(numbers, &DataType::UInt64), [0; 0]);
+        assert_eq!(lost(&numbers, &DataType::Int32), [1]);
+        assert_eq!(lost(&numbers, &DataType::UInt64), [0; 0]);
         let floats: ArrayRef = Arc::new(Float64Array::from(vec![0.1]));
-        assert_eq!(lost(Arc::clone(&floats), &DataType::Float32), [0; 0]);
+        assert_eq!(lost(&floats, &DataType::Float32), [0; 0]);
         let texts: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
         let (views, _) = as_declared(&texts, &DataType::Utf8View).unwrap();
         assert_eq!(views.as_string_view().value(0), "a");

@@ -271,7 +271,7 @@ impl Sink for FilesystemSink {
             files.push((epoch, Files::from_note(token.0)?));
         }
         let maker = Arc::clone(&self.maker);
-        let gathered = blocking(move || gathering::gather(&maker, files)).await;
+        let gathered = blocking(move || gathering::gather(&maker, &files)).await;
         let gathered = gathered.map_err(sink_error)?.into_iter();
         gathered
             .map(|files| Ok(CommitToken(files.to_note()?)))

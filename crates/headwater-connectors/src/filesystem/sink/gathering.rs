@@ -22,13 +22,13 @@ use super::task_files::FileMaker;
 
 /// Puts the files of some epochs together, as far as they are small; gives the token of every epoch.
 /// That of the last has everything.
-pub(super) fn gather(maker: &FileMaker, prepared: Vec<(EpochId, Files)>) -> Result<Vec<Files>> {
+pub(super) fn gather(maker: &FileMaker, prepared: &[(EpochId, Files)]) -> Result<Vec<Files>> {
     let ends = prepared.first().zip(prepared.last());
     let Some(epochs) = ends.map(|((first, _), (last, _))| (*first, *last)) else {
         return Ok(vec![]);
     };
     let mut folders: BTreeMap<String, Vec<ShownFile>> = BTreeMap::new();
-    for (_, files) in &prepared {
+    for (_, files) in prepared {
         for file in files.shown() {
             let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
             let files = folders.entry(folder.to_string()).or_default();
