@@ -102,3 +102,32 @@ async fn windows_over_bounds_of_windows_are_warned_of() {
     check(&session, &part("window_start"), &[WINDOWS, no_time]).await;
     check(&session, &part("window_time"), &[]).await;
 }
+
+#[tokio::test]
+async fn one_group_that_keeps_every_value_is_warned_of() {
+    let session = session().await;
+    let all = |aggregates: &str| format!("out SELECT {aggregates} FROM t EMIT ON UPDATE");
+    let one =
+        |name: &str| format!("operator 0-running-aggregate keeps the values that \"{name}\" ");
+    for (aggregates, name) in [
+        ("count(DISTINCT k) AS n", "count(DISTINCT t.k)"),
+        ("count(*) AS n, median(id) AS m", "median(t.id)"),
+        ("array_agg(id) AS ids", "array_agg(t.id)"),
+    ] {
+        check(&session, &all(aggregates), &[&one(name)]).await;
+    }
+    let two = all("count(DISTINCT k) AS n, count(DISTINCT id) AS m");
+    let more =
+        "operator 0-running-aggregate keeps the values that \"count(DISTINCT t.k)\" and 1 more";
+    check(&session, &two, &[more]).await;
+    for bounded in [
+        "count(*) AS n",
+        "max(DISTINCT id) AS m",
+        "approx_distinct(k) AS n",
+    ] {
+        check(&session, &all(bounded), &[]).await;
+    }
+    let windows = "out SELECT window_start, count(DISTINCT k) AS n
+         FROM tumble(t, ts, '10 seconds') GROUP BY window_start";
+    check(&session, windows, &[]).await;
+}

@@ -30,6 +30,9 @@ pub struct OperatorInfo {
     pub growth: Growth,
     /// How long it keeps keys that no row touches; `None` for ever.
     pub ttl: Option<StateTtl>,
+    /// The aggregates of its only group that keep every value they see, by name: nothing ends that
+    /// group.
+    pub keeps_values: Vec<String>,
 }
 
 pub(super) fn operators(
@@ -54,6 +57,7 @@ pub(super) fn operators(
                     _ => aggregate_growth(exec),
                 },
                 ttl: aggregate.ttl,
+                keeps_values: values_kept(exec),
             });
         }
         if let Some(exec) = node.downcast_ref::<KeyedRunsExec>() {
@@ -66,12 +70,29 @@ pub(super) fn operators(
                 holds_back: runs.holds_back && is_final,
                 growth: runs.growth,
                 ttl: runs.ttl,
+                keeps_values: vec![],
             });
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
     found.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(found)
+}
+
+/// The aggregates over all rows, in one group without a window, whose state grows with the rows.
+fn values_kept(exec: &StreamAggregateExec) -> Vec<String> {
+    const LISTS: [&str; 4] = ["array_agg", "string_agg", "median", "percentile_cont"];
+    const ONE_VALUE: [&str; 2] = ["min", "max"];
+    let aggregate = exec.aggregate();
+    if aggregate.window.is_some() || aggregate.spec.key_count() > 0 {
+        return vec![];
+    }
+    let all = aggregate.spec.aggregates().iter();
+    let growing = all.filter(|one| {
+        let function = one.fun().name();
+        LISTS.contains(&function) || (one.is_distinct() && !ONE_VALUE.contains(&function))
+    });
+    growing.map(|one| one.name().to_string()).collect()
 }
 
 /// Columns with their Arrow types, in which state is kept: `key_0 Utf8View, sum(v) Int64`; and for

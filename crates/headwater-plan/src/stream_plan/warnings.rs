@@ -27,6 +27,8 @@ pub(super) fn warnings(facts: &Facts<'_>) -> Vec<String> {
     let operators = facts.operators.iter();
     let operators = operators.filter(|o| has_watermark || o.growth != Growth::ByWindows);
     let mut warnings: Vec<String> = operators.filter_map(growing).collect();
+    let operators = facts.operators.iter();
+    warnings.extend(operators.filter_map(growing_in_one_group));
     let windowed = |o: &OperatorInfo| o.id.as_str().ends_with("window-aggregate");
     if facts.operators.iter().any(windowed) && !has_watermark {
         warnings.push(
@@ -62,6 +64,21 @@ pub(super) fn null_key(
     let field = schema.field_with_name(column).ok()?;
     let is_lost = request.loses_null_keys && mode == OutputMode::Update && field.is_nullable();
     is_lost.then(|| column.clone())
+}
+
+/// The warning of a result of one row that grows behind it.
+fn growing_in_one_group(operator: &OperatorInfo) -> Option<String> {
+    let first = operator.keeps_values.first()?;
+    let more = match operator.keeps_values.len() {
+        1 => String::new(),
+        n => format!(" and {} more", n - 1),
+    };
+    Some(format!(
+        "operator {} keeps the values that \"{first}\"{more} has ever seen: its state grows with \
+         their number; a window ends them, and approx_distinct(x) and approx_percentile_cont(x, \
+         0.5) need a fixed room",
+        operator.id
+    ))
 }
 
 fn growing(operator: &OperatorInfo) -> Option<String> {
