@@ -193,11 +193,26 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name, as `kill` knows it.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let killed = Command::new("kill").args(["-s", name, &id]).status();
         assert!(killed.unwrap().success());
+    }
+
+    /// Sends a signal again and again until the process ends.
+    pub(crate) fn signal_until_it_ends(mut self, name: &str) -> Finished {
+        while self.child.try_wait().unwrap().is_none() {
+            let id = self.child.id().to_string();
+            // It may have ended in between.
+            let _ = Command::new("kill").args(["-s", name, &id]).status();
+        }
+        self.wait()
     }
 
     /// Sends a signal and waits for the end.

@@ -1,4 +1,11 @@
 //! Ctrl-C and SIGTERM: the first one asks for an orderly end, the second one ends the process.
+//!
+//! One wish can come as two signals: `timeout -s INT` sends one to the process and one to its group.
+//! So what follows within [`ONE_WISH`] belongs to the signal before.
+
+use std::time::Duration;
+
+use headwater::{Clock, SystemClock};
 
 use headwater::datafusion::common::runtime::SpawnedTask;
 use headwater::{Error, Result};
@@ -7,6 +14,8 @@ use tokio::sync::watch;
 
 use crate::exit_code::Exit;
 
+/// Signals that are this close to each other are one wish.
+const ONE_WISH: Duration = Duration::from_millis(500);
 const SIGINT: u8 = 2;
 const SIGTERM: u8 = 15;
 
@@ -60,17 +69,26 @@ async fn watch_signals(
     mut terminations: Signal,
     first: watch::Sender<Option<u8>>,
 ) {
+    let clock = SystemClock::new();
+    let mut first_at = Duration::ZERO;
     loop {
         let number = tokio::select! {
             Some(()) = interrupts.recv() => SIGINT,
             Some(()) = terminations.recv() => SIGTERM,
             else => return,
         };
-        if first.borrow().is_some() {
+        if first.borrow().is_none() {
+            first_at = clock.elapsed();
+            first.send_replace(Some(number));
+        } else if is_another(first_at, clock.elapsed()) {
             end_at_once(number);
         }
-        first.send_replace(Some(number));
     }
+}
+
+/// Whether a signal is a wish of its own.
+fn is_another(first_at: Duration, now: Duration) -> bool {
+    now.saturating_sub(first_at) > ONE_WISH
 }
 
 #[expect(
@@ -79,4 +97,18 @@ async fn watch_signals(
 )]
 fn end_at_once(number: u8) {
     std::process::exit(128 | i32::from(number));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_close_to_each_other_are_one() {
+        let first = Duration::from_secs(3);
+        for (later_ms, expected) in [(0, false), (1, false), (500, false), (501, true)] {
+            let now = first + Duration::from_millis(later_ms);
+            assert_eq!(is_another(first, now), expected, "{later_ms}");
+        }
+    }
 }
