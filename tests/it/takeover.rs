@@ -72,7 +72,14 @@ fn a_process_that_hangs_is_fenced_and_writes_nothing_when_it_wakes_up() {
         std::thread::sleep(Duration::from_millis(40 + 83 * round));
         first.signal("STOP");
         let takeover = [TO_THE_END.as_slice(), &["--takeover"]].concat();
-        dir.command(&takeover).stdout();
+        let second = dir.command(&takeover).output();
+        assert_eq!(second.code, Some(0), "{}", second.stderr);
+        let from = format!("checkpoint\" was taken from process {} on host", first.id());
+        assert!(
+            second.stderr.contains(&from),
+            "{}\nlacks {from}",
+            second.stderr
+        );
         assert_eq!(output(&dir), expected, "round {round}");
 
         first.signal("CONT");

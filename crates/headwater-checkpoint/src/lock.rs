@@ -122,7 +122,8 @@ pub(crate) fn taken_over(store: &str, owner: Option<&LockOwner>) -> Error {
         .with_hint("Nothing is left to do here: the query goes on there.")
 }
 
-fn by(owner: Option<&LockOwner>) -> String {
+/// Who an owner is, in words.
+pub(crate) fn by(owner: Option<&LockOwner>) -> String {
     match owner {
         Some(owner) => format!(
             "process {} on host \"{}\" since {}",

@@ -11,7 +11,7 @@ use headwater_core::Result;
 use super::{LocalFiles, io_error, is_file, sync_folder};
 use crate::disk::{Disk, LockFile};
 use crate::file_store::{FileStore, temp_name};
-use crate::lock::{LOCK_FILE, LockGuard, LockOwner, held_by, taken_over};
+use crate::lock::{LOCK_FILE, LockGuard, LockOwner, by, held_by, taken_over};
 
 /// What becomes of an owner that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,8 @@ impl LocalFiles {
             let named = self.disk.rename(&temp, &path);
             named.map_err(|e| failed(&e))?;
             sync_folder(&*self.disk, &self.lock_folder)?;
+            let (folder, from) = (self.describe(), by(previous.as_ref()));
+            tracing::warn!("folder \"{folder}\" was taken from {from}");
         }
         let lock = Arc::new(LocalLock {
             _file: file,
