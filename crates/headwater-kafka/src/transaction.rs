@@ -35,7 +35,7 @@ mod failure;
 mod limits;
 mod note;
 
-use call::answer_within;
+use call::{CallFailure, answer_within};
 use failure::FailedStep;
 pub(crate) use limits::TransactionLimits;
 use note::Notes;
@@ -346,8 +346,17 @@ impl Transactions {
         loop {
             let left = end.saturating_sub(self.clock.elapsed());
             let (user, call) = (Arc::clone(producer), call.clone());
-            let Err(error) = answer_within(left, move || call(user.raw(), left)) else {
-                return Ok(());
+            let error = match answer_within(left, move || call(user.raw(), left)) {
+                Ok(()) => return Ok(()),
+                Err(CallFailure::Kafka(error)) => error,
+                Err(CallFailure::Panicked(panic)) => {
+                    self.give_up(producer, step, &KafkaError::Global(RDKafkaErrorCode::Fail));
+                    return Err(failure::panicked(&self.spec.owner, step, &panic));
+                }
+                Err(CallFailure::TooManyHang) => {
+                    self.give_up(producer, step, &KafkaError::Global(RDKafkaErrorCode::Fail));
+                    return Err(failure::too_many_hang(&self.spec.owner, step));
+                }
             };
             let may_repeat = matches!(&error, KafkaError::Transaction(e) if e.is_retriable());
             if !may_repeat || self.clock.elapsed() + REPEAT_WAIT >= end {

@@ -306,7 +306,8 @@ async fn a_query_that_commits_too_seldom_does_not_start() {
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert_eq!(
         error.message(),
-        "a 'checkpoint.interval' of 20s does not fit into the 'transaction.timeout.ms' of sink \"k\""
+        "a 'checkpoint.interval' of 20 seconds does not fit into the 'transaction.timeout.ms' of \
+         sink \"k\", which is 20 seconds"
     );
     open(5, "exactly-once").await.unwrap();
     open(20, "at-least-once").await.unwrap();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use headwater_core::Error;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::call::MOST_HANGING;
 use super::limits::TRANSACTION_TIMEOUT;
 
 /// A step that failed, with what is needed to word it.
@@ -30,6 +31,24 @@ pub(crate) struct FailedStep<'a> {
     pub(crate) open_for: Option<Duration>,
     /// How long the broker keeps it.
     pub(crate) limit: Duration,
+}
+
+/// The error of a step in which something panicked.
+pub(crate) fn panicked(owner: &str, step: &str, panic: &str) -> Error {
+    Error::internal(format!("{owner} could not {step}: it panicked: {panic}"))
+}
+
+/// The error of a step that is not tried, because others before it hang for good.
+pub(crate) fn too_many_hang(owner: &str, step: &str) -> Error {
+    Error::resource(format!(
+        "{owner} does not {step}: {MOST_HANGING} steps of transactions in this process have had no \
+         answer, and hang"
+    ))
+    .with_detail("Each holds a thread and a producer that librdkafka does not give back.")
+    .with_hint(
+        "Look at the transaction coordinator of the cluster, then start the process again: nothing \
+         is lost.",
+    )
 }
 
 impl FailedStep<'_> {

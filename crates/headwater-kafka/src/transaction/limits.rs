@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use headwater_core::duration::format_duration;
 use headwater_core::{Error, Result};
 
 use crate::client::KafkaConnection;
@@ -20,6 +21,8 @@ const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
 /// Many times what an epoch takes, and below the 15 minutes that brokers allow unless told.
 const TRANSACTION_TIMEOUT_DEFAULT_MS: u64 = 600_000;
 const SOCKET_TIMEOUT_DEFAULT_MS: u64 = 60_000;
+/// How many times the interval of commits a transaction must be able to last.
+const INTERVALS: u32 = 2;
 /// What librdkafka lets a request outlive its transaction.
 const SOCKET_TIMEOUT_MORE_MS: u64 = 100;
 
@@ -84,24 +87,31 @@ impl TransactionLimits {
         })
     }
 
-    /// Refuses a query whose commits come later than the broker keeps a transaction: each would
-    /// hold the epochs of a whole interval, and end without effect.
+    /// Refuses a query whose transactions could be open for longer than the broker keeps one: each
+    /// would hold the epochs of a whole interval, and end without effect. A transaction is open for
+    /// the interval, and then for the epoch that runs and for the commit.
     pub(crate) fn check_interval(&self, owner: &str, interval: Option<Duration>) -> Result<()> {
-        let Some(interval) = interval.filter(|interval| *interval >= self.transaction) else {
+        let least = |interval: &Duration| interval.saturating_mul(INTERVALS);
+        let Some(interval) = interval.filter(|interval| least(interval) > self.transaction) else {
             return Ok(());
         };
+        let (written, limit) = (format_duration(interval), format_duration(self.transaction));
+        let (longest, shortest) = (
+            format_duration(self.transaction / INTERVALS),
+            least(&interval).as_millis(),
+        );
         Err(Error::configuration(format!(
-            "a 'checkpoint.interval' of {interval:?} does not fit into the \
-             '{TRANSACTION_TIMEOUT}' of {owner}"
+            "a 'checkpoint.interval' of {written} does not fit into the '{TRANSACTION_TIMEOUT}' of \
+             {owner}, which is {limit}"
         ))
-        .with_detail(format!(
+        .with_detail(
             "A transaction is open from the first epoch to the commit of them all, and the broker \
-             ends one that is open for {:?}.",
-            self.transaction
-        ))
+             ends one that is open for longer: twice the interval leaves time for an epoch and the \
+             commit.",
+        )
         .with_hint(format!(
-            "Set 'checkpoint.interval' to much less, or 'properties.{TRANSACTION_TIMEOUT}' to \
-             several times the interval, which the broker limits by transaction.max.timeout.ms."
+            "Set 'checkpoint.interval' to {longest} or less, or 'properties.{TRANSACTION_TIMEOUT}' \
+             to {shortest} or more, which the broker limits by transaction.max.timeout.ms."
         )))
     }
 
@@ -162,12 +172,16 @@ mod tests {
             limits.check_interval("sink \"k\"", interval.map(Duration::from_secs))
         };
         check(None).unwrap();
-        check(Some(19)).unwrap();
-        for seconds in [20, 3600] {
+        check(Some(10)).unwrap();
+        for seconds in [11, 19, 20, 3600] {
             let report = check(Some(seconds)).unwrap_err().report("a", None);
             assert!(report.contains("sink \"k\""), "{report}");
             assert!(report.contains("'checkpoint.interval'"), "{report}");
             assert!(report.contains("'transaction.timeout.ms'"), "{report}");
+            assert!(report.contains("which is 20 seconds"), "{report}");
+            assert!(report.contains("to 10 seconds or less"), "{report}");
+            let least = format!("to {} or more", seconds * 2000);
+            assert!(report.contains(&least), "{report}");
         }
     }
 
