@@ -2,6 +2,8 @@
 //!
 //! Needs the binary: `cargo build -p headwater-cli`.
 
+use std::io::Write;
+
 use serde_json::Value;
 
 use crate::command::{Dir, Running};
@@ -143,4 +145,165 @@ fn a_checkpoint_that_is_held_and_a_folder_that_cannot_be_are_told() {
     dir.create("job.sql", "CREATE SOURCE;");
     let stderr = dir.command(&["doctor", "job.sql"]).fails_with(2);
     assert!(stderr.contains("--> job.sql:1:"), "{stderr}");
+}
+
+/// A query with state over generated rows, run to its end: `select` is what it selects.
+fn sums(dir: &Dir, select: &str, sink: &str) {
+    let text = format!(
+        "CREATE SOURCE t (k VARCHAR, n BIGINT) WITH (connector = 'datagen', rows = 100);
+         CREATE SINK s WITH ({sink});
+         CREATE STREAMING QUERY q WITH (checkpoint = 'checkpoint', trigger = 'available-now') AS
+         INSERT INTO s SELECT {select} FROM t GROUP BY k EMIT ON UPDATE;"
+    );
+    dir.create("job.sql", &text);
+}
+
+#[test]
+fn a_query_is_compared_with_its_checkpoint_as_a_start_does() {
+    let dir = Dir::new();
+    let blackhole = "connector = 'blackhole'";
+    sums(&dir, "k, sum(n) AS n", blackhole);
+    assert_eq!(dir.command(&["run", "job.sql"]).output().code, Some(0));
+    let (code, rows) = findings(&dir);
+    assert_eq!(code, Some(0), "{rows:#?}");
+    let row = finding(&rows, "query \"q\" resume");
+    assert_eq!(row[2], "it goes on after epoch 0");
+    let row = finding(&rows, "query \"q\" files");
+    assert!(row[2].ends_with("read, all whole"), "{row:?}");
+    let row = finding(&rows, "source \"t\" offsets");
+    let left = "1 partitions, 0 offsets after the checkpoint of query \"q\"";
+    assert_eq!(row[2], left);
+    // Another aggregate: what the doctor says is what the start says.
+    sums(&dir, "k, max(n) AS n", blackhole);
+    let before = dir.command(&["checkpoint", "inspect", "checkpoint", "--format", "json"]);
+    let before = before.stdout();
+    let (code, rows) = findings(&dir);
+    assert_eq!(code, Some(1));
+    let row = finding(&rows, "query \"q\" resume");
+    assert!(
+        row[2].contains("the aggregation (aggregates was `[sum("),
+        "{row:?}"
+    );
+    assert!(row[3].contains("allow-state-drop"), "{row:?}");
+    let refused = dir.command(&["run", "job.sql"]).fails_with(5);
+    assert!(refused.contains(&row[2]), "{refused}");
+    let dropping = ["doctor", "job.sql", "--allow-state-drop"];
+    let told = dir.command(&dropping).stdout();
+    assert!(told.contains("goes on without the state of"), "{told}");
+    let after = dir.command(&["checkpoint", "inspect", "checkpoint", "--format", "json"]);
+    assert_eq!(before, after.stdout(), "nothing was changed");
+    // Another sink: its folder is not made.
+    let files = "connector = 'filesystem', path = 'results'";
+    let text = format!(
+        "CREATE SOURCE t (n BIGINT) WITH (connector = 'datagen', rows = 100);
+         CREATE SINK s WITH ({files}) FORMAT JSON;
+         CREATE STREAMING QUERY f WITH (checkpoint = 'files', trigger = 'available-now') AS
+         INSERT INTO s SELECT n FROM t;"
+    );
+    dir.create("job.sql", &text);
+    assert_eq!(findings(&dir).0, Some(0));
+    assert!(!dir.path().join("results").exists());
+    assert_eq!(dir.command(&["run", "job.sql"]).output().code, Some(0));
+    assert_eq!(findings(&dir).0, Some(0));
+    dir.create("job.sql", &text.replace("'results'", "'others'"));
+    let (code, rows) = findings(&dir);
+    assert_eq!(code, Some(1));
+    let row = finding(&rows, "query \"f\" resume");
+    assert!(row[2].contains("the path of the sink (was "), "{row:?}");
+    assert!(!dir.path().join("others").exists());
+}
+
+#[test]
+fn damaged_files_of_a_checkpoint_are_found() {
+    let dir = Dir::new();
+    sums(&dir, "k, sum(n) AS n", "connector = 'blackhole'");
+    assert_eq!(dir.command(&["run", "job.sql"]).output().code, Some(0));
+    let state = dir.path().join("checkpoint/state/00000000.delta");
+    let mut bytes = std::fs::read(&state).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    let mut file = std::fs::File::create(&state).unwrap();
+    file.write_all(&bytes).unwrap();
+    let (code, rows) = findings(&dir);
+    assert_eq!(code, Some(1));
+    let row = finding(&rows, "query \"q\" files");
+    assert!(row[2].contains("1 damaged that are needed"), "{row:?}");
+    assert!(row[2].contains("state/00000000.delta"), "{row:?}");
+    assert!(row[3].contains("checkpoint rewind"), "{row:?}");
+}
+
+#[test]
+fn the_folder_of_a_sink_that_is_written_is_told_and_an_endless_source_is_well() {
+    let dir = Dir::new();
+    let job = "CREATE SOURCE t (n BIGINT) WITH (connector = 'datagen', 'rows.per.second' = 100);
+         CREATE SINK s WITH (connector = 'filesystem', path = 'results') FORMAT JSON;
+         CREATE STREAMING QUERY q WITH (checkpoint = 'checkpoint') AS
+         INSERT INTO s SELECT n FROM t;";
+    dir.create("job.sql", job);
+    let (code, rows) = findings(&dir);
+    assert_eq!(code, Some(0), "{rows:#?}");
+    let row = finding(&rows, "source \"t\" offsets");
+    assert_eq!(row[..1], ["ok"]);
+    assert_eq!(row[2], "1 partitions without an end");
+    assert_eq!(finding(&rows, "sink \"s\" lock")[2], "free");
+    let mut run = dir.command(&["run", "job.sql"]).spawn();
+    run.wait_for_stderr("started");
+    // Another query that would write there.
+    dir.create("job.sql", &job.replace("'checkpoint'", "'another'"));
+    let (code, rows) = findings(&dir);
+    assert_eq!(code, Some(1));
+    let row = finding(&rows, "sink \"s\" lock");
+    assert_eq!(row[0], "fail");
+    assert!(row[2].starts_with("held by process "), "{row:?}");
+    assert_eq!(finding(&rows, "query \"q\" lock")[2], "free");
+    let taking = ["doctor", "job.sql", "--takeover", "--format", "csv"];
+    let told = dir.command(&taking).stdout();
+    assert!(told.contains("warn,\"sink \"\"s\"\"\",lock"), "{told}");
+    assert_eq!(run.signal_and_wait("TERM").code, Some(0));
+}
+
+#[test]
+fn what_is_wrong_with_one_thing_hides_no_other() {
+    let dir = Dir::new();
+    dir.create("file", "");
+    let job = |select: &str| {
+        let text = format!(
+            "CREATE SOURCE t (n BIGINT) WITH (connector = 'datagen', rows = 10);
+             CREATE SINK s WITH (connector = 'filesystem', path = 'file/below') FORMAT JSON;
+             CREATE STREAMING QUERY q WITH (checkpoint = 'checkpoint') AS
+             INSERT INTO s SELECT {select} FROM t;"
+        );
+        dir.create("job.sql", &text);
+    };
+    for (select, plan) in [("n", "ok"), ("nowhere", "fail")] {
+        job(select);
+        let (code, rows) = findings(&dir);
+        assert_eq!(code, Some(1));
+        assert_eq!(finding(&rows, "sink \"s\" disk")[0], "fail");
+        assert_eq!(finding(&rows, "query \"q\" plan")[0], plan);
+        for about in ["disk", "room", "lock"] {
+            let row = finding(&rows, &format!("query \"q\" {about}"));
+            assert_ne!(row[0], "fail", "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn two_queries_have_two_checkpoints() {
+    let dir = Dir::new();
+    dir.create(
+        "job.sql",
+        "CREATE SOURCE t (n BIGINT) WITH (connector = 'datagen', rows = 10);
+         CREATE SINK s WITH (connector = 'blackhole');
+         CREATE STREAMING QUERY a WITH (checkpoint = 'checkpoint') AS INSERT INTO s SELECT n FROM t;
+         CREATE STREAMING QUERY b WITH (checkpoint = './checkpoint') AS
+         INSERT INTO s SELECT n FROM t;",
+    );
+    let message = "streaming queries \"a\" and \"b\" have the same checkpoint";
+    let (code, rows) = findings(&dir);
+    assert_eq!(code, Some(1));
+    let row = finding(&rows, "query \"b\" checkpoint");
+    assert_eq!((row[0].as_str(), row[2].as_str()), ("fail", message));
+    assert_eq!(finding(&rows, "query \"b\" plan")[0], "ok");
+    let stderr = dir.command(&["run", "job.sql"]).fails_with(2);
+    assert!(stderr.contains(message), "{stderr}");
 }

@@ -466,8 +466,15 @@ async fn restarts_without_a_checkpoint_are_refused() {
         message.contains("\"restarts\" and no checkpoint"),
         "{error}"
     );
-    // What a session asks for is for those of its queries that can have it.
+    // Nor is it left out in silence if it is the session that asks for it.
     session.set("restart.attempts", "3").unwrap();
+    let error = writer().await.start().await.unwrap_err();
+    let message = error.message();
+    assert!(
+        message.contains("\"restart.attempts\" and no checkpoint"),
+        "{error}"
+    );
+    session.set("restart.attempts", "0").unwrap();
     let query = writer().await.start().await.unwrap();
     query.stop().await.unwrap();
 }

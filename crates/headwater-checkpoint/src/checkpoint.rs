@@ -43,7 +43,8 @@ mod recovery;
 
 pub use compact::Rebuild;
 pub use recovery::Recovered;
-use recovery::{next_after, recover, refuse_lost_metadata};
+use recovery::next_after;
+pub(crate) use recovery::{recover, refuse_lost_metadata};
 
 /// How many of the newest commits keep all their files. The last one is needed to go on, the one
 /// before is there for the case that the last is lost.

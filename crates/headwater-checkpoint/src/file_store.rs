@@ -5,7 +5,7 @@
 //! its bytes or it is not there.
 
 use std::fmt::Debug;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use headwater_core::{Error, Result};
@@ -109,13 +109,21 @@ pub trait FileWriter: Debug + Send {
 /// # Errors
 /// Unsupported for any other scheme; what [`LocalFiles::try_new`] says of the folder.
 pub fn open_store(url: &str) -> Result<Arc<dyn FileStore>> {
+    Ok(Arc::new(LocalFiles::try_new(&folder_of(url)?)?))
+}
+
+/// The folder of [`open_store`], which is not touched.
+///
+/// # Errors
+/// Unsupported for any other scheme; Configuration if it names no folder.
+pub fn folder_of(url: &str) -> Result<PathBuf> {
     let url = url.trim();
     let Some((scheme, rest)) = url.split_once("://") else {
         if url.is_empty() {
             return Err(Error::configuration("the checkpoint folder is empty")
                 .with_hint("Name a folder, for example '/var/lib/headwater/orders'."));
         }
-        return Ok(Arc::new(LocalFiles::try_new(Path::new(url))?));
+        return Ok(PathBuf::from(url));
     };
     if !scheme.eq_ignore_ascii_case("file") {
         return Err(Error::unsupported(format!(
@@ -129,7 +137,7 @@ pub fn open_store(url: &str) -> Result<Arc<dyn FileStore>> {
     let rest = rest.strip_prefix("localhost").unwrap_or(rest);
     let path = percent_decoded(rest).filter(|p| p.starts_with('/') && p.len() > 1);
     match path {
-        Some(path) => Ok(Arc::new(LocalFiles::try_new(Path::new(&path))?)),
+        Some(path) => Ok(PathBuf::from(path)),
         None => Err(Error::configuration(format!(
             "\"{url}\" does not name a folder of this machine"
         ))

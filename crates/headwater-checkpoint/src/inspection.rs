@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use headwater_core::id::{EpochId, OperatorId, ShardId};
+use headwater_core::id::{EpochId, OperatorId, QueryId, ShardId};
 use headwater_core::{Error, Result};
 use serde::Serialize;
 
@@ -141,8 +141,8 @@ fn state_of(
     Ok(shards.into_values().collect())
 }
 
-/// What a file is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What a file is worth, the most first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileWorth {
     /// The query cannot go on without it.
@@ -181,6 +181,23 @@ pub struct FileCheck {
 /// Configuration if there is none; what the store says if it cannot be read at all. A damaged file
 /// is no error: it is in the answer.
 pub fn verify(store: &Arc<dyn FileStore>) -> Result<Vec<FileCheck>> {
+    verify_within(store, u64::MAX).map(|found| found.files)
+}
+
+/// What [`verify_within`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The files that were read.
+    pub files: Vec<FileCheck>,
+    /// How many files of state were not.
+    pub unread: usize,
+}
+
+/// [`verify`], with about this many bytes of state at most: files that are needed come first.
+///
+/// # Errors
+/// Those of [`verify`].
+pub fn verify_within(store: &Arc<dyn FileStore>, state_bytes: u64) -> Result<Verified> {
     if store.size(METADATA_FILE)?.is_none() {
         query_of(&**store)?;
     }
@@ -232,16 +249,7 @@ pub fn verify(store: &Arc<dyn FileStore>) -> Result<Vec<FileCheck>> {
         let read = read.and_then(|record| record.ok_or_else(missing));
         checks.add(epochs.path(epoch), worth, read.map(|_| ()));
     }
-    for name in store.list(STATE_FOLDER)? {
-        if is_pack_name(&name) {
-            let path = format!("{STATE_FOLDER}/{name}");
-            packs.entry(path).or_insert(FileWorth::LeftOver);
-        }
-    }
-    for (path, worth) in packs {
-        let read = read_pack_of(&**store, owner.as_ref(), &path).map(|_| ());
-        checks.add(path, worth, read);
-    }
+    let unread = check_packs(&**store, owner.as_ref(), packs, state_bytes, &mut checks)?;
     for (index, source) in sources.iter().enumerate() {
         let folder = journal_folder(&format!("{index}-{}", source.name));
         for number in numbers_in(&**store, &folder)? {
@@ -250,7 +258,41 @@ pub fn verify(store: &Arc<dyn FileStore>) -> Result<Vec<FileCheck>> {
             checks.add(path, FileWorth::Needed, read);
         }
     }
-    Ok(checks.0)
+    Ok(Verified {
+        files: checks.0,
+        unread,
+    })
+}
+
+/// Reads the files of state, those of commits and those that nothing refers to, until so many bytes
+/// are read; how many are left.
+fn check_packs(
+    store: &dyn FileStore,
+    owner: Option<&QueryId>,
+    mut packs: BTreeMap<String, FileWorth>,
+    state_bytes: u64,
+    checks: &mut Checks,
+) -> Result<usize> {
+    for name in store.list(STATE_FOLDER)? {
+        if is_pack_name(&name) {
+            let path = format!("{STATE_FOLDER}/{name}");
+            packs.entry(path).or_insert(FileWorth::LeftOver);
+        }
+    }
+    let (mut unread, mut left) = (0, state_bytes);
+    let mut packs: Vec<(String, FileWorth)> = packs.into_iter().collect();
+    packs.sort_by_key(|(_, worth)| *worth);
+    for (path, worth) in packs {
+        let bytes = store.size(&path)?.unwrap_or(0);
+        if bytes > left {
+            unread += 1;
+            continue;
+        }
+        left -= bytes;
+        let read = read_pack_of(store, owner, &path).map(|_| ());
+        checks.add(path, worth, read);
+    }
+    Ok(unread)
 }
 
 fn missing() -> Error {

@@ -34,6 +34,7 @@ pub mod local_files;
 pub mod lock;
 pub mod memory_files;
 mod numbered_log;
+mod outlook;
 mod plan_changes;
 mod probe;
 pub mod query_metadata;
@@ -57,11 +58,12 @@ pub use commit_log::{CommitLog, CommitRecord, EarlierEpoch, LateRowsCommit};
 pub use disk::{Disk, DiskFile, LockFile};
 pub use epoch_log::{EpochLog, EpochRecord};
 pub use failing_files::{Cut, CutKind, CutMoment, FailingFiles};
-pub use file_store::{FileStore, FileWriter, open_store};
+pub use file_store::{FileStore, FileWriter, folder_of, open_store};
 pub use local_files::{LocalFiles, Readers};
 pub use lock::{LockGuard, LockOwner};
 pub use memory_files::MemoryFiles;
-pub use probe::{FolderProbe, Holder, probe_folder};
+pub use outlook::{Outlook, journal_copy};
+pub use probe::{FolderProbe, Holder, lock_holder, probe_folder};
 pub use query_metadata::{
     OnStateChange, OperatorMetadata, QueryChange, QueryMetadata, SourceMetadata, compatibility,
 };

@@ -23,8 +23,6 @@ pub struct FolderProbe {
     pub sync: Duration,
     /// Bytes that are left on its disk, if the system says.
     pub free_bytes: Option<u64>,
-    /// Who holds the lock: `None` if it is free.
-    pub holder: Option<Holder>,
 }
 
 /// Who holds the lock of a checkpoint.
@@ -53,7 +51,18 @@ pub fn probe_folder(folder: &Path, clock: &dyn Clock) -> Result<FolderProbe> {
         exists: there == folder,
         sync,
         free_bytes: free_bytes(&there),
-        holder: holder_of(&folder.join(LOCK_FILE)).map_err(|e| failed(&folder, e))?,
+    })
+}
+
+/// Who holds the lock in a folder, without taking it; `None` if it is free or not there.
+///
+/// # Errors
+/// Resource if that cannot be found out.
+pub fn lock_holder(folder: &Path) -> Result<Option<Holder>> {
+    let lock = folder.join(LOCK_FILE);
+    holder_of(&lock).map_err(|error| {
+        Error::resource(format!("cannot look at \"{}\": {error}", lock.display()))
+            .with_source(error)
     })
 }
 
@@ -81,7 +90,15 @@ fn timed_write(folder: &Path, clock: &dyn Clock) -> io::Result<Duration> {
 fn holder_of(lock: &Path) -> io::Result<Option<Holder>> {
     let mut file = match File::open(lock) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // Below a file there is no lock either.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
         Err(error) => return Err(error),
     };
     match file.try_lock_shared() {
@@ -124,7 +141,7 @@ mod tests {
         let missing = folder.path().join("a/b");
         let found = probe_folder(&missing, &clock).unwrap();
         assert!(!found.exists);
-        assert_eq!(found.holder, None);
+        assert_eq!(lock_holder(&missing).unwrap(), None);
         let found = probe_folder(folder.path(), &clock).unwrap();
         assert!(found.exists);
         assert!(found.free_bytes.is_some());
@@ -137,14 +154,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = LocalFiles::try_new(folder.path()).unwrap();
         let guard = files.lock(&LockOwner::this_process(&clock)).unwrap();
-        let found = probe_folder(folder.path(), &clock).unwrap();
-        let Some(Holder::Process(owner)) = found.holder else {
+        let found = lock_holder(folder.path()).unwrap();
+        let Some(Holder::Process(owner)) = found else {
             panic!("{found:?}");
         };
         assert_eq!(owner.pid, std::process::id());
         drop(guard);
-        let found = probe_folder(folder.path(), &clock).unwrap();
-        assert_eq!(found.holder, None);
+        assert_eq!(lock_holder(folder.path()).unwrap(), None);
     }
 
     #[test]

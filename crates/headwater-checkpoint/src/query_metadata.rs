@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use headwater_core::id::{EpochId, OperatorId, QueryId};
 use headwater_core::mode::OutputMode;
+use headwater_core::state::KEPT_FOR;
 use headwater_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -118,19 +119,29 @@ pub fn load_or_create(
     on_change: OnStateChange,
 ) -> Result<(QueryMetadata, Option<QueryChange>)> {
     if let Some(stored) = load(store)? {
-        let change = compatibility(&stored, current, on_change).map_err(|e| {
-            e.with_detail(format!(
-                "The checkpoint \"{}\" was begun by query \"{}\" of headwater {}.",
-                store.describe(),
-                stored.name,
-                stored.version
-            ))
-        })?;
+        let change = compared(store, &stored, current, on_change)?;
         return Ok((stored, change));
     }
     let bytes = encode_json(RecordKind::Metadata, None, current)?;
     store.create_new(METADATA_FILE, &bytes)?;
     Ok((current.clone(), None))
+}
+
+/// [`compatibility`] with what a store holds, which the error names.
+pub(crate) fn compared(
+    store: &dyn FileStore,
+    stored: &QueryMetadata,
+    current: &QueryMetadata,
+    on_change: OnStateChange,
+) -> Result<Option<QueryChange>> {
+    compatibility(stored, current, on_change).map_err(|e| {
+        e.with_detail(format!(
+            "The checkpoint \"{}\" was begun by query \"{}\" of headwater {}.",
+            store.describe(),
+            stored.name,
+            stored.version
+        ))
+    })
 }
 
 /// Writes metadata in place of what is there.
@@ -194,14 +205,21 @@ pub fn compatibility(
         "query \"{}\" is not the one that began this checkpoint: it differs in {changes}",
         current.name
     ))
-    .with_hint(way_out(can_drop, &dropped)))
+    .with_hint(match can_drop {
+        true => way_out(ttl_before(stored, current), &dropped),
+        false => USUAL_WAY_OUT.to_string(),
+    }))
 }
 
-fn way_out(can_drop: bool, dropped: &[OperatorId]) -> String {
-    let usual = "Use a new checkpoint folder or restore the old query.";
-    if !can_drop {
-        return usual.to_string();
-    }
+const USUAL_WAY_OUT: &str = "Use a new checkpoint folder or restore the old query.";
+
+fn way_out(ttl_before: Option<String>, dropped: &[OperatorId]) -> String {
+    let usual = match ttl_before {
+        Some(ttl) => {
+            format!("Set 'state.ttl' = '{ttl}' as before, or use a new checkpoint folder.")
+        }
+        None => USUAL_WAY_OUT.to_string(),
+    };
     let what = match dropped {
         [] => "go on all the same".to_string(),
         some => {
@@ -294,16 +312,46 @@ fn operator_changes(
                 "the kind of operator \"{id}\" (was {}, is {})",
                 was.kind, is.kind
             )),
-            Some(is) if is.state_schema != was.state_schema => changes.push(format!(
-                "the state schema of operator \"{id}\" (was {}, is {})",
-                was.state_schema, is.state_schema
-            )),
+            Some(is) if is.state_schema != was.state_schema => {
+                changes.push(match changed_ttl(was, is) {
+                    Some((was, is)) => format!(
+                        "the option \"state.ttl\" for operator \"{id}\" (was '{was}', is '{is}')"
+                    ),
+                    None => format!(
+                        "the state schema of operator \"{id}\" (was {}, is {})",
+                        was.state_schema, is.state_schema
+                    ),
+                });
+            }
             Some(_) => {}
         }
     }
     for id in new.keys().filter(|id| !old.contains_key(id)) {
         changes.push(format!("the operators (\"{id}\" is new)"));
     }
+}
+
+/// The times to live of an operator, if nothing else of its state has changed.
+fn changed_ttl<'a>(
+    was: &'a OperatorMetadata,
+    is: &'a OperatorMetadata,
+) -> Option<(&'a str, &'a str)> {
+    let split = |schema: &'a str| schema.split_once(KEPT_FOR).unwrap_or((schema, "never"));
+    let ((old, was), (new, is)) = (split(&was.state_schema), split(&is.state_schema));
+    (old == new && was != is).then_some((was, is))
+}
+
+/// The time to live with which every state of a query fits, if that is all that has changed.
+fn ttl_before(stored: &QueryMetadata, current: &QueryMetadata) -> Option<String> {
+    let mut before = None;
+    for was in &stored.operators {
+        let is = current.operators.iter().find(|is| is.id == was.id)?;
+        if was != is {
+            let (was, _) = changed_ttl(was, is)?;
+            before = Some(was.to_string());
+        }
+    }
+    before.filter(|_| stored.plan_fingerprint == current.plan_fingerprint)
 }
 
 /// Compares what both sides know: a column that only one of the declarations has is not used, or
@@ -419,6 +467,37 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Checkpoint);
             assert!(error.message().contains(what), "{error} lacks {what}");
             assert!(error.hint().unwrap().contains("new checkpoint folder"));
+        }
+    }
+
+    #[test]
+    fn another_time_to_live_is_told_by_its_option() {
+        let with = |ttl: &str| {
+            let mut query = metadata();
+            query.operators[0].state_schema.push_str(ttl);
+            query
+        };
+        for (was, is, what, again) in [
+            ("", ", kept for 1 day", "(was 'never', is '1 day')", "never"),
+            (
+                ", kept for 1 day",
+                ", kept for 2 days",
+                "(was '1 day', is '2 days')",
+                "1 day",
+            ),
+        ] {
+            let error = compatibility(&with(was), &with(is), OnStateChange::Refuse).unwrap_err();
+            let told = "the option \"state.ttl\" for operator \"1-window-aggregate\" ";
+            assert!(
+                error.message().contains(&format!("{told}{what}")),
+                "{error}"
+            );
+            let hint = error.hint().unwrap();
+            assert!(
+                hint.starts_with(&format!("Set 'state.ttl' = '{again}' as before")),
+                "{hint}"
+            );
+            assert!(hint.contains("allow-state-drop"), "{hint}");
         }
     }
 

@@ -82,28 +82,35 @@ pub(crate) enum ProgressWhen {
     Never,
 }
 
-/// How statements are run, wherever they come from.
+/// What is set before statements are run or looked at.
 #[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct SessionArgs {
+pub(crate) struct SettingArgs {
     /// Set a default for the queries, as the statement SET does
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) set: Vec<(String, String)>,
-    /// How long queries may go on after the first signal; what they are doing then is abandoned, and
-    /// done again at the next start [default: 5 seconds]
-    #[arg(long, value_name = "INTERVAL")]
-    pub(crate) drain_timeout: Option<String>,
     /// Let a query that has changed go on without the state that does not fit any more; the log
     /// names what is dropped
     #[arg(long)]
     pub(crate) allow_state_drop: bool,
-    /// How rows of a SELECT are printed; those of a SELECT STREAM with the epoch and with `+I` for a
-    /// new row, `+U` for a row in its newest version
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: RowFormat,
     /// Take the checkpoints of the queries from a process that has them, because it hangs; it stops
     /// before it writes again
     #[arg(long)]
     pub(crate) takeover: bool,
+    /// How rows are printed; those of a SELECT STREAM with the epoch and with `+I` for a new row,
+    /// `+U` for a row in its newest version
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: RowFormat,
+}
+
+/// How statements are run, wherever they come from.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct SessionArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingArgs,
+    /// How long queries may go on after the first signal; what they are doing then is abandoned, and
+    /// done again at the next start [default: 5 seconds]
+    #[arg(long, value_name = "INTERVAL")]
+    pub(crate) drain_timeout: Option<String>,
     /// Show a line of progress while queries run
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", num_args = 0..=1,
         default_missing_value = "always", require_equals = true)]
@@ -135,12 +142,14 @@ pub(crate) struct RunArgs {
 }
 
 const DOCTOR_HELP: &str = "\
-Runs the declarations of the script, plans its queries, and starts none. Looks whether every source
-and sink is there and may be used, whose clock is ahead, whether the disk under a checkpoint can be
-written, how fast and how much, and who holds the checkpoint. Nothing is changed.
+Runs the declarations of the script, plans its queries, and starts none. Compares every query with
+its checkpoint as a start does, and reads its files. Looks whether every source and sink is there and
+may be used, how much is left to read, whose clock is ahead, whether the disk under a checkpoint can
+be written, how fast and how much, and who holds the checkpoint and the folder of a sink. Nothing is
+changed.
 
-Prints a line a check, `ok`, `warn` or `fail`, with what to do. Ends with 1 if one failed, with 2 if
-the script is not SQL, else with 0.
+The options are those of `run` that say what a start would do. Prints a line a check, `ok`, `warn` or
+`fail`, with what to do. Ends with 1 if one failed, with 2 if the script is not SQL, else with 0.
 
 Examples:
   headwater doctor job.sql
@@ -153,7 +162,7 @@ pub(crate) struct DoctorArgs {
     /// The script; `-` is standard input
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) session: SessionArgs,
+    pub(crate) settings: SettingArgs,
     /// Replace `${NAME}` in the script
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     pub(crate) define: Vec<(String, String)>,
@@ -426,6 +435,32 @@ mod tests {
     #[test]
     fn the_commands_fit_together() {
         Args::command().debug_assert();
+    }
+
+    /// The options of a command that the others do not have.
+    fn own_options(name: &str) -> Vec<String> {
+        let mut all = Args::command();
+        all.build();
+        let command = all.find_subcommand(name).unwrap();
+        let own = command.get_arguments().filter(|a| !a.is_global_set());
+        let own = own.filter_map(|a| Some(format!("--{}", a.get_long()?)));
+        own.filter(|long| !["--help", "--version"].contains(&long.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn the_page_of_the_doctor_names_its_options() {
+        let page = include_str!("../../../docs/reference/doctor.md");
+        let row = |line: &str| line.strip_prefix("| `").map(ToString::to_string);
+        let rows = page.lines().filter_map(row);
+        let named: std::collections::BTreeSet<String> = rows
+            .filter_map(|row| Some(row.split(['`', ' ', '=']).next()?.to_string()))
+            .filter(|name| name.starts_with("--"))
+            .collect();
+        assert_eq!(named, own_options("doctor").into_iter().collect());
+        // What a start would do is what `run` can be told.
+        let run = own_options("run");
+        assert!(named.iter().all(|option| run.contains(option)), "{run:?}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) async fn doctor(args: DoctorArgs, context: &Context) -> Result<Exit> 
         Err(error) => return Ok(context.fail(&name, None, &error)),
     };
     let signals = Signals::listen()?;
-    let session = open_session(&args.session, context).await?;
+    let session = open_session(&args.settings, context).await?;
     let findings = tokio::select! {
         findings = session.examine(&text) => findings,
         exit = signals.first() => return Ok(exit),
@@ -34,7 +34,7 @@ pub(crate) async fn doctor(args: DoctorArgs, context: &Context) -> Result<Exit> 
         Ok(findings) => findings,
         Err(error) => return Ok(context.fail(&name, Some(&text), &error)),
     };
-    print_batch(as_rows(&findings)?, args.session.format, context)?;
+    print_batch(as_rows(&findings)?, args.settings.format, context)?;
     let failed = findings.iter().any(|f| f.verdict == Verdict::Fail);
     Ok(if failed {
         Exit::QueryFailed

@@ -9,7 +9,7 @@ use headwater::{Error, Result};
 use crate::args::RunArgs;
 use crate::context::Context;
 use crate::exit_code::Exit;
-use crate::script::{Script, open_session, run_to_end};
+use crate::script::{Script, open_running, run_to_end};
 use crate::signals::Signals;
 
 /// Runs the command.
@@ -23,7 +23,7 @@ pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<Exit> {
         Err(error) => return Ok(context.fail(&name, None, &error)),
     };
     let signals = Signals::listen()?;
-    let session = open_session(&args.session, context).await?;
+    let session = open_running(&args.session, context).await?;
     let scripts = [Script { name, text }];
     Ok(run_to_end(&session, &scripts, &args.session, context, &signals).await)
 }

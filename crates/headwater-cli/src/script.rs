@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 
 use headwater::{Headwater, Options, Outcome, Result, StreamingQuery};
 
-use crate::args::{RowFormat, SessionArgs};
+use crate::args::{RowFormat, SessionArgs, SettingArgs};
 use crate::context::Context;
 use crate::exit_code::Exit;
 use crate::print::print_rows;
@@ -24,7 +24,7 @@ pub(crate) struct Script {
 ///
 /// # Errors
 /// If a setting is unknown or its value is bad.
-pub(crate) async fn open_session(args: &SessionArgs, context: &Context) -> Result<Headwater> {
+pub(crate) async fn open_session(args: &SettingArgs, context: &Context) -> Result<Headwater> {
     let builder = Headwater::builder()
         .console_to(context.screen.data())
         .select_stream_options(stream_options(args.format, io::stdout().is_terminal()));
@@ -38,13 +38,28 @@ pub(crate) async fn open_session(args: &SessionArgs, context: &Context) -> Resul
             .sql("SET 'checkpoint.allow-state-drop' = 'true'")
             .await?;
     }
-    let drain = args.drain_timeout.clone();
-    let drain = drain.map(|timeout| ("drain-timeout".to_string(), timeout));
-    for (key, value) in args.set.iter().chain(&drain) {
-        let (key, value) = (quoted(key), quoted(value));
-        session.sql(&format!("SET {key} = {value}")).await?;
+    for (key, value) in &args.set {
+        set(&session, key, value).await?;
     }
     Ok(session)
+}
+
+/// [`open_session`] with what only running queries need.
+///
+/// # Errors
+/// As those of [`open_session`].
+pub(crate) async fn open_running(args: &SessionArgs, context: &Context) -> Result<Headwater> {
+    let session = open_session(&args.settings, context).await?;
+    if let Some(timeout) = &args.drain_timeout {
+        set(&session, "drain-timeout", timeout).await?;
+    }
+    Ok(session)
+}
+
+async fn set(session: &Headwater, key: &str, value: &str) -> Result<()> {
+    let (key, value) = (quoted(key), quoted(value));
+    session.sql(&format!("SET {key} = {value}")).await?;
+    Ok(())
 }
 
 /// How the console prints a `SELECT STREAM`: to a person the beginning of every epoch, to a file or
@@ -79,7 +94,7 @@ pub(crate) async fn run_to_end(
 ) -> Exit {
     let statements = async {
         for script in scripts {
-            let done = run_statements(session, script, args.format, context).await;
+            let done = run_statements(session, script, args.settings.format, context).await;
             if let Err(error) = done {
                 return context.fail(&script.name, Some(&script.text), &error);
             }

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::exit_code::Exit;
 use crate::line_reader::LineReader;
 use crate::repl::Repl;
-use crate::script::{Script, open_session, run_to_end};
+use crate::script::{Script, open_running, run_to_end};
 use crate::signals::Signals;
 
 /// Runs the command.
@@ -17,7 +17,7 @@ use crate::signals::Signals;
 /// # Errors
 /// If standard input cannot be read or a setting is wrong.
 pub(crate) async fn sql(args: SqlArgs, context: &Context) -> Result<Exit> {
-    let session = open_session(&args.session, context).await?;
+    let session = open_running(&args.session, context).await?;
     let stdin = std::io::stdin();
     if args.execute.is_empty() && stdin.is_terminal() {
         // In this order: the reader of lines takes Ctrl-C for itself when it starts.

@@ -141,6 +141,10 @@ impl DeclaredSink for DeclaredWithColumns {
     fn capabilities(&self) -> Result<SinkCapabilities> {
         self.inner.capabilities()
     }
+
+    fn identity(&self) -> Result<Vec<(&'static str, String)>> {
+        self.inner.identity()
+    }
 }
 
 /// A sink around another one.

@@ -27,7 +27,7 @@ mod reader;
 mod sink;
 mod source;
 
-pub use sink::FilesystemSink;
+pub use sink::{CLAIM_FOLDER, FilesystemSink};
 
 use file_rows::FileRows;
 use folder::NamePattern;

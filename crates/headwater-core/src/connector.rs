@@ -91,6 +91,11 @@ pub trait DeclaredSource: Debug + Send + Sync {
     fn identity(&self) -> Vec<(&'static str, String)>;
     /// How much an epoch may read, as the options say.
     fn limits(&self) -> crate::source::EpochLimits;
+    /// Whether it makes rows for as long as it is read, so that nothing can be said of how many are
+    /// left.
+    fn is_endless(&self) -> bool {
+        false
+    }
     /// Opens it for one query.
     async fn open(&self, context: SourceContext) -> Result<Arc<dyn Source>>;
 }
@@ -101,6 +106,11 @@ pub trait DeclaredSink: Debug + Send + Sync {
     fn open(&self) -> Result<Arc<dyn Sink>>;
     /// What its sinks can take, without leaving a trace outside.
     fn capabilities(&self) -> Result<SinkCapabilities>;
+    /// What [`Sink::identity`] of its sinks says, without leaving a trace outside: a sink whose
+    /// opening leaves one says it itself.
+    fn identity(&self) -> Result<Vec<(&'static str, String)>> {
+        Ok(self.open()?.identity())
+    }
 }
 
 /// A kind of connector.

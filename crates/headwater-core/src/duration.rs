@@ -34,7 +34,18 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         let after = after.trim_start();
         let letters = after.find(|c: char| !c.is_ascii_alphabetic() && c != 'µ');
         let (unit, after) = after.split_at(letters.unwrap_or(after.len()));
-        let seconds = number * unit_seconds(unit).ok_or_else(refuse)?;
+        let Some(seconds) = unit_seconds(unit).map(|seconds| number * seconds) else {
+            let varies = unit.strip_suffix('s').unwrap_or(unit);
+            let days = match varies {
+                "month" => 30,
+                "quarter" => 91,
+                "year" => 365,
+                _ => return Err(refuse()),
+            };
+            return Err(refuse().with_detail(format!(
+                "A {varies} has no fixed length: write it in days, '{days} days'."
+            )));
+        };
         let part = Duration::try_from_secs_f64(seconds).map_err(|_| refuse())?;
         // Rounded to microseconds, the unit of event times: 0.1 s must not read as 99,999 µs.
         let part = Duration::from_micros((part.as_secs_f64() * 1e6).round() as u64);
@@ -55,6 +66,21 @@ fn unit_seconds(unit: &str) -> Option<f64> {
         "w" | "week" | "weeks" => 604_800.0,
         _ => return None,
     })
+}
+
+/// [`parse_duration`] of something that must take some time.
+///
+/// # Errors
+/// As those of [`parse_duration`], and if nothing is left of it.
+pub fn parse_positive_duration(text: &str) -> Result<Duration> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err(Error::configuration(format!(
+            "\"{}\" is no time at all",
+            text.trim()
+        ))
+        .with_detail("It must be longer than nothing, and a microsecond at least.")),
+        time => Ok(time),
+    }
 }
 
 /// Writes a duration with the largest unit that needs no fraction: `90 seconds`, `2 hours`.
@@ -120,6 +146,19 @@ mod tests {
         ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn says_why_a_time_is_none() {
+        let detail = |text: &str| {
+            let error = parse_positive_duration(text).unwrap_err();
+            error.detail().unwrap_or_default().to_string()
+        };
+        assert!(detail("0 seconds").contains("longer than nothing"));
+        assert!(detail("0.1 us").contains("longer than nothing"));
+        assert!(detail("1 month").starts_with("A month has no fixed length"));
+        assert!(detail("2 years").starts_with("A year has no fixed length"));
+        assert_eq!(detail("ten"), "");
     }
 
     #[test]

@@ -168,7 +168,13 @@ impl OptionReader {
         };
         match parse_duration(&text) {
             Ok(duration) => Ok(Some(duration)),
-            Err(_) => Err(self.bad_value(name, &text, "a duration such as '10 seconds'")),
+            Err(error) => {
+                let bad = self.bad_value(name, &text, "a duration such as '10 seconds'");
+                Err(match error.detail() {
+                    Some(why) => bad.with_detail(why),
+                    None => bad,
+                })
+            }
         }
     }
 

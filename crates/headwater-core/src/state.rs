@@ -7,6 +7,10 @@ use arrow::array::RecordBatch;
 use crate::Result;
 use crate::id::EpochId;
 
+/// What stands between the columns of a state and its time to live, in the text by which the states
+/// of two starts are compared.
+pub const KEPT_FOR: &str = ", kept for ";
+
 /// Whether a chunk replaces everything before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkKind {

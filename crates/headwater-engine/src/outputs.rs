@@ -3,6 +3,7 @@
 //! Both are written, prepared and committed with the same epoch, so that after a crash either both
 //! show it or none does: the commit record holds what both need.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater_checkpoint::{CommitRecord, EarlierEpoch, LateRowsCommit};
@@ -251,16 +252,25 @@ pub(crate) async fn abort_open(spec: &QuerySpec) {
 /// Refuses a query that cannot publish the late rows of the last commit, because it has no sink for
 /// them or another one. The dead process may not have come to that.
 pub(crate) fn check_late_rows(spec: &QuerySpec, commit: &CommitRecord) -> Result<()> {
+    let late = spec.late_rows.as_ref().map(|late| late.identity());
+    check_late_identity(&spec.name, late.as_ref(), commit)
+}
+
+/// The same for what the sink of a query's late rows says of itself.
+pub(crate) fn check_late_identity(
+    name: &str,
+    late: Option<&BTreeMap<String, String>>,
+    commit: &CommitRecord,
+) -> Result<()> {
     let earlier = commit.earlier.iter().map(|e| &e.late_rows);
     let mut committed = earlier.chain([&commit.late_rows]).flatten();
     let Some(committed) = committed.next() else {
         return Ok(());
     };
     let hint = "Use a new checkpoint folder or restore the old query.";
-    let Some(late) = &spec.late_rows else {
+    let Some(now) = late else {
         return Err(Error::checkpoint(format!(
-            "query \"{}\" is not the one that wrote this checkpoint: LATE ROWS INTO is gone",
-            spec.name
+            "query \"{name}\" is not the one that wrote this checkpoint: LATE ROWS INTO is gone"
         ))
         .with_detail(format!(
             "Late rows of epoch {} may not have been handed to their sink yet.",
@@ -268,7 +278,6 @@ pub(crate) fn check_late_rows(spec: &QuerySpec, commit: &CommitRecord) -> Result
         ))
         .with_hint(hint));
     };
-    let now = late.identity();
     let changed = |(part, was): (&String, &String)| {
         let is = now.get(part).filter(|is| *is != was)?;
         Some(format!(
@@ -278,8 +287,7 @@ pub(crate) fn check_late_rows(spec: &QuerySpec, commit: &CommitRecord) -> Result
     match committed.sink.iter().find_map(changed) {
         None => Ok(()),
         Some(change) => Err(Error::checkpoint(format!(
-            "query \"{}\" is not the one that wrote this checkpoint: it differs in {change}",
-            spec.name
+            "query \"{name}\" is not the one that wrote this checkpoint: it differs in {change}"
         ))
         .with_hint(hint)),
     }

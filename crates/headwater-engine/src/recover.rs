@@ -1,13 +1,11 @@
 //! Where a query starts: anew, or where its checkpoint ends.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future;
 
 use headwater_checkpoint::{
-    Checkpoint, CommitRecord, EpochRecord, FileStore, HEADWATER_VERSION, Opening, OperatorMetadata,
-    QueryMetadata, Recovered, SourceMetadata, WatermarkState,
+    Checkpoint, CommitRecord, EpochRecord, FileStore, Opening, Recovered, WatermarkState,
 };
 use headwater_core::connector::{SourceContext, SourceUse};
 use headwater_core::crash_point::CrashPoint;
@@ -21,6 +19,7 @@ use headwater_exec::state_registry::StateRegistry;
 
 use crate::execute::blocking;
 use crate::outage::Outage;
+use crate::outline::{QueryOutline, journal_name};
 use crate::outputs;
 use crate::query_spec::{Durability, QuerySpec};
 use crate::recovery_log::RecoveryLog;
@@ -189,43 +188,14 @@ impl Standing {
 }
 
 async fn open_checkpoint(spec: &QuerySpec) -> Result<(Checkpoint, Recovered)> {
-    let plan = &spec.plan;
-    let metadata = QueryMetadata {
-        query_id: QueryMetadata::new_query_id(),
-        name: spec.name.clone(),
-        sql: spec.sql.clone(),
-        plan_fingerprint: plan.fingerprint.clone(),
-        plan: plan.steps.clone(),
-        operators: plan
-            .operators
-            .iter()
-            .map(|o| OperatorMetadata {
-                id: o.id.clone(),
-                kind: kind_of(o.id.as_str()),
-                state_schema: o.state_schema.clone(),
-            })
-            .collect(),
-        sources: plan
-            .sources
-            .iter()
-            .map(|s| SourceMetadata {
-                name: s.name.clone(),
-                identity: s.identity(),
-            })
-            .collect(),
-        sink: spec
-            .sink
-            .identity()
-            .into_iter()
-            .map(|(part, value)| (part.to_string(), value))
-            .collect(),
-        shard_count: u32::try_from(spec.environment.target_partitions()).unwrap_or(u32::MAX),
-        hash: "datafusion-repartition-55".to_string(),
-        output_mode: plan.mode,
-        dropped_state: BTreeMap::new(),
-        format_version: headwater_checkpoint::record::FORMAT_VERSION,
-        version: HEADWATER_VERSION.to_string(),
+    let outline = QueryOutline {
+        name: &spec.name,
+        sql: &spec.sql,
+        plan: &spec.plan,
+        sink: spec.sink.identity(),
+        shard_count: spec.environment.target_partitions(),
     };
+    let metadata = outline.metadata();
     let (store, clock) = (Arc::clone(&spec.store), Arc::clone(&spec.environment.clock));
     let opening = Opening {
         takes_over: spec.is_takeover,
@@ -238,14 +208,6 @@ async fn open_checkpoint(spec: &QuerySpec) -> Result<(Checkpoint, Recovered)> {
     .await
 }
 
-/// `window-aggregate` out of `0-window-aggregate`.
-fn kind_of(operator: &str) -> String {
-    operator
-        .split_once('-')
-        .map_or(operator, |(_, kind)| kind)
-        .to_string()
-}
-
 async fn open_sources(
     spec: &QuerySpec,
     checkpoint: &Checkpoint,
@@ -255,7 +217,7 @@ async fn open_sources(
     for (index, definition) in spec.plan.sources.iter().enumerate() {
         let context = SourceContext {
             clock: Arc::clone(&spec.environment.clock),
-            journal: checkpoint.journal(&format!("{index}-{}", definition.name)),
+            journal: checkpoint.journal(&journal_name(index, &definition.name)),
             use_of: SourceUse::Stream,
             is_resumed,
         };
@@ -270,25 +232,35 @@ async fn check_resume(
     last_commit: Option<&CommitRecord>,
     pending: &[EpochRecord],
 ) -> Result<()> {
-    let none_seen = Fingerprints::default();
     for (index, source) in sources.iter().enumerate() {
-        let slice = |record: &EpochRecord| record.slices.get(index).cloned();
-        let first = pending.first().and_then(slice).map(|slice| slice.start);
-        let committed = last_commit.and_then(|commit| commit.offsets.get(index).cloned());
-        let Some(committed) = committed.or(first) else {
-            continue;
-        };
-        let decided = pending.last().and_then(slice).map(|slice| slice.end);
-        let seen = last_commit.and_then(|commit| commit.last_records.get(index));
-        source
-            .check_resume(ResumePoint {
-                committed: &committed,
-                decided: decided.as_ref().unwrap_or(&committed),
-                seen: seen.unwrap_or(&none_seen),
-            })
-            .await?;
+        check_source(index, &**source, last_commit, pending).await?;
     }
     Ok(())
+}
+
+/// Lets a source, if it was read, look whether it still is what it was.
+pub(crate) async fn check_source(
+    index: usize,
+    source: &dyn Source,
+    last_commit: Option<&CommitRecord>,
+    pending: &[EpochRecord],
+) -> Result<()> {
+    let none_seen = Fingerprints::default();
+    let slice = |record: &EpochRecord| record.slices.get(index).cloned();
+    let first = pending.first().and_then(slice).map(|slice| slice.start);
+    let committed = last_commit.and_then(|commit| commit.offsets.get(index).cloned());
+    let Some(committed) = committed.or(first) else {
+        return Ok(());
+    };
+    let decided = pending.last().and_then(slice).map(|slice| slice.end);
+    let seen = last_commit.and_then(|commit| commit.last_records.get(index));
+    source
+        .check_resume(ResumePoint {
+            committed: &committed,
+            decided: decided.as_ref().unwrap_or(&committed),
+            seen: seen.unwrap_or(&none_seen),
+        })
+        .await
 }
 
 /// Where a bounded run stops: the end of now, or the end for good for a source that is only
@@ -319,16 +291,21 @@ fn pending_epochs(
         let read = sources.iter().zip(&record.slices);
         for ((source, slice), definition) in read.zip(&spec.plan.sources) {
             if !source.is_replayable() && !slice.is_empty() {
-                return Err(Error::data_loss(format!(
-                    "source \"{}\" cannot be read again, and epoch {} was interrupted while it was read",
-                    definition.name, record.epoch
-                ))
-                .with_hint(
-                    "Start with a new checkpoint folder; to survive a crash, put the input into a \
-                     file or a topic.",
-                ));
+                return Err(lost_rows(&definition.name, record.epoch));
             }
         }
     }
     Ok(pending)
+}
+
+/// The error of an epoch that was decided and whose rows cannot be read again.
+pub(crate) fn lost_rows(source: &str, epoch: EpochId) -> Error {
+    Error::data_loss(format!(
+        "source \"{source}\" cannot be read again, and epoch {epoch} was interrupted while it was \
+         read"
+    ))
+    .with_hint(
+        "Start with a new checkpoint folder; to survive a crash, put the input into a file or a \
+         topic.",
+    )
 }

@@ -13,6 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 
 use headwater_core::Result;
+use headwater_core::state::KEPT_FOR;
 use headwater_exec::aggregate::StreamAggregateExec;
 use headwater_exec::idle_keys::StateTtl;
 use headwater_exec::keyed::{Growth, KeyedRunsExec};
@@ -139,7 +140,7 @@ pub(crate) struct KeptFor(pub(crate) Option<StateTtl>);
 impl fmt::Display for KeptFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(ttl) => write!(f, ", kept for {ttl}"),
+            Some(ttl) => write!(f, "{KEPT_FOR}{ttl}"),
             None => Ok(()),
         }
     }

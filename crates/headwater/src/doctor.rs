@@ -1,39 +1,35 @@
 //! Looks at everything that a script needs, before it is run, and changes nothing.
 //!
-//! Statements that declare something are run in this session; queries are planned and not started.
-//! Sources are opened as for a bounded read, and asked where they begin and end.
+//! Statements that declare something are run in this session; queries are planned, compared with
+//! their checkpoints and not started. Sources are opened and asked where they begin and end; sinks
+//! are not opened, as that can leave a trace.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_checkpoint::{
-    CHECKPOINT_FORMAT_VERSION, FileStore, HEADWATER_VERSION, Holder, MemoryFiles, probe_folder,
-};
+use headwater_checkpoint::{CHECKPOINT_FORMAT_VERSION, FileStore, HEADWATER_VERSION, MemoryFiles};
+use headwater_core::clock::Clock;
 use headwater_core::connector::{SourceContext, SourceUse};
-use headwater_core::event_time::{EventTime, micros};
 use headwater_core::{Error, ErrorKind, Result};
-use headwater_kafka::{KafkaConnection, TailEnd, TailStart, TopicInfo, list_topics, tail};
+use headwater_engine::{LeftToRead, Preview};
 use headwater_plan::on_large_stack;
 use headwater_sql::ast::{ParsedStatement, Statement, TableDeclaration};
 use headwater_sql::catalog::SourceEntry;
 use headwater_sql::parser::parse_script;
 
 use crate::session::Headwater;
-use crate::start::{StartRequest, mode_request, state_with};
+
+mod folder;
+mod query;
+mod topic;
+
+use topic::Use;
 
 /// How long anything outside may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Less room than this is told.
-const LITTLE_ROOM: u64 = 1 << 30;
-/// A small file that takes longer than this to become durable slows every epoch.
-const SLOW_SYNC: Duration = Duration::from_millis(100);
-/// Records may be ahead of the local clock by this much.
-const SMALL_SKEW: Duration = Duration::from_secs(30);
-
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -82,6 +78,8 @@ impl Headwater {
         let mut doctor = Doctor {
             session: self,
             declarations: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+            readers: BTreeMap::new(),
             findings: vec![],
         };
         doctor.versions();
@@ -92,26 +90,32 @@ impl Headwater {
             doctor.source(&source).await;
         }
         for sink in self.binder.catalog().sinks() {
-            doctor
-                .place(&format!("sink \"{}\"", sink.name), &sink.name, Use::Write)
-                .await;
+            let object = format!("sink \"{}\"", sink.name);
+            doctor.place(&object, &sink.name, Use::Write).await;
+            doctor.claim(&object, &sink);
         }
         Ok(doctor.findings)
     }
-}
-
-/// What a script does with an outside object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    Read,
-    Write,
 }
 
 struct Doctor<'a> {
     session: &'a Headwater,
     /// The options of sources and sinks, by name.
     declarations: BTreeMap<String, Vec<(String, String)>>,
+    /// The queries by the folders of their checkpoints.
+    checkpoints: BTreeMap<PathBuf, String>,
+    /// The queries that read a source, by its name.
+    readers: BTreeMap<String, Vec<Reader>>,
     findings: Vec<Finding>,
+}
+
+/// A query that reads a source.
+struct Reader {
+    query: String,
+    /// The place of the source among those of the query.
+    index: usize,
+    /// Where the query goes on, if it does.
+    preview: Option<Arc<Preview>>,
 }
 
 impl Doctor<'_> {
@@ -169,9 +173,14 @@ impl Doctor<'_> {
                 self.session.run_statement(parsed).await.map(|_| ())
             }
             Statement::CreateStreamingQuery(create) => {
-                self.query(self.session.defined(create).await).await
+                let asked = self.session.asked(create);
+                self.query(asked, &create.query).await
             }
-            Statement::Insert(insert) => self.query(self.session.inserted(insert).await).await,
+            Statement::Insert(insert) => {
+                let known = |name: &str| self.checkpoints.values().any(|other| other == name);
+                let asked = self.session.asked_by_insert(insert, known);
+                self.query(asked, insert).await
+            }
             // They are answered when the script runs, or mean nothing before it does.
             _ => Ok(()),
         };
@@ -185,240 +194,87 @@ impl Doctor<'_> {
         self.declarations.insert(name.clone(), options.clone());
     }
 
-    /// Plans a query, and looks at its checkpoint.
-    async fn query(&mut self, request: Result<StartRequest>) -> Result<()> {
-        let request = request?;
-        let object = format!("query \"{}\"", request.name);
-        let partitions = self.session.environment_now().target_partitions();
-        let state = state_with(self.session.binder.state(), partitions);
-        let capabilities = request.sink.capabilities();
-        let sink = &request.sink_name;
-        let modes = mode_request(request.emit, &request.settings, sink, capabilities);
-        let into = request.late_rows_into.as_ref();
-        let planned = self
-            .session
-            .compile(&state, request.plan, modes, into)
-            .await?;
-        let mode = planned.plan.mode;
-        self.tell(&object, "plan", Verdict::Ok, format!("{mode} mode"));
-        for warning in &planned.plan.warnings {
-            self.tell(&object, "plan", Verdict::Warn, warning.clone());
-        }
-        match request.checkpoint.as_deref() {
-            Some(url) => {
-                let folder = url.strip_prefix("file://").unwrap_or(url);
-                self.folder(&object, folder);
-            }
-            None => {
-                let found = "none: a restart begins anew".to_string();
-                self.tell(&object, "checkpoint", Verdict::Warn, found);
-                self.advise(
-                    "Name a folder with `checkpoint` if the result must survive a restart.",
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks at a folder that something is kept in.
-    fn folder(&mut self, object: &str, folder: &str) {
-        let clock = &*self.session.environment.clock;
-        let probe = match probe_folder(Path::new(folder), clock) {
-            Ok(probe) => probe,
-            Err(error) => {
-                self.fail(object, "disk", &error);
-                self.advise(
-                    "Give this user the right to write there, make room, or choose another folder.",
-                );
-                return;
-            }
-        };
-        let place = match probe.exists {
-            true => format!("\"{folder}\" can be written"),
-            false => format!("\"{folder}\" is not there yet and can be made"),
-        };
-        self.tell(object, "disk", Verdict::Ok, place);
-        let sync = format!("4 kB are durable after {:.1?}", probe.sync);
-        let is_slow = probe.sync > SLOW_SYNC;
-        self.tell(object, "fsync", warn_if(is_slow), sync);
-        if is_slow {
-            self.advise("Every epoch waits for several of these: use a faster disk, or `checkpoint.interval`.");
-        }
-        if let Some(free) = probe.free_bytes {
-            let room = format!("{} MiB are free", free >> 20);
-            self.tell(object, "room", warn_if(free < LITTLE_ROOM), room);
-            if free < LITTLE_ROOM {
-                self.advise("Make room: a full disk stops the query.");
-            }
-        }
-        match probe.holder {
-            None => self.tell(object, "lock", Verdict::Ok, "free".to_string()),
-            Some(holder) => {
-                let by = match holder {
-                    Holder::Process(owner) => format!(
-                        "held by process {} on host \"{}\" since {}",
-                        owner.pid, owner.host, owner.started_at
-                    ),
-                    Holder::Unknown => "held by another process".to_string(),
-                };
-                self.tell(object, "lock", Verdict::Fail, by);
-                self.advise(
-                    "Stop that process, or give this query a checkpoint folder of its own.",
-                );
-            }
-        }
-    }
-
-    /// Opens a source and asks it where it begins and ends.
+    /// Asks a source what it has for every query that reads it.
     async fn source(&mut self, entry: &SourceEntry) {
-        let definition = &entry.definition;
-        let object = format!("source \"{}\"", definition.name);
-        let clock = Arc::clone(&self.session.environment.clock);
-        let files: Arc<dyn FileStore> = Arc::new(MemoryFiles::new());
-        let context = SourceContext {
-            clock,
-            journal: headwater_checkpoint::journal(files, "doctor"),
-            use_of: SourceUse::BoundedRead,
-            is_resumed: false,
-        };
-        let looked = async {
-            let source = definition.declared.open(context).await?;
-            if !source.is_replayable() {
-                return Ok(None);
-            }
-            let (from, to) = (source.initial().await?, source.latest().await?);
-            let unread = |(partition, end): (_, i64)| end - from.get(partition).unwrap_or(0);
-            let records: i64 = to.iter().map(unread).sum();
-            Ok(Some((to.iter().count(), records)))
-        };
-        match self.in_time(looked).await {
-            Err(error) => {
-                self.fail(&object, "offsets", &error);
-                return;
-            }
-            Ok(None) => {
-                let found = "heard live: it begins when the query does".to_string();
-                self.tell(&object, "offsets", Verdict::Ok, found);
-            }
-            Ok(Some((partitions, records))) => {
-                let found = format!("{partitions} partitions, {records} offsets to read");
-                self.tell(&object, "offsets", Verdict::Ok, found);
-            }
-        }
-        let name = definition.name.clone();
-        self.place(&object, &name, Use::Read).await;
-    }
-
-    /// Looks at where an object of the script is, as far as its options say.
-    async fn place(&mut self, object: &str, name: &str, use_of: Use) {
-        let Some(options) = self.declarations.get(name).cloned() else {
-            return;
-        };
-        let option = |names: &[&str]| {
-            let found = options
-                .iter()
-                .find(|(key, _)| names.contains(&key.as_str()));
-            found.map(|(_, value)| value.clone())
-        };
-        match (option(&["path"]), option(&["topic", "subscribe"])) {
-            (Some(path), _) if use_of == Use::Write => self.folder(object, &path),
-            (_, Some(topics)) => {
-                let Some(connection) = connection(&options) else {
-                    return;
-                };
-                self.topics(object, &connection, &topics, use_of).await;
-            }
-            _ => {}
-        }
-    }
-
-    async fn topics(
-        &mut self,
-        object: &str,
-        connection: &KafkaConnection,
-        topics: &str,
-        use_of: Use,
-    ) {
-        let known = match self.in_time(list_topics(connection)).await {
-            Ok(known) => known,
-            Err(error) => {
-                self.fail(object, "broker", &error);
-                return;
-            }
-        };
-        for topic in topics.split(',').map(str::trim) {
-            let Some(info) = known.iter().find(|info| info.name == topic) else {
-                self.missing(object, topic, &known, use_of);
+        let name = &entry.definition.name;
+        let object = format!("source \"{name}\"");
+        let readers = self.readers.remove(name).unwrap_or_default();
+        let is_streamed = !readers.is_empty();
+        let mut is_there = true;
+        let begins_anew = readers.iter().any(|reader| reader.preview.is_none());
+        for reader in &readers {
+            let Some(preview) = &reader.preview else {
                 continue;
             };
-            let found = format!("\"{topic}\" has {} partitions", info.partitions.len());
-            self.tell(object, "topic", Verdict::Ok, found);
-            self.newest(object, connection, info).await;
+            let (definition, clock) = (&entry.definition, self.clock());
+            let looked = preview.left_to_read(reader.index, definition, clock);
+            let after = format!("after the checkpoint of query \"{}\"", reader.query);
+            let left = self.in_time(looked).await;
+            is_there &= self.tell_left(&object, entry, left, &after);
+        }
+        if begins_anew || !is_streamed {
+            let left = self.in_time(self.new_query_reads(entry, is_streamed)).await;
+            is_there &= self.tell_left(&object, entry, left, "to read");
+        }
+        if is_there {
+            self.place(&object, name, Use::Read).await;
         }
     }
 
-    fn missing(&mut self, object: &str, topic: &str, known: &[TopicInfo], use_of: Use) {
-        let found = format!("\"{topic}\" is not there");
-        self.tell(object, "topic", Verdict::Fail, found);
-        let names = known.iter().map(|info| info.name.as_str());
-        let nearest = headwater_core::options::nearest(topic, names);
-        let created = match use_of {
-            Use::Read => "or this user may not see it",
-            Use::Write => "create it before the start: writing does not",
-        };
-        match nearest {
-            Some(name) => self.advise(format!("Did you mean \"{name}\"? If not, {created}.")),
-            None => self.advise(format!("Look at `headwater kafka topics`; {created}.")),
-        }
-    }
-
-    /// Reads the newest record of every partition: whether it may be read, and by which clock it
-    /// was made.
-    async fn newest(&mut self, object: &str, connection: &KafkaConnection, topic: &TopicInfo) {
-        if topic.partitions.iter().all(|p| p.start >= p.end) {
-            self.tell(object, "records", Verdict::Ok, "none yet".to_string());
-            return;
-        }
-        let mut newest: Option<EventTime> = None;
-        let mut records = 0;
-        let clock = Arc::clone(&self.session.environment.clock);
-        let read = tail(
-            connection,
-            &topic.name,
-            TailStart::Last(1),
-            TailEnd::Now,
-            Arc::clone(&clock),
-            |record| {
-                records += 1;
-                newest = newest.max(record.timestamp);
-                ControlFlow::Continue(())
-            },
-        );
-        if let Err(error) = self.in_time(read).await {
-            self.fail(object, "records", &error);
-            return;
-        }
-        let found = format!("the newest of {records} partitions can be read");
-        self.tell(object, "records", Verdict::Ok, found);
-        let Some(newest) = newest else {
-            return;
-        };
-        let ahead = newest.0 - clock.now().0;
-        let is_ahead = ahead > micros(SMALL_SKEW);
-        let found = match is_ahead {
-            true => format!(
-                "the newest record is {} s ahead of the local clock",
-                ahead / 1_000_000
+    /// Tells what a source has for a query; whether it could be asked.
+    fn tell_left(
+        &mut self,
+        object: &str,
+        entry: &SourceEntry,
+        left: Result<Option<LeftToRead>>,
+        what: &str,
+    ) -> bool {
+        let found = match left {
+            Err(error) => {
+                self.fail(object, "offsets", &error);
+                return false;
+            }
+            Ok(None) => "heard live: it begins when the query does".to_string(),
+            Ok(Some(left)) if entry.definition.declared.is_endless() => {
+                format!("{} partitions without an end", left.partitions)
+            }
+            Ok(Some(left)) => format!(
+                "{} partitions, {} offsets {what}",
+                left.partitions, left.offsets
             ),
-            false => format!("the newest record is of {newest}, not ahead of the local clock"),
         };
-        self.tell(object, "clock", warn_if(is_ahead), found);
-        if is_ahead {
-            self.advise(
-                "Compare the clocks of this machine, the broker and the producers: rows too far \
-                 ahead do not move the watermark.",
-            );
+        self.tell(object, "offsets", Verdict::Ok, found);
+        true
+    }
+
+    /// Opens a source as a query that begins anew does, and asks it where it begins and ends.
+    async fn new_query_reads(
+        &self,
+        entry: &SourceEntry,
+        is_streamed: bool,
+    ) -> Result<Option<LeftToRead>> {
+        let declared = &entry.definition.declared;
+        let files: Arc<dyn FileStore> = Arc::new(MemoryFiles::new());
+        let context = SourceContext {
+            clock: self.clock(),
+            journal: headwater_checkpoint::journal(files, "doctor"),
+            // What is read by no streaming query may be made for bounded reads only.
+            use_of: match is_streamed || declared.is_endless() {
+                true => SourceUse::Stream,
+                false => SourceUse::BoundedRead,
+            },
+            is_resumed: false,
+        };
+        let source = declared.open(context).await?;
+        if !source.is_replayable() {
+            return Ok(None);
         }
+        let (from, to) = (source.initial().await?, source.latest().await?);
+        Ok(Some(LeftToRead::between(&from, &to)))
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.session.environment.clock)
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -452,25 +308,4 @@ fn only_declares(text: &str) -> bool {
             | ["CREATE", "EXTERNAL", "TABLE", ..]
             | ["SET", ..]
     )
-}
-
-/// How the cluster of a source or a sink is reached.
-fn connection(options: &[(String, String)]) -> Option<KafkaConnection> {
-    let mut servers = None;
-    let mut properties = vec![];
-    for (key, value) in options {
-        let property = key
-            .strip_prefix("properties.")
-            .or_else(|| key.strip_prefix("kafka."));
-        match property.unwrap_or(key) {
-            "bootstrap.servers" | "bootstrap.server" => servers = Some(value.clone()),
-            name if property.is_some() => properties.push((name.to_string(), value.clone())),
-            _ => {}
-        }
-    }
-    let start = KafkaConnection::new(servers?);
-    let properties = properties.into_iter();
-    Some(properties.fold(start, |connection, (name, value)| {
-        connection.with_property(name, value)
-    }))
 }

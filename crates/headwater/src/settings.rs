@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headwater_checkpoint::OnStateChange;
 use headwater_checkpoint::checkpoint::KEPT_COMMITS;
-use headwater_core::duration::parse_duration;
+use headwater_core::duration::parse_positive_duration;
 use headwater_core::mode::OutputMode;
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::trigger::Trigger;
@@ -35,8 +35,11 @@ pub struct Settings {
     pub on_state_change: OnStateChange,
     /// What happens when a query failed for a reason that may pass; default: it stays failed.
     pub restarts: RestartPolicy,
-    /// A key that the query set for itself and that means nothing without a checkpoint.
+    /// A key that means nothing without a checkpoint: one that the query set for itself, or
+    /// `restart.attempts`.
     pub(crate) needs_checkpoint: Option<&'static str>,
+    /// Whether a wait before restarts was asked for.
+    pub(crate) has_restart_delay: bool,
     /// How long a query may be without progress, and what is done then; default a warning after a
     /// minute.
     pub stalls: StallPolicy,
@@ -62,6 +65,7 @@ impl Default for Settings {
             on_state_change: OnStateChange::default(),
             restarts: RestartPolicy::default(),
             needs_checkpoint: None,
+            has_restart_delay: false,
             takeover: false,
             stalls: StallPolicy::default(),
             drain_timeout: DRAIN_TIMEOUT,
@@ -71,6 +75,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// The key of restarts, which need a checkpoint.
+const RESTARTS: Option<&str> = Some("restart.attempts");
 
 /// Numbers of commits that can be kept.
 const RETAINED: std::ops::RangeInclusive<usize> = KEPT_COMMITS..=1000;
@@ -100,19 +107,48 @@ impl Settings {
         for asked in asked.into_iter().flatten() {
             asked.by = AskedBy::Session;
         }
-        // Queries without a checkpoint do without what a session asks for.
-        changed.needs_checkpoint = None;
+        // Queries without a checkpoint do without what a session asks for, but for a promise to try
+        // again, which they would break.
+        changed.needs_checkpoint = changed.restart_key();
         // Known to the façade, which handles it before it comes here.
         reader.take("target-partitions", &[])?;
         reader.finish().map_err(|e| {
             let error = Error::configuration(format!("there is no setting \"{key}\""));
-            match e.hint() {
-                Some(hint) => error.with_hint(hint),
-                None => error,
+            match (elsewhere(key), e.hint()) {
+                (Some(hint), _) => error.with_hint(hint),
+                (None, Some(hint)) => error.with_hint(hint),
+                (None, None) => error,
             }
         })?;
         *self = changed;
         Ok(())
+    }
+
+    fn take_restarts(&mut self, reader: &mut OptionReader) -> Result<()> {
+        if let Some(attempts) = reader.take_parsed("restart.attempts", &[], "a whole number")? {
+            self.restarts.attempts = attempts;
+            // What the session says of restarts is about other queries then.
+            self.has_restart_delay &= attempts > 0;
+            if self.needs_checkpoint.is_none() || self.needs_checkpoint == RESTARTS {
+                self.needs_checkpoint = self.restart_key();
+            }
+        }
+        if let Some(delay) = reader.take_duration("restart.delay", &[])? {
+            self.restarts.delay = delay;
+            self.has_restart_delay = true;
+        }
+        Ok(())
+    }
+
+    fn restart_key(&self) -> Option<&'static str> {
+        RESTARTS.filter(|_| self.restarts.attempts > 0)
+    }
+
+    /// These settings for a query that is only looked at, and never kept.
+    pub(crate) fn unkept(mut self) -> Settings {
+        self.needs_checkpoint = None;
+        self.has_restart_delay = false;
+        self
     }
 
     /// How many commits a query keeps.
@@ -146,20 +182,17 @@ impl Settings {
                 return Err(reader.bad_value("checkpoint.retain", &text, expected));
             }
             settings.retained_commits = Some(commits);
+            settings.needs_checkpoint = Some("checkpoint.retain");
         }
         match reader.take_bool("checkpoint.allow-state-drop", &[])? {
-            Some(true) => settings.on_state_change = OnStateChange::Drop,
+            Some(true) => {
+                settings.on_state_change = OnStateChange::Drop;
+                settings.needs_checkpoint = Some("checkpoint.allow-state-drop");
+            }
             Some(false) => settings.on_state_change = OnStateChange::Refuse,
             None => {}
         }
-        if let Some(attempts) = reader.take_parsed("restart.attempts", &[], "a whole number")? {
-            settings.restarts.attempts = attempts;
-            settings.needs_checkpoint = Some("restart.attempts");
-        }
-        if let Some(delay) = reader.take_duration("restart.delay", &[])? {
-            settings.restarts.delay = delay;
-            settings.needs_checkpoint = Some("restart.delay");
-        }
+        settings.take_restarts(reader)?;
         if let Some(timeout) = reader.take("stall-timeout", &[])? {
             settings.stalls.timeout = stall_timeout(&timeout)?;
         }
@@ -197,18 +230,31 @@ impl Settings {
     }
 }
 
+/// What to write for a key that is known by another name or in another place.
+pub(crate) fn elsewhere(key: &str) -> Option<String> {
+    let folded = key.to_ascii_lowercase().replace(['_', '.'], "-");
+    if folded == "target-partitions" || folded.starts_with("datafusion-") {
+        return Some(format!(
+            "It is the session's: write `SET '{key}' = …` before the query."
+        ));
+    }
+    let full = match folded.as_str() {
+        "allow-state-drop" => "checkpoint.allow-state-drop",
+        "retain" => "checkpoint.retain",
+        "ttl" => "state.ttl",
+        _ => return None,
+    };
+    Some(format!("Write '{full}'."))
+}
+
 /// `epoch`, or an interval.
 fn checkpoint_interval(text: &str) -> Result<Option<Duration>> {
     if text.eq_ignore_ascii_case("epoch") {
         return Ok(None);
     }
-    let wrong = || Error::configuration(format!("\"checkpoint.interval\" cannot be \"{text}\""));
     let hint =
         "Write 'epoch', which commits every epoch by itself, or an interval such as '1 second'.";
-    match parse_duration(text) {
-        Ok(interval) if !interval.is_zero() => Ok(Some(interval)),
-        _ => Err(wrong().with_hint(hint)),
-    }
+    interval("checkpoint.interval", text, hint).map(Some)
 }
 
 /// `never`, or an interval.
@@ -216,11 +262,8 @@ fn stall_timeout(text: &str) -> Result<Option<Duration>> {
     if text.eq_ignore_ascii_case("never") {
         return Ok(None);
     }
-    let wrong = || Error::configuration(format!("\"stall-timeout\" cannot be \"{text}\""));
-    match parse_duration(text) {
-        Ok(timeout) if !timeout.is_zero() => Ok(Some(timeout)),
-        _ => Err(wrong().with_hint("Write 'never', or an interval such as '1 minute'.")),
-    }
+    let hint = "Write 'never', or an interval such as '1 minute'.";
+    interval("stall-timeout", text, hint).map(Some)
 }
 
 /// `never`, or an interval.
@@ -228,13 +271,8 @@ fn table_refresh(text: &str) -> Result<Refresh> {
     if text.eq_ignore_ascii_case("never") {
         return Ok(Refresh::Never);
     }
-    let wrong = || Error::configuration(format!("\"table.refresh\" cannot be \"{text}\""));
     let hint = "Write 'never', or an interval such as '1 minute'.";
-    match parse_duration(text) {
-        Ok(interval) if interval.is_zero() => Err(wrong().with_hint(hint)),
-        Ok(interval) => Ok(Refresh::Every(interval)),
-        Err(_) => Err(wrong().with_hint(hint)),
-    }
+    interval("table.refresh", text, hint).map(Refresh::Every)
 }
 
 /// `never`, or an interval, as a query asks for it.
@@ -242,16 +280,21 @@ fn retention(key: &str, text: &str) -> Result<Option<Asked>> {
     if text.eq_ignore_ascii_case("never") {
         return Ok(None);
     }
-    match parse_duration(text) {
-        Ok(time) if !time.is_zero() => Ok(Some(Asked {
-            time,
-            by: AskedBy::Query,
-        })),
-        _ => Err(
-            Error::configuration(format!("\"{key}\" cannot be \"{text}\""))
-                .with_hint("Write 'never', or an interval such as '1 day'."),
-        ),
-    }
+    let hint = "Write 'never', or an interval such as '1 day'.";
+    let by = AskedBy::Query;
+    interval(key, text, hint).map(|time| Some(Asked { time, by }))
+}
+
+/// An interval that is longer than nothing, or why it is none.
+fn interval(key: &str, text: &str, hint: &str) -> Result<Duration> {
+    parse_positive_duration(text).map_err(|error| {
+        let refused =
+            Error::configuration(format!("\"{key}\" cannot be \"{text}\"")).with_hint(hint);
+        match error.detail() {
+            Some(why) => refused.with_detail(why),
+            None => refused,
+        }
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Plans a streaming query for a sink and starts it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -7,6 +8,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
 use headwater_checkpoint::{FileStore, MemoryFiles, query_metadata};
+use headwater_core::connector::DeclaredSink;
 use headwater_core::error::Span;
 use headwater_core::sink::{Sink, SinkCapabilities};
 use headwater_core::{Error, Result};
@@ -24,6 +26,45 @@ use crate::statements::placed;
 
 const NO_QUERY: &str = "one CREATE STREAMING QUERY or INSERT INTO was expected";
 
+/// What a statement says of a streaming query beside its SELECT.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) name: String,
+    pub(crate) settings: Settings,
+    /// The folder or URL of its checkpoint, if it is to have one.
+    pub(crate) checkpoint: Option<String>,
+}
+
+/// The sink of a query. Opening one can leave a trace outside, so who only looks does not.
+#[derive(Debug, Clone)]
+pub(crate) enum RequestedSink {
+    Declared(Arc<dyn DeclaredSink>),
+    Open(Arc<dyn Sink>),
+}
+
+impl RequestedSink {
+    pub(crate) fn open(&self) -> Result<Arc<dyn Sink>> {
+        match self {
+            RequestedSink::Declared(declared) => declared.open(),
+            RequestedSink::Open(sink) => Ok(Arc::clone(sink)),
+        }
+    }
+
+    pub(crate) fn capabilities(&self) -> Result<SinkCapabilities> {
+        match self {
+            RequestedSink::Declared(declared) => declared.capabilities(),
+            RequestedSink::Open(sink) => Ok(sink.capabilities()),
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Result<Vec<(&'static str, String)>> {
+        match self {
+            RequestedSink::Declared(declared) => declared.identity(),
+            RequestedSink::Open(sink) => Ok(sink.identity()),
+        }
+    }
+}
+
 /// A streaming query that was asked for.
 pub(crate) struct StartRequest {
     pub(crate) name: String,
@@ -33,7 +74,7 @@ pub(crate) struct StartRequest {
     pub(crate) span: Option<Span>,
     pub(crate) plan: LogicalPlan,
     pub(crate) emit: Emit,
-    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) sink: RequestedSink,
     /// The sink of `LATE ROWS INTO`.
     pub(crate) late_rows_into: Option<LateRowsInto>,
     pub(crate) settings: Settings,
@@ -60,23 +101,35 @@ impl From<&Name> for LateRowsInto {
 impl Headwater {
     /// Plans and starts.
     pub(crate) async fn start_query(&self, request: StartRequest) -> Result<StreamingQuery> {
-        if request.name.contains(['/', '\\']) || request.name.starts_with('.') {
-            return Err(Error::plan(format!(
-                "\"{}\" cannot be the name of a query",
-                request.name
-            ))
-            .with_detail("A query's checkpoint is a folder of its name.")
-            .with_hint("Leave out slashes, and dots at the start."));
-        }
+        check_name(&request.name)?;
         if self.queries.is_running(&request.name) {
             return Err(
                 Error::plan(format!("query \"{}\" is running already", request.name))
                     .with_hint("Stop it first, or choose another name."),
             );
         }
+        self.check_own_checkpoint(&request)?;
         let query = StreamingQuery::start(self.plan_query(request, None).await?).await?;
         self.queries.add(query.clone())?;
         Ok(query)
+    }
+
+    /// Refuses a checkpoint that another query of this session has: which of the two it belongs to
+    /// would depend on who comes first.
+    fn check_own_checkpoint(&self, request: &StartRequest) -> Result<()> {
+        let Some(url) = request.checkpoint.as_deref() else {
+            return Ok(());
+        };
+        let folder = absolute(headwater_checkpoint::folder_of(url)?);
+        let queries = self.queries.all();
+        let other = queries.iter().find(|query| {
+            let theirs = query.checkpoint().map(Path::new);
+            query.name() != request.name && theirs == Some(folder.as_path())
+        });
+        match other {
+            Some(other) => Err(shared_checkpoint(&request.name, other.name(), &folder)),
+            None => Ok(()),
+        }
     }
 
     /// Plans a streaming query without starting it: what [`StreamingQuery::start`] would run, for
@@ -127,17 +180,19 @@ impl Headwater {
                 (memory, Durability::InMemory)
             }
         };
+        check_restarts(&request.name, &request.settings)?;
         if durability == Durability::InMemory {
-            check_without_checkpoint(&request)?;
+            check_without_checkpoint(&request.name, &request.settings)?;
         }
         let environment = self.environment_for(&*store)?;
         let state = state_with(self.binder.state(), environment.target_partitions());
-        let capabilities = request.sink.capabilities();
+        let capabilities = request.sink.capabilities()?;
         let (name, into) = (&request.sink_name, request.late_rows_into.as_ref());
         let modes = mode_request(request.emit, &request.settings, name, capabilities);
         let planned = self.compile(&state, request.plan, modes, into).await;
         let planned = planned.map_err(|e| e.with_span(request.span))?;
         let plan = planned.plan;
+        let sink = request.sink.open()?;
         let late_rows = match planned.late_rows {
             Some((late, schema)) => {
                 let sink = late.declared.open()?;
@@ -151,7 +206,7 @@ impl Headwater {
             name: request.name,
             sql: request.text,
             plan,
-            sink: request.sink,
+            sink,
             late_rows,
             store,
             durability,
@@ -237,16 +292,65 @@ pub(crate) fn mode_request(
     }
 }
 
+/// Refuses a name that cannot be that of a folder.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    if name.contains(['/', '\\']) || name.starts_with('.') {
+        return Err(
+            Error::plan(format!("\"{name}\" cannot be the name of a query"))
+                .with_detail("A query's checkpoint is a folder of its name.")
+                .with_hint("Leave out slashes, and dots at the start."),
+        );
+    }
+    Ok(())
+}
+
 /// Refuses what means nothing to a query that keeps no checkpoint.
-fn check_without_checkpoint(request: &StartRequest) -> Result<()> {
-    let Some(key) = request.settings.needs_checkpoint else {
+pub(crate) fn check_without_checkpoint(name: &str, settings: &Settings) -> Result<()> {
+    let Some(key) = settings.needs_checkpoint else {
         return Ok(());
     };
+    let hint = match key {
+        "restart.attempts" => {
+            "Name a folder with `checkpoint`, from which the query is opened again, or set \
+             'restart.attempts' = '0'."
+        }
+        _ => "Name a folder with `checkpoint`, or leave the option out.",
+    };
     Err(Error::configuration(format!(
-        "streaming query \"{}\" has \"{key}\" and no checkpoint",
-        request.name
+        "streaming query \"{name}\" has \"{key}\" and no checkpoint"
     ))
-    .with_hint("Name a folder with `checkpoint`, or leave the option out."))
+    .with_hint(hint))
+}
+
+/// Refuses a wait before restarts that never happen.
+pub(crate) fn check_restarts(name: &str, settings: &Settings) -> Result<()> {
+    if !settings.has_restart_delay || settings.restarts.attempts > 0 {
+        return Ok(());
+    }
+    Err(Error::configuration(format!(
+        "streaming query \"{name}\" has \"restart.delay\" and no \"restart.attempts\""
+    ))
+    .with_hint("Say how often: 'restart.attempts' = '5', or leave the delay out."))
+}
+
+/// The error of two queries with one checkpoint.
+pub(crate) fn shared_checkpoint(name: &str, other: &str, folder: &Path) -> Error {
+    Error::plan(format!(
+        "streaming queries \"{other}\" and \"{name}\" have the same checkpoint"
+    ))
+    .with_detail(format!(
+        "The folder \"{}\" holds the offsets and the state of one query.",
+        folder.display()
+    ))
+    .with_hint(
+        "Give each a folder of its own; SET 'checkpoint' names a folder in which every query has \
+         one.",
+    )
+}
+
+/// A folder without what depends on the current one, as stores name it.
+pub(crate) fn absolute(folder: PathBuf) -> PathBuf {
+    std::path::absolute(&folder).unwrap_or(folder)
 }
 
 /// The session's state with another number of partitions.

@@ -13,8 +13,8 @@ use headwater_sql::binder::{emit_of, query_span};
 
 use crate::outcome::Outcome;
 use crate::session::{Definition, Headwater};
-use crate::settings::Settings;
-use crate::start::StartRequest;
+use crate::settings::elsewhere;
+use crate::start::{Asked, RequestedSink, StartRequest};
 
 impl Headwater {
     /// Runs a statement; an error that knows no better place has that of the statement.
@@ -97,6 +97,12 @@ impl Headwater {
 
     /// What `CREATE STREAMING QUERY` asks for.
     pub(crate) async fn defined(&self, create: &CreateStreamingQuery) -> Result<StartRequest> {
+        let asked = self.asked(create)?;
+        self.insert_request(&create.query, asked).await
+    }
+
+    /// What `CREATE STREAMING QUERY` says beside its SELECT.
+    pub(crate) fn asked(&self, create: &CreateStreamingQuery) -> Result<Asked> {
         let name = create.name.value.clone();
         let options: Options = create.options.iter().cloned().collect();
         let mut reader = OptionReader::new(format!("streaming query \"{name}\""), &options);
@@ -106,7 +112,11 @@ impl Headwater {
             .or_else(|| options.get("checkpointLocation"));
         let own = own.map(ToString::to_string);
         let settings = self.settings().overridden(&mut reader)?;
-        reader.finish()?;
+        let misplaced = create.options.iter().find_map(|(key, _)| elsewhere(key));
+        reader.finish().map_err(|e| match misplaced {
+            Some(hint) => e.with_hint(hint),
+            None => e,
+        })?;
         let checkpoint = match own {
             Some(folder) => (folder != "none").then_some(folder),
             None => settings
@@ -114,8 +124,11 @@ impl Headwater {
                 .as_ref()
                 .map(|base| format!("{base}/{name}")),
         };
-        self.insert_request(&create.query, name, settings, checkpoint)
-            .await
+        Ok(Asked {
+            name,
+            settings,
+            checkpoint,
+        })
     }
 
     async fn insert(&self, insert: &InsertQuery) -> Result<Outcome> {
@@ -125,10 +138,20 @@ impl Headwater {
 
     /// What `INSERT INTO` asks for.
     pub(crate) async fn inserted(&self, insert: &InsertQuery) -> Result<StartRequest> {
+        let asked = self.asked_by_insert(insert, |name| self.queries.is_running(name))?;
+        self.insert_request(insert, asked).await
+    }
+
+    /// What `INSERT INTO` says beside its SELECT, if the queries run that `is_running` knows.
+    pub(crate) fn asked_by_insert(
+        &self,
+        insert: &InsertQuery,
+        is_running: impl Fn(&str) -> bool,
+    ) -> Result<Asked> {
         let sink = headwater_sql::binder::bare_name(&insert.sink)?;
         let base = format!("insert-into-{sink}");
         let settings = self.settings();
-        let name = match (self.queries.is_running(&base), &settings.checkpoint) {
+        let name = match (is_running(&base), &settings.checkpoint) {
             (false, _) => base,
             (true, None) => self.fresh_name(&base),
             // A number would depend on the order of the statements, and the next start would take
@@ -147,29 +170,30 @@ impl Headwater {
             .checkpoint
             .as_ref()
             .map(|base| format!("{base}/{name}"));
-        self.insert_request(insert, name, settings, checkpoint)
-            .await
+        Ok(Asked {
+            name,
+            settings,
+            checkpoint,
+        })
     }
 
-    async fn insert_request(
+    pub(crate) async fn insert_request(
         &self,
         insert: &InsertQuery,
-        name: String,
-        settings: Settings,
-        checkpoint: Option<String>,
+        asked: Asked,
     ) -> Result<StartRequest> {
         let bound = self.binder.bind_insert(insert).await?;
         Ok(StartRequest {
-            name,
+            name: asked.name,
             sink_name: bound.sink.name.clone(),
             text: insert.text.clone(),
             span: Some(query_span(&insert.query)),
             plan: bound.plan,
             emit: bound.emit,
-            sink: bound.sink.declared.open()?,
+            sink: RequestedSink::Declared(bound.sink.declared),
             late_rows_into: insert.late_rows_into.as_ref().map(Into::into),
-            settings,
-            checkpoint,
+            settings: asked.settings,
+            checkpoint: asked.checkpoint,
         })
     }
 
@@ -186,9 +210,9 @@ impl Headwater {
             span: Some(query_span(&select.query)),
             plan,
             emit: emit_of(select.emit.as_ref())?,
-            sink: self.console_sink()?,
+            sink: RequestedSink::Open(self.console_sink()?),
             late_rows_into: select.late_rows_into.as_ref().map(Into::into),
-            settings: self.settings(),
+            settings: self.settings().unkept(),
             // Looking at a stream leaves nothing behind.
             checkpoint: None,
             name,

@@ -21,7 +21,7 @@ use headwater_sql::parser::parse_script;
 
 use crate::frame::StreamFrame;
 use crate::quote::{identifier, with_clause};
-use crate::start::{LateRowsInto, StartRequest};
+use crate::start::{LateRowsInto, RequestedSink, StartRequest};
 
 /// Says where the rows go, and starts the query.
 #[derive(Debug)]
@@ -228,6 +228,7 @@ impl StreamWriter {
         }
         if let Some(restarts) = self.restarts {
             settings.restarts = restarts;
+            settings.has_restart_delay = false;
             settings.needs_checkpoint = Some("restarts");
         }
         settings.takeover |= self.takeover;
@@ -256,7 +257,7 @@ impl StreamWriter {
             span: None,
             plan: self.frame.plan,
             emit,
-            sink,
+            sink: RequestedSink::Open(sink),
             late_rows_into: match self.late_rows_into {
                 Some(name) => Some(LateRowsInto { name, span: None }),
                 None => self.frame.late_rows_into,

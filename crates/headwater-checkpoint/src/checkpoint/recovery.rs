@@ -43,7 +43,7 @@ pub(super) fn next_after(epoch: Option<EpochId>) -> EpochId {
 }
 
 /// Without its metadata a checkpoint would look new and would be given another query's.
-pub(super) fn refuse_lost_metadata(
+pub(crate) fn refuse_lost_metadata(
     store: &dyn FileStore,
     epochs: &EpochLog,
     commits: &CommitLog,
@@ -62,7 +62,7 @@ pub(super) fn refuse_lost_metadata(
 
 /// Reads off the logs where to go on. The two must fit: each committed epoch was logged, and what
 /// was logged after the last commit was decided after that commit.
-pub(super) fn recover(
+pub(crate) fn recover(
     store: &dyn FileStore,
     epochs: &EpochLog,
     commits: &CommitLog,

@@ -10,11 +10,11 @@ use headwater::arrow::datatypes::Int64Type;
 use headwater::kafka::{DevBroker, KafkaConnection, list_topics, produce_lines};
 use headwater::{Error, Headwater, OrdersGenerator, OrdersShape, Result};
 
-use crate::args::{DemoArgs, ProgressWhen, RowFormat, SessionArgs};
+use crate::args::{DemoArgs, ProgressWhen, RowFormat, SessionArgs, SettingArgs};
 use crate::context::Context;
 use crate::exit_code::Exit;
 use crate::progress::{bad_records, counted, grouped};
-use crate::script::{Script, open_session, run_to_end};
+use crate::script::{Script, open_running, run_to_end};
 use crate::signals::Signals;
 
 const ORDERS: Template = Template {
@@ -99,7 +99,7 @@ pub(super) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
     }
     let started = context.clock.elapsed();
     let session_args = session_args();
-    let session = open_session(&session_args, context).await?;
+    let session = open_running(&session_args, context).await?;
     let scripts = [ORDERS, DASHBOARD, AT_END, METRICS];
     let scripts = filled(&scripts, &servers);
     let exit = run_to_end(&session, &scripts, &session_args, context, &signals).await;
@@ -108,7 +108,7 @@ pub(super) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
         return Ok(exit);
     }
     context.note("\nthe top stocks of the last full hour, read back from topic \"metrics\":");
-    let after = open_session(&session_args, context).await?;
+    let after = open_running(&session_args, context).await?;
     let scripts = filled(&[ORDERS, READ_METRICS], &servers);
     let exit = run_to_end(&after, &scripts, &session_args, context, &signals).await;
     tell_totals(&session, &servers, args.rows, seconds, context).await?;
@@ -129,11 +129,13 @@ pub(super) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit> {
 /// Everything is read once.
 fn session_args() -> SessionArgs {
     SessionArgs {
+        settings: SettingArgs {
+            takeover: false,
+            allow_state_drop: false,
+            set: vec![("trigger".to_string(), "available-now".to_string())],
+            format: RowFormat::Table,
+        },
         drain_timeout: None,
-        takeover: false,
-        allow_state_drop: false,
-        set: vec![("trigger".to_string(), "available-now".to_string())],
-        format: RowFormat::Table,
         progress: ProgressWhen::Auto,
     }
 }

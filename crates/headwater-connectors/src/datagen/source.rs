@@ -84,6 +84,10 @@ impl DeclaredSource for DeclaredGenerator {
         self.limits
     }
 
+    fn is_endless(&self) -> bool {
+        self.plan.rows.is_none()
+    }
+
     async fn open(&self, context: SourceContext) -> Result<Arc<dyn Source>> {
         if context.use_of == SourceUse::BoundedRead && self.plan.rows.is_none() {
             return Err(Error::plan(format!("{} has no end to read to", self.owner))

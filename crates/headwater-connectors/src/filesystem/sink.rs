@@ -61,8 +61,8 @@ use publication::{Files, publish, remove_staged};
 use rows_file::sink_error;
 use task_files::{FileMaker, TaskFiles};
 
-/// Where the lock of the query that writes is, below the folder of the results.
-const CLAIM_FOLDER: &str = ".headwater";
+/// Where the lock of the query that writes a folder of results is, below that folder.
+pub const CLAIM_FOLDER: &str = ".headwater";
 
 /// Checks the declaration of a sink.
 pub(super) fn declare(
@@ -111,6 +111,12 @@ impl DeclaredSink for DeclaredFolder {
 
     fn capabilities(&self) -> Result<SinkCapabilities> {
         Ok(folder_capabilities())
+    }
+
+    fn identity(&self) -> Result<Vec<(&'static str, String)>> {
+        // As the store that is opened there describes itself.
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        Ok(vec![("path", path.display().to_string())])
     }
 }
 

@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+use headwater_core::ErrorKind;
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
 use headwater_core::sink::{CommitToken, Publication, SinkContext, Staged};
@@ -93,4 +94,66 @@ async fn a_sink_that_cannot_delete_is_refused() {
     assert_eq!(error.message(), "sink \"q\" cannot take rows back");
     let detail = "A row that no longer passes the filter has to go.";
     assert_eq!(error.detail(), Some(detail));
+}
+
+/// Why a query without a checkpoint does not start with these options; `None` if it does.
+async fn without_checkpoint(set: &[(&str, &str)], with: &str) -> Option<Error> {
+    let session = Headwater::builder().build().unwrap();
+    session
+        .sql(
+            "CREATE SOURCE t (k VARCHAR) WITH (connector = 'memory');
+             CREATE SINK s WITH (connector = 'blackhole')",
+        )
+        .await
+        .unwrap();
+    for (key, value) in set {
+        session.set(key, value).unwrap();
+    }
+    let query = format!("CREATE STREAMING QUERY q {with} AS INSERT INTO s SELECT k FROM t");
+    session.sql(&query).await.err()
+}
+
+#[tokio::test]
+async fn options_without_what_they_need_are_refused() {
+    for (option, missing) in [
+        ("'checkpoint.interval' = '1 second'", "no checkpoint"),
+        ("'checkpoint.retain' = 5", "no checkpoint"),
+        ("'checkpoint.allow-state-drop' = 'true'", "no checkpoint"),
+        ("'restart.attempts' = 3", "no checkpoint"),
+        (
+            "'restart.attempts' = 3, 'restart.delay' = '1 s'",
+            "no checkpoint",
+        ),
+        ("'restart.delay' = '1 s'", "no \"restart.attempts\""),
+        (
+            "'restart.attempts' = 0, 'restart.delay' = '1 s'",
+            "no \"restart.attempts\"",
+        ),
+    ] {
+        let error = without_checkpoint(&[], &format!("WITH ({option})")).await;
+        let error = error.unwrap_or_else(|| panic!("{option} was accepted"));
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{option}");
+        assert!(error.message().ends_with(missing), "{option}: {error}");
+        assert!(error.hint().is_some(), "{option}");
+    }
+    let attempts = ("restart.attempts", "3");
+    let delay = ("restart.delay", "1 s");
+    for (set, missing) in [
+        (vec![attempts], "no checkpoint"),
+        (vec![delay, attempts], "no checkpoint"),
+        (vec![delay], "no \"restart.attempts\""),
+    ] {
+        let error = without_checkpoint(&set, "").await.unwrap();
+        assert!(error.message().ends_with(missing), "{set:?}: {error}");
+    }
+    let off = "WITH ('restart.attempts' = 0)";
+    for (set, with) in [
+        (vec![attempts], off),
+        (vec![delay, attempts], off),
+        (vec![("checkpoint.retain", "5")], ""),
+        (vec![("checkpoint.allow-state-drop", "true")], ""),
+    ] {
+        let error = without_checkpoint(&set, with).await;
+        assert!(error.is_none(), "{set:?}: {error:?}");
+    }
 }

@@ -1,0 +1,157 @@
+//! What the doctor finds out about topics: whether they are there and may be read, and by which
+//! clock their records were made.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_core::event_time::{EventTime, micros};
+use headwater_kafka::{KafkaConnection, TailEnd, TailStart, TopicInfo, list_topics, tail};
+
+use super::{Doctor, Verdict, warn_if};
+
+/// Records may be ahead of the local clock by this much.
+const SMALL_SKEW: Duration = Duration::from_secs(30);
+
+/// What a script does with an outside object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Read,
+    Write,
+}
+
+impl Doctor<'_> {
+    /// Looks at where an object of the script is, as far as its options say.
+    pub(super) async fn place(&mut self, object: &str, name: &str, use_of: Use) {
+        let Some(options) = self.declarations.get(name).cloned() else {
+            return;
+        };
+        let option = |names: &[&str]| {
+            let found = options
+                .iter()
+                .find(|(key, _)| names.contains(&key.as_str()));
+            found.map(|(_, value)| value.clone())
+        };
+        match (option(&["path"]), option(&["topic", "subscribe"])) {
+            (Some(path), _) if use_of == Use::Write => self.disk(object, Path::new(&path)),
+            (_, Some(topics)) => {
+                let Some(connection) = connection(&options) else {
+                    return;
+                };
+                self.topics(object, &connection, &topics, use_of).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn topics(
+        &mut self,
+        object: &str,
+        connection: &KafkaConnection,
+        topics: &str,
+        use_of: Use,
+    ) {
+        let known = match self.in_time(list_topics(connection)).await {
+            Ok(known) => known,
+            Err(error) => {
+                self.fail(object, "broker", &error);
+                return;
+            }
+        };
+        for topic in topics.split(',').map(str::trim) {
+            let Some(info) = known.iter().find(|info| info.name == topic) else {
+                self.missing(object, topic, &known, use_of);
+                continue;
+            };
+            let found = format!("\"{topic}\" has {} partitions", info.partitions.len());
+            self.tell(object, "topic", Verdict::Ok, found);
+            self.newest(object, connection, info).await;
+        }
+    }
+
+    fn missing(&mut self, object: &str, topic: &str, known: &[TopicInfo], use_of: Use) {
+        let found = format!("\"{topic}\" is not there");
+        self.tell(object, "topic", Verdict::Fail, found);
+        let names = known.iter().map(|info| info.name.as_str());
+        let nearest = headwater_core::options::nearest(topic, names);
+        let created = match use_of {
+            Use::Read => "or this user may not see it",
+            Use::Write => "create it before the start: writing does not",
+        };
+        match nearest {
+            Some(name) => self.advise(format!("Did you mean \"{name}\"? If not, {created}.")),
+            None => self.advise(format!("Look at `headwater kafka topics`; {created}.")),
+        }
+    }
+
+    /// Reads the newest record of every partition: whether it may be read, and by which clock it
+    /// was made.
+    async fn newest(&mut self, object: &str, connection: &KafkaConnection, topic: &TopicInfo) {
+        if topic.partitions.iter().all(|p| p.start >= p.end) {
+            self.tell(object, "records", Verdict::Ok, "none yet".to_string());
+            return;
+        }
+        let mut newest: Option<EventTime> = None;
+        let mut records = 0;
+        let clock = Arc::clone(&self.session.environment.clock);
+        let read = tail(
+            connection,
+            &topic.name,
+            TailStart::Last(1),
+            TailEnd::Now,
+            Arc::clone(&clock),
+            |record| {
+                records += 1;
+                newest = newest.max(record.timestamp);
+                ControlFlow::Continue(())
+            },
+        );
+        if let Err(error) = self.in_time(read).await {
+            self.fail(object, "records", &error);
+            return;
+        }
+        let found = format!("the newest of {records} partitions can be read");
+        self.tell(object, "records", Verdict::Ok, found);
+        let Some(newest) = newest else {
+            return;
+        };
+        let ahead = newest.0 - clock.now().0;
+        let is_ahead = ahead > micros(SMALL_SKEW);
+        let found = match is_ahead {
+            true => format!(
+                "the newest record is {} s ahead of the local clock",
+                ahead / 1_000_000
+            ),
+            false => format!("the newest record is of {newest}, not ahead of the local clock"),
+        };
+        self.tell(object, "clock", warn_if(is_ahead), found);
+        if is_ahead {
+            self.advise(
+                "Compare the clocks of this machine, the broker and the producers: rows too far \
+                 ahead do not move the watermark.",
+            );
+        }
+    }
+}
+
+/// How the cluster of a source or a sink is reached.
+fn connection(options: &[(String, String)]) -> Option<KafkaConnection> {
+    let mut servers = None;
+    let mut properties = vec![];
+    for (key, value) in options {
+        let property = key
+            .strip_prefix("properties.")
+            .or_else(|| key.strip_prefix("kafka."));
+        match property.unwrap_or(key) {
+            "bootstrap.servers" | "bootstrap.server" => servers = Some(value.clone()),
+            name if property.is_some() => properties.push((name.to_string(), value.clone())),
+            _ => {}
+        }
+    }
+    let start = KafkaConnection::new(servers?);
+    let properties = properties.into_iter();
+    Some(properties.fold(start, |connection, (name, value)| {
+        connection.with_property(name, value)
+    }))
+}
