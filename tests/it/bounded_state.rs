@@ -1,9 +1,10 @@
 //! State that does not grow: a hundred windows of keys that never come again, and as many rows and
-//! bytes of state after the last as after the first dozen.
+//! bytes of state, and tasks, after the last as after the first dozen.
 
 use std::time::Duration;
 
 use headwater_testkit::{RunMode, TestSession};
+use tokio::runtime::Handle;
 
 const WINDOWS: i64 = 110;
 const KEYS: i64 = 100;
@@ -82,6 +83,8 @@ const WITH_OPTIONS: &[(&str, &str)] = &[
 struct Peak {
     rows: usize,
     bytes: usize,
+    /// Those of the runtime, which is the test's own, between two epochs.
+    tasks: usize,
 }
 
 fn rows_of(window: i64) -> String {
@@ -119,7 +122,9 @@ async fn peaks(with: &str, select: &str) -> headwater::Result<(Peak, Peak)> {
         let now = sizes.fold(Peak::default(), |sum, size| Peak {
             rows: sum.rows + size.rows,
             bytes: sum.bytes + size.bytes,
+            tasks: 0,
         });
+        let tasks = Handle::current().metrics().num_alive_tasks();
         let peak = match window {
             10..40 => &mut early,
             80.. => &mut late,
@@ -127,6 +132,7 @@ async fn peaks(with: &str, select: &str) -> headwater::Result<(Peak, Peak)> {
         };
         peak.rows = peak.rows.max(now.rows);
         peak.bytes = peak.bytes.max(now.bytes);
+        peak.tasks = peak.tasks.max(tasks);
     }
     Ok((early, late))
 }
@@ -139,6 +145,8 @@ async fn does_not_grow(with: &str, select: &str) {
         late.bytes <= early.bytes + early.bytes / 4 + GONE_KEYS_BYTES,
         "{select}: {early:?}, then {late:?}"
     );
+    let grown = late.tasks > early.tasks;
+    assert!(!grown, "{select}: {early:?}, then {late:?}");
 }
 
 #[tokio::test]

@@ -26,10 +26,11 @@ const LONG_VARIABLES: [(&str, &str); 2] =
 /// `cargo xtask test …`
 #[derive(Debug, Args)]
 pub(crate) struct TestArguments {
-    /// Run the random tests for longer: more cases, more patience
+    /// Run the random tests and the load for longer: more cases, more patience
     #[arg(long)]
     long: bool,
-    /// Run the tests whose names contain one of these; `slt NAME…` and `it NAME…` choose a suite
+    /// Run the tests whose names contain one of these; `slt NAME…`, `it NAME…` and `load` choose a
+    /// suite
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }

@@ -5,8 +5,10 @@
 
 /// The package and the test binaries of the end-to-end tests.
 const IT: &str = "binary_id(headwater-tests::it)";
-/// It has its own `main`, which nextest cannot ask for a list of tests.
-const NOT_SLT: &str = "not binary_id(headwater-tests::slt)";
+/// Those with a step of their own are left out: `slt` has its own `main`, which nextest cannot ask
+/// for a list of tests, and `load` wants the machine for itself.
+const NOT_BY_ITSELF: &str =
+    "not (binary_id(headwater-tests::slt) or binary_id(headwater-tests::load))";
 
 /// What runs Rust tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +45,13 @@ pub(super) fn plan(names: &[String], runner: Runner, profile: Profile) -> Vec<Te
     match names.split_first() {
         None => plan_all(runner, profile),
         Some((suite, rest)) if suite == "slt" => vec![slt_step(rest)],
+        Some((suite, rest)) if suite == "load" => vec![load_step(rest)],
         Some((suite, rest)) if suite == "it" => vec![match runner {
             Runner::Nextest => nextest_step(IT, rest, profile),
             Runner::Cargo => cargo_step(&["--test", "it"], rest),
         }],
         Some(_) => vec![match runner {
-            Runner::Nextest => nextest_step(NOT_SLT, names, profile),
+            Runner::Nextest => nextest_step(NOT_BY_ITSELF, names, profile),
             Runner::Cargo => cargo_step(&["--lib", "--bins", "--test", "it"], names),
         }],
     }
@@ -56,7 +59,7 @@ pub(super) fn plan(names: &[String], runner: Runner, profile: Profile) -> Vec<Te
 
 fn plan_all(runner: Runner, profile: Profile) -> Vec<TestStep> {
     let tests = match runner {
-        Runner::Nextest => nextest_step(NOT_SLT, &[], profile),
+        Runner::Nextest => nextest_step(NOT_BY_ITSELF, &[], profile),
         Runner::Cargo => cargo_step(&["--lib", "--bins", "--test", "it"], &[]),
     };
     let doc_tests = TestStep {
@@ -64,7 +67,7 @@ fn plan_all(runner: Runner, profile: Profile) -> Vec<TestStep> {
         arguments: words(&["test", "--workspace", "--doc"]),
         needs_cluster: NeedsCluster::No,
     };
-    vec![tests, doc_tests, slt_step(&[])]
+    vec![tests, doc_tests, slt_step(&[]), load_step(&[])]
 }
 
 fn nextest_step(filter: &str, names: &[String], profile: Profile) -> TestStep {
@@ -109,6 +112,17 @@ fn slt_step(names: &[String]) -> TestStep {
     }
 }
 
+/// Cargo runs it with either runner: it takes longer than nextest lets a test.
+fn load_step(names: &[String]) -> TestStep {
+    let mut arguments = words(&["test", "--workspace", "--test", "load", "--", "--nocapture"]);
+    arguments.extend_from_slice(names);
+    TestStep {
+        name: "load",
+        arguments,
+        needs_cluster: NeedsCluster::Yes,
+    }
+}
+
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_string()).collect()
 }
@@ -131,9 +145,10 @@ mod tests {
             Profile::Ci,
             &[
                 "nextest run --workspace --no-fail-fast --profile ci \
-                 -E not binary_id(headwater-tests::slt)",
+                 -E not (binary_id(headwater-tests::slt) or binary_id(headwater-tests::load))",
                 "test --workspace --doc",
                 "test --workspace --test slt --",
+                "test --workspace --test load -- --nocapture",
             ],
         );
         check(
@@ -144,6 +159,7 @@ mod tests {
                 "test --workspace --no-fail-fast --lib --bins --test it --",
                 "test --workspace --doc",
                 "test --workspace --test slt --",
+                "test --workspace --test load -- --nocapture",
             ],
         );
     }
@@ -155,6 +171,12 @@ mod tests {
             Runner::Nextest,
             Profile::Default,
             &["test --workspace --test slt -- tumble"],
+        );
+        check(
+            &["load"],
+            Runner::Nextest,
+            Profile::Long,
+            &["test --workspace --test load -- --nocapture"],
         );
         check(
             &["it", "kafka", "crash"],

@@ -1,0 +1,72 @@
+//! The test: a rate is held, and nothing grows meanwhile.
+
+use std::io::Write;
+use std::time::Duration;
+
+use crate::job::{Job, Length};
+use crate::process::Process;
+use crate::verdict::{Sample, Verdict};
+
+/// How long the rows that are under way at the end may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The real broker, or nothing if the run was told to do without.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test run is told by its environment"
+)]
+fn real_broker() -> Option<String> {
+    match std::env::var("HEADWATER_TEST_BOOTSTRAP") {
+        Ok(none) if none == "none" => None,
+        Ok(servers) => Some(servers),
+        Err(_) => panic!(
+            "HEADWATER_TEST_BOOTSTRAP is not set: run `cargo xtask test load`, which starts a \
+             broker, or set it to a cluster of yours, or to `none` to leave the topics out"
+        ),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the length of a test run is a matter of the environment"
+)]
+fn length() -> Length {
+    match std::env::var("HEADWATER_TEST_LONG") {
+        Ok(_) => Length::LONG,
+        Err(_) => Length::SHORT,
+    }
+}
+
+/// Says something to whoever runs the test: the harness keeps what is printed in the usual way.
+fn say(text: &str) {
+    writeln!(std::io::stdout(), "{text}").unwrap();
+}
+
+#[test]
+fn a_rate_is_held_without_growth() {
+    let job = Job::new(length(), real_broker());
+    if job.servers().is_none() {
+        say("there is no broker: the queries with topics are left out");
+    }
+    let mut process = Process::start(&job);
+    let mut samples: Vec<Sample> = Vec::new();
+    while !process.has_ended_those_of_generators() {
+        process.wait_a_second();
+        samples.extend(process.sample());
+        if let Some(sample) = samples.last().filter(|_| samples.len() % 10 == 1) {
+            say(&sample.line());
+        }
+        let seconds = process.seconds();
+        let most = job.length().seconds as f64 + PATIENCE.as_secs_f64();
+        assert!(seconds < most, "not done after {seconds:.0} s");
+    }
+    let sums = job.read_sums();
+    let said = process.stop();
+    let verdict = Verdict::of(job.length(), &samples);
+    say(&said.table(&job));
+    say(&verdict.table());
+    job.check_files();
+    job.check_sums(&sums);
+    said.check(&job);
+    verdict.check();
+}
