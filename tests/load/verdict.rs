@@ -259,11 +259,11 @@ fn growth_is_found() {
             ..flat(at)
         }),
         ("threads", |at| Sample {
-            threads: 20 + at as u64 / 5,
+            threads: 20 + at as u64 / 3,
             ..flat(at)
         }),
         ("open files", |at| Sample {
-            open_files: 40 + at as u64 / 5,
+            open_files: 40 + at as u64 / 3,
             ..flat(at)
         }),
         ("files of checkpoints", |at| Sample {
