@@ -1,9 +1,11 @@
 //! Whether what was seen of the process stays where it is.
 //!
-//! One sample may be anything: an epoch is running, a snapshot is being written. So a slope is the
-//! median of the slopes between every two samples (that of Theil and Sen), which a third of the
-//! samples may not move, and what goes up and down is compared by its maxima in both halves of the
-//! time after the warm-up, each of which is longer than the 16 commits between two clean-ups.
+//! One sample may be anything: an epoch is running, a snapshot is being written. And one step is no
+//! growth: after an epoch that was larger than any before, the heap stays as large. So the growth of
+//! memory is the median of that over every sixth of the time, half of which a few steps cannot move.
+//! How a lag changes is the median of the slopes between every two samples.
+//! What goes up and down is compared by its maxima in both halves of the time after the warm-up,
+//! each of which is longer than the 16 commits between two clean-ups.
 
 use std::fmt::Write as _;
 
@@ -145,7 +147,7 @@ fn memory(samples: &[&Sample]) -> Finding {
         .iter()
         .map(|s| (s.at_s / 60.0, s.memory_mb))
         .collect();
-    let value = slope(&points);
+    let value = growth(&points);
     let peak = |of: fn(&Sample) -> f64| samples.iter().map(|s| of(s)).fold(0.0, f64::max);
     let (peak, resident) = (peak(|s| s.memory_mb), peak(|s| s.resident_mb));
     Finding {
@@ -182,7 +184,7 @@ fn behind(index: usize, samples: &[&Sample]) -> [Finding; 2] {
     let most = points.iter().map(|(_, by)| *by).fold(0.0, f64::max);
     let last = points.iter().rev().take(LAST).map(|(_, by)| *by);
     let last = median(last.collect());
-    let slope = slope(&points);
+    let slope = trend(&points);
     [
         Finding {
             what: format!("{name}, seconds behind at the end"),
@@ -199,8 +201,19 @@ fn behind(index: usize, samples: &[&Sample]) -> [Finding; 2] {
     ]
 }
 
+/// The median of the slopes over every sixth of the time.
+fn growth(points: &[(f64, f64)]) -> f64 {
+    let time = |index: usize| points.get(index).map_or(0.0, |(time, _)| *time);
+    let span = (time(points.len().saturating_sub(1)) - time(0)) / 6.0;
+    let slopes = points.iter().filter_map(|(x, y)| {
+        let (later_x, later_y) = points.iter().find(|(later, _)| *later >= x + span)?;
+        Some((later_y - y) / (later_x - x))
+    });
+    median(slopes.collect())
+}
+
 /// The median of the slopes between every two points.
-fn slope(points: &[(f64, f64)]) -> f64 {
+fn trend(points: &[(f64, f64)]) -> f64 {
     let mut slopes = Vec::with_capacity(points.len() * points.len() / 2);
     for (index, (x, y)) in points.iter().enumerate() {
         let later = points[index + 1..].iter();
@@ -248,6 +261,12 @@ fn what_goes_up_and_down_is_flat() {
         ..flat(at)
     });
     assert_eq!(too_much(&spikes), Vec::<String>::new());
+    // Nor do two steps.
+    let steps = samples(|at| Sample {
+        memory_mb: 20.0 + (at / 25) as f64 * 2.0 + (at % 7) as f64 / 50.0,
+        ..flat(at)
+    });
+    assert_eq!(too_much(&steps), Vec::<String>::new());
 }
 
 #[test]
