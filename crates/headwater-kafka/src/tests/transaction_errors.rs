@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use headwater_core::Result;
 use headwater_core::clock::{Clock, SystemClock};
 use headwater_core::id::EpochId;
 use headwater_core::sink::{Sink, Transactions};
+use headwater_core::{Error, Result};
 use rdkafka::mocking::MockCoordinator;
 use rdkafka::types::RDKafkaApiKey as Api;
 
@@ -17,8 +17,6 @@ use crate::DevBroker;
 
 /// How long a step may take, so that what is asked for ever ends.
 const STEP: (&str, &str) = ("properties.message.timeout.ms", "5000");
-/// For steps that must succeed, on a busy machine too.
-const LONG_STEP: (&str, &str) = ("properties.message.timeout.ms", "30000");
 
 fn request(row: Row) -> Api {
     match row.request {
@@ -169,8 +167,8 @@ async fn troubles_of_a_coordinator() {
 /// epochs run again.
 #[tokio::test]
 async fn a_coordinator_that_goes_between_the_rows_of_a_transaction() {
-    let moved = write_without_coordinator(false, Moment::BetweenTheRows, STEP).await;
-    let away = write_without_coordinator(true, Moment::BetweenTheRows, STEP).await;
+    let moved = write_without_coordinator(false, Moment::BetweenTheRows).await;
+    let away = write_without_coordinator(true, Moment::BetweenTheRows).await;
     for result in [moved, away] {
         assert_ne!(Outcome::of(&result), Outcome::Stop, "{result:?}");
     }
@@ -178,11 +176,7 @@ async fn a_coordinator_that_goes_between_the_rows_of_a_transaction() {
 
 /// Two epochs in a transaction, whose coordinator moves or is away for a second. What comes after
 /// that must succeed.
-async fn write_without_coordinator(
-    is_away: bool,
-    moment: Moment,
-    step: (&str, &str),
-) -> Result<()> {
+async fn write_without_coordinator(is_away: bool, moment: Moment) -> Result<()> {
     let broker = DevBroker::start_cluster(2, &[("out".to_string(), 1)]).unwrap();
     broker.move_leader("out", 0, 1).unwrap();
     let servers = broker.bootstrap_servers();
@@ -192,7 +186,7 @@ async fn write_without_coordinator(
     };
     coordinated_by(1);
     let quick = ("properties.reconnect.backoff.max.ms", "200");
-    let sink = sink(&servers, "out", &[quick, step]).unwrap();
+    let sink = sink(&servers, "out", &[quick, STEP]).unwrap();
     let context = context("q", Transactions::Allowed);
     within(70, sink.open(&context)).await.unwrap();
     epoch_of(&*sink, 0).await.unwrap();
