@@ -290,6 +290,31 @@ async fn a_query_says_after_which_epoch_it_goes_on() {
     assert_eq!(run(50).await, (Some(EpochId(2)), 20));
 }
 
+/// Whose checkpoint it is depends on the name only while the other query runs, or if both were given
+/// one.
+#[tokio::test]
+async fn a_query_without_a_name_may_be_started_again_and_a_checkpoint_has_one_query() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let session = session(&clock()).await;
+    let start = async |name: Option<&str>| {
+        let stream = session.stream("SELECT v FROM t").await.unwrap();
+        let writer = stream.write_stream().format("blackhole").checkpoint(place);
+        match name {
+            Some(name) => writer.query_name(name).start().await,
+            None => writer.start().await,
+        }
+    };
+    for _ in 0..2 {
+        let query = start(None).await.unwrap();
+        let error = start(None).await.unwrap_err();
+        assert!(error.message().contains("the same checkpoint"), "{error}");
+        query.stop().await.unwrap();
+    }
+    let error = start(Some("q")).await.unwrap_err();
+    assert!(error.message().contains("the same checkpoint"), "{error}");
+}
+
 #[tokio::test]
 async fn a_generator_with_other_rows_is_another_source() {
     let folder = tempfile::tempdir().unwrap();

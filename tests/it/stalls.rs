@@ -474,6 +474,12 @@ async fn restarts_without_a_checkpoint_are_refused() {
         message.contains("\"restart.attempts\" and no checkpoint"),
         "{error}"
     );
+    let never = RestartPolicy {
+        attempts: 0,
+        ..RestartPolicy::default()
+    };
+    let query = writer().await.restarts(never).start().await.unwrap();
+    query.stop().await.unwrap();
     session.set("restart.attempts", "0").unwrap();
     let query = writer().await.start().await.unwrap();
     query.stop().await.unwrap();

@@ -132,10 +132,19 @@ impl CommitLog {
 
     /// The prepared records after a commit, in order; those before it mean nothing.
     pub(crate) fn prepared_after(&self, last: Option<EpochId>) -> Result<Vec<CommitRecord>> {
+        let records = self.each_prepared_after(last)?.into_iter();
+        records.filter_map(|(_, read)| read.transpose()).collect()
+    }
+
+    /// The same with the path of each, and what there is to say against it.
+    pub(crate) fn each_prepared_after(
+        &self,
+        last: Option<EpochId>,
+    ) -> Result<Vec<(String, Result<Option<CommitRecord>>)>> {
         let epochs = self.prepared.epochs()?.into_iter();
         let after = epochs.filter(|epoch| Some(*epoch) > last);
-        let records = after.map(|epoch| self.prepared.read(epoch));
-        records.filter_map(Result::transpose).collect()
+        let each = after.map(|epoch| (self.prepared.path(epoch), self.prepared.read(epoch)));
+        Ok(each.collect())
     }
 
     /// Lets a prepared epoch have happened.

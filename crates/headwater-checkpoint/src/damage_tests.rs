@@ -13,6 +13,7 @@ use headwater_core::{ErrorKind, Result};
 
 use crate::checkpoint::Checkpoint;
 use crate::file_store::FileStore;
+use crate::inspection::verify;
 use crate::local_files::LocalFiles;
 use crate::memory_files::MemoryFiles;
 use crate::query_metadata::QueryMetadata;
@@ -25,7 +26,7 @@ const NEEDED: [&str; 6] = [
     "commits/00000001.json",
     "prepared/00000002.json",
     "state/00000001.delta",
-    "sources/orders/00000001.json",
+    "sources/0-orders/00000001.json",
 ];
 /// Those that it only looks for, or does not look at.
 const NOT_READ: [&str; 2] = ["epochs/00000001.json", "commits/00000000.json"];
@@ -44,7 +45,7 @@ fn fill<F: FileStore + Clone + 'static>(store: &F, query: &str) {
         ..metadata()
     };
     let (checkpoint, _) = Checkpoint::open(Arc::new(store.clone()), &metadata, &clock).unwrap();
-    let journal = checkpoint.journal("orders");
+    let journal = checkpoint.journal("0-orders");
     journal.append(&["a".to_string(), "b".to_string()]).unwrap();
     for epoch in [EpochId(0), EpochId(1)] {
         checkpoint.log_epoch(&epoch_record(epoch)).unwrap();
@@ -69,7 +70,7 @@ fn recover<F: FileStore + Clone + 'static>(store: &F) -> Result<String> {
         Some(commit) => checkpoint.load_state(commit)?,
         None => Default::default(),
     };
-    let entries = checkpoint.journal("orders").entries()?;
+    let entries = checkpoint.journal("0-orders").entries()?;
     let metadata = checkpoint.metadata();
     Ok(format!("{metadata:?} {recovered:?} {state:?} {entries:?}"))
 }
@@ -89,6 +90,28 @@ fn check(store: &MemoryFiles, path: &str, bytes: &[u8], expected: &str, what: &s
             assert_eq!(error.kind(), ErrorKind::Checkpoint, "{path}, {what}");
             assert!(error.message().contains(path), "{path}, {what}: {error}");
         }
+    }
+}
+
+/// Who is sent to `checkpoint verify` by a start that was refused finds there what is damaged.
+#[test]
+fn verify_names_what_recovery_refuses() {
+    let store = sample();
+    let checked: Arc<dyn FileStore> = Arc::new(store.clone());
+    let damaged = || {
+        let files = verify(&checked).unwrap().into_iter();
+        let damaged = files.filter(|file| file.damage.is_some());
+        damaged.map(|file| file.path).collect::<Vec<_>>()
+    };
+    assert!(damaged().is_empty());
+    for path in NEEDED {
+        let good = store.read(path).unwrap().unwrap();
+        let mut bad = good.clone();
+        bad[good.len() / 2] ^= 1;
+        store.write_atomic(path, &bad).unwrap();
+        assert!(recover(&store).is_err(), "{path}");
+        assert!(damaged().contains(&path.to_string()), "{path}");
+        store.write_atomic(path, &good).unwrap();
     }
 }
 

@@ -236,6 +236,14 @@ pub fn verify_within(store: &Arc<dyn FileStore>, state_bytes: u64) -> Result<Ver
         }
         checks.add(log.path(*epoch), worth, read.map(|_| ()));
     }
+    // What is prepared happens at the next start, if the sink says so.
+    for (path, read) in log.each_prepared_after(last)? {
+        if let Ok(Some(commit)) = &read {
+            let files = commit.state_files.iter().map(|file| file.path.clone());
+            packs.extend(files.map(|path| (path, FileWorth::Needed)));
+        }
+        checks.add(path, FileWorth::Needed, read.map(|_| ()));
+    }
     let mut logged: BTreeSet<EpochId> = epochs.epochs()?.into_iter().collect();
     // A commit without the record of its epoch is a sign that files are missing.
     logged.extend(last);

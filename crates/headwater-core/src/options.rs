@@ -57,7 +57,9 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Options {
     }
 }
 
-fn fold(key: &str) -> String {
+/// The form of a key in which its spellings are the same: `Batch_Size` and `batch-size` are
+/// `batch.size`.
+pub fn fold(key: &str) -> String {
     key.chars()
         .map(|c| {
             if matches!(c, '_' | '-') {

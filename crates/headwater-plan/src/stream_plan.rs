@@ -13,6 +13,7 @@ use headwater_core::{Error, Result};
 use headwater_exec::kept::Refresh;
 
 use crate::check::chained_windows::windowed_bound;
+use crate::check::depth::refuse_deep_plan;
 use crate::check::expressions::check_expressions;
 use crate::check::refuse;
 use crate::event_time_field::{WindowRole, window_of};
@@ -146,6 +147,7 @@ pub async fn compile_batch(session: &SessionState, plan: LogicalPlan) -> Result<
 }
 
 async fn batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
+    refuse_deep_plan(&plan)?;
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;
@@ -190,6 +192,7 @@ async fn stream(
     plan: LogicalPlan,
     request: &ModeRequest,
 ) -> Result<StreamPlan> {
+    refuse_deep_plan(&plan)?;
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;

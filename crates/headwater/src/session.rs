@@ -9,7 +9,7 @@ use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
 
 use headwater_connectors::{MemoryRegistry, MemorySink, MemoryStream};
-use headwater_core::options::Options;
+use headwater_core::options::{self, Options};
 use headwater_core::{Error, Result};
 use headwater_engine::{QueryEnvironment, QueryManager};
 use headwater_plan::compile_batch;
@@ -23,6 +23,9 @@ use crate::outcome::{Outcome, Rows};
 use crate::reader::{Reader, StreamReader};
 use crate::settings::Settings;
 use crate::statements::refuse_streaming_clauses;
+
+/// How many parts bounded reads and stateful operators are cut into.
+const TARGET_PARTITIONS: &str = "target-partitions";
 
 /// A session: sources, sinks, settings and running queries. Clones are the same session.
 #[derive(Clone)]
@@ -166,7 +169,24 @@ impl Headwater {
     /// # Errors
     /// If the key is unknown or the value is bad.
     pub fn set(&self, key: &str, value: &str) -> Result<()> {
+        if options::fold(key) == options::fold(TARGET_PARTITIONS) {
+            return self.set_target_partitions(value);
+        }
         self.shared.settings.lock().set(key, value)
+    }
+
+    fn set_target_partitions(&self, value: &str) -> Result<()> {
+        let partitions = value.parse().ok().filter(|n| (1..=1024).contains(n));
+        let partitions = partitions.ok_or_else(|| {
+            Error::configuration(format!(
+                "setting \"{TARGET_PARTITIONS}\" is \"{value}\", not a number from 1 to 1024"
+            ))
+        })?;
+        let state = self.context.state_ref();
+        let mut state = state.write();
+        let options = state.config_mut().options_mut();
+        options.execution.target_partitions = partitions;
+        Ok(())
     }
 
     /// The sink of connector `memory` with this name, or of the query that was written to memory

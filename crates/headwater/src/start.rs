@@ -68,6 +68,8 @@ impl RequestedSink {
 /// A streaming query that was asked for.
 pub(crate) struct StartRequest {
     pub(crate) name: String,
+    /// Whether the user gave it that name.
+    pub(crate) is_named: bool,
     pub(crate) sink_name: String,
     pub(crate) text: String,
     /// Where its SELECT stands, for errors that know no better place.
@@ -115,7 +117,8 @@ impl Headwater {
     }
 
     /// Refuses a checkpoint that another query of this session has: which of the two it belongs to
-    /// would depend on who comes first.
+    /// would depend on who comes first. A query without a name of its own is the one before again, if
+    /// that has ended.
     fn check_own_checkpoint(&self, request: &StartRequest) -> Result<()> {
         let Some(url) = request.checkpoint.as_deref() else {
             return Ok(());
@@ -124,7 +127,9 @@ impl Headwater {
         let queries = self.queries.all();
         let other = queries.iter().find(|query| {
             let theirs = query.checkpoint().map(Path::new);
-            query.name() != request.name && theirs == Some(folder.as_path())
+            let is_another = query.name() != request.name;
+            let has_it = query.is_active() || request.is_named;
+            is_another && has_it && theirs == Some(folder.as_path())
         });
         match other {
             Some(other) => Err(shared_checkpoint(&request.name, other.name(), &folder)),

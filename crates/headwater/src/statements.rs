@@ -185,6 +185,7 @@ impl Headwater {
         let bound = self.binder.bind_insert(insert).await?;
         Ok(StartRequest {
             name: asked.name,
+            is_named: true,
             sink_name: bound.sink.name.clone(),
             text: insert.text.clone(),
             span: Some(query_span(&insert.query)),
@@ -205,6 +206,7 @@ impl Headwater {
         }
         let name = self.fresh_name("select");
         let request = StartRequest {
+            is_named: false,
             sink_name: "console".to_string(),
             text: select.text.clone(),
             span: Some(query_span(&select.query)),
@@ -244,28 +246,6 @@ impl Headwater {
             let state = self.context.state_ref();
             let mut state = state.write();
             state.config_mut().options_mut().set(&set.key, &set.value)?;
-            return Ok(message);
-        }
-        if key.replace('_', "-") == "target-partitions" {
-            let partitions = set
-                .value
-                .parse::<usize>()
-                .ok()
-                .filter(|n| (1..=1024).contains(n));
-            let partitions = partitions.ok_or_else(|| {
-                Error::configuration(format!(
-                    "setting \"target-partitions\" is \"{}\", not a number from 1 to 1024",
-                    set.value
-                ))
-                .with_span(Some(set.span))
-            })?;
-            let state = self.context.state_ref();
-            state
-                .write()
-                .config_mut()
-                .options_mut()
-                .execution
-                .target_partitions = partitions;
             return Ok(message);
         }
         self.set(&set.key, &set.value)

@@ -208,6 +208,7 @@ impl StreamWriter {
     /// What is wrong with the query or the options, or what keeps it from starting.
     pub async fn start(mut self) -> Result<StreamingQuery> {
         let session = self.frame.session.clone();
+        let is_named = self.name.is_some();
         let name = self
             .name
             .take()
@@ -222,14 +223,14 @@ impl StreamWriter {
         };
         let mut settings = session.settings();
         settings.trigger = self.trigger.unwrap_or(settings.trigger);
-        if let Some(interval) = self.checkpoint_interval {
-            settings.checkpoint_interval = Some(interval);
-            settings.needs_checkpoint = Some("checkpoint_interval");
-        }
         if let Some(restarts) = self.restarts {
             settings.restarts = restarts;
             settings.has_restart_delay = false;
-            settings.needs_checkpoint = Some("restarts");
+            settings.needs_checkpoint = (restarts.attempts > 0).then_some("restarts");
+        }
+        if let Some(interval) = self.checkpoint_interval {
+            settings.checkpoint_interval = Some(interval);
+            settings.needs_checkpoint = Some("checkpoint_interval");
         }
         settings.takeover |= self.takeover;
         settings.stalls = self.stalls.unwrap_or(settings.stalls);
@@ -252,6 +253,7 @@ impl StreamWriter {
         };
         let request = StartRequest {
             name: name.clone(),
+            is_named,
             sink_name: name,
             text: self.frame.text,
             span: None,

@@ -204,7 +204,7 @@ fn column_depth(column: &Column, schema: &DFSchema, depth: &Depth) -> Option<usi
 
 fn too_deep(expr: &Expr) -> Error {
     Error::unsupported(format!(
-        "more than {DEEPEST_EXPRESSION} operators in a row, through WITH and views"
+        "more than {DEEPEST_EXPRESSION} operators in a row, with everything that the columns are computed by"
     ))
     .with_detail(
         "A column of a WITH or a view is computed where it is used, and conditions of several levels \
@@ -215,7 +215,7 @@ fn too_deep(expr: &Expr) -> Error {
 }
 
 fn too_many(most: usize, what: &str) -> Error {
-    Error::unsupported(format!("more than {most} {what}, through WITH and views"))
+    Error::unsupported(format!("more than {most} {what}"))
         .with_detail("A WITH or a view is planned anew wherever it is used.")
         .with_hint(
             "Compute a part of it in a query of its own, and write that to a topic or a table.",
