@@ -51,7 +51,7 @@ fn a_rate_is_held_without_growth() {
     let mut process = Process::start(&job);
     let mut samples: Vec<Sample> = Vec::new();
     while !process.has_ended_those_of_generators() {
-        process.wait_a_second();
+        process.wait();
         samples.extend(process.sample());
         if let Some(sample) = samples.last().filter(|_| samples.len() % 10 == 1) {
             say(&sample.line());

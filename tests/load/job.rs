@@ -6,47 +6,38 @@ use crate::held_rate::PATIENCE;
 use crate::rows::{KEYS, WINDOW_S, check_sums};
 use crate::topics;
 
-/// How long the load lasts, and how much it is.
+/// How long the load lasts, how much it is, and what memory may grow by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Length {
     pub(crate) seconds: u64,
-    /// What is not looked at in the beginning.
+    /// What is not looked at in the beginning: as many epochs as a query keeps reports of, and the
+    /// heaps of the threads, fill up in that time whatever the queries do.
     pub(crate) warm_up_s: f64,
     /// Rows a second of the query that writes files.
     pub(crate) rate: u64,
     /// Rows a second through the topic: the broker of the tests is one for right answers, and not
     /// for much data.
     pub(crate) topic_rate: u64,
-    /// When epochs start. In a short run there are many, so that what a query keeps of its newest
-    /// hundred epochs is there at the end of the warm-up.
-    pub(crate) trigger: &'static str,
-    pub(crate) arenas: Arenas,
+    pub(crate) memory_mb_per_minute_max: f64,
 }
 
-/// How many heaps the process has in which threads keep what they have freed. Those of one thread
-/// each are full after some minutes only, and until then they grow whatever the queries do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arenas {
-    One,
-    AsUsual,
-}
+/// How far apart epochs start, in seconds.
+pub(crate) const EPOCH_S: f64 = 1.0;
 
 impl Length {
     pub(crate) const SHORT: Length = Length {
-        seconds: 60,
-        warm_up_s: 20.0,
+        seconds: 180,
+        warm_up_s: 120.0,
         rate: 50_000,
-        topic_rate: 5_000,
-        trigger: "250 ms",
-        arenas: Arenas::One,
+        topic_rate: 2_000,
+        memory_mb_per_minute_max: 2.0,
     };
     pub(crate) const LONG: Length = Length {
         seconds: 1_800,
         warm_up_s: 120.0,
-        rate: 50_000,
+        rate: 100_000,
         topic_rate: 1_000,
-        trigger: "1 second",
-        arenas: Arenas::AsUsual,
+        memory_mb_per_minute_max: 0.5,
     };
 }
 
@@ -102,7 +93,7 @@ impl Job {
         self.dir.path()
     }
 
-    /// The folders of checkpoints, which hold what has to be there and no more.
+    /// The folders of the checkpoints, in the order of the queries.
     pub(crate) fn checkpoints(&self) -> Vec<PathBuf> {
         let queries = self.queries();
         let names = queries.iter().map(|query| query.name);
@@ -187,10 +178,10 @@ impl Job {
     }
 
     fn query(&self, name: &str, insert: &str) -> String {
-        let (dir, trigger) = (self.folder().display(), self.length.trigger);
+        let dir = self.folder().display();
         format!(
             "CREATE STREAMING QUERY {name}
-             WITH (checkpoint = '{dir}/{name}', trigger = '{trigger}') AS {insert};"
+             WITH (checkpoint = '{dir}/{name}', trigger = '{EPOCH_S} second') AS {insert};"
         )
     }
 

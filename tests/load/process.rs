@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::job::{Arenas, Job, Query};
-use crate::verdict::Sample;
+use crate::job::{Job, Query};
+use crate::verdict::{Folder, QuerySample, Sample};
+
+/// From one look at the process to the next.
+const PERIOD: Duration = Duration::from_millis(900);
 
 /// What the command says of a query.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +41,7 @@ pub(crate) struct Process {
     heard: Arc<Mutex<Heard>>,
     listener: Option<JoinHandle<()>>,
     queries: Vec<Query>,
+    /// The folders of their checkpoints, which hold what has to be there and no more.
     checkpoints: Vec<PathBuf>,
     staged: PathBuf,
 }
@@ -63,12 +67,7 @@ impl Process {
         let script = job.folder().join("job.sql");
         let mut file = std::fs::File::create(&script).unwrap();
         std::io::Write::write_all(&mut file, job.script().as_bytes()).unwrap();
-        let mut command = Command::new(binary());
-        if job.length().arenas == Arenas::One {
-            // Of glibc; another allocator does not know it.
-            command.env("MALLOC_ARENA_MAX", "1");
-        }
-        let mut child = command
+        let mut child = Command::new(binary())
             .args(["run", "--progress=always"])
             .arg(&script)
             .current_dir(job.folder())
@@ -98,10 +97,12 @@ impl Process {
         self.started.elapsed().as_secs_f64()
     }
 
-    /// Waits for the next full second of its life.
-    pub(crate) fn wait_a_second(&self) {
-        let into_second = Duration::from_nanos(self.started.elapsed().subsec_nanos().into());
-        std::thread::sleep(Duration::from_secs(1) - into_second);
+    /// Waits for the next moment to look at it. Those drift through the second in which an epoch
+    /// starts, so that all parts of an epoch are seen.
+    pub(crate) fn wait(&self) {
+        let elapsed_ns = self.started.elapsed().as_nanos();
+        let since_last = Duration::from_nanos((elapsed_ns % PERIOD.as_nanos()) as u64);
+        std::thread::sleep(PERIOD - since_last);
     }
 
     /// Whether the queries that read from generators are done.
@@ -122,15 +123,21 @@ impl Process {
     /// What can be seen now; nothing before all queries have started, or after one has ended.
     pub(crate) fn sample(&self) -> Option<Sample> {
         let heard = self.heard.lock().unwrap();
-        let mut behind = Vec::with_capacity(self.queries.len());
+        let mut queries = Vec::with_capacity(self.queries.len());
         let mut at_s = f64::MAX;
-        for query in &self.queries {
+        for (query, folder) in self.queries.iter().zip(&self.checkpoints) {
             let standing = heard.queries.get(query.name)?;
             if standing.ended.is_some() {
                 return None;
             }
             at_s = at_s.min(standing.started.elapsed().as_secs_f64());
-            behind.push((query.name, seconds_behind(*query, *standing)));
+            let mut checkpoint = Folder::default();
+            count_below(folder, &mut checkpoint);
+            queries.push(QuerySample {
+                name: query.name,
+                seconds_behind: seconds_behind(*query, *standing),
+                checkpoint,
+            });
         }
         let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
         let status = std::fs::read_to_string(folder.join("status")).ok()?;
@@ -138,22 +145,16 @@ impl Process {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.split_whitespace().next()?.parse::<u64>().ok()
         };
-        let (mut files, mut bytes) = (0, 0);
-        for folder in &self.checkpoints {
-            count_below(folder, &mut files, &mut bytes);
-        }
-        let mut staged = 0;
-        count_below(&self.staged, &mut staged, &mut 0);
+        let mut staged = Folder::default();
+        count_below(&self.staged, &mut staged);
         Some(Sample {
             at_s,
             memory_mb: number("RssAnon:")? as f64 / 1024.0,
             resident_mb: number("VmRSS:")? as f64 / 1024.0,
             threads: number("Threads:")?,
             open_files: std::fs::read_dir(folder.join("fd")).ok()?.count() as u64,
-            checkpoint_files: files,
-            checkpoint_kb: bytes / 1024,
-            staged_files: staged,
-            behind,
+            staged_files: staged.files,
+            queries,
         })
     }
 
@@ -299,7 +300,7 @@ fn progress_is_read_from_its_line() {
 }
 
 /// Counts the files in a folder and below, which may change meanwhile.
-fn count_below(folder: &Path, files: &mut u64, bytes: &mut u64) {
+fn count_below(folder: &Path, into: &mut Folder) {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };
@@ -307,11 +308,19 @@ fn count_below(folder: &Path, files: &mut u64, bytes: &mut u64) {
         let Ok(metadata) = entry.metadata() else {
             continue;
         };
+        let path = entry.path();
         if metadata.is_dir() {
-            count_below(&entry.path(), files, bytes);
-        } else {
-            *files += 1;
-            *bytes += metadata.len();
+            count_below(&path, into);
+            continue;
+        }
+        into.files += 1;
+        into.bytes += metadata.len();
+        let is_state = path
+            .extension()
+            .is_some_and(|kind| kind == "snapshot" || kind == "delta");
+        if is_state {
+            into.state_bytes += metadata.len();
+            into.largest_state = into.largest_state.max(metadata.len());
         }
     }
 }

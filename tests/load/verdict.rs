@@ -1,22 +1,37 @@
 //! Whether what was seen of the process stays where it is.
 //!
-//! One sample may be anything: an epoch is running, a snapshot is being written. And one step is no
-//! growth: after an epoch that was larger than any before, the heap stays as large. So the growth of
-//! memory is the median of that over every sixth of the time, half of which a few steps cannot move.
-//! How a lag changes is the median of the slopes between every two samples.
-//! What goes up and down is compared between the halves of the time after the warm-up, each of
-//! which is longer than the 16 commits between two clean-ups.
+//! One sample may be anything: an epoch is running, a snapshot is being written, the machine is
+//! busy with others. So nothing is judged by one sample, and nothing by a middle one alone, which
+//! half of the time cannot move:
+//!
+//! | what | a leak moves | one step moves | noise moves |
+//! | --- | --- | --- | --- |
+//! | the median of the growth over about a quarter of the time, everywhere | it | nothing | little |
+//! | the mean of the last third, against that of the first | it | it | little |
+//! | the greatest of the second half, against that of the first, of what a period makes | it | it | nothing |
+//!
+//! A step of the heap is let through if it is small: after an epoch that was larger than any
+//! before, the heap stays as large. A second step is no chance, and no step is let through that is
+//! large.
 
 use std::fmt::Write as _;
 
-use crate::job::Length;
+use crate::job::{EPOCH_S, Length};
 
-const MEMORY_SLOPE_MAX_MB_PER_MINUTE: f64 = 2.0;
-/// Three epochs of a second.
-const SECONDS_BEHIND_MAX: f64 = 3.0;
-const BEHIND_SLOPE_MAX_PER_MINUTE: f64 = 1.0;
-/// Samples at the end of which the middle one tells how far a query is behind.
-const LAST: usize = 9;
+/// By how much the mean of the last third may be above that of the first: a step of the heap.
+const MEMORY_MORE_MAX: f64 = 0.05;
+const SECONDS_BEHIND_MAX: f64 = 3.0 * EPOCH_S;
+/// A machine that others use stands still for a moment now and then: so many of the samples may be
+/// over the limit, by as much again.
+const MOMENTS: f64 = 0.05;
+const BEHIND_MORE_MAX_PER_MINUTE: f64 = 1.0;
+/// Threads that wait for a disk come and go, as do files that are being written.
+const A_FEW: f64 = 2.0;
+/// Two commits more in a period of sixteen: what the halves of the time may differ by.
+const FOLDER_MORE_MAX: f64 = 0.15;
+/// By how many times the rows of state may be in the files of a checkpoint, if every epoch changes
+/// all of them: 16 deltas and a snapshot, twice while the older ones may still be needed.
+const COPIES_MAX: f64 = 34.0;
 
 /// What was seen in one moment.
 #[derive(Debug, Clone)]
@@ -29,11 +44,27 @@ pub(crate) struct Sample {
     pub(crate) resident_mb: f64,
     pub(crate) threads: u64,
     pub(crate) open_files: u64,
-    pub(crate) checkpoint_files: u64,
-    pub(crate) checkpoint_kb: u64,
     pub(crate) staged_files: u64,
-    /// Every query, and by how many seconds it is behind.
-    pub(crate) behind: Vec<(&'static str, f64)>,
+    pub(crate) queries: Vec<QuerySample>,
+}
+
+/// What was seen of a query.
+#[derive(Debug, Clone)]
+pub(crate) struct QuerySample {
+    pub(crate) name: &'static str,
+    pub(crate) seconds_behind: f64,
+    pub(crate) checkpoint: Folder,
+}
+
+/// The files of a checkpoint.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Folder {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    /// The largest file of state: all rows, as a snapshot holds them, or a delta that changes all.
+    pub(crate) largest_state: u64,
+    /// The bytes of all files of state.
+    pub(crate) state_bytes: u64,
 }
 
 impl Sample {
@@ -45,16 +76,22 @@ impl Sample {
             resident_mb,
             threads,
             open_files,
-            checkpoint_files,
             ..
         } = self;
-        let behind = self.behind.iter();
-        let behind: Vec<String> = behind.map(|(name, by)| format!("{name} {by:.1}")).collect();
-        format!(
-            "{at_s:>5.0} s: {memory_mb:.1} of {resident_mb:.1} MB, {threads} threads, {open_files} open files, \
-             {checkpoint_files} files of checkpoints; seconds behind: {}",
-            behind.join(", ")
-        )
+        let mut line = format!(
+            "{at_s:>5.0} s: {memory_mb:.1} of {resident_mb:.1} MB, {threads} threads, {open_files} open files"
+        );
+        for query in &self.queries {
+            let QuerySample {
+                name,
+                seconds_behind,
+                checkpoint,
+            } = query;
+            let (files, kb) = (checkpoint.files, checkpoint.bytes / 1024);
+            let text = format!("; {name}: {seconds_behind:.1} s behind, {files} files, {kb} kB");
+            line.push_str(&text);
+        }
+        line
     }
 }
 
@@ -69,6 +106,15 @@ struct Finding {
 }
 
 impl Finding {
+    fn new(what: impl Into<String>, was: String, value: f64, most: f64) -> Self {
+        Finding {
+            what: what.into(),
+            was,
+            value,
+            most,
+        }
+    }
+
     fn is_good(&self) -> bool {
         self.value <= self.most
     }
@@ -85,33 +131,38 @@ impl Verdict {
         let wanted = (length.seconds as f64 - length.warm_up_s) / 2.0;
         let count = warm.len();
         assert!(count as f64 > wanted, "there are {count} samples only");
-        let mut findings = vec![memory(&warm)];
-        let few = [
-            halves("threads", &warm, |s| s.threads, a_few_more),
-            halves("open files", &warm, |s| s.open_files, a_few_more),
-            halves("staged files", &warm, |s| s.staged_files, a_few_more),
+        let mut findings = Vec::new();
+        let most = length.memory_mb_per_minute_max;
+        for (what, of) in MEMORY {
+            findings.push(growth(what, &series(&warm, of), most));
+        }
+        findings.push(resident(&series(&warm, |s| s.resident_mb)));
+        let few: [(&str, Number); 3] = [
+            ("threads", |s| s.threads as f64),
+            ("open files", |s| s.open_files as f64),
+            ("staged files", |s| s.staged_files as f64),
         ];
-        findings.extend(few);
-        let folder = [
-            medians("files of checkpoints", &warm, |s| s.checkpoint_files),
-            medians("kB of checkpoints", &warm, |s| s.checkpoint_kb),
-        ];
-        findings.extend(folder);
-        for index in 0..warm[0].behind.len() {
-            findings.extend(behind(index, &warm));
+        for (what, of) in few {
+            findings.push(a_few_more(what, &series(&warm, of)));
+        }
+        for index in 0..warm[0].queries.len() {
+            let queries = warm.iter().map(|s| (s.at_s, &s.queries[index]));
+            let queries: Vec<(f64, &QuerySample)> = queries.collect();
+            findings.extend(folder(&queries));
+            findings.extend(behind(&queries));
         }
         Verdict(findings)
     }
 
     /// A line for everything that was looked at.
     pub(crate) fn table(&self) -> String {
-        let mut text = format!("{:<32}  {:>30}  {:>8}", "what", "was", "at most");
+        let mut text = format!("{:<42}  {:>24}  {:>8}", "what", "was", "at most");
         for finding in &self.0 {
             let Finding {
                 what, was, most, ..
             } = finding;
             let mark = if finding.is_good() { "" } else { "  TOO MUCH" };
-            write!(text, "\n{what:<32}  {was:>30}  {most:>8.1}{mark}").unwrap();
+            write!(text, "\n{what:<42}  {was:>24}  {most:>8.1}{mark}").unwrap();
         }
         text
     }
@@ -123,93 +174,149 @@ impl Verdict {
     }
 }
 
-/// Files that are being written come and go, and threads that wait for a disk.
-fn a_few_more(count: u64) -> u64 {
-    count + 4
+/// A number of what was seen.
+type Number = fn(&Sample) -> f64;
+
+/// What the process has asked for, and all that it has in memory.
+const MEMORY: [(&str, Number); 2] = [
+    ("memory asked for, MB a minute", |s| s.memory_mb),
+    ("resident memory, MB a minute", |s| s.resident_mb),
+];
+
+/// A number over time, in minutes.
+type Series = Vec<(f64, f64)>;
+
+fn series(samples: &[&Sample], of: Number) -> Series {
+    samples.iter().map(|s| (s.at_s / 60.0, of(s))).collect()
 }
 
-fn memory(samples: &[&Sample]) -> Finding {
-    let points: Vec<_> = samples
-        .iter()
-        .map(|s| (s.at_s / 60.0, s.memory_mb))
-        .collect();
-    let value = growth(&points);
-    let peak = |of: fn(&Sample) -> f64| samples.iter().map(|s| of(s)).fold(0.0, f64::max);
-    let (peak, resident) = (peak(|s| s.memory_mb), peak(|s| s.resident_mb));
-    Finding {
-        what: "memory, MB a minute".to_string(),
-        was: format!("{value:.2}, {peak:.0} of {resident:.0} MB at most"),
+fn growth(what: &str, points: &[(f64, f64)], most: f64) -> Finding {
+    let value = growth_by_quarters(points);
+    let peak = greatest(points);
+    Finding::new(
+        what,
+        format!("{value:.2}, {peak:.0} MB at most"),
         value,
-        most: MEMORY_SLOPE_MAX_MB_PER_MINUTE,
-    }
+        most,
+    )
 }
 
-/// The maximum of the second half, which the first one limits.
-fn halves(
-    what: &str,
-    samples: &[&Sample],
-    of: fn(&Sample) -> u64,
-    most: fn(u64) -> u64,
-) -> Finding {
-    let (first, second) = samples.split_at(samples.len() / 2);
-    let greatest = |half: &[&Sample]| half.iter().map(|s| of(s)).max().unwrap_or_default();
-    let (first, second) = (greatest(first), greatest(second));
-    Finding {
-        what: what.to_string(),
-        was: format!("{first}, then {second}"),
-        value: second as f64,
-        most: most(first) as f64,
-    }
+fn resident(points: &[(f64, f64)]) -> Finding {
+    let (first, last) = thirds(points);
+    let what = "resident memory, MB in the last third";
+    let most = first * (1.0 + MEMORY_MORE_MAX);
+    Finding::new(what, format!("{first:.1}, then {last:.1}"), last, most)
 }
 
-/// The median of the second half, which may be a quarter above that of the first: a folder that
-/// nobody cleans up has two thirds more.
-fn medians(what: &str, samples: &[&Sample], of: fn(&Sample) -> u64) -> Finding {
-    let (first, second) = samples.split_at(samples.len() / 2);
-    let middle = |half: &[&Sample]| median(half.iter().map(|s| of(s) as f64).collect());
-    let (first, second) = (middle(first), middle(second));
-    Finding {
-        what: what.to_string(),
-        was: format!("{first}, then {second}"),
-        value: second,
-        most: first * 1.25,
-    }
+/// The mean of the last third, which that of the first one limits.
+fn a_few_more(what: &str, points: &[(f64, f64)]) -> Finding {
+    let (first, last) = thirds(points);
+    let was = format!("{first:.1}, then {last:.1}");
+    Finding::new(what, was, last, first + A_FEW)
 }
 
-/// How far a query is behind at the end, and how that has changed.
-fn behind(index: usize, samples: &[&Sample]) -> [Finding; 2] {
-    let (name, _) = samples[0].behind[index];
-    let points = samples.iter().map(|s| (s.at_s / 60.0, s.behind[index].1));
-    let points: Vec<(f64, f64)> = points.collect();
-    let most = points.iter().map(|(_, by)| *by).fold(0.0, f64::max);
-    let last = points.iter().rev().take(LAST).map(|(_, by)| *by);
-    let last = median(last.collect());
-    let slope = trend(&points);
+/// The files and bytes of a checkpoint go up to a snapshot and down after it, so that the greatest
+/// of one period is that of the next; and so many times as large as its state it may be.
+fn folder(samples: &[(f64, &QuerySample)]) -> [Finding; 3] {
+    let (_, QuerySample { name, .. }) = samples[0];
+    let halves = |what: &str, of: fn(&Folder) -> u64| {
+        let (first, second) = samples.split_at(samples.len() / 2);
+        let greatest = |half: &[(f64, &QuerySample)]| {
+            let numbers = half.iter().map(|(_, query)| of(&query.checkpoint));
+            numbers.max().unwrap_or_default()
+        };
+        let (first, second) = (greatest(first), greatest(second));
+        let was = format!("{first}, then {second}");
+        let most = first as f64 * (1.0 + FOLDER_MORE_MAX) + A_FEW;
+        Finding::new(format!("{name}, {what}"), was, second as f64, most)
+    };
+    let copies = samples.iter().map(|(_, query)| {
+        let Folder {
+            largest_state,
+            state_bytes,
+            ..
+        } = query.checkpoint;
+        state_bytes as f64 / largest_state.max(1) as f64
+    });
+    let copies = copies.fold(0.0, f64::max);
     [
-        Finding {
-            what: format!("{name}, seconds behind at the end"),
-            was: format!("{last:.2}, {most:.2} at most"),
-            value: last,
-            most: SECONDS_BEHIND_MAX,
-        },
-        Finding {
-            what: format!("{name}, more a minute"),
-            was: format!("{slope:.2}"),
-            value: slope,
-            most: BEHIND_SLOPE_MAX_PER_MINUTE,
-        },
+        halves("files of its checkpoint", |folder| folder.files),
+        halves("kB of its checkpoint", |folder| folder.bytes / 1024),
+        Finding::new(
+            format!("{name}, copies of its state"),
+            format!("{copies:.1}"),
+            copies,
+            COPIES_MAX,
+        ),
     ]
 }
 
-/// The median of the slopes over every sixth of the time.
-fn growth(points: &[(f64, f64)]) -> f64 {
+/// How far a query is behind, and how that has changed.
+fn behind(samples: &[(f64, &QuerySample)]) -> [Finding; 3] {
+    let (_, QuerySample { name, .. }) = samples[0];
+    let points = samples
+        .iter()
+        .map(|(at_s, query)| (at_s / 60.0, query.seconds_behind));
+    let points: Series = points.collect();
+    let mut sorted: Vec<f64> = points.iter().map(|(_, by)| *by).collect();
+    sorted.sort_by(f64::total_cmp);
+    let moments = (sorted.len() as f64 * MOMENTS) as usize;
+    let (most, usual) = (sorted[sorted.len() - 1], sorted[sorted.len() - 1 - moments]);
+    let slope = trend(&points);
+    let finding = |what: &str, value: f64, most: f64| {
+        Finding::new(
+            format!("{name}, {what}"),
+            format!("{value:.2}"),
+            value,
+            most,
+        )
+    };
+    [
+        finding("seconds behind", usual, SECONDS_BEHIND_MAX),
+        finding(
+            "seconds behind for a moment",
+            most,
+            2.0 * SECONDS_BEHIND_MAX,
+        ),
+        finding(
+            "seconds behind, more a minute",
+            slope,
+            BEHIND_MORE_MAX_PER_MINUTE,
+        ),
+    ]
+}
+
+fn greatest(points: &[(f64, f64)]) -> f64 {
+    points.iter().map(|(_, y)| *y).fold(0.0, f64::max)
+}
+
+/// The means of the first and of the last third.
+fn thirds(points: &[(f64, f64)]) -> (f64, f64) {
+    let count = points.len() / 3;
+    let mean = |part: &[(f64, f64)]| {
+        let sum: f64 = part.iter().map(|(_, y)| *y).sum();
+        sum / part.len().max(1) as f64
+    };
+    (
+        mean(&points[..count]),
+        mean(&points[points.len() - count..]),
+    )
+}
+
+/// The median of the slopes between points that are about a quarter of the time apart. One step is
+/// in a third of them, two steps that are not close to each other or to an end are in more than
+/// half. A single distance would be a multiple of the period of something.
+fn growth_by_quarters(points: &[(f64, f64)]) -> f64 {
     let time = |index: usize| points.get(index).map_or(0.0, |(time, _)| *time);
-    let span = (time(points.len().saturating_sub(1)) - time(0)) / 6.0;
-    let slopes = points.iter().filter_map(|(x, y)| {
-        let (later_x, later_y) = points.iter().find(|(later, _)| *later >= x + span)?;
-        Some((later_y - y) / (later_x - x))
-    });
-    median(slopes.collect())
+    let all = time(points.len().saturating_sub(1)) - time(0);
+    let mut slopes = Vec::new();
+    for (index, (x, y)) in points.iter().enumerate() {
+        let later = points[index + 1..].iter();
+        let later = later.skip_while(|(later_x, _)| later_x - x < all * 0.2);
+        let later = later.take_while(|(later_x, _)| later_x - x <= all * 0.3);
+        slopes.extend(later.map(|(later_x, later_y)| (later_y - y) / (later_x - x)));
+    }
+    median(slopes)
 }
 
 /// The median of the slopes between every two points.
@@ -227,82 +334,5 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// A minute of samples of a process that grows by so much a second.
-fn samples(grows: impl Fn(usize) -> Sample) -> Vec<Sample> {
-    (0..60).map(grows).collect()
-}
-
-fn flat(at: usize) -> Sample {
-    Sample {
-        at_s: at as f64,
-        memory_mb: 20.0 + (at % 7) as f64,
-        resident_mb: 120.0,
-        threads: 20 + at as u64 % 3,
-        open_files: 40,
-        checkpoint_files: 10 + 3 * (at as u64 % 16),
-        checkpoint_kb: 100,
-        staged_files: 0,
-        behind: vec![("q", 0.5 + (at % 5) as f64 / 4.0)],
-    }
-}
-
-fn too_much(samples: &[Sample]) -> Vec<String> {
-    let Verdict(findings) = Verdict::of(Length::SHORT, samples);
-    let bad = findings.into_iter().filter(|finding| !finding.is_good());
-    bad.map(|finding| finding.what).collect()
-}
-
-#[test]
-fn what_goes_up_and_down_is_flat() {
-    assert_eq!(too_much(&samples(flat)), Vec::<String>::new());
-    // The odd sample does not matter.
-    let spikes = samples(|at| Sample {
-        memory_mb: if at % 9 == 0 { 90.0 } else { 20.0 },
-        ..flat(at)
-    });
-    assert_eq!(too_much(&spikes), Vec::<String>::new());
-    // Nor do two steps.
-    let steps = samples(|at| Sample {
-        memory_mb: 20.0 + (at / 25) as f64 * 2.0 + (at % 7) as f64 / 50.0,
-        ..flat(at)
-    });
-    assert_eq!(too_much(&steps), Vec::<String>::new());
-}
-
-#[test]
-fn growth_is_found() {
-    type Grows = fn(usize) -> Sample;
-    let cases: [(&str, Grows); 5] = [
-        ("memory, MB a minute", |at| Sample {
-            memory_mb: 20.0 + at as f64 / 20.0 + (at % 7) as f64,
-            ..flat(at)
-        }),
-        ("threads", |at| Sample {
-            threads: 20 + at as u64 / 3,
-            ..flat(at)
-        }),
-        ("open files", |at| Sample {
-            open_files: 40 + at as u64 / 3,
-            ..flat(at)
-        }),
-        ("files of checkpoints", |at| Sample {
-            checkpoint_files: 3 * at as u64,
-            ..flat(at)
-        }),
-        ("q, more a minute", |at| Sample {
-            behind: vec![("q", at as f64 / 30.0)],
-            ..flat(at)
-        }),
-    ];
-    for (what, grows) in cases {
-        assert_eq!(too_much(&samples(grows)), [what.to_string()]);
-    }
-    let late = samples(|at| Sample {
-        behind: vec![("q", 4.0)],
-        ..flat(at)
-    });
-    assert_eq!(
-        too_much(&late),
-        ["q, seconds behind at the end".to_string()]
-    );
-}
+#[cfg(test)]
+mod tests;
