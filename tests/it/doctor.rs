@@ -307,3 +307,54 @@ fn two_queries_have_two_checkpoints() {
     let stderr = dir.command(&["run", "job.sql"]).fails_with(2);
     assert!(stderr.contains(message), "{stderr}");
 }
+
+#[test]
+fn tables_of_a_script_are_known_and_no_row_of_a_source_is_read_for_them() {
+    let dir = Dir::new();
+    dir.create(
+        "job.sql",
+        "CREATE SOURCE t (n BIGINT) WITH (connector = 'datagen', rows = 10);
+         CREATE SOURCE endless (n BIGINT) WITH (connector = 'datagen', 'rows.per.second' = 1);
+         CREATE SINK s WITH (connector = 'blackhole');
+         -- A table that is written down.
+         CREATE TABLE companies (n BIGINT, name VARCHAR) AS VALUES (1, 'one'), (2, 'two');
+         CREATE TABLE later (n BIGINT, name VARCHAR);
+         create or replace table companies as values (3, 'three');
+         CREATE TABLE companies_again AS SELECT column1 AS n, column2 AS name FROM companies;
+         CREATE VIEW names AS SELECT n, name FROM companies_again;
+         CREATE TABLE counted AS SELECT n, count(*) AS rows FROM t GROUP BY n;
+         CREATE TABLE gone AS VALUES (1);
+         DROP TABLE gone;
+         CREATE TABLE gone (n BIGINT);
+         CREATE STREAMING QUERY q WITH (checkpoint = 'checkpoint', trigger = 'available-now') AS
+         INSERT INTO s SELECT t.n, names.name, counted.rows FROM t
+         LEFT JOIN names ON t.n = names.n LEFT JOIN counted ON t.n = counted.n
+         LEFT JOIN gone ON t.n = gone.n;",
+    );
+    let (code, rows) = findings(&dir);
+    assert_eq!(code, Some(0), "{rows:#?}");
+    assert_eq!(finding(&rows, "query \"q\" plan")[0], "ok");
+    let run = dir.command(&["run", "job.sql"]).output();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    // A script that fails is no worse for being looked at first.
+    dir.create(
+        "job.sql",
+        "CREATE SOURCE endless (n BIGINT) WITH (connector = 'datagen', 'rows.per.second' = 1);
+         CREATE TABLE read AS SELECT n FROM endless;
+         CREATE TABLE twice AS VALUES (1);
+         CREATE TABLE twice AS SELECT n FROM endless;
+         CREATE TABLE wrong (n BIGINT) AS VALUES ('x');",
+    );
+    let (code, rows) = findings(&dir);
+    assert_eq!(code, Some(1));
+    let failed = rows.iter().filter(|row| row[0] == "fail");
+    let failed: Vec<&str> = failed.map(|row| row[1].as_str()).collect();
+    assert_eq!(
+        failed,
+        [
+            "statement \"CREATE TABLE twice AS SELECT n FROM endless\" statement",
+            "statement \"CREATE TABLE wrong (n BIGINT) AS VALUES ('x')\" statement"
+        ],
+        "{rows:#?}"
+    );
+}

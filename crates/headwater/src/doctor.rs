@@ -1,6 +1,7 @@
 //! Looks at everything that a script needs, before it is run, and changes nothing.
 //!
-//! Statements that declare something are run in this session; queries are planned, compared with
+//! Statements that declare something are run in this session, but a table that is made from others
+//! stays empty; queries are planned, compared with
 //! their checkpoints and not started. Sources are opened and asked where they begin and end; sinks
 //! are not opened, as that can leave a trace.
 
@@ -10,6 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::sql::parser::Statement as DFStatement;
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+
 use headwater_checkpoint::{CHECKPOINT_FORMAT_VERSION, FileStore, HEADWATER_VERSION, MemoryFiles};
 use headwater_core::clock::Clock;
 use headwater_core::connector::{SourceContext, SourceUse};
@@ -17,6 +21,7 @@ use headwater_core::{Error, ErrorKind, Result};
 use headwater_engine::{LeftToRead, Preview};
 use headwater_plan::on_large_stack;
 use headwater_sql::ast::{ParsedStatement, Statement, TableDeclaration};
+use headwater_sql::binder::dropped_table;
 use headwater_sql::catalog::SourceEntry;
 use headwater_sql::parser::parse_script;
 
@@ -169,8 +174,8 @@ impl Doctor<'_> {
                 self.session.run_statement(parsed).await.map(|_| ())
             }
             Statement::Set(_) => self.session.run_statement(parsed).await.map(|_| ()),
-            Statement::DataFusion(_) if only_declares(&parsed.text) => {
-                self.session.run_statement(parsed).await.map(|_| ())
+            Statement::DataFusion(statement) if self.only_declares(statement) => {
+                self.session.declare(statement).await
             }
             Statement::CreateStreamingQuery(create) => {
                 let asked = self.session.asked(create);
@@ -186,6 +191,27 @@ impl Doctor<'_> {
         };
         if let Err(error) = done {
             self.fail(&object(), "statement", &error);
+        }
+    }
+
+    /// Whether a statement of DataFusion only makes names known, or forgets them. A table with a
+    /// connector is looked at as a source and a sink, so it is not forgotten.
+    fn only_declares(&self, statement: &DFStatement) -> bool {
+        let sql = match statement {
+            DFStatement::Statement(sql) => sql.as_ref(),
+            DFStatement::CreateExternalTable(_) | DFStatement::Reset(_) => return true,
+            DFStatement::CopyTo(_) | DFStatement::Explain(_) => return false,
+        };
+        match sql {
+            SqlStatement::CreateTable { .. }
+            | SqlStatement::CreateView { .. }
+            | SqlStatement::CreateSchema { .. }
+            | SqlStatement::Set { .. } => true,
+            SqlStatement::Drop { .. } => {
+                let connected = dropped_table(statement);
+                !connected.is_some_and(|name| self.session.binder.catalog().contains(&name))
+            }
+            _ => false,
         }
     }
 
@@ -292,20 +318,4 @@ impl Doctor<'_> {
 
 fn warn_if(is_bad: bool) -> Verdict {
     if is_bad { Verdict::Warn } else { Verdict::Ok }
-}
-
-/// Whether a statement of DataFusion only makes a name known.
-fn only_declares(text: &str) -> bool {
-    let words: Vec<String> = text
-        .split_whitespace()
-        .map(str::to_ascii_uppercase)
-        .collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    matches!(
-        words.as_slice(),
-        ["CREATE", "VIEW", ..]
-            | ["CREATE", "OR", "REPLACE", "VIEW", ..]
-            | ["CREATE", "EXTERNAL", "TABLE", ..]
-            | ["SET", ..]
-    )
 }

@@ -65,12 +65,8 @@ impl Headwater {
     ///
     /// # Errors
     /// That the table exists, before anything is read, or what goes wrong while rows are read.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the table itself is DataFusion's to make"
-    )]
     async fn create_table_from_sources(&self, table: CreateMemoryTable) -> Result<Outcome> {
-        let name = table.name.clone();
+        let name = &table.name;
         if self.context.table_exist(name.clone())? {
             if table.if_not_exists {
                 return Ok(Outcome::Done(format!("table \"{name}\" exists already")));
@@ -87,16 +83,43 @@ impl Headwater {
         }
         let count: usize = batches.iter().map(|batch| batch.num_rows()).sum();
         let bad: u64 = rows.bad_records().iter().map(|(_, _, n)| n).sum();
-        let read = MemTable::try_new(rows.schema(), vec![batches])?;
-        let input = scan_of(name.clone(), read)?;
-        let table = CreateMemoryTable { input, ..table };
-        let plan = LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table));
-        self.context.execute_logical_plan(plan).await?;
         let mut done = format!("table \"{name}\" created, rows: {count}");
         if bad > 0 {
             done.push_str(&format!(", bad records: {bad}"));
         }
+        let read = MemTable::try_new(rows.schema(), vec![batches])?;
+        self.create_table(table, read).await?;
         Ok(Outcome::Done(done))
+    }
+
+    /// Runs a statement that makes names known, without a row of what it reads: a table that is
+    /// made from others, or from sources, has their columns and is empty.
+    ///
+    /// # Errors
+    /// As the statement itself.
+    pub(crate) async fn declare(&self, statement: &DFStatement) -> Result<()> {
+        if let LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table)) =
+            self.binder.bind_statement(statement).await?
+            && has_scan(&table.input)
+        {
+            let columns = Arc::clone(table.input.schema().inner());
+            let nothing = MemTable::try_new(columns, vec![vec![]])?;
+            return self.create_table(table, nothing).await;
+        }
+        self.datafusion(statement).await.map(|_| ())
+    }
+
+    /// Makes a table of rows that are there already.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the table itself is DataFusion's to make"
+    )]
+    async fn create_table(&self, table: CreateMemoryTable, rows: MemTable) -> Result<()> {
+        let input = scan_of(table.name.clone(), rows)?;
+        let table = CreateMemoryTable { input, ..table };
+        let plan = LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table));
+        self.context.execute_logical_plan(plan).await?;
+        Ok(())
     }
 }
 
@@ -104,6 +127,17 @@ fn scan_of(name: TableReference, table: MemTable) -> Result<Arc<LogicalPlan>> {
     let table = provider_as_source(Arc::new(table));
     let scan = LogicalPlanBuilder::scan(name, table, None)?.build()?;
     Ok(Arc::new(scan))
+}
+
+/// Whether a plan reads a table or a source, in a subquery too.
+fn has_scan(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    // The closure never fails, so neither does the walk.
+    let _ = plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::TableScan(_));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }
 
 fn has_subquery(plan: &LogicalPlan) -> bool {
