@@ -33,6 +33,16 @@ pub(crate) fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).context(|| format!("could not read \"{}\"", path.display()))
 }
 
+/// The text of a file, which is removed; nothing if there is none.
+pub(crate) fn take(path: &Path) -> Result<Option<String>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = read(path)?;
+    fs::remove_file(path).context(|| format!("could not remove \"{}\"", path.display()))?;
+    Ok(Some(text))
+}
+
 /// Removes a folder with all that is in it; one that is not there is removed.
 pub(crate) fn remove_dir(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {

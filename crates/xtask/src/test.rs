@@ -3,11 +3,14 @@
 //! Every step runs even if one before it failed, and the failed ones are named at the end, so
 //! that one run shows all there is to mend. Without a name, all suites run; names choose tests.
 
+use std::path::Path;
+
 use clap::Args;
 
 use crate::command::{cargo, run as run_command, succeeds};
 use crate::environment::is_ci;
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::say::say;
 use crate::step::step;
 use crate::stopwatch::Stopwatch;
@@ -23,14 +26,18 @@ use plan::{NeedsCluster, Profile, Runner, TestStep, plan};
 const LONG_VARIABLES: [(&str, &str); 2] =
     [("HEADWATER_TEST_LONG", "1"), ("PROPTEST_CASES", "4096")];
 
+/// Names the file into which the crash matrix writes what it did: a runner of tests keeps what they
+/// print, or says more after it.
+const CRASH_SUMMARY_VARIABLE: &str = "HEADWATER_TEST_CRASH_SUMMARY";
+
 /// `cargo xtask test …`
 #[derive(Debug, Args)]
 pub(crate) struct TestArguments {
     /// Run the random tests and the load for longer: more cases, more patience
     #[arg(long)]
     long: bool,
-    /// Run the tests whose names contain one of these; `slt NAME…`, `it NAME…` and `load` choose a
-    /// suite
+    /// Run the tests whose names contain one of these; `slt NAME…`, `it NAME…`, `crash`
+    /// and `load` choose a suite
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
@@ -62,10 +69,12 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<()> {
         let targets = ["--bins", "--tests", "--examples"];
         run_command(cargo(["build", "--workspace"]).args(targets))
     })?;
+    let crash_summary = std::env::temp_dir();
+    let crash_summary = crash_summary.join(format!("headwater-crash-{}", std::process::id()));
     let mut failed: Vec<&str> = Vec::new();
     let mut coverage = Coverage::All;
     for test_step in &steps {
-        match run_step(test_step, profile) {
+        match run_step(test_step, profile, &crash_summary) {
             Ok(Coverage::All) => {}
             Ok(Coverage::WithoutBroker) => coverage = Coverage::WithoutBroker,
             Err(failure) => {
@@ -74,8 +83,10 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<()> {
             }
         }
     }
+    let summary = files::take(&crash_summary)?;
     let elapsed_s = stopwatch.elapsed().as_secs_f64();
     if !failed.is_empty() {
+        say_crashes(summary.as_deref());
         let failed = failed.join(", ");
         return Err(Failure::new(format!(
             "failed after {elapsed_s:.1} s: {failed}"
@@ -86,7 +97,15 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<()> {
         Coverage::WithoutBroker => "tests passed; THOSE OF A REAL BROKER WERE LEFT OUT;",
     };
     say(format_args!("{what} in {elapsed_s:.1} s"));
+    say_crashes(summary.as_deref());
     Ok(())
+}
+
+/// Says as the last thing what the crash matrix did, if it ran.
+fn say_crashes(summary: Option<&str>) {
+    if let Some(summary) = summary {
+        say(format_args!("crash matrix: {}", summary.trim_end()));
+    }
 }
 
 /// Whether a step that passed ran all it has.
@@ -97,8 +116,9 @@ enum Coverage {
 }
 
 /// Runs one step, with a cluster beside it if it needs one; the cluster ends with the step.
-fn run_step(test_step: &TestStep, profile: Profile) -> Result<Coverage> {
+fn run_step(test_step: &TestStep, profile: Profile, crash_summary: &Path) -> Result<Coverage> {
     let mut command = cargo(&test_step.arguments);
+    command.env(CRASH_SUMMARY_VARIABLE, crash_summary);
     if profile == Profile::Long {
         command.envs(LONG_VARIABLES);
     }

@@ -112,6 +112,7 @@ impl JobKind {
         if servers.is_some() {
             kinds.extend([
                 kind(Source::Topic, Sink::Topic, Task::Windows, EveryEpoch),
+                kind(Source::Generator, Sink::Topic, Task::Windows, EveryEpoch),
                 kind(Source::Files, Sink::Topic, Task::Windows, Grouped),
                 kind(Source::Topic, Sink::Files, Task::Windows, EveryEpoch),
                 kind(Source::Files, Sink::Topic, Task::LateRows, EveryEpoch),

@@ -5,6 +5,8 @@
 
 /// The package and the test binaries of the end-to-end tests.
 const IT: &str = "binary_id(headwater-tests::it)";
+/// The tests that kill processes, at every crash point and at any time.
+const CRASH: &str = "binary_id(headwater-tests::it) and test(/^crash::/)";
 /// Those with a step of their own are left out: `slt` has its own `main`, which nextest cannot ask
 /// for a list of tests, and `load` wants the machine for itself.
 const NOT_BY_ITSELF: &str =
@@ -46,6 +48,11 @@ pub(super) fn plan(names: &[String], runner: Runner, profile: Profile) -> Vec<Te
         None => plan_all(runner, profile),
         Some((suite, rest)) if suite == "slt" => vec![slt_step(rest)],
         Some((suite, rest)) if suite == "load" => vec![load_step(rest)],
+        Some((suite, rest)) if suite == "crash" => vec![match runner {
+            Runner::Nextest => nextest_step(CRASH, rest, profile),
+            Runner::Cargo if rest.is_empty() => cargo_step(&["--test", "it"], &words(&["crash::"])),
+            Runner::Cargo => cargo_step(&["--test", "it"], rest),
+        }],
         Some((suite, rest)) if suite == "it" => vec![match runner {
             Runner::Nextest => nextest_step(IT, rest, profile),
             Runner::Cargo => cargo_step(&["--test", "it"], rest),
@@ -184,6 +191,19 @@ mod tests {
             Profile::Long,
             &["nextest run --workspace --no-fail-fast --profile long \
                -E binary_id(headwater-tests::it) -- kafka crash"],
+        );
+        check(
+            &["crash"],
+            Runner::Nextest,
+            Profile::Default,
+            &["nextest run --workspace --no-fail-fast \
+               -E binary_id(headwater-tests::it) and test(/^crash::/)"],
+        );
+        check(
+            &["crash"],
+            Runner::Cargo,
+            Profile::Default,
+            &["test --workspace --no-fail-fast --test it -- crash::"],
         );
         check(
             &["watermark"],
