@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, IntervalUnit, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
@@ -80,26 +80,15 @@ impl ParquetFormat {
         into: Box<dyn FileWriter>,
     ) -> Result<u64> {
         let mut parts = parts.iter();
-        let open = |part: &String| -> Result<_> {
-            let file = StoredFile::open(store, part)?;
-            let rows = ParquetRecordBatchReaderBuilder::try_new(file);
-            let rows = rows.map_err(|error| failed(&self.owner, error))?;
-            let schema = SchemaRef::clone(rows.schema());
-            let rows = rows.with_batch_size(COPY_ROWS).build();
-            Ok((schema, rows.map_err(|error| failed(&self.owner, error))?))
-        };
+        let open = |part: &String| StoredRows::open(store, part, &self.owner);
         let first = parts.next().map(open).transpose()?;
-        let Some((schema, rows)) = first else {
+        let Some(first) = first else {
             return Err(Error::internal("there is no file to put together"));
         };
-        let mut file = self.start(into, &schema)?;
-        for batch in rows {
-            file.write(&batch?)?;
-        }
+        let mut file = self.start(into, &first.schema)?;
+        first.copy_into(&mut *file)?;
         for part in parts {
-            for batch in open(part)?.1 {
-                file.write(&batch?)?;
-            }
+            open(part)?.copy_into(&mut *file)?;
         }
         CrashPoint::MidGather.reach();
         file.finish()
@@ -121,6 +110,41 @@ impl ParquetFormat {
             writer: writer.map_err(|error| failed(&self.owner, error))?,
             owner: self.owner.clone(),
         }))
+    }
+}
+
+/// The rows of a file that was written before.
+struct StoredRows<'a> {
+    file: StoredFile,
+    schema: SchemaRef,
+    rows: ParquetRecordBatchReader,
+    owner: &'a str,
+}
+
+impl<'a> StoredRows<'a> {
+    fn open(store: &Arc<dyn FileStore>, part: &str, owner: &'a str) -> Result<Self> {
+        let file = StoredFile::open(store, part)?;
+        let rows = ParquetRecordBatchReaderBuilder::try_new(file.clone());
+        let rows = rows.map_err(|error| failed(owner, error))?;
+        let schema = SchemaRef::clone(rows.schema());
+        let rows = rows.with_batch_size(COPY_ROWS).build();
+        Ok(StoredRows {
+            file,
+            schema,
+            rows: rows.map_err(|error| failed(owner, error))?,
+            owner,
+        })
+    }
+
+    fn copy_into(self, into: &mut dyn RowsFile) -> Result<()> {
+        for batch in self.rows {
+            let batch = batch.map_err(|error| match self.file.take_failure() {
+                Some(failure) => failure,
+                None => failed(self.owner, error.into()),
+            });
+            into.write(&batch?)?;
+        }
+        Ok(())
     }
 }
 

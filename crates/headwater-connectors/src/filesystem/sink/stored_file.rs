@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use parquet::file::reader::{ChunkReader, Length};
 
 use headwater_checkpoint::{FileStore, FileWriter};
@@ -34,6 +35,8 @@ pub(super) struct StoredFile {
     store: Arc<dyn FileStore>,
     path: Arc<str>,
     bytes: u64,
+    /// What the store said last when it failed: the decoder of rows makes a text of an error.
+    failure: Arc<Mutex<Option<Error>>>,
 }
 
 impl StoredFile {
@@ -46,13 +49,22 @@ impl StoredFile {
             bytes: store.size(path)?.ok_or_else(|| is_gone(path))?,
             store: Arc::clone(store),
             path: Arc::from(path),
+            failure: Arc::default(),
         })
+    }
+
+    /// Why the store could not give what was last asked for, if it could not.
+    pub(super) fn take_failure(&self) -> Option<Error> {
+        self.failure.lock().take()
     }
 
     fn part(&self, start: u64, length: u64) -> io::Result<Bytes> {
         let part = self.store.read_part(&self.path, start, length);
         let part = part.and_then(|part| part.ok_or_else(|| is_gone(&self.path)));
-        let part = part.map_err(|error| io::Error::other(StoreFailure(error)))?;
+        let part = part.map_err(|error| {
+            *self.failure.lock() = Some(error.clone());
+            io::Error::other(StoreFailure(error))
+        })?;
         Ok(Bytes::from(part))
     }
 }

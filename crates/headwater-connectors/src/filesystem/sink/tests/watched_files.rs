@@ -8,7 +8,7 @@ use std::sync::mpsc::Receiver;
 use std::thread::ThreadId;
 
 use headwater_checkpoint::{FileStore, FileWriter, LockGuard, LockOwner, MemoryFiles};
-use headwater_core::Result;
+use headwater_core::{Error, Result};
 use parking_lot::Mutex;
 
 /// Files in memory that are watched. Clones share everything.
@@ -26,9 +26,16 @@ struct Seen {
     finished: AtomicU64,
     /// Every file waits here before it is finished, until the other end is gone.
     gate: Mutex<Option<Receiver<()>>>,
+    /// So many reads of parts more work.
+    reads_left: Mutex<Option<u64>>,
 }
 
 impl WatchedFiles {
+    /// Lets so many reads of parts work, and then none, until the store is mended.
+    pub(super) fn fail_after_reads(&self, reads: Option<u64>) {
+        *self.seen.reads_left.lock() = reads;
+    }
+
     /// How many bytes were read by parts.
     pub(super) fn bytes_read(&self) -> u64 {
         self.seen.bytes_read.load(Ordering::Acquire)
@@ -61,6 +68,12 @@ impl FileStore for WatchedFiles {
     }
 
     fn read_part(&self, path: &str, offset: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        if let Some(left) = &mut *self.seen.reads_left.lock() {
+            let Some(less) = left.checked_sub(1) else {
+                return Err(Error::resource("the store does not answer").that_may_pass());
+            };
+            *left = less;
+        }
         let part = self.files.read_part(path, offset, length)?;
         let bytes = part.as_ref().map_or(0, Vec::len) as u64;
         self.seen.bytes_read.fetch_add(bytes, Ordering::AcqRel);

@@ -49,6 +49,32 @@ async fn a_parquet_file_is_read_once_to_be_put_into_another() {
 }
 
 #[tokio::test]
+async fn a_store_that_fails_while_files_are_put_together_is_told_as_it_said() {
+    let store = WatchedFiles::default();
+    let sink = watched(&store, "parquet", SinkFiles::default());
+    let mut prepared = Vec::new();
+    for epoch in [1, 2] {
+        let rows = rows_of([noise(0..100)]);
+        let staged = sink.write(EpochId(epoch), 0, rows).await.unwrap();
+        let token = sink.prepare(EpochId(epoch), vec![staged]).await.unwrap();
+        prepared.push((EpochId(epoch), token));
+    }
+    let mut failures = 0;
+    loop {
+        store.fail_after_reads(Some(failures));
+        let Err(error) = sink.gather(prepared.clone()).await else {
+            break;
+        };
+        assert_eq!(error.message(), "the store does not answer", "{failures}");
+        assert_eq!(error.kind(), ErrorKind::Resource, "{failures}");
+        assert!(error.may_pass(), "{failures}");
+        failures += 1;
+    }
+    // The footer and the rows of either file.
+    assert!(failures >= 4, "{failures} reads");
+}
+
+#[tokio::test]
 async fn rows_are_encoded_and_written_where_calls_may_block() {
     for format in ["parquet", "json"] {
         let store = WatchedFiles::default();
