@@ -152,14 +152,18 @@ async fn troubles_of_a_coordinator() {
             other => panic!("this test cannot stage: {other}"),
         };
         for moment in [Moment::BeforeTheRows, Moment::BeforeTheCommit] {
-            let result = write_without_coordinator(is_away, moment, LONG_STEP).await;
-            assert_eq!(
-                Outcome::of(&result),
-                row.outcome,
-                "{row:?} {moment:?}: {result:?}"
-            );
+            let result = write_without_coordinator(is_away, moment).await;
+            let is_done = Outcome::of(&result) == row.outcome;
+            let is_late = result.as_ref().is_err_and(ended_by_its_time);
+            assert!(is_done || is_late, "{row:?} {moment:?}: {result:?}");
         }
     }
+}
+
+/// Whether a step was not done in its time, of which the page says that it restarts the epoch.
+fn ended_by_its_time(error: &Error) -> bool {
+    let is_late = error.message().contains("did not answer in time");
+    is_late && error.kind().is_retryable()
 }
 
 /// librdkafka does not find its way to a coordinator that went while rows of its transaction were
