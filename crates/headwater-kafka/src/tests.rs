@@ -10,7 +10,7 @@
 mod errors;
 mod exactly_once;
 mod faults;
-mod fixture;
+pub(crate) mod fixture;
 mod read;
 mod resume;
 mod transaction_errors;

@@ -35,7 +35,7 @@ mod failure;
 mod limits;
 mod note;
 
-use call::{CallFailure, answer_within};
+use call::{CallFailure, Hanging};
 use failure::FailedStep;
 pub(crate) use limits::TransactionLimits;
 use note::Notes;
@@ -67,6 +67,7 @@ pub(crate) struct Transactions {
     limits: TransactionLimits,
     notes: Notes,
     clock: SystemClock,
+    calls: &'static Hanging,
     turn: Mutex<()>,
     state: Mutex<State>,
 }
@@ -104,6 +105,10 @@ enum Phase {
 impl Transactions {
     /// Ends what a dead process had open, and locks it out.
     pub(crate) fn open(spec: TransactionSpec) -> Result<Transactions> {
+        Self::open_among(spec, &call::OF_THIS_PROCESS)
+    }
+
+    fn open_among(spec: TransactionSpec, calls: &'static Hanging) -> Result<Transactions> {
         let limits = TransactionLimits::of(&spec.owner, &spec.connection)?;
         limits.check_interval(&spec.owner, spec.commit_interval)?;
         let id = format!("{}-{}", spec.id_prefix, spec.query);
@@ -119,6 +124,7 @@ impl Transactions {
             limits,
             notes,
             clock: SystemClock::new(),
+            calls,
             turn: Mutex::new(()),
             state: Mutex::new(state),
         };
@@ -346,7 +352,7 @@ impl Transactions {
         loop {
             let left = end.saturating_sub(self.clock.elapsed());
             let (user, call) = (Arc::clone(producer), call.clone());
-            let error = match answer_within(left, move || call(user.raw(), left)) {
+            let error = match self.calls.answer(left, move || call(user.raw(), left)) {
                 Ok(()) => return Ok(()),
                 Err(CallFailure::Kafka(error)) => error,
                 Err(CallFailure::Panicked(panic)) => {
@@ -434,5 +440,47 @@ impl Transactions {
             open_for: None,
             limit: self.limits.transaction,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::ErrorKind;
+
+    use super::*;
+    use crate::tests::fixture::broker;
+
+    #[test]
+    fn with_too_many_calls_that_hang_another_process_may_go_on() {
+        static ALL: Hanging = Hanging::none();
+        static LATER: Hanging = Hanging::none();
+        ALL.fill();
+        let broker = broker(&[("out", 1)]);
+        let spec = TransactionSpec {
+            owner: "sink \"s\"".to_string(),
+            connection: KafkaConnection::new(broker.bootstrap_servers()),
+            topic: "out".to_string(),
+            query: QueryId::new("q"),
+            id_prefix: "headwater".to_string(),
+            commit_interval: None,
+            seen: None,
+        };
+        let error = Transactions::open_among(spec.clone(), &ALL).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Resource);
+        assert!(error.may_pass(), "who starts it again must be told so");
+        assert_eq!(
+            error.message(),
+            "sink \"s\" does not start transactions: 16 steps of transactions in this process have \
+             had no answer, and hang"
+        );
+        // A step later, too: it is in doubt then what the broker has done.
+        let transactions = Transactions::open_among(spec, &LATER).unwrap();
+        transactions.begin(EpochId(0)).unwrap();
+        transactions.prepared(EpochId(0));
+        LATER.fill();
+        let error = transactions.commit(EpochId(0)).unwrap_err();
+        assert!(error.may_pass(), "{error:?}");
+        let phase = &transactions.state.lock().phase;
+        assert!(matches!(phase, Phase::InDoubt), "{phase:?}");
     }
 }

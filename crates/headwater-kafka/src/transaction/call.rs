@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(super) const MOST_HANGING: usize = 16;
 
 /// The calls of this process that have no answer after their time.
-static HANGING: Hanging = Hanging(AtomicUsize::new(0));
+pub(super) static OF_THIS_PROCESS: Hanging = Hanging(AtomicUsize::new(0));
 
 /// Why a call has not succeeded.
 #[derive(Debug)]
@@ -36,17 +36,31 @@ pub(super) enum CallFailure {
     TooManyHang,
 }
 
-struct Hanging(AtomicUsize);
-
-/// What the call answers, or why it does not.
-pub(super) fn answer_within(
-    limit: Duration,
-    call: impl FnOnce() -> KafkaResult<()> + Send + 'static,
-) -> Result<(), CallFailure> {
-    HANGING.answer_within(limit + GRACE, call)
-}
+/// How many calls have no answer after their time.
+#[derive(Debug)]
+pub(super) struct Hanging(AtomicUsize);
 
 impl Hanging {
+    #[cfg(test)]
+    pub(super) const fn none() -> Self {
+        Hanging(AtomicUsize::new(0))
+    }
+
+    /// From now on there are as many as there may be.
+    #[cfg(test)]
+    pub(super) fn fill(&self) {
+        self.0.store(MOST_HANGING, Ordering::Release);
+    }
+
+    /// What the call answers, or why it does not.
+    pub(super) fn answer(
+        &'static self,
+        limit: Duration,
+        call: impl FnOnce() -> KafkaResult<()> + Send + 'static,
+    ) -> Result<(), CallFailure> {
+        self.answer_within(limit + GRACE, call)
+    }
+
     fn answer_within(
         &'static self,
         limit: Duration,
@@ -108,23 +122,25 @@ mod tests {
 
     #[test]
     fn what_never_answers_times_out() {
-        answer_within(Duration::ZERO, || Ok(())).unwrap();
+        OF_THIS_PROCESS.answer(Duration::ZERO, || Ok(())).unwrap();
         let refused = || Err(KafkaError::Global(RDKafkaErrorCode::InvalidArgument));
-        let error = answer_within(Duration::ZERO, refused).unwrap_err();
+        let error = OF_THIS_PROCESS.answer(Duration::ZERO, refused).unwrap_err();
         assert_eq!(code_of(error), Some(RDKafkaErrorCode::InvalidArgument));
         let (never, waits) = mpsc::sync_channel::<()>(1);
         let hangs = move || {
             let _ = waits.recv();
             Ok(())
         };
-        let error = answer_within(Duration::ZERO, hangs).unwrap_err();
+        let error = OF_THIS_PROCESS.answer(Duration::ZERO, hangs).unwrap_err();
         assert_eq!(code_of(error), Some(RDKafkaErrorCode::OperationTimedOut));
         drop(never);
     }
 
     #[test]
     fn a_panic_is_told_as_one() {
-        let failure = answer_within(Duration::ZERO, || panic!("no such luck")).unwrap_err();
+        let failure = OF_THIS_PROCESS
+            .answer(Duration::ZERO, || panic!("no such luck"))
+            .unwrap_err();
         assert!(
             matches!(&failure, CallFailure::Panicked(text) if text == "no such luck"),
             "{failure:?}"

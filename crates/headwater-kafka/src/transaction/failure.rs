@@ -38,7 +38,8 @@ pub(crate) fn panicked(owner: &str, step: &str, panic: &str) -> Error {
     Error::internal(format!("{owner} could not {step}: it panicked: {panic}"))
 }
 
-/// The error of a step that is not tried, because others before it hang for good.
+/// The error of a step that is not tried, because others before it hang for good. It passes with
+/// the process: who starts that again when an error may pass does what the hint says.
 pub(crate) fn too_many_hang(owner: &str, step: &str) -> Error {
     Error::resource(format!(
         "{owner} does not {step}: {MOST_HANGING} steps of transactions in this process have had no \
@@ -49,6 +50,7 @@ pub(crate) fn too_many_hang(owner: &str, step: &str) -> Error {
         "Look at the transaction coordinator of the cluster, then start the process again: nothing \
          is lost.",
     )
+    .that_may_pass()
 }
 
 impl FailedStep<'_> {
