@@ -19,6 +19,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -26,7 +27,7 @@ use async_trait::async_trait;
 use futures::stream::{BoxStream, TryStreamExt};
 
 use headwater_checkpoint::{FileStore, LocalFiles, LockGuard, LockOwner, Readers};
-use headwater_core::clock::SystemClock;
+use headwater_core::clock::{Clock, SystemClock};
 use headwater_core::connector::DeclaredSink;
 use headwater_core::format::FormatSpec;
 use headwater_core::id::EpochId;
@@ -34,7 +35,7 @@ use headwater_core::mode::OutputMode;
 use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
 use headwater_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, RwLockWriteGuard};
 
 use super::permanent::not_writable;
 use crate::blocking::blocking;
@@ -63,6 +64,10 @@ use task_files::{FileMaker, TaskFiles};
 
 /// Where the lock of the query that writes a folder of results is, below that folder.
 pub const CLAIM_FOLDER: &str = ".headwater";
+
+/// How long a call that writes may go on after its epoch was given up. The watchdog of stalls has
+/// waited for longer before.
+const IDLE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Checks the declaration of a sink.
 pub(super) fn declare(
@@ -131,6 +136,7 @@ pub struct FilesystemSink {
     /// Held by every task that has files open: what one has begun goes on if nobody waits for it any
     /// more.
     working: Arc<RwLock<()>>,
+    clock: Arc<dyn Clock>,
     /// Where the lock is that keeps other queries out, if there can be any.
     claim: Option<Arc<dyn FileStore>>,
     /// The lock, from the opening to the end of the sink.
@@ -159,6 +165,7 @@ impl FilesystemSink {
             owner: owner.to_string(),
             staged: Mutex::default(),
             working: Arc::default(),
+            clock: Arc::new(SystemClock::new()),
             claim: None,
             held: Mutex::new(None),
         }
@@ -200,6 +207,28 @@ impl FilesystemSink {
         Ok(())
     }
 
+    /// Waits until what tasks that were dropped had begun has ended, so that it leaves nothing behind
+    /// and does not meet the next try, which gives its files the same names.
+    async fn idle(&self) -> Result<RwLockWriteGuard<'_, ()>> {
+        tokio::select! {
+            idle = self.working.write() => Ok(idle),
+            () = self.clock.sleep(IDLE_WAIT_MAX) => Err(self.still_writes()),
+        }
+    }
+
+    fn still_writes(&self) -> Error {
+        Error::sink_failed(format!(
+            "{} still writes a file of an epoch that was given up",
+            self.owner
+        ))
+        .with_detail(format!(
+            "A call that writes to \"{}\" hangs: it has not come back within {} seconds.",
+            self.store.describe(),
+            IDLE_WAIT_MAX.as_secs()
+        ))
+        .with_hint("Look at the disk, or at the server that has the folder, then start again.")
+    }
+
     /// Forgets what tasks have staged of an epoch.
     fn forget(&self, epoch: EpochId) {
         self.staged.lock().retain(|(staged, _), _| *staged != epoch);
@@ -226,6 +255,7 @@ impl Sink for FilesystemSink {
 
     async fn open(&self, context: &SinkContext) -> Result<()> {
         self.maker.style.check(&context.schema)?;
+        let _idle = self.idle().await?;
         self.take_claim(context)?;
         self.staged.lock().clear();
         let (maker, last) = (Arc::clone(&self.maker), context.last_committed);
@@ -294,9 +324,7 @@ impl Sink for FilesystemSink {
     }
 
     async fn abort(&self, epoch: EpochId) -> Result<()> {
-        // What a task that was dropped had begun ends first, so that it leaves nothing behind and
-        // does not meet the next try.
-        let _idle = self.working.write().await;
+        let _idle = self.idle().await?;
         self.forget(epoch);
         let store = Arc::clone(&self.store);
         let removed = blocking(move || remove_staged(&*store, |staged| staged == epoch)).await;

@@ -3,6 +3,8 @@
 use std::sync::mpsc;
 
 use datafusion_common_runtime::SpawnedTask;
+use headwater_core::clock::ManualClock;
+use headwater_core::event_time::EventTime;
 
 use super::watched_files::WatchedFiles;
 use super::*;
@@ -127,6 +129,62 @@ async fn an_epoch_is_forgotten_when_what_it_had_begun_has_ended() {
     while store.finishes() != (1, 1) {
         tokio::task::yield_now().await;
     }
+    assert_eq!(store.list(STAGED).unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_sink_is_opened_again_when_what_was_begun_has_ended_or_says_that_it_hangs() {
+    let store = WatchedFiles::default();
+    let clock = ManualClock::new(EventTime::from_millis(0));
+    let sink = Arc::new(FilesystemSink {
+        clock: Arc::new(clock.clone()),
+        ..watched(&store, "json", SinkFiles::default())
+    });
+    let (open_gate, gate) = mpsc::sync_channel(1);
+    store.hold_back(gate);
+    let writing = Arc::clone(&sink);
+    let task = SpawnedTask::spawn(async move {
+        let rows = rows_of([ints(&[1])]);
+        writing.write(EpochId(4), 0, rows).await
+    });
+    while store.finishes() != (1, 0) {
+        tokio::task::yield_now().await;
+    }
+    drop(task);
+    let begin = |opens: bool| {
+        let sink = Arc::clone(&sink);
+        SpawnedTask::spawn(async move {
+            match opens {
+                true => open(&sink, None).await,
+                false => sink.abort(EpochId(4)).await,
+            }
+        })
+    };
+    for opens in [true, false] {
+        let begun = begin(opens);
+        while clock.sleepers() == 0 {
+            tokio::task::yield_now().await;
+        }
+        clock.advance(IDLE_WAIT_MAX);
+        let error = begun.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Sink);
+        let message = "sink \"f\" still writes a file of an epoch that was given up";
+        assert_eq!(error.message(), message);
+        let hangs = "hangs: it has not come back within 30 seconds.";
+        assert!(error.detail().unwrap().ends_with(hangs), "{error:?}");
+        while clock.sleepers() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // It waits no longer than the call does.
+    let opening = begin(true);
+    while clock.sleepers() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.finishes(), (1, 0));
+    drop(open_gate);
+    opening.await.unwrap().unwrap();
+    assert_eq!(store.finishes(), (1, 1));
     assert_eq!(store.list(STAGED).unwrap(), Vec::<String>::new());
 }
 
