@@ -13,7 +13,7 @@ use headwater_core::mode::OutputMode;
 use headwater_core::state::{ChunkKind, OperatorState, StateChunk};
 use headwater_core::watermark::Watermark;
 
-use super::table::{IdleRunsUndo, NewRuns, Numbers, RunTable, RunUndo, batch};
+use super::table::{IdleRunsUndo, NEVER, NewRuns, Numbers, RunTable, RunUndo, batch};
 use super::{Advance, EpochEnd, EpochStart, LateCount, NO_SLOT, NewRows, RunLogic, Slots};
 use crate::aggregate_state::no_version;
 use crate::idle_keys::StateTtl;
@@ -188,7 +188,11 @@ impl RunState {
         end: &EpochEnd,
     ) -> Result<(Vec<RecordBatch>, LateCount)> {
         let past_us = match end.mode {
-            OutputMode::Complete => i64::MIN,
+            OutputMode::Complete => {
+                // What was restored was put into the calendar.
+                self.table.forget_due();
+                i64::MIN
+            }
             OutputMode::Append | OutputMode::Update => end.step.after.micros(),
         };
         let by_rows = self.touched.len();
@@ -199,7 +203,7 @@ impl RunState {
         };
         let advance = new_rows.finish(&slots, end)?;
         let late = advance.late.clone();
-        let (runs, removed) = self.new_runs(&slots, &advance, past_us)?;
+        let (runs, removed) = self.new_runs(&slots, &advance, end.mode, past_us)?;
         let rows = runs.rows.clone();
         let (removed, removed_count) = self.removed(&slots, removed)?;
         let each = runs
@@ -282,6 +286,7 @@ impl RunState {
         &self,
         slots: &Slots,
         advance: &Advance,
+        mode: OutputMode,
         past_us: i64,
     ) -> Result<(NewRuns, Vec<u32>)> {
         if advance.lengths.len() != self.touched.len() {
@@ -320,7 +325,13 @@ impl RunState {
             columns.extend(fields.map(|f| new_null_array(f.data_type(), 0)));
         }
         let rows = batch(self.logic.schema(), columns, count)?;
-        let due = first_due(&self.logic.due(&rows, past_us)?, &lengths, past_us);
+        let due = match mode {
+            // Nothing waits for the watermark: every epoch shows everything.
+            OutputMode::Complete => vec![NEVER; lengths.len()],
+            OutputMode::Append | OutputMode::Update => {
+                first_due(&self.logic.due(&rows, past_us)?, &lengths, past_us)
+            }
+        };
         let runs = NewRuns {
             groups,
             lengths,

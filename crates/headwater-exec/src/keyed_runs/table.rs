@@ -12,7 +12,6 @@
 //! [`crate::chunks`] says once the epoch that made them is durable, and keys without rows are
 //! forgotten once they are the greater part.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -24,9 +23,11 @@ use crate::chunks::{Chunks, Rewrite};
 use crate::idle_keys::StateTtl;
 use crate::view_buffers::owning;
 
+use calendar::Calendar;
 use idle::IdleRuns;
 pub(super) use idle::IdleRunsUndo;
 
+mod calendar;
 mod idle;
 #[cfg(test)]
 mod tests;
@@ -94,9 +95,7 @@ pub(super) struct RunTable {
     key_schema: SchemaRef,
     interner: Interner,
     runs: Vec<Run>,
-    due: Vec<i64>,
-    /// Groups by the time at which they are due; an entry counts if the group still says so.
-    calendar: BTreeMap<i64, Vec<u32>>,
+    calendar: Calendar,
     chunks: Chunks,
     live_groups: usize,
     live_rows: usize,
@@ -119,8 +118,7 @@ impl RunTable {
             schema,
             key_schema,
             runs: vec![],
-            due: vec![],
-            calendar: BTreeMap::new(),
+            calendar: Calendar::default(),
             live_groups: 0,
             live_rows: 0,
             idle: ttl.map(IdleRuns::new),
@@ -148,7 +146,7 @@ impl RunTable {
         let mut groups = std::mem::take(&mut self.scratch);
         self.interner.intern(keys, rows, &mut groups)?;
         self.runs.resize(self.interner.len(), Run::NONE);
-        self.due.resize(self.interner.len(), NEVER);
+        self.calendar.resize(self.interner.len());
         Ok(groups)
     }
 
@@ -159,20 +157,25 @@ impl RunTable {
 
     /// Whether a group is due at or before a time.
     pub(super) fn is_due(&self, group: u32, time_us: i64) -> bool {
-        self.due[group as usize] <= time_us
+        self.calendar.due(group) <= time_us
     }
 
     /// Groups that are due at or before a time.
-    pub(super) fn due_until(&self, time_us: i64) -> Vec<u32> {
-        let entries = self.calendar.range(..=time_us);
-        let entries = entries.flat_map(|(at, groups)| groups.iter().map(move |g| (*at, *g)));
-        let mut due: Vec<u32> = entries
-            .filter(|(at, group)| self.due[*group as usize] == *at)
-            .map(|(_, group)| group)
-            .collect();
-        due.sort_unstable();
-        due.dedup();
-        due
+    pub(super) fn due_until(&mut self, time_us: i64) -> Vec<u32> {
+        self.calendar.due_until(time_us)
+    }
+
+    /// Forgets when groups are due: nothing will ask.
+    pub(super) fn forget_due(&mut self) {
+        if self.calendar.entries() > 0 {
+            self.calendar.clear();
+        }
+    }
+
+    /// How many entries the calendar has, for tests.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.calendar.entries()
     }
 
     /// The rows of some groups, in their order, and how many each of them has.
@@ -198,7 +201,7 @@ impl RunTable {
         let rescheduled = new.rescheduled.iter().map(|(group, _)| group);
         let before = new.groups.iter().chain(rescheduled).map(|group| {
             let at = *group as usize;
-            (*group, self.runs[at], self.due[at])
+            (*group, self.runs[at], self.calendar.due(*group))
         });
         let before = before.collect();
         let chunk = self.append(new);
@@ -255,10 +258,7 @@ impl RunTable {
             self.live_rows += run.rows as usize;
         }
         let due = if run.chunk == NOWHERE { NEVER } else { due };
-        if due != NEVER && self.due[at] != due {
-            self.calendar.entry(due).or_default().push(group);
-        }
-        self.due[at] = due;
+        self.calendar.set(group, due);
         old
     }
 
@@ -272,10 +272,10 @@ impl RunTable {
         }
     }
 
-    /// Forgets calendar entries of the past, merges chunks and drops keys without rows. Must not be
+    /// Moves calendar entries of the past on, merges chunks and drops keys without rows. Must not be
     /// called while an epoch can still be undone.
     pub(super) fn compact(&mut self, past_us: i64) -> Result<Numbers> {
-        self.calendar = self.calendar.split_off(&past_us.saturating_add(1));
+        self.calendar.pass(past_us);
         if self.runs.len() > FEW_KEYS && self.runs.len() > 2 * self.live_groups {
             self.rebuild()?;
             return Ok(Numbers::AreNew);
@@ -296,7 +296,7 @@ impl RunTable {
                 let run = self.runs[*group as usize];
                 if run.chunk == chunk {
                     at.extend(places(run));
-                    runs.push(((*group, run.rows), self.due[*group as usize]));
+                    runs.push(((*group, run.rows), self.calendar.due(*group)));
                 }
             }
         }
@@ -320,7 +320,7 @@ impl RunTable {
             .collect();
         let (rows, lengths) = self.rows_of(&live)?;
         let touched = self.touched_by_row(live.iter().copied().zip(lengths.iter().copied()));
-        let of_group = live.iter().map(|group| self.due[*group as usize]);
+        let of_group = live.iter().map(|group| self.calendar.due(*group));
         let due: Vec<i64> = of_group
             .zip(lengths)
             .flat_map(|(due, rows)| std::iter::repeat_n(due, rows as usize))
@@ -383,9 +383,9 @@ impl RunTable {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let chunks = self.chunks.memory_bytes();
-        let per_group = size_of::<Run>() + size_of::<i64>();
+        let runs = self.runs.len() * size_of::<Run>() + self.calendar.memory_bytes();
         let idle = self.idle.as_ref().map_or(0, IdleRuns::memory_bytes);
-        self.interner.memory_bytes() + self.runs.len() * per_group + chunks + idle
+        self.interner.memory_bytes() + runs + chunks + idle
     }
 }
 

@@ -6,16 +6,26 @@ use super::*;
 use crate::changelog::WatermarkStep;
 use headwater_core::event_time::EventTime;
 
-/// Rows `k, at`: a run is all rows of a key, and is emitted and forgotten when the watermark is at
-/// its earliest time.
+/// Which rows of a key are its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    All,
+    /// That of the latest time, as a session that goes on.
+    Latest,
+}
+
+/// Rows `k, at`: a run is rows of a key, and is emitted and forgotten when the watermark is at its
+/// earliest time.
 #[derive(Debug)]
 struct UntilDue {
     schema: SchemaRef,
+    keeps: Keeps,
 }
 
 #[derive(Debug)]
 struct New {
     schema: SchemaRef,
+    keeps: Keeps,
     rows: Vec<(u32, i64)>,
 }
 
@@ -39,6 +49,7 @@ impl RunLogic for UntilDue {
     fn new_rows(&self, _: &EpochStart) -> Result<Box<dyn NewRows>> {
         Ok(Box::new(New {
             schema: Arc::clone(&self.schema),
+            keeps: self.keeps,
             rows: vec![],
         }))
     }
@@ -68,8 +79,13 @@ impl NewRows for New {
         for (slot, at) in old.chain(self.rows) {
             runs[slot as usize].push(at);
         }
+        if self.keeps == Keeps::Latest {
+            let latest = |run: &Vec<i64>| run.iter().copied().max().into_iter().collect();
+            runs = runs.iter().map(latest).collect();
+        }
         let after = end.step.after.micros();
-        let is_due = |run: &Vec<i64>| run.iter().any(|at| *at <= after);
+        let evicts = end.mode != OutputMode::Complete;
+        let is_due = |run: &Vec<i64>| evicts && run.iter().any(|at| *at <= after);
         let due: Vec<u32> = (0..runs.len() as u32)
             .filter(|slot| is_due(&runs[*slot as usize]))
             .collect();
@@ -90,8 +106,13 @@ impl NewRows for New {
 }
 
 fn state() -> RunState {
+    state_that_keeps(Keeps::All)
+}
+
+fn state_that_keeps(keeps: Keeps) -> RunState {
     let keys = Arc::new(Schema::new(vec![schema().field(0).clone()]));
-    let logic = Arc::new(UntilDue { schema: schema() });
+    let schema = schema();
+    let logic = Arc::new(UntilDue { schema, keeps });
     RunState::try_new(logic, keys, None).unwrap()
 }
 
@@ -101,6 +122,16 @@ fn watermark(us: i64) -> Watermark {
 
 /// Runs an epoch up to its end; gives `k count` of the runs that were due.
 fn run(state: &mut RunState, epoch: u64, rows: &[(&str, i64)], after: i64) -> Vec<String> {
+    run_in(OutputMode::Append, state, epoch, rows, after)
+}
+
+fn run_in(
+    mode: OutputMode,
+    state: &mut RunState,
+    epoch: u64,
+    rows: &[(&str, i64)],
+    after: i64,
+) -> Vec<String> {
     let start = EpochStart {
         before: Watermark::MIN,
         keeps_late_rows: false,
@@ -114,7 +145,6 @@ fn run(state: &mut RunState, epoch: u64, rows: &[(&str, i64)], after: i64) -> Ve
         before: Watermark::MIN,
         after: watermark(after),
     };
-    let mode = OutputMode::Append;
     let end = EpochEnd { mode, step };
     let (output, _) = state.finish(EpochId(epoch), &end).unwrap();
     let mut lines: Vec<String> = output.iter().flat_map(lines).collect();
@@ -208,4 +238,58 @@ fn state_is_bounded_by_what_is_alive() {
     let early = bytes[50..100].iter().max().unwrap();
     let late = bytes[150..].iter().max().unwrap();
     assert!(late <= &(early * 2), "{early} bytes, then {late}");
+}
+
+/// A hundred keys whose runs are due later with every epoch, long before the watermark is there.
+/// What they cost does not grow with the epochs; in complete mode nothing is due at all.
+#[test]
+fn runs_that_go_on_leave_nothing_behind() {
+    for mode in [OutputMode::Append, OutputMode::Update, OutputMode::Complete] {
+        let mut state = state_that_keeps(Keeps::Latest);
+        let names: Vec<String> = (0..100).map(|i| format!("key {i}")).collect();
+        let mut bytes = vec![];
+        for epoch in 0..100u64 {
+            let at = epoch as i64 * 1_000;
+            let rows = names.iter().zip(at + 1_000_000..);
+            let rows: Vec<_> = rows.map(|(name, at)| (name.as_str(), at)).collect();
+            run_in(mode, &mut state, epoch, &rows, at);
+            if epoch % 3 == 0 {
+                state.rollback(EpochId(epoch).previous()).unwrap();
+                run_in(mode, &mut state, epoch, &rows, at);
+            }
+            state.committed(EpochId(epoch)).unwrap();
+            assert_eq!(state.rows(), 100);
+            bytes.push(state.memory_bytes());
+            let queued = state.table.queued();
+            let expected = if mode == OutputMode::Complete { 0 } else { 100 };
+            assert_eq!(queued, expected, "in {mode:?} mode after epoch {epoch}");
+        }
+        let (early, late) = (&bytes[20..50], &bytes[70..]);
+        let (early, late) = (early.iter().max().unwrap(), late.iter().max().unwrap());
+        assert!(late <= early, "{mode:?}: {early} bytes, then {late}");
+        if mode != OutputMode::Complete {
+            let last = 99_000 + 1_000_000;
+            let due = run_in(mode, &mut state, 100, &[], last + 49);
+            assert_eq!(due.len(), 50, "in {mode:?} mode");
+            assert_eq!(state.table.queued(), 100, "the epoch may be undone");
+            state.committed(EpochId(100)).unwrap();
+            assert_eq!(state.table.queued(), 50);
+        }
+    }
+}
+
+/// A state of complete mode that is read back is due as little as it was.
+#[test]
+fn what_complete_mode_reads_back_is_not_due() {
+    let mut original = state();
+    run_in(OutputMode::Complete, &mut original, 0, &[("a", 10)], 5);
+    let mut restored = state();
+    let chunks = [original.delta(EpochId(0)).unwrap()];
+    restored.restore(&chunks, Some(EpochId(0))).unwrap();
+    run_in(OutputMode::Complete, &mut restored, 1, &[("b", 20)], 50);
+    assert_eq!(restored.table.queued(), 0);
+    restored.rollback(Some(EpochId(0))).unwrap();
+    run_in(OutputMode::Complete, &mut restored, 1, &[("b", 20)], 50);
+    restored.committed(EpochId(1)).unwrap();
+    assert_eq!((restored.rows(), restored.table.queued()), (2, 0));
 }

@@ -40,7 +40,9 @@ impl IdleRuns {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.keys.memory_bytes()
+        let groups: usize = self.waiting.values().map(Vec::capacity).sum();
+        let entries = self.waiting.len() * 2 * size_of::<(i64, Vec<u32>)>();
+        self.keys.memory_bytes() + groups * size_of::<u32>() + entries
     }
 }
 
@@ -88,7 +90,8 @@ impl RunTable {
             }
             let at = *group as usize;
             idle.keys.forget(*group);
-            idle.expired.push((*group, self.runs[at], self.due[at]));
+            idle.expired
+                .push((*group, self.runs[at], self.calendar.due(*group)));
         }
         for (group, until) in groups.iter().zip(waits_until) {
             if *until == NEVER {

@@ -1,5 +1,6 @@
 //! Runs that are replaced, undone and forgotten, in chunks that are written again meanwhile.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arrow::array::{AsArray, Int64Array, StringViewArray};
