@@ -32,6 +32,23 @@ const QUERIES: &[&str] = &[
      EMIT ON WINDOW CLOSE",
     "SELECT DISTINCT window_start, window_end, k FROM tumble(t, ts, '10 seconds')
      EMIT ON WINDOW CLOSE",
+    // Within windows and in the order of time rows are out one by one, and the rest is kept.
+    "SELECT k, row_number() OVER w AS rn, v - lag(v) OVER w AS step, sum(v) OVER w AS total
+     FROM tumble(t, ts, '10 seconds')
+     WINDOW w AS (PARTITION BY window_start, window_end, k ORDER BY ts) EMIT ON WINDOW CLOSE",
+    "SELECT k, lag(v) IGNORE NULLS OVER (PARTITION BY k, window_time ORDER BY ts) AS before
+     FROM tumble(t, ts, '10 seconds') EMIT ON WINDOW CLOSE",
+    "SELECT k, sum(n) OVER (PARTITION BY window_start, k ORDER BY window_time) AS total FROM (
+       SELECT window_start, window_time, k, count(*) AS n FROM tumble(t, ts, '10 seconds')
+       GROUP BY window_start, window_end, window_time, k) EMIT ON WINDOW CLOSE",
+    "SELECT k, sum(v) OVER (PARTITION BY date_trunc('minute', ts), k ORDER BY ts) AS total FROM t
+     EMIT ON WINDOW CLOSE",
+    "SELECT k, v FROM (
+       SELECT *, row_number() OVER (PARTITION BY date_trunc('minute', ts), k ORDER BY ts) AS rn
+       FROM t) WHERE rn <= 3 EMIT ON WINDOW CLOSE",
+    "SELECT k, v FROM (
+       SELECT *, row_number() OVER (PARTITION BY at, k ORDER BY ts) AS rn FROM (
+         SELECT *, date_bin(INTERVAL '20 seconds', ts) AS at FROM t)) WHERE rn = 1 EMIT ON UPDATE",
 ];
 
 /// Queries that keep every key but for an option. The clock goes on as fast as event time.

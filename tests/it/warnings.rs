@@ -73,6 +73,18 @@ async fn windows_that_stay_are_warned_of() {
     let without = windows.replace("tumble(t", "tumble(nowm");
     let no_watermark = "no source has a watermark";
     check(&session, &format!("{without} COMPLETE"), &[no_watermark]).await;
+    let ranked = "out SELECT window_end, id, rn FROM (
+           SELECT *, row_number() OVER (PARTITION BY window_end ORDER BY id) AS rn
+           FROM tumble(t, ts, '10 seconds')) WHERE rn <= 3 EMIT";
+    let of_ranked = "operator 0-rank keeps every window it has ever seen";
+    check(&session, &format!("{ranked} COMPLETE"), &[of_ranked]).await;
+    check(&session, &format!("{ranked} ON UPDATE"), &[]).await;
+    let sessions = "out SELECT window_start, k, count(*) AS n
+         FROM SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '6 seconds')
+         GROUP BY window_start, window_end, k EMIT";
+    let of_sessions = "operator 0-session-aggregate keeps every window it has ever seen";
+    check(&session, &format!("{sessions} COMPLETE"), &[of_sessions]).await;
+    check(&session, &format!("{sessions} ON WINDOW CLOSE"), &[]).await;
 }
 
 #[tokio::test]

@@ -82,7 +82,8 @@ pub struct KeyedRuns {
 pub enum Growth {
     /// It does not: what is behind the watermark is forgotten.
     None,
-    /// With the number of windows ever seen: complete mode shows all of them.
+    /// With the number of windows ever seen in complete mode, which shows all of them; in the
+    /// others the watermark ends them.
     ByWindows,
     /// With the number of keys ever seen.
     ByKeys,

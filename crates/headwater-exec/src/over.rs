@@ -6,7 +6,8 @@
 //!
 //! A run of the state is the rows of a key, in order: first those that were emitted and that a
 //! frame of a later row may reach, then those that wait for the watermark. Values over all rows
-//! before are carried in a row of their own, ahead of the others: see [`running`].
+//! before are carried in a row of their own, ahead of the others: see [`running`]. A key that holds
+//! the window of its rows is forgotten with the window.
 //!
 //! ```text
 //!   rows      r  r  r  r  │  n  n  n  │  p  p          r reached back to, n final now, p pending
@@ -26,6 +27,7 @@ use datafusion_physical_expr::window::WindowExpr;
 use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 use crate::keyed_runs::{Advance, EpochEnd, EpochStart, NewRows, RunLogic, Slots, batch_of};
+use crate::rank::Closes;
 use crate::row_order::{RowOrder, sorted_by_slot};
 use crate::watermark::as_micros;
 pub use running::Running;
@@ -78,6 +80,8 @@ pub struct Over {
     pub order: Vec<PhysicalSortExpr>,
     /// The expressions.
     pub values: Vec<OverValue>,
+    /// When the watermark closes a key, over the keys: then no row can come that reaches back.
+    pub closes: Option<Closes>,
     /// Columns of the input.
     pub input: SchemaRef,
     /// Columns of the output: those of the input, then one per expression.
@@ -90,6 +94,7 @@ pub struct OverLogic {
     over: Arc<Over>,
     layout: Layout,
     schema: SchemaRef,
+    keys: SchemaRef,
 }
 
 /// Columns of a row of state.
@@ -125,6 +130,7 @@ impl OverLogic {
             over: Arc::new(over),
             layout,
             schema: Arc::new(Schema::new(fields)),
+            keys: Arc::new(keys.clone()),
         })
     }
 }
@@ -132,7 +138,11 @@ impl OverLogic {
 impl fmt::Debug for OverLogic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.over.values.iter().map(OverValue::name).collect();
-        write!(f, "over=[{}]", names.join(", "))
+        write!(f, "over=[{}]", names.join(", "))?;
+        match &self.over.closes {
+            Some(closes) => write!(f, ", closed at {}", closes.at),
+            None => Ok(()),
+        }
     }
 }
 
@@ -147,13 +157,14 @@ impl RunLogic for OverLogic {
             over: Arc::clone(&self.over),
             layout: self.layout,
             schema: Arc::clone(&self.schema),
+            keys: Arc::clone(&self.keys),
             batches: vec![],
             slots: vec![],
         }))
     }
 
     /// A row that waits is due when the watermark passes it; one that is reached back to, when no
-    /// later row can reach it.
+    /// later row can reach it; all of a key when it is closed.
     fn due(&self, rows: &RecordBatch, past_us: i64) -> Result<Vec<i64>> {
         let (carried, input) = self.layout.split(rows, &self.over.input)?;
         let times = self.over.times(&input)?;
@@ -173,7 +184,13 @@ impl RunLogic for OverLogic {
                 (_, None) | (None, _) => i64::MAX,
             },
         });
-        Ok(due.collect())
+        let mut due: Vec<i64> = due.collect();
+        let keys = &rows.columns()[..self.layout.keys];
+        let closes = self.over.closes_at(&self.keys, keys, due.len())?;
+        for (due, closes) in due.iter_mut().zip(closes.into_iter().flatten()) {
+            *due = closes.min(*due);
+        }
+        Ok(due)
     }
 
     fn all(&self, _: &RecordBatch) -> Result<Vec<RecordBatch>> {
@@ -215,6 +232,17 @@ impl Over {
         })
     }
 
+    /// When every one of some keys is closed, if keys are.
+    fn closes_at(
+        &self,
+        schema: &SchemaRef,
+        keys: &[ArrayRef],
+        count: usize,
+    ) -> Result<Option<Vec<i64>>> {
+        let times = |closes: &Closes| closes.times(&batch_of(schema, keys.to_vec(), count)?);
+        self.closes.as_ref().map(times).transpose()
+    }
+
     fn times(&self, rows: &RecordBatch) -> Result<PrimitiveArray<TimestampMicrosecondType>> {
         Ok(as_micros(
             &self.time.evaluate(rows)?.into_array(rows.num_rows())?,
@@ -242,6 +270,7 @@ struct NewOver {
     order: RowOrder,
     layout: Layout,
     schema: SchemaRef,
+    keys: SchemaRef,
     batches: Vec<RecordBatch>,
     /// One per row of the batches.
     slots: Vec<u32>,
@@ -264,6 +293,8 @@ struct Sorted {
     begins: Vec<bool>,
     /// What was carried for every slot.
     carried: Vec<Option<Carried>>,
+    /// When the key of every slot is closed, if keys are.
+    closes: Option<Vec<i64>>,
 }
 
 impl NewRows for NewOver {
@@ -300,6 +331,7 @@ impl NewRows for NewOver {
             rows: take_record_batch(&rows, &UInt32Array::from(sorted.clone()))?,
             lengths,
             carried,
+            closes: self.over.closes_at(&self.keys, &slots.keys, slot_count)?,
         };
         self.advance(sorted, end)
     }
@@ -331,7 +363,8 @@ impl NewOver {
         let mut emitted: Vec<RecordBatch> = vec![];
         let mut runs = Runs::default();
         let mut first = 0;
-        for (length, mut carried) in sorted.lengths.iter().zip(sorted.carried) {
+        let slots = sorted.lengths.iter().zip(sorted.carried);
+        for (slot, (length, mut carried)) in slots.enumerate() {
             let times = &times.values()[first..first + length];
             let is_final = times.partition_point(|time| *time < after);
             let was_final = times.partition_point(|time| *time < before);
@@ -340,8 +373,13 @@ impl NewOver {
                 let begins = &sorted.begins[first + was_final..first + is_final];
                 emitted.push(self.emit(&partition, was_final, begins, &mut carried)?);
             }
-            let reached = self.over.reached_rows(&times[..is_final], after);
-            runs.add(carried, first + is_final - reached..first + length);
+            let closes = sorted.closes.as_ref().map(|closes| closes[slot]);
+            if closes.is_some_and(|at| at <= after) {
+                runs.add(None, first..first);
+            } else {
+                let reached = self.over.reached_rows(&times[..is_final], after);
+                runs.add(carried, first + is_final - reached..first + length);
+            }
             first += length;
         }
         let mut advance = Advance {

@@ -67,6 +67,15 @@ pub struct Closes {
     pub past_us: i64,
 }
 
+impl Closes {
+    /// When the watermark closes the key of every row, in microseconds; `i64::MAX` for never.
+    pub(crate) fn times(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
+        let times = as_micros(&self.at.evaluate(rows)?.into_array(rows.num_rows())?)?;
+        let at = |time: Option<i64>| time.map_or(i64::MAX, |t| t.saturating_add(self.past_us));
+        Ok(times.iter().map(at).collect())
+    }
+}
+
 /// A ranking.
 #[derive(Debug)]
 pub struct Rank {
@@ -184,12 +193,8 @@ impl Rank {
 
     /// When the key of every row is closed.
     fn closes_at(&self, input: &RecordBatch) -> Result<Option<Vec<i64>>> {
-        let Some(closes) = &self.closes else {
-            return Ok(None);
-        };
-        let times = as_micros(&closes.at.evaluate(input)?.into_array(input.num_rows())?)?;
-        let at = |time: Option<i64>| time.map_or(i64::MAX, |t| t.saturating_add(closes.past_us));
-        Ok(Some(times.iter().map(at).collect()))
+        let closes = self.closes.as_ref();
+        closes.map(|closes| closes.times(input)).transpose()
     }
 
     fn output(&self, input: &RecordBatch, numbers: ArrayRef) -> Result<RecordBatch> {

@@ -85,7 +85,15 @@ pub enum KeyedLogic {
         windows: Vec<Expr>,
         /// How far back each of them reaches; `None` for values that are carried along.
         reach: Vec<Option<Reach>>,
+        /// When the watermark closes a key, if it does: over the keys, under the names of
+        /// [`key_name`], and not over the input.
+        closes: Option<Closing>,
     },
+}
+
+/// The name of a key where there is nothing but keys.
+pub(crate) fn key_name(position: usize) -> String {
+    format!("key_{position}")
 }
 
 /// When the watermark closes a key.
@@ -184,11 +192,17 @@ impl KeyedLogic {
                     None => None,
                 },
             },
-            KeyedLogic::Over { order, reach, .. } => KeyedLogic::Over {
+            KeyedLogic::Over {
+                order,
+                reach,
+                closes,
+                ..
+            } => KeyedLogic::Over {
                 time: next()?,
                 order: with_exprs(order, &mut next)?,
                 windows: exprs.collect(),
                 reach: reach.clone(),
+                closes: closes.clone(),
             },
         })
     }
@@ -206,9 +220,12 @@ impl KeyedLogic {
     /// How the state grows while the watermark moves on.
     pub(crate) fn growth(&self) -> Growth {
         match self {
-            KeyedLogic::SessionAggregate { .. } | KeyedLogic::SessionRows { .. } => Growth::None,
-            KeyedLogic::Rank { closes, .. } if closes.is_some() => Growth::None,
+            KeyedLogic::SessionAggregate { .. } | KeyedLogic::SessionRows { .. } => {
+                Growth::ByWindows
+            }
+            KeyedLogic::Rank { closes, .. } if closes.is_some() => Growth::ByWindows,
             KeyedLogic::Rank { .. } => Growth::ByKeys,
+            KeyedLogic::Over { closes, .. } if closes.is_some() => Growth::None,
             KeyedLogic::Over { reach, .. } => {
                 let is_of_time = |reach: &Option<Reach>| reach.is_some_and(|r| r.is_of_time());
                 if reach.contains(&Some(Reach::Everything)) {
@@ -288,9 +305,15 @@ impl fmt::Display for KeyedLogic {
                     None => Ok(()),
                 }
             }
-            KeyedLogic::Over { windows, .. } => {
+            KeyedLogic::Over {
+                windows, closes, ..
+            } => {
                 let windows: Vec<_> = windows.iter().map(ToString::to_string).collect();
-                f.write_str(&windows.join(", "))
+                f.write_str(&windows.join(", "))?;
+                match closes {
+                    Some(closing) => write!(f, ", closed at {}", closing.at),
+                    None => Ok(()),
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Field, Schema};
-use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, internal_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{
     Expr, SortExpr, UserDefinedLogicalNodeCore, WindowFrameUnits, WindowFunctionDefinition,
 };
@@ -25,6 +25,7 @@ use headwater_exec::session_rows::{SessionRows, SessionRowsLogic};
 use super::{Lower, columns_of_rows};
 use crate::event_time_field::WindowRole;
 use crate::node::aggregate_node::GroupColumn;
+use crate::node::keyed_node::key_name;
 use crate::node::{Closing, ClosingKind, KeyedLogic, KeyedNode};
 use crate::rule::window_calls::literal_micros;
 
@@ -72,6 +73,7 @@ impl Lower<'_> {
                 order,
                 windows,
                 reach,
+                closes,
             } => {
                 let schema = node.input.schema();
                 let each = windows.iter().zip(reach);
@@ -80,6 +82,13 @@ impl Lower<'_> {
                     time: self.expr(time, schema)?,
                     order: self.order(order, schema)?,
                     values: values.collect::<Result<_>>()?,
+                    closes: match closes {
+                        Some(closing) => {
+                            let keys = DFSchema::try_from(key_schema.clone())?;
+                            Some(self.closes(closing, &keys)?)
+                        }
+                        None => None,
+                    },
                     input: input.schema(),
                     schema: Arc::clone(node.schema().inner()),
                 };
@@ -162,16 +171,6 @@ impl Lower<'_> {
             return internal_err!("{} is no ranking", node.operator);
         };
         let logical = node.input.schema();
-        let closes_of = |closing: &Closing| {
-            Ok::<_, DataFusionError>(Closes {
-                at: self.expr(&closing.at, logical)?,
-                past_us: match closing.kind {
-                    ClosingKind::WindowEnd => 0,
-                    ClosingKind::EventTime => 1,
-                    ClosingKind::Remembered(us) => us.saturating_add(1),
-                },
-            })
-        };
         Ok(Rank {
             order: self.order(order, logical)?,
             limit: *limit,
@@ -181,10 +180,24 @@ impl Lower<'_> {
                 None if order.is_empty() => Emission::AtOnce,
                 None => Emission::AtClose,
             },
-            closes: closes.as_ref().map(closes_of).transpose()?,
+            closes: match closes {
+                Some(closing) => Some(self.closes(closing, logical)?),
+                None => None,
+            },
             input: input.schema(),
             schema: columns_of_rows(node.having.as_ref(), node.schema()),
             having: self.having(node.having.as_ref(), node.schema())?,
+        })
+    }
+
+    fn closes(&self, closing: &Closing, schema: &DFSchema) -> Result<Closes> {
+        Ok(Closes {
+            at: self.expr(&closing.at, schema)?,
+            past_us: match closing.kind {
+                ClosingKind::WindowEnd => 0,
+                ClosingKind::EventTime => 1,
+                ClosingKind::Remembered(us) => us.saturating_add(1),
+            },
         })
     }
 
@@ -238,7 +251,7 @@ impl Lower<'_> {
 fn key_schema(keys: &[Arc<dyn PhysicalExpr>], input: &Schema) -> Result<Schema> {
     let fields = keys.iter().enumerate().map(|(i, key)| {
         let data_type = key.data_type(input)?;
-        Ok(Field::new(format!("key_{i}"), data_type, true))
+        Ok(Field::new(key_name(i), data_type, true))
     });
     Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
 }

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
 
 use crate::event_time_field::{event_time_source, window_of, window_struct_of};
 use crate::node::aggregate_node::GroupColumn;
-use crate::node::{KeyedLogic, KeyedNode, SessionNode, StreamAggregateNode};
+use crate::node::{KeyedLogic, KeyedNode, SessionNode, StreamAggregateNode, WindowNode};
 use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::held_back::HeldBack;
 use crate::window_struct::argument_of_part;
@@ -152,6 +152,74 @@ fn is_beside_elements(unnest: &Unnest, column: usize) -> bool {
 /// Whether an expression over a plan is a column that is handed on.
 pub(crate) fn is_plain(expr: &Expr, input: &LogicalPlan) -> bool {
     position_of(expr, input).is_some_and(|position| is_handed_on(input, position))
+}
+
+/// Whether a time lies in the window of which another expression is a bound, in every row: it is
+/// the time that the window was made of, or a bound or the time of that very window.
+pub(crate) fn is_in_window(time: &Expr, bound: &Expr, input: &LogicalPlan) -> bool {
+    match (position_of(time, input), position_of(bound, input)) {
+        (Some(time), Some(bound)) => is_column_in_window(input, time, bound),
+        _ => false,
+    }
+}
+
+fn is_column_in_window(plan: &LogicalPlan, time: usize, bound: usize) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let exprs = &projection.expr;
+            match (exprs.get(time), exprs.get(bound)) {
+                (Some(time), Some(bound)) => is_in_window(time, bound, &projection.input),
+                _ => false,
+            }
+        }
+        LogicalPlan::SubqueryAlias(alias) => is_column_in_window(&alias.input, time, bound),
+        LogicalPlan::Filter(filter) => is_column_in_window(&filter.input, time, bound),
+        LogicalPlan::Window(window) => {
+            let columns = window.input.schema().fields().len();
+            time.max(bound) < columns && is_column_in_window(&window.input, time, bound)
+        }
+        LogicalPlan::Union(union) => {
+            let mut inputs = union.inputs.iter();
+            inputs.all(|input| is_column_in_window(input, time, bound))
+        }
+        LogicalPlan::Join(join) => {
+            let left = join.left.schema().fields().len();
+            match join.join_type {
+                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => false,
+                _ if time.max(bound) < left => is_column_in_window(&join.left, time, bound),
+                _ if time.min(bound) >= left => {
+                    is_column_in_window(&join.right, time - left, bound - left)
+                }
+                _ => false,
+            }
+        }
+        LogicalPlan::Aggregate(aggregate) => {
+            let grouped = GroupedBy::of(aggregate).ok();
+            let shown = |column| grouped.as_ref().and_then(|grouped| grouped.shown(column));
+            match (shown(time), shown(bound)) {
+                (Some(time), Some(bound)) => is_in_window(time, bound, &aggregate.input),
+                _ => false,
+            }
+        }
+        LogicalPlan::Extension(extension) => {
+            let node = extension.node.as_any();
+            if let Some(node) = node.downcast_ref::<WindowNode>() {
+                let columns = node.input.schema().fields().len();
+                return match (time < columns, bound < columns) {
+                    (true, true) => is_column_in_window(&node.input, time, bound),
+                    (true, false) => position_of(&node.time, &node.input) == Some(time),
+                    (false, true) => false,
+                    (false, false) => true,
+                };
+            }
+            let session = node.downcast_ref::<SessionNode>();
+            session.is_some_and(|session| {
+                let columns = session.input.schema().fields().len();
+                time.min(bound) >= columns
+            })
+        }
+        _ => false,
+    }
 }
 
 fn position_of(expr: &Expr, input: &LogicalPlan) -> Option<usize> {

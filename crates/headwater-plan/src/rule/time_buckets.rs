@@ -38,6 +38,8 @@ use crate::rule::window_calls::literal_length;
 
 mod partitions;
 
+pub(crate) use partitions::bucket_length;
+
 /// Rewrites every aggregation of a plan that groups by a bucket of event time, and by no window,
 /// and every ranking that is partitioned by one.
 pub(crate) fn rewrite_time_buckets(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -189,6 +191,7 @@ fn bucket_column(plan: &LogicalPlan, position: usize) -> Result<Option<LogicalPl
 struct Bucket {
     time: Expr,
     window: WindowSpec,
+    length: Length,
     roughly_us: i64,
 }
 
@@ -276,6 +279,7 @@ fn of(time: &Expr, size: Length, offset: Length) -> Option<Bucket> {
     Some(Bucket {
         time: time.clone(),
         window,
+        length: size,
         roughly_us: size
             .micros
             .saturating_add(size.months.saturating_mul(MONTH_US)),

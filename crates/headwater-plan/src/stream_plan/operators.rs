@@ -68,7 +68,12 @@ pub(super) fn operators(
                 state_schema: columns_of(runs.logic.schema(), runs.ttl),
                 shards,
                 holds_back: runs.holds_back && is_final,
-                growth: runs.growth,
+                growth: match runs.growth {
+                    Growth::ByWindows if runs.stage.mode(mode) != OutputMode::Complete => {
+                        Growth::None
+                    }
+                    growth => growth,
+                },
                 ttl: runs.ttl,
                 keeps_values: vec![],
             });

@@ -86,10 +86,13 @@ fn growing(operator: &OperatorInfo) -> Option<String> {
     let (what, with) = match operator.growth {
         Growth::None => return None,
         Growth::ByWindows => {
+            let way_out = match id.as_str().contains("-session") {
+                true => "`EMIT ON WINDOW CLOSE` forgets sessions",
+                false => "`EMIT ON UPDATE` and `EMIT ON WINDOW CLOSE` forget windows",
+            };
             return Some(format!(
                 "operator {id} keeps every window it has ever seen, because complete mode shows them \
-                 all: its state grows with time; `EMIT ON UPDATE` and `EMIT ON WINDOW CLOSE` forget \
-                 windows behind the watermark"
+                 all: its state grows with time; {way_out} behind the watermark"
             ));
         }
         Growth::ByKeys if operator.ttl.is_some() => return None,

@@ -13,7 +13,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::IntervalMonthDayNano;
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::logical_expr::expr::{NullTreatment, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, Window, WindowFrameBound, WindowFrameUnits,
@@ -24,9 +25,10 @@ use headwater_core::mode::OutputMode;
 use headwater_exec::over::Reach;
 use headwater_exec::window_assign::WINDOW_TIME_GAP_US;
 
-use super::ranking::{closing, is_event_time, is_window_time};
+use super::ranking::{closing, closing_in_order, is_event_time, is_window_time};
 use super::{Change, Converter, Incremental};
 use crate::check::refuse;
+use crate::node::keyed_node::key_name;
 use crate::node::{Closing, ClosingKind, KeyedLogic, KeyedNode};
 
 const DAY_US: i64 = 86_400_000_000;
@@ -73,6 +75,7 @@ impl Converter {
                 order: params.order_by.clone(),
                 windows: window.window_expr.clone(),
                 reach: final_by.reach,
+                closes: final_by.closes,
             },
             input_time: time.clone(),
             stage: self.stage,
@@ -96,6 +99,8 @@ struct FinalBy {
     time: Expr,
     /// How far back each window reaches from then on.
     reach: Vec<Option<Reach>>,
+    /// When no later row can reach back, over the keys.
+    closes: Option<Closing>,
 }
 
 /// By the event time that the rows are in the order of; or by the end of a window that they are
@@ -109,9 +114,11 @@ fn final_by(
     let by_time = match first.filter(|sort| sort.asc && is_event_time(&sort.expr, input)) {
         Some(first) => {
             let reach = calls.iter().map(|call| reach_of(call));
+            let closes = closing_by_key(&params.partition_by, &first.expr, input)?;
             reach.collect::<Result<_>>().map(|reach| FinalBy {
                 time: first.expr.clone(),
                 reach,
+                closes,
             })
         }
         None => {
@@ -126,9 +133,32 @@ fn final_by(
         (Err(_), Some(closing)) => Ok(FinalBy {
             time: last_instant(closing),
             reach: vec![Some(Reach::Rows(0)); calls.len()],
+            // Rows are not reached back to from other keys.
+            closes: None,
         }),
         (Err(error), None) => Err(error),
     }
+}
+
+/// When a key is closed whose rows are in the order of a time, over the keys.
+fn closing_by_key(partition: &[Expr], time: &Expr, input: &LogicalPlan) -> Result<Option<Closing>> {
+    let Some((key, closing)) = closing_in_order(partition, time, input)? else {
+        return Ok(None);
+    };
+    let position = partition.iter().position(|expr| expr == key);
+    let name = key_name(position.unwrap_or_default());
+    let at = closing.at.transform_down(|expr| {
+        Ok(match expr == *key {
+            true => Transformed::new(
+                Expr::Column(Column::from_name(&name)),
+                true,
+                TreeNodeRecursion::Jump,
+            ),
+            false => Transformed::no(expr),
+        })
+    })?;
+    let (at, kind) = (at.data, closing.kind);
+    Ok(Some(Closing { at, kind }))
 }
 
 /// The last instant of a closing: rows are final when the watermark has passed it.

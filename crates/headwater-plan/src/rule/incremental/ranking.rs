@@ -23,6 +23,7 @@ use datafusion::logical_expr::{
 use headwater_core::mode::OutputMode;
 use headwater_exec::changelog::Stage;
 use headwater_exec::rank::Numbering;
+use headwater_exec::window::Length;
 use headwater_exec::window_assign::WINDOW_TIME_GAP_US;
 
 use super::{Change, Converter, Incremental, windows_close};
@@ -32,8 +33,9 @@ use crate::event_time_field::{
 };
 use crate::node::{Closing, ClosingKind, KeyedLogic, KeyedNode};
 use crate::rule::number_sources::sources_of;
-use crate::rule::provenance::is_plain;
+use crate::rule::provenance::{is_in_window, is_plain};
 use crate::rule::row_key::RowKey;
+use crate::rule::time_buckets::bucket_length;
 use crate::window_struct::window_part;
 use bound::Bound;
 
@@ -245,9 +247,15 @@ impl Converter {
             None => in_order_of_time(&spec.order, spec.input),
             Some(_) => None,
         };
-        let closes = match ends {
-            None => self.remembered(spec, by_time.as_ref()),
-            ends => ends,
+        let closes = match (ends, &by_time) {
+            (None, by_time) => match (self.remembered(spec, by_time.as_ref()), by_time) {
+                (None, Some(time)) => {
+                    let found = closing_in_order(spec.partition, time, spec.input)?;
+                    found.map(|(_, closing)| closing)
+                }
+                (remembered, _) => remembered,
+            },
+            (ends, _) => ends,
         };
         self.check_ranking(spec, closes.is_some() || by_time.is_some())?;
         let input = self.convert_final(spec.input)?;
@@ -326,40 +334,85 @@ impl Converter {
 /// What closes the keys of a partition: the end of a window that they hold, or an event time.
 pub(super) fn closing(partition: &[Expr], input: &LogicalPlan) -> Result<Option<Closing>> {
     let mut from_start = None;
-    for expr in partition.iter().filter(|expr| is_plain(expr, input)) {
-        let (_, field) = expr.to_field(input.schema().as_ref())?;
-        if window_struct_of(&field).is_some_and(|window| windows_close(&window, input)) {
-            return Ok(Some(Closing {
-                at: window_part(WindowRole::End, expr.clone()),
-                kind: ClosingKind::WindowEnd,
-            }));
+    for expr in partition {
+        match closed_by(expr, input)? {
+            Some((closing, Some(WindowRole::Start))) => from_start = Some(closing),
+            Some((closing, _)) => return Ok(Some(closing)),
+            None => {}
         }
-        let kind = match window_of(&field).filter(|window| windows_close(window, input)) {
-            Some(window) => match (window.role, window.window) {
-                (WindowRole::End, _) => ClosingKind::WindowEnd,
-                (WindowRole::Time, _) => ClosingKind::EventTime,
-                (WindowRole::Start, Windows::Fixed(window)) => {
-                    // Windows of a calendar are told by their ends only: they differ in length.
-                    let Some(size_us) = window.fixed_length_us() else {
-                        continue;
-                    };
-                    let size = IntervalMonthDayNano::new(0, 0, size_us.saturating_mul(1_000));
-                    let size = lit(ScalarValue::IntervalMonthDayNano(Some(size)));
-                    from_start = Some(Closing {
-                        at: expr.clone() + size,
-                        kind: ClosingKind::WindowEnd,
-                    });
-                    continue;
-                }
-                (WindowRole::Start, Windows::Session(_)) => continue,
-            },
-            None if is_event_time(expr, input) => ClosingKind::EventTime,
-            None => continue,
-        };
-        let at = expr.clone();
-        return Ok(Some(Closing { at, kind }));
     }
     Ok(from_start)
+}
+
+/// When rows of one value of an expression are closed, and what the value is of a window.
+fn closed_by(expr: &Expr, input: &LogicalPlan) -> Result<Option<(Closing, Option<WindowRole>)>> {
+    if !is_plain(expr, input) {
+        return Ok(None);
+    }
+    let (_, field) = expr.to_field(input.schema().as_ref())?;
+    if window_struct_of(&field).is_some_and(|window| windows_close(&window, input)) {
+        let closing = Closing {
+            at: window_part(WindowRole::End, expr.clone()),
+            kind: ClosingKind::WindowEnd,
+        };
+        return Ok(Some((closing, Some(WindowRole::End))));
+    }
+    let at = expr.clone();
+    let Some(window) = window_of(&field).filter(|window| windows_close(window, input)) else {
+        let kind = ClosingKind::EventTime;
+        return Ok(is_event_time(expr, input).then_some((Closing { at, kind }, None)));
+    };
+    let (at, kind) = match (window.role, window.window) {
+        (WindowRole::End, _) => (at, ClosingKind::WindowEnd),
+        (WindowRole::Time, _) => (at, ClosingKind::EventTime),
+        // Windows of a calendar are told by their ends only: they differ in length.
+        (WindowRole::Start, Windows::Fixed(window)) => match window.fixed_length_us() {
+            Some(size_us) => (after(at, Length::fixed(size_us)), ClosingKind::WindowEnd),
+            None => return Ok(None),
+        },
+        (WindowRole::Start, Windows::Session(_)) => return Ok(None),
+    };
+    Ok(Some((Closing { at, kind }, Some(window.role))))
+}
+
+/// When a key is closed whose rows are final one by one, in the order of a time; and which
+/// expression of the key says it. All rows that have it are before that in time, so that none can
+/// come any more when the watermark is there.
+pub(super) fn closing_in_order<'a>(
+    partition: &'a [Expr],
+    time: &Expr,
+    input: &LogicalPlan,
+) -> Result<Option<(&'a Expr, Closing)>> {
+    for expr in partition {
+        if let Some(length) = bucket_length(expr, time, input)? {
+            let (at, kind) = (after(expr.clone(), length), ClosingKind::WindowEnd);
+            return Ok(Some((expr, Closing { at, kind })));
+        }
+        let Some((closing, role)) = closed_by(expr, input)? else {
+            continue;
+        };
+        let kind = ClosingKind::WindowEnd;
+        match role {
+            None if expr == time => return Ok(Some((expr, closing))),
+            Some(WindowRole::Time) if is_in_window(time, expr, input) => {
+                let at = after(closing.at, Length::fixed(WINDOW_TIME_GAP_US));
+                return Ok(Some((expr, Closing { at, kind })));
+            }
+            Some(WindowRole::Start | WindowRole::End) if is_in_window(time, expr, input) => {
+                return Ok(Some((expr, closing)));
+            }
+            Some(_) | None => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The end of a length that begins at a time.
+fn after(time: Expr, length: Length) -> Expr {
+    let months = i32::try_from(length.months).unwrap_or(i32::MAX);
+    let nanos = length.micros.saturating_mul(1_000);
+    let length = IntervalMonthDayNano::new(months, 0, nanos);
+    time + lit(ScalarValue::IntervalMonthDayNano(Some(length)))
 }
 
 /// The event time, if rows are in its order.

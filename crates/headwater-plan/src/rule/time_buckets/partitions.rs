@@ -11,16 +11,21 @@
 //! ```
 //!
 //! Rows in the order of event time stay as they are: they are final one by one, sooner than the
-//! window.
+//! window. [`bucket_length`] says when all of a bucket are.
 
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, SortExpr, Window};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, Filter, LogicalPlan, Projection, SortExpr, SubqueryAlias, Window,
+};
 
-use super::{Bucket, bucket, bucket_column, planned, window_below};
+use headwater_exec::window::Length;
+use headwater_exec::window_assign::window_time_type;
+
+use super::{Bucket, bucket, bucket_column, planned, unaliased, window_below};
 use crate::event_time_field::{event_time_source, window_of, window_struct_of};
 use crate::node::WindowNode;
 use crate::rule::provenance::{is_plain, params_of};
@@ -64,6 +69,40 @@ pub(super) fn windowed(window: &Window) -> Result<Option<LogicalPlan>> {
         }
     }
     Ok(None)
+}
+
+/// How long the buckets are whose starts an expression gives, if they are buckets of a time that is
+/// one of the same rows, so that it lies in them.
+pub(crate) fn bucket_length(
+    expr: &Expr,
+    time: &Expr,
+    input: &LogicalPlan,
+) -> Result<Option<Length>> {
+    if let Some(bucket) = bucket(expr) {
+        let is_of_time = unaliased(&bucket.time) == unaliased(time)
+            && time.get_type(input.schema())? == window_time_type();
+        return Ok(is_of_time.then_some(bucket.length));
+    }
+    let (Expr::Column(start), Expr::Column(time)) = (unaliased(expr), unaliased(time)) else {
+        return Ok(None);
+    };
+    let schema = input.schema();
+    let positions = schema.maybe_index_of_column(start);
+    let Some((start, time)) = positions.zip(schema.maybe_index_of_column(time)) else {
+        return Ok(None);
+    };
+    match input {
+        LogicalPlan::Projection(projection) => {
+            let (start, time) = (&projection.expr[start], &projection.expr[time]);
+            bucket_length(start, time, &projection.input)
+        }
+        LogicalPlan::SubqueryAlias(SubqueryAlias { input, .. })
+        | LogicalPlan::Filter(Filter { input, .. }) => {
+            let column = |at| Expr::Column(Column::from(input.schema().qualified_field(at)));
+            bucket_length(&column(start), &column(time), input)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Whether rows are in the order of event time, earliest first.
