@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, new_empty_array, new_null_array};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion_common::Result;
+use datafusion_common::utils::normalize_float_zero;
 use datafusion_expr::{EmitTo, GroupsAccumulator};
 use datafusion_physical_expr::GroupsAccumulatorAdapter;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
@@ -207,6 +208,13 @@ fn accumulator(aggregate: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsA
     Ok(Box::new(GroupsAccumulatorAdapter::new(move || {
         aggregate.create_accumulator()
     })))
+}
+
+/// Keys as their groups are shown: zero without a sign. Zeros of both signs are one group, whose key
+/// must not depend on which of them comes first in an epoch. DataFusion groups and shows zeros in the
+/// same way; within structs and lists it tells them apart, and NaN from NaN with other bits.
+pub(crate) fn canonical_keys(keys: &[ArrayRef]) -> Vec<ArrayRef> {
+    keys.iter().map(normalize_float_zero).collect()
 }
 
 /// Keys to dense group ids; a global aggregate has one group and no keys.

@@ -26,7 +26,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use datafusion_common::{Result, internal_datafusion_err};
 
-use crate::aggregate_spec::{Accumulators, AggregateSpec, Interner};
+use crate::aggregate_spec::{Accumulators, AggregateSpec, Interner, canonical_keys};
 use crate::chunks::{Chunks, Rewrite};
 use crate::idle_keys::StateTtl;
 use crate::view_buffers::owning;
@@ -129,9 +129,10 @@ impl GroupTable {
         if rows == 0 {
             return Ok(());
         }
-        self.intern(keys, rows)?;
+        let keys = canonical_keys(keys);
+        self.intern(&keys, rows)?;
         let mut groups = std::mem::take(&mut self.group_scratch);
-        let added = self.touch_groups(spec, keys, &mut groups).and_then(|()| {
+        let added = self.touch_groups(spec, &keys, &mut groups).and_then(|()| {
             let touch = self.touch.as_mut().ok_or_else(untouched)?;
             let total = touch.groups.len();
             match values {

@@ -12,12 +12,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::Result;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
@@ -30,10 +31,11 @@ use headwater_core::mode::OutputMode;
 use headwater_core::watermark::Watermark;
 
 use crate::aggregate::cut;
+use crate::aggregate_spec::canonical_keys;
 use crate::changelog::Stage;
 use crate::epoch_context::EpochContext;
 use crate::idle_keys::StateTtl;
-use crate::keyed_runs::{EpochEnd, EpochStart, RunLogic, RunState};
+use crate::keyed_runs::{EpochEnd, EpochStart, RunLogic, RunState, batch_of};
 use crate::late_filter::LateFilter;
 use crate::plan_properties::{exact_children, same_partitions};
 use crate::state_registry::SharedState;
@@ -237,9 +239,7 @@ async fn run(
             OutputMode::Append | OutputMode::Update => runs.in_time(batch?, before, &late_rows)?,
         };
         if batch.num_rows() > 0 {
-            let keys = runs.keys.iter();
-            let keys = keys.map(|key| key.evaluate(&batch)?.into_array(batch.num_rows()));
-            let keys = keys.collect::<Result<Vec<_>>>()?;
+            let (keys, batch) = runs.keyed(batch)?;
             state.lock().add(&keys, &batch)?;
         }
     }
@@ -262,6 +262,22 @@ impl KeyedRuns {
             Ok(Field::new(format!("key_{i}"), data_type, true))
         });
         Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
+    }
+
+    /// The keys of rows, and the rows with their keys as they are kept: what is emitted by key must
+    /// not have two for one.
+    fn keyed(&self, batch: RecordBatch) -> Result<(Vec<ArrayRef>, RecordBatch)> {
+        let keys = self.keys.iter();
+        let keys = keys.map(|key| key.evaluate(&batch)?.into_array(batch.num_rows()));
+        let keys = canonical_keys(&keys.collect::<Result<Vec<_>>>()?);
+        let mut columns = batch.columns().to_vec();
+        for (expr, key) in self.keys.iter().zip(&keys) {
+            if let Some(column) = expr.downcast_ref::<Column>() {
+                columns[column.index()] = Arc::clone(key);
+            }
+        }
+        let batch = batch_of(&batch.schema(), columns, batch.num_rows())?;
+        Ok((keys, batch))
     }
 
     /// The rows that are not late, by the watermark before the epoch.

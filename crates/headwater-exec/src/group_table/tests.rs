@@ -1,9 +1,9 @@
 //! The table's chunks: how many there are, how many rows of them are dead, what undoing leaves.
 
 use arrow::array::AsArray;
-use arrow::array::{Int64Array, StringViewArray};
-use arrow::datatypes::Int64Type;
+use arrow::array::{Float64Array, Int64Array, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Float64Type, Int64Type};
 
 use super::*;
 use crate::testing::aggregates::{Kind, value_fields};
@@ -62,6 +62,32 @@ fn the_groups_of_a_batch_are_counted_as_memory() {
     };
     let rows = 10_000;
     assert!(bytes(rows) >= bytes(1) + (rows - 1) * size_of::<usize>());
+}
+
+/// The key of a group is the same in every epoch, whichever of its zeros comes first.
+#[test]
+fn zeros_of_both_signs_are_one_key() {
+    let mut fields = vec![Field::new("k", DataType::Float64, true)];
+    fields.extend(value_fields());
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    let keys = vec![Arc::clone(&schema.fields()[0])];
+    let spec = AggregateSpec::try_new(keys, vec![Kind::Count.aggregate(&schema)]).unwrap();
+    let mut table = table(&spec);
+    for (epoch, key) in [0.0, -0.0, 0.0, -0.0].into_iter().enumerate() {
+        let keys: [ArrayRef; 1] = [Arc::new(Float64Array::from(vec![key, -key]))];
+        let ones: ArrayRef = Arc::new(Int64Array::from(vec![1, 1]));
+        let rows = Rows::Raw {
+            arguments: &[vec![ones]],
+            filters: &[None],
+        };
+        table.add(&spec, &keys, 2, &rows).unwrap();
+        let (changed, _) = table.finish(&spec).unwrap().unwrap();
+        let keys = changed.column(0).as_primitive::<Float64Type>();
+        assert_eq!(keys.len(), 1);
+        assert!(keys.value(0).is_sign_positive(), "in epoch {epoch}");
+        let counts = changed.column(1).as_primitive::<Int64Type>();
+        assert_eq!(counts.value(0), 2 * (epoch as i64 + 1));
+    }
 }
 
 fn check_chunks(table: &GroupTable) {
