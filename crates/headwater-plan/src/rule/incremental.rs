@@ -32,6 +32,7 @@ use crate::rule::epoch_time::is_epoch_time;
 use crate::rule::having::filter_updates;
 use crate::rule::number_sources::{reads_sources, sources_of, stream_table};
 use crate::rule::row_key::RowKey;
+use crate::rule::subqueries::subquery_of;
 use ranking::Ranking;
 
 mod aggregate;
@@ -167,7 +168,11 @@ impl Converter {
             if predicate.exists(|expr| Ok(is_epoch_time(expr)))? {
                 return Err(refuse::clock_over_updates(&predicate).into());
             }
-            if !key.as_ref().is_some_and(|key| key.determines(&predicate)) {
+            // What a table says of a key may be something else when it has been read again.
+            let may_turn = self.refresh != Refresh::Never
+                && predicate.exists(|expr| Ok(subquery_of(expr).is_some()))?;
+            let is_of_key = key.as_ref().is_some_and(|key| key.determines(&predicate));
+            if may_turn || !is_of_key {
                 let plan = filter_updates(&input.plan, predicate)?;
                 return Ok(Incremental { plan, ..input });
             }
