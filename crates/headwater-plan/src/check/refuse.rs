@@ -199,13 +199,14 @@ pub(crate) fn partly_whole() -> Error {
         .with_hint("Aggregate each part, or the union of the rows.")
 }
 
-/// A running aggregation below a stateful operator, which would have to take rows back.
-pub(crate) fn running_below_state(aggregate: &Aggregate) -> Error {
-    Error::unsupported("an aggregation of a result that changes is not there yet")
+/// A running aggregation below a stateful operator, which would have to take rows back; `above` is
+/// that operator.
+pub(crate) fn running_below_state(aggregate: &Aggregate, above: &str) -> Error {
+    Error::unsupported(format!("{above} of a result that changes is not there yet"))
         .with_detail("Without a window every row of the inner result could change again.")
         .with_hint(
-            "Group the inner query by a window, write its result to a sink and read it as a \
-             source, or run a bounded read.",
+            "Ask for the whole result with `EMIT COMPLETE`, group the inner query by a window, \
+             write its result to a sink and read it as a source, or run a bounded read.",
         )
         .with_span(aggregate.group_expr.iter().find_map(span_of))
 }

@@ -87,6 +87,8 @@ pub(crate) struct Converter {
     pub(crate) refresh: Refresh,
     /// How long the key of a first row is remembered, in event time; `None` for ever.
     dedup: Option<Duration>,
+    /// The nearest stateful operator above that part, as messages name it.
+    above: &'static str,
 }
 
 impl Converter {
@@ -98,6 +100,7 @@ impl Converter {
             operators: 0,
             refresh,
             dedup: None,
+            above: "",
         }
     }
 
@@ -298,12 +301,13 @@ impl Converter {
         operator
     }
 
-    /// What a stateful operator reads: rows that stay, because it cannot take any back.
-    fn convert_final(&mut self, input: &LogicalPlan) -> Result<Incremental> {
-        let (mode, stage) = (self.mode, self.stage);
-        (self.mode, self.stage) = (OutputMode::Append, Stage::Inner);
+    /// What a stateful operator, by its name, reads: rows that stay, because it cannot take any
+    /// back.
+    fn convert_final(&mut self, name: &'static str, input: &LogicalPlan) -> Result<Incremental> {
+        let (mode, stage, above) = (self.mode, self.stage, self.above);
+        (self.mode, self.stage, self.above) = (OutputMode::Append, Stage::Inner, name);
         let input = self.convert(input);
-        (self.mode, self.stage) = (mode, stage);
+        (self.mode, self.stage, self.above) = (mode, stage, above);
         input
     }
 }

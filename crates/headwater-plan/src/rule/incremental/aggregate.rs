@@ -54,7 +54,7 @@ impl Converter {
             let window = (field.clone(), expr.clone());
             return self.session_aggregate(aggregate, &grouped, &keys, groups, window);
         }
-        let input = self.convert_final(&aggregate.input)?;
+        let input = self.convert_final("an aggregation", &aggregate.input)?;
         let told_by = match &window {
             Some((field, _)) => field.window.told_by(),
             None => Bound::Start,
@@ -120,7 +120,9 @@ impl Converter {
             None if leaves_window_out(aggregate, grouped) => {
                 Err(refuse::set_without_window(grouped))
             }
-            None if self.stage == Stage::Inner => Err(refuse::running_below_state(aggregate)),
+            None if self.stage == Stage::Inner => {
+                Err(refuse::running_below_state(aggregate, self.above))
+            }
             None => Err(refuse::running_append(aggregate)),
             Some((field, expr)) if !windows_close(field, &aggregate.input) => Err(
                 refuse::window_without_watermark(expr, &aggregate.input, refuse::UPDATES),

@@ -55,6 +55,7 @@ impl Converter {
         let fields = fields.chain([(None, Arc::new(number))]).collect();
         let schema = DFSchema::new_with_metadata(fields, input_schema.metadata().clone())?;
         let spec = Spec {
+            name: "LIMIT",
             input: &limit.input,
             partition: &[],
             order: vec![],

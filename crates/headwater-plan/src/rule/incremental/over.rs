@@ -61,7 +61,7 @@ impl Converter {
             let place = first.or_else(|| params.partition_by.first());
             return Err(refuse::over_append_only(place, self.mode).into());
         }
-        let input = self.convert_final(&window.input)?;
+        let input = self.convert_final("OVER", &window.input)?;
         let mut time = input.time;
         if is_window_time(&final_by.time, &window.input) {
             time.behind_us += WINDOW_TIME_GAP_US;

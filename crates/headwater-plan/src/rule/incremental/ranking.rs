@@ -127,6 +127,8 @@ fn numbering_of(expr: &Expr) -> Option<(Numbering, &WindowFunctionParams)> {
 
 /// What is ranked, and by what.
 pub(super) struct Spec<'a> {
+    /// What the query calls it, for messages.
+    pub(super) name: &'static str,
     pub(super) input: &'a LogicalPlan,
     pub(super) partition: &'a [Expr],
     pub(super) order: Vec<SortExpr>,
@@ -149,6 +151,7 @@ impl Converter {
             return Err(refuse::shape(&ranking.filter.input).into());
         };
         let spec = Spec {
+            name: "a ranking",
             input: &window.input,
             partition: &params.partition_by,
             order: params.order_by.clone(),
@@ -198,6 +201,7 @@ impl Converter {
         let order = distinct.sort_expr.as_deref().unwrap_or_default();
         let of_key = order.len().min(distinct.on_expr.len());
         let spec = Spec {
+            name: "DISTINCT ON",
             input: &distinct.input,
             partition: &distinct.on_expr,
             order: order[of_key..].to_vec(),
@@ -227,6 +231,7 @@ impl Converter {
         columns: &[Expr],
     ) -> Result<Incremental> {
         let spec = Spec {
+            name: "DISTINCT",
             input,
             partition: columns,
             order: vec![],
@@ -258,7 +263,7 @@ impl Converter {
             (ends, _) => ends,
         };
         self.check_ranking(spec, closes.is_some() || by_time.is_some())?;
-        let input = self.convert_final(spec.input)?;
+        let input = self.convert_final(spec.name, spec.input)?;
         let mut input_time = input.time;
         let window_time = |expr: &Expr| is_window_time(expr, spec.input);
         let times = by_time.iter().chain(closes.iter().map(|c| &c.at));

@@ -47,7 +47,7 @@ impl Converter {
             let plan = rewrite_session_rows(whole.plan)?;
             return Ok(Incremental { plan, ..whole });
         }
-        let input = self.convert_final(&session.input)?;
+        let input = self.convert_final("sessions", &session.input)?;
         let field = session.schema().fields().iter().find_map(|f| window_of(f));
         self.check_session(field.as_ref(), &session.time, &session.input)?;
         let node = KeyedNode {
@@ -90,7 +90,7 @@ impl Converter {
         else {
             return self.aggregate_of_session_rows(aggregate, grouped, &groups);
         };
-        let input = self.convert_final(&session.input)?;
+        let input = self.convert_final("sessions", &session.input)?;
         let key = RowKey::of_groups(aggregate, grouped, &groups, Bound::Start)?;
         let node = KeyedNode {
             operator: self.operator("session-aggregate"),
