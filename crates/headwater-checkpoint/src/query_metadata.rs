@@ -167,7 +167,8 @@ pub fn load(store: &dyn FileStore) -> Result<Option<QueryMetadata>> {
 const UNNAMED_CHANGE: &str = "expressions of the plan";
 
 /// Whether the query `current` may go on from the checkpoint of `stored`, and what has changed if it
-/// may although it does something else. Name, text and headwater version may differ.
+/// may although it does something else. Name, text and headwater version may differ. State that is
+/// kept for a time is as good for another time: it says when a key was touched.
 ///
 /// # Errors
 /// Checkpoint, saying which parts have changed.
@@ -176,18 +177,22 @@ pub fn compatibility(
     current: &QueryMetadata,
     on_change: OnStateChange,
 ) -> Result<Option<QueryChange>> {
+    let (stored, kept_for) = &with_lengths_of(stored, current);
     let around = changes_around(stored, current);
     let mut in_plan = changes_in_plan(stored, current);
     if in_plan == [UNNAMED_CHANGE] && !around.is_empty() {
         // The plan of another mode is another plan.
         in_plan.clear();
     }
-    if around.is_empty() && in_plan.is_empty() {
+    if around.is_empty() && in_plan.is_empty() && kept_for.is_empty() {
         return Ok(None);
     }
+    let is_known = in_plan.is_empty();
+    in_plan.extend(kept_for.iter().cloned());
     let has_state = !stored.operators.is_empty() || !current.operators.is_empty();
     let dropped = changed_operators(stored, current);
-    if around.is_empty() && (!has_state || on_change == OnStateChange::Drop) {
+    let goes_on = is_known || !has_state || on_change == OnStateChange::Drop;
+    if around.is_empty() && goes_on {
         return Ok(Some(QueryChange {
             in_words: in_plan,
             dropped,
@@ -314,9 +319,7 @@ fn operator_changes(
             )),
             Some(is) if is.state_schema != was.state_schema => {
                 changes.push(match changed_ttl(was, is) {
-                    Some((was, is)) => format!(
-                        "the option \"state.ttl\" for operator \"{id}\" (was '{was}', is '{is}')"
-                    ),
+                    Some((was, is)) => ttl_change(id, was, is),
                     None => format!(
                         "the state schema of operator \"{id}\" (was {}, is {})",
                         was.state_schema, is.state_schema
@@ -329,6 +332,29 @@ fn operator_changes(
     for id in new.keys().filter(|id| !old.contains_key(id)) {
         changes.push(format!("the operators (\"{id}\" is new)"));
     }
+}
+
+/// What is stored, with the current times to live where both have one, and what these changes are.
+fn with_lengths_of(
+    stored: &QueryMetadata,
+    current: &QueryMetadata,
+) -> (QueryMetadata, Vec<String>) {
+    let (mut fitted, mut changes) = (stored.clone(), vec![]);
+    for was in &mut fitted.operators {
+        let Some(is) = current.operators.iter().find(|is| is.id == was.id) else {
+            continue;
+        };
+        let has_time = |operator: &OperatorMetadata| operator.state_schema.contains(KEPT_FOR);
+        if let Some((from, to)) = changed_ttl(was, is).filter(|_| has_time(was) && has_time(is)) {
+            changes.push(ttl_change(&was.id, from, to));
+            was.state_schema.clone_from(&is.state_schema);
+        }
+    }
+    (fitted, changes)
+}
+
+fn ttl_change(id: &OperatorId, was: &str, is: &str) -> String {
+    format!("the option \"state.ttl\" for operator \"{id}\" (was '{was}', is '{is}')")
 }
 
 /// The times to live of an operator, if nothing else of its state has changed.
@@ -479,12 +505,7 @@ mod tests {
         };
         for (was, is, what, again) in [
             ("", ", kept for 1 day", "(was 'never', is '1 day')", "never"),
-            (
-                ", kept for 1 day",
-                ", kept for 2 days",
-                "(was '1 day', is '2 days')",
-                "1 day",
-            ),
+            (", kept for 1 day", "", "(was '1 day', is 'never')", "1 day"),
         ] {
             let error = compatibility(&with(was), &with(is), OnStateChange::Refuse).unwrap_err();
             let told = "the option \"state.ttl\" for operator \"1-window-aggregate\" ";
@@ -499,6 +520,19 @@ mod tests {
             );
             assert!(hint.contains("allow-state-drop"), "{hint}");
         }
+        let (stored, current) = (with(", kept for 1 day"), with(", kept for 2 days"));
+        let change = compatibility(&stored, &current, OnStateChange::Refuse).unwrap();
+        let change = change.unwrap();
+        let told = "the option \"state.ttl\" for operator \"1-window-aggregate\" \
+                    (was '1 day', is '2 days')";
+        assert_eq!(change.in_words, [told]);
+        assert_eq!(change.dropped, []);
+        assert_eq!(change.metadata.operators, current.operators);
+        // With a change that needs the state dropped, it is told too.
+        let mut other = with(", kept for 2 days");
+        other.plan_fingerprint = "another".to_string();
+        let error = compatibility(&stored, &other, OnStateChange::Refuse).unwrap_err();
+        assert!(error.message().contains(told), "{error}");
     }
 
     #[test]
