@@ -20,6 +20,7 @@ use headwater_exec::keyed::{Growth, KeyedRunsExec};
 
 use crate::check::refuse;
 use crate::node::{ClosingKind, KeyedLogic, KeyedNode};
+use crate::stream_table::StreamDefinition;
 
 /// How long a query keeps what nothing ends. The default is for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,13 +50,14 @@ pub enum AskedBy {
 }
 
 impl Retention {
-    /// The operators with a time to live, and whether there are any.
+    /// The operators of a query over some sources with a time to live, if they can have one.
     ///
     /// # Errors
     /// If the query asked for one and has no operator that could have it.
     pub(crate) fn with_ttl(
         &self,
         physical: Arc<dyn ExecutionPlan>,
+        sources: &[Arc<StreamDefinition>],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(asked) = self.state_ttl else {
             return Ok(physical);
@@ -68,7 +70,13 @@ impl Retention {
             })
         })?;
         match asked.by {
-            AskedBy::Query if !forgetful.transformed => Err(refuse::nothing_idle()),
+            AskedBy::Query if !forgetful.transformed => {
+                let has_end = sources.iter().all(|source| source.watermark.is_some());
+                match has_end || !has_windows(&forgetful.data)? {
+                    true => Err(refuse::nothing_idle()),
+                    false => Err(refuse::windows_without_end()),
+                }
+            }
             AskedBy::Query | AskedBy::Session => Ok(forgetful.data),
         }
     }
@@ -98,6 +106,13 @@ fn forgetful(node: &Arc<dyn ExecutionPlan>, ttl: StateTtl) -> Option<Arc<dyn Exe
         Growth::ByKeys | Growth::ByRows if has_keys => Some(Arc::new(exec.with_ttl(ttl))),
         Growth::None | Growth::ByWindows | Growth::ByKeys | Growth::ByRows => None,
     }
+}
+
+fn has_windows(physical: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    Ok(physical.exists(|node| {
+        let aggregate = node.downcast_ref::<StreamAggregateExec>();
+        Ok(aggregate.is_some_and(|exec| exec.aggregate().window.is_some()))
+    })?)
 }
 
 /// How the state of an aggregation grows: that of windows goes with them, and one group is one.

@@ -227,7 +227,7 @@ async fn stream(
     };
     let lowered = lower(session, &whole).await;
     let (optimized, physical) = lowered.map_err(|e| fallible.name(e))?;
-    let physical = request.retention.with_ttl(physical)?;
+    let physical = request.retention.with_ttl(physical, &sources)?;
     let key = key_names(change, mode, request, &whole)?;
     let operators = operators(&physical, mode)?;
     let warnings = warnings(&Facts {

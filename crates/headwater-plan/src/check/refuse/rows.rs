@@ -207,6 +207,20 @@ pub(crate) fn nothing_idle() -> Error {
         .with_hint("Leave it out.")
 }
 
+/// A time to live of windows that nothing ends.
+pub(crate) fn windows_without_end() -> Error {
+    Error::plan("\"state.ttl\" does not end windows")
+        .with_detail(
+            "Windows end by a watermark, and a source of the query has none: the state of every \
+             window is kept.",
+        )
+        .with_hint(
+            "Declare the watermark of the source with WATERMARK FOR, or group by \
+             date_trunc('minute', ts) or date_bin(…): without a watermark these are keys, which \
+             \"state.ttl\" forgets.",
+        )
+}
+
 /// A retention of keys where no first rows are kept.
 pub(crate) fn nothing_remembered() -> Error {
     Error::plan("\"dedup.retention\" has no keys to remember")
