@@ -154,6 +154,17 @@ pub(crate) fn filter_without_key() -> Error {
         .with_hint("Select these columns as they are, or ask for the whole result with `EMIT COMPLETE`.")
 }
 
+/// A filter takes rows of a join back, which have no key.
+pub(crate) fn filter_above_join(predicate: &Expr) -> Error {
+    Error::unsupported("a filter above a join of a result that changes is not there yet")
+        .with_detail("A row of the join that no longer passes would have to be taken back.")
+        .with_hint(
+            "Write a condition on the table into ON, or ask for the whole result with `EMIT \
+             COMPLETE`.",
+        )
+        .with_span(span_of(predicate))
+}
+
 /// A filter over rows that replace each other, for a sink that cannot take a row back.
 pub(crate) fn sink_deletes(sink: &str) -> Error {
     Error::plan(format!("sink \"{sink}\" cannot take rows back"))

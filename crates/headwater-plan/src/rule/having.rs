@@ -52,7 +52,12 @@ pub(crate) fn filter_updates(plan: &LogicalPlan, predicate: Expr) -> Result<Logi
                 let right = filter_updates(&join.right, predicate)?;
                 vec![join.left.as_ref().clone(), right]
             }
-            other => return internal_err!("a filter over a {other} join of changing rows"),
+            JoinType::Inner
+            | JoinType::Left
+            | JoinType::Right
+            | JoinType::Full
+            | JoinType::LeftMark
+            | JoinType::RightMark => return Err(refuse::filter_above_join(&predicate).into()),
         },
         LogicalPlan::Extension(extension) => return in_operator(extension, &predicate),
         other => return internal_err!("a filter over changing rows of {}", other.display()),

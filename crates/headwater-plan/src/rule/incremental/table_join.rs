@@ -13,6 +13,7 @@ use crate::check::expressions::check_read_once;
 use crate::check::refuse;
 use crate::node::StaticNode;
 use crate::node::static_node::Seen;
+use crate::rule::having::takes_back;
 use crate::rule::number_sources::reads_sources;
 use crate::rule::subqueries::was_subquery;
 
@@ -52,7 +53,13 @@ impl Converter {
             time,
             has_state,
         } = self.convert(stream)?;
-        if self.mode == OutputMode::Update && !self.keeps_groups(join, stream_side, &change) {
+        let is_kept = || {
+            let is_test = gives_each_once(join.join_type);
+            // A row of the join that is taken back is not found again.
+            self.keeps_groups(join, stream_side, &change)
+                && (is_test || change == Change::AppendOnly || !takes_back(&stream))
+        };
+        if self.mode == OutputMode::Update && !is_kept() {
             let what = if was_subquery(table) {
                 "a subquery"
             } else {
@@ -74,25 +81,22 @@ impl Converter {
         })
     }
 
-    /// Whether of rows that replace each other a join keeps all of one key or none, whenever they
-    /// come.
+    /// Whether rows that replace each other find the same rows of the table, whenever they come: a
+    /// join then keeps all of one key or none.
     fn keeps_groups(&self, join: &Join, stream_side: JoinSide, change: &Change) -> bool {
         let key = match change {
             Change::AppendOnly => return true,
             Change::Updating { key: None } => return false,
             Change::Updating { key: Some(key) } => key,
         };
-        let is_test = matches!(
-            join.join_type,
-            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::RightSemi | JoinType::RightAnti
-        );
+        let is_mark = matches!(join.join_type, JoinType::LeftMark | JoinType::RightMark);
         let stream = match stream_side {
             JoinSide::Left => join.left.schema(),
             _ => join.right.schema(),
         };
         let sides = join.on.iter().flat_map(|(left, right)| [left, right]);
         let mut columns = sides.chain(&join.filter).flat_map(Expr::column_refs);
-        is_test
+        !is_mark
             && self.refresh == Refresh::Never
             && columns.all(|column| !stream.has_column(column) || key.holds(column))
     }
