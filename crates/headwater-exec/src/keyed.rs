@@ -239,7 +239,7 @@ async fn run(
             OutputMode::Append | OutputMode::Update => runs.in_time(batch?, before, &late_rows)?,
         };
         if batch.num_rows() > 0 {
-            let (keys, batch) = runs.keyed(batch)?;
+            let (keys, batch) = runs.keyed(&batch)?;
             state.lock().add(&keys, &batch)?;
         }
     }
@@ -266,9 +266,9 @@ impl KeyedRuns {
 
     /// The keys of rows, and the rows with their keys as they are kept: what is emitted by key must
     /// not have two for one.
-    fn keyed(&self, batch: RecordBatch) -> Result<(Vec<ArrayRef>, RecordBatch)> {
+    fn keyed(&self, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, RecordBatch)> {
         let keys = self.keys.iter();
-        let keys = keys.map(|key| key.evaluate(&batch)?.into_array(batch.num_rows()));
+        let keys = keys.map(|key| key.evaluate(batch)?.into_array(batch.num_rows()));
         let keys = canonical_keys(&keys.collect::<Result<Vec<_>>>()?);
         let mut columns = batch.columns().to_vec();
         for (expr, key) in self.keys.iter().zip(&keys) {
