@@ -21,6 +21,7 @@ use crate::aggregate_spec::AggregateSpec;
 use crate::changelog::{WatermarkStep, window_policy};
 use crate::group_table::{GroupTable, IdleChange, KnownGroups, Rows, TableUndo};
 use crate::idle_keys::StateTtl;
+use crate::view_buffers::owning_rows;
 use crate::window::{Window, WindowSpec};
 
 mod emission;
@@ -336,8 +337,12 @@ impl AggregateState {
                 .iter()
                 .take_while(|p| **p == pane)
                 .count();
-            self.table(pane)?
-                .restore(&spec, &states.slice(start, run), &[])?;
+            // The panes of a snapshot would each hold the text of all of them.
+            let rows = match run == panes.len() {
+                true => states.clone(),
+                false => owning_rows(&states.slice(start, run))?,
+            };
+            self.table(pane)?.restore(&spec, &rows, &[])?;
             start += run;
         }
         for pane in &chunk.dropped_panes {

@@ -1,15 +1,19 @@
-//! Strings that own their bytes.
+//! Values that own their bytes.
 //!
 //! A row of a view array (`Utf8View`, `BinaryView`) points into buffers that it shares with the batch
 //! it was taken from, and `take`, `concat` and `interleave` keep these buffers whole. State
 //! outlives batches: one key of a batch would hold the text of all its rows, for ever. So what is
-//! kept is copied into buffers of its own.
+//! kept is copied into buffers of its own. A slice of any array holds the whole array: rows that are
+//! kept of a batch are copied as well.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
+
+use crate::keyed_runs::batch_of;
 
 /// The same values, with no buffer shared with another array. Arrays without views, which are
 /// copied by every kernel anyway, are handed through.
@@ -43,6 +47,20 @@ pub(crate) fn owning(array: ArrayRef) -> Result<ArrayRef> {
     })
 }
 
+/// The same rows, with no buffer shared with the batch that they are a part of.
+pub(crate) fn owning_rows(part: &RecordBatch) -> Result<RecordBatch> {
+    let all = UInt32Array::from_iter_values(0..part.num_rows() as u32);
+    let (schema, columns, _) = take_record_batch(part, &all)?.into_parts();
+    let columns = columns.into_iter().map(|column| {
+        let mut column = owning(column)?;
+        // What is taken of lists has room for all of them.
+        column.shrink_to_fit();
+        Ok(column)
+    });
+    let columns = columns.collect::<Result<_>>()?;
+    batch_of(&schema, columns, part.num_rows())
+}
+
 fn has_views(data_type: &DataType) -> bool {
     match data_type {
         DataType::Utf8View | DataType::BinaryView => true,
@@ -54,7 +72,9 @@ fn has_views(data_type: &DataType) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ListBuilder, StringViewArray, StringViewBuilder};
+    use arrow::array::{
+        Int64Builder, ListBuilder, StringArray, StringViewArray, StringViewBuilder,
+    };
 
     use super::*;
 
@@ -75,5 +95,23 @@ mod tests {
         let kept = owning(batch.slice(999, 2)).unwrap();
         assert_eq!(kept.as_ref(), batch.slice(999, 2).as_ref());
         assert!(kept.get_array_memory_size() < 1000);
+    }
+
+    #[test]
+    fn rows_that_are_kept_of_a_batch_do_not_hold_the_others() {
+        let text = |i: usize| format!("a text of more than twelve bytes, number {i}");
+        let views: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..1000).map(text)));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..1000).map(text)));
+        let mut lists = ListBuilder::new(Int64Builder::new());
+        (0..1000).for_each(|i| lists.append_value([Some(i), None, Some(i)]));
+        let lists: ArrayRef = Arc::new(lists.finish());
+        let columns = [("v", views), ("t", texts), ("l", lists)];
+        let part = RecordBatch::try_from_iter(columns).unwrap().slice(500, 2);
+        let kept = owning_rows(&part).unwrap();
+        assert_eq!(kept, part);
+        for column in kept.columns() {
+            let bytes = column.get_array_memory_size();
+            assert!(bytes < 1000, "{bytes} of {:?}", column.data_type());
+        }
     }
 }

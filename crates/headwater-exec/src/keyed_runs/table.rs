@@ -172,6 +172,12 @@ impl RunTable {
         }
     }
 
+    /// Bytes of the rows, for tests.
+    #[cfg(test)]
+    pub(super) fn chunk_bytes(&self) -> usize {
+        self.chunks.memory_bytes()
+    }
+
     /// How many entries the calendar has, for tests.
     #[cfg(test)]
     pub(super) fn queued(&self) -> usize {

@@ -272,3 +272,25 @@ fn state_of_another_query_is_refused() {
     let snapshot = other.snapshot().unwrap();
     assert!(counts(None).restore(&[snapshot], Some(EpochId(0))).is_err());
 }
+
+/// The panes of a snapshot lie side by side: none of them holds the text of the others.
+#[test]
+fn panes_that_are_read_back_are_as_large_as_they_were() {
+    let mut original = counts(Some(tumble(10)));
+    original.begin(EpochId(0)).unwrap();
+    for pane in 0..20 {
+        let keys: Vec<String> = (0..50)
+            .map(|i| format!("a key of more than twelve bytes: {pane} {i}"))
+            .collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        count(&mut original, Some(pane * 10), &keys);
+    }
+    finish(&mut original, 0, OutputMode::Update);
+    original.committed(EpochId(0)).unwrap();
+    let snapshot = original.snapshot().unwrap();
+    let mut restored = counts(Some(tumble(10)));
+    restored.restore(&[snapshot], Some(EpochId(0))).unwrap();
+    assert_eq!(restored.rows(), original.rows());
+    let (before, after) = (original.memory_bytes(), restored.memory_bytes());
+    assert!(after <= before, "{before} bytes, then {after}");
+}

@@ -18,6 +18,7 @@ use headwater_core::state::StateChunk;
 use super::RunState;
 use crate::aggregate_state::misfit;
 use crate::keyed_runs::table::batch;
+use crate::view_buffers::owning_rows;
 
 impl RunState {
     /// Rows as they are written: present ones whole, of removed ones the keys.
@@ -62,6 +63,11 @@ impl RunState {
         let keys = 1..=self.key_schema.fields().len();
         self.table.remove(&gone.columns()[keys], gone.num_rows())?;
         let rows = filter_record_batch(&chunk.rows, &present)?;
+        // The rows would hold the keys of those that are gone.
+        let rows = match gone.num_rows() {
+            0 => rows,
+            _ => owning_rows(&rows)?,
+        };
         let schema = self.logic.schema();
         let (state, touched) = rows.columns()[1..].split_at(schema.fields().len());
         let touched = match touched {

@@ -293,3 +293,24 @@ fn what_complete_mode_reads_back_is_not_due() {
     restored.committed(EpochId(1)).unwrap();
     assert_eq!((restored.rows(), restored.table.queued()), (2, 0));
 }
+
+/// A row that is read back with the keys of runs that are gone does not hold their text.
+#[test]
+fn what_is_read_back_does_not_hold_what_is_gone() {
+    let bytes = |length: usize| {
+        let mut original = state();
+        let names: Vec<String> = (0..500).map(|i| format!("{i:0length$}")).collect();
+        let rows: Vec<_> = names.iter().map(|name| (name.as_str(), 10)).collect();
+        run(&mut original, 0, &rows, 5);
+        original.committed(EpochId(0)).unwrap();
+        run(&mut original, 1, &[("a key that is kept", 90)], 50);
+        let delta = original.delta(EpochId(1)).unwrap();
+        assert_eq!(delta.rows.num_rows(), 501);
+        let mut restored = state();
+        restored.restore(&[delta], Some(EpochId(1))).unwrap();
+        assert_eq!(restored.rows(), 1);
+        restored.table.chunk_bytes()
+    };
+    let (short, long) = (bytes(3), bytes(1_000));
+    assert_eq!(short, long);
+}
