@@ -445,7 +445,7 @@ impl GroupTable {
             .sum();
         let idle = self.idle.as_ref().map_or(0, IdleGroups::memory_bytes);
         self.interner.memory_bytes()
-            + self.groups.len() * size_of::<Group>()
+            + self.groups.capacity() * size_of::<Group>()
             + chunks
             + scratch
             + idle

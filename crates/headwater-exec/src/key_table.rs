@@ -96,8 +96,7 @@ impl KeyTable {
     /// Bytes of memory held.
     pub(crate) fn memory_bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(|c| c.size()).sum();
-        let scratch = self.scratch.hashes.capacity();
-        columns + (self.slots.len() + scratch) * size_of::<u64>()
+        columns + self.slots.len() * size_of::<u64>() + self.scratch.memory_bytes()
     }
 
     /// The groups of rows of keys; a key that was not there gets the next id.
@@ -258,6 +257,13 @@ impl KeyTable {
 }
 
 impl Scratch {
+    fn memory_bytes(&self) -> usize {
+        let words = self.hashes.capacity() + self.first.capacity();
+        let rows = self.rows.capacity() + self.new_rows.capacity();
+        let tags = self.tags.capacity() * size_of::<u32>();
+        words * size_of::<u64>() + rows * size_of::<usize>() + tags
+    }
+
     /// The tags of the rows from one to another.
     fn take_tags(&mut self, start: usize, end: usize) {
         // The upper half of the product depends on all bits of the hash.

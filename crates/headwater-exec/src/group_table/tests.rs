@@ -64,6 +64,15 @@ fn the_groups_of_a_batch_are_counted_as_memory() {
     assert!(bytes(rows) >= bytes(1) + (rows - 1) * size_of::<usize>());
 }
 
+#[test]
+fn room_for_groups_is_counted_as_memory() {
+    let spec = spec();
+    let mut table = table(&spec);
+    let before = table.memory_bytes();
+    table.groups.reserve(1_000);
+    assert!(table.memory_bytes() >= before + 1_000 * size_of::<Group>());
+}
+
 /// The key of a group is the same in every epoch, whichever of its zeros comes first.
 #[test]
 fn zeros_of_both_signs_are_one_key() {

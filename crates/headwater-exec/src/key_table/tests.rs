@@ -20,6 +20,18 @@ fn table(keys: &[ArrayRef]) -> KeyTable {
     KeyTable::try_new(&Schema::new(fields.collect::<Vec<_>>())).unwrap()
 }
 
+#[test]
+fn what_a_batch_leaves_to_the_next_is_counted_as_memory() {
+    let bytes = |rows: usize| {
+        let keys: [ArrayRef; 1] = [Arc::new(Int64Array::from(vec![1; rows]))];
+        let mut table = table(&keys);
+        table.intern(&keys, &mut vec![]).unwrap();
+        table.memory_bytes()
+    };
+    let per_row = 2 * size_of::<u64>() + size_of::<u32>() + size_of::<usize>();
+    assert!(bytes(BLOCK_ROWS) >= bytes(1) + BLOCK_ROWS * per_row / 2);
+}
+
 /// A key: what its text, its time and its number are made of.
 type Key = (Option<u8>, Option<u8>, Option<u8>);
 

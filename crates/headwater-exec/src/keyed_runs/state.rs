@@ -479,7 +479,7 @@ impl OperatorState for RunState {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.table.memory_bytes() + self.slots.len() * size_of::<u32>()
+        self.table.memory_bytes() + self.slots.capacity() * size_of::<u32>()
     }
 
     fn rows(&self) -> usize {

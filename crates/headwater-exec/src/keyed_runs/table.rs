@@ -389,9 +389,10 @@ impl RunTable {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let chunks = self.chunks.memory_bytes();
-        let runs = self.runs.len() * size_of::<Run>() + self.calendar.memory_bytes();
+        let runs = self.runs.capacity() * size_of::<Run>() + self.calendar.memory_bytes();
+        let scratch = self.scratch.capacity() * size_of::<usize>();
         let idle = self.idle.as_ref().map_or(0, IdleRuns::memory_bytes);
-        self.interner.memory_bytes() + runs + chunks + idle
+        self.interner.memory_bytes() + runs + scratch + chunks + idle
     }
 }
 

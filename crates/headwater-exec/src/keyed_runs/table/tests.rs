@@ -164,6 +164,16 @@ fn every_key_has_its_newest_run_whatever_is_written_again_and_forgotten() {
     assert!(stored < 4_000, "{stored} rows for {table:?}");
 }
 
+#[test]
+fn room_for_runs_is_counted_as_memory() {
+    let mut table = table();
+    let before = table.memory_bytes();
+    table.runs.reserve(1_000);
+    table.scratch.reserve(1_000);
+    let room = 1_000 * (size_of::<Run>() + size_of::<usize>());
+    assert!(table.memory_bytes() >= before + room);
+}
+
 /// A chunk that is read back may have a key twice; the later run counts, once.
 #[test]
 fn a_key_that_is_loaded_twice_has_its_later_run() {
