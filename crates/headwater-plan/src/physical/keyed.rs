@@ -68,30 +68,8 @@ impl Lower<'_> {
             KeyedLogic::Rank { .. } => {
                 Arc::new(RankLogic::new(self.rank(node, &input)?, &key_schema))
             }
-            KeyedLogic::Over {
-                time,
-                order,
-                windows,
-                reach,
-                closes,
-            } => {
-                let schema = node.input.schema();
-                let each = windows.iter().zip(reach);
-                let values = each.map(|(window, reach)| self.over_value(window, *reach, node));
-                let over = Over {
-                    time: self.expr(time, schema)?,
-                    order: self.order(order, schema)?,
-                    values: values.collect::<Result<_>>()?,
-                    closes: match closes {
-                        Some(closing) => {
-                            let keys = DFSchema::try_from(key_schema.clone())?;
-                            Some(self.closes(closing, &keys)?)
-                        }
-                        None => None,
-                    },
-                    input: input.schema(),
-                    schema: Arc::clone(node.schema().inner()),
-                };
+            KeyedLogic::Over { .. } => {
+                let over = self.over(node, &input, &key_schema)?;
                 Arc::new(OverLogic::try_new(over, &key_schema)?)
             }
         };
@@ -112,6 +90,41 @@ impl Lower<'_> {
             ttl: None,
         };
         Ok(Arc::new(KeyedRunsExec::new(input, runs)))
+    }
+
+    fn over(
+        &self,
+        node: &KeyedNode,
+        input: &Arc<dyn ExecutionPlan>,
+        keys: &Schema,
+    ) -> Result<Over> {
+        let KeyedLogic::Over {
+            time,
+            order,
+            windows,
+            reach,
+            closes,
+        } = &node.logic
+        else {
+            return internal_err!("{} has no OVER", node.operator);
+        };
+        let schema = node.input.schema();
+        let each = windows.iter().zip(reach);
+        let values = each.map(|(window, reach)| self.over_value(window, *reach, node));
+        Ok(Over {
+            time: self.expr(time, schema)?,
+            order: self.order(order, schema)?,
+            values: values.collect::<Result<_>>()?,
+            closes: match closes {
+                Some(closing) => {
+                    let keys = DFSchema::try_from(keys.clone())?;
+                    Some(self.closes(closing, &keys)?)
+                }
+                None => None,
+            },
+            input: input.schema(),
+            schema: Arc::clone(node.schema().inner()),
+        })
     }
 
     fn over_value(
