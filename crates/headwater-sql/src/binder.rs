@@ -224,7 +224,10 @@ impl Binder {
             rewrite_windows(&mut query)?;
             let statement = SqlStatement::Query(Box::new(query));
             let statement = DFStatement::Statement(Box::new(statement));
-            Ok(self.state().statement_to_plan(statement).await?)
+            let plan = self.state().statement_to_plan(statement).await?;
+            // Before anything else walks over it.
+            refuse_deep_plan(&plan)?;
+            Ok(plan)
         })
         .await
     }
