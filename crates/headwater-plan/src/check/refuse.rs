@@ -26,8 +26,10 @@ pub(crate) use rows::*;
 pub(crate) fn span_of(expr: &Expr) -> Option<Span> {
     let first = |spans: &Spans| spans.first();
     let span = expr.spans().and_then(first).or_else(|| {
-        let columns = expr.column_refs();
-        columns.iter().find_map(|c| c.spans.first())
+        // The columns come in no order.
+        let columns = expr.column_refs().into_iter();
+        let spans = columns.filter_map(|c| c.spans.first());
+        spans.min_by_key(|span| (span.start.line, span.start.column))
     })?;
     Some(Span {
         line: span.start.line,
