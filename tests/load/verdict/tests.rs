@@ -37,7 +37,7 @@ fn query(seconds_behind: f64, files: u64) -> QuerySample {
         checkpoint: Folder {
             files,
             bytes,
-            largest_state: 18_000,
+            largest_state: 110_000,
             state_bytes: state_bytes.min(400_000),
         },
     }
@@ -196,12 +196,12 @@ fn whatever_else_grows_is_found() {
         }),
         ("q, files of its checkpoint", |at| {
             let mut seen = flat(at);
-            seen.queries[0].checkpoint.files += at as u64;
+            seen.queries[0].checkpoint.files += 2 * at.saturating_sub(120) as u64;
             seen
         }),
         ("q, kB of its checkpoint", |at| {
             let mut seen = flat(at);
-            seen.queries[0].checkpoint.bytes += at as u64 * 20_000;
+            seen.queries[0].checkpoint.bytes += 40_000 * at.saturating_sub(120) as u64;
             seen
         }),
         ("q, copies of its state", |at| {
