@@ -1,8 +1,10 @@
 //! A folder of its own and commands that run in it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+
+use headwater_tests::command_binary;
 
 /// A folder that is gone at the end of the test.
 pub(crate) struct Dir(tempfile::TempDir);
@@ -36,7 +38,7 @@ impl Dir {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> TestCommand {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(command_binary());
         command.args(arguments).current_dir(self.path());
         command.env("XDG_DATA_HOME", self.path());
         TestCommand {
@@ -44,19 +46,6 @@ impl Dir {
             stdin: None,
         }
     }
-}
-
-/// The command, next to the tests in the target folder.
-fn binary() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let folder = tests.parent().and_then(Path::parent).unwrap();
-    let binary = folder.join("headwater");
-    assert!(
-        binary.is_file(),
-        "there is no {}: run cargo build -p headwater-cli first",
-        binary.display()
-    );
-    binary
 }
 
 /// A command that has not run yet.

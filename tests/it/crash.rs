@@ -19,9 +19,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use headwater_testkit::crash_point::CrashPoint;
+use headwater_tests::real_broker;
 
 use crate::command::Dir;
-use crate::kafka::real_broker;
 
 mod folders;
 mod job;

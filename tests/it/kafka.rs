@@ -12,24 +12,9 @@ use arrow::datatypes::Int64Type;
 use arrow::util::display::array_value_to_string;
 use headwater::kafka::{DevBroker, KafkaConnection, create_topic, produce_lines};
 use headwater::{ErrorKind, Headwater, SystemClock};
+use headwater_tests::real_broker;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-
-/// The real broker, or nothing if the run was told to do without.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test run is told by its environment"
-)]
-pub(crate) fn real_broker() -> Option<String> {
-    match std::env::var("HEADWATER_TEST_BOOTSTRAP") {
-        Ok(none) if none == "none" => None,
-        Ok(servers) => Some(servers),
-        Err(_) => panic!(
-            "HEADWATER_TEST_BOOTSTRAP is not set: run `cargo xtask test`, which starts a broker, \
-             or set it to a cluster of yours, or to `none` to leave these tests out"
-        ),
-    }
-}
 
 /// A topic nobody else uses.
 pub(crate) fn fresh_topic(name: &str) -> String {

@@ -12,12 +12,13 @@ use futures::future::{Either, select};
 use headwater::{Clock, Headwater, StreamingQuery, SystemClock, Trigger};
 use headwater_testkit::kafka_proxy::Counts;
 use headwater_testkit::{Fault, KafkaProxy, Link, RequestKind};
+use headwater_tests::real_broker;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::kafka::{Cluster, orders, produce, real_broker, rows, source, text};
+use crate::kafka::{Cluster, orders, produce, rows, source, text};
 
 mod commits;
 

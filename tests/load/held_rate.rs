@@ -3,28 +3,14 @@
 use std::io::Write;
 use std::time::Duration;
 
+use headwater_tests::real_broker;
+
 use crate::job::{Job, Length};
 use crate::process::Process;
 use crate::verdict::{Sample, Verdict};
 
 /// How long the rows that are under way at the end may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The real broker, or nothing if the run was told to do without.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test run is told by its environment"
-)]
-fn real_broker() -> Option<String> {
-    match std::env::var("HEADWATER_TEST_BOOTSTRAP") {
-        Ok(none) if none == "none" => None,
-        Ok(servers) => Some(servers),
-        Err(_) => panic!(
-            "HEADWATER_TEST_BOOTSTRAP is not set: run `cargo xtask test load`, which starts a \
-             broker, or set it to a cluster of yours, or to `none` to leave the topics out"
-        ),
-    }
-}
 
 #[expect(
     clippy::disallowed_methods,

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use headwater_tests::command_binary;
+
 use crate::job::{Job, Query};
 use crate::verdict::{Folder, QuerySample, Sample};
 
@@ -67,7 +69,7 @@ impl Process {
         let script = job.folder().join("job.sql");
         let mut file = std::fs::File::create(&script).unwrap();
         std::io::Write::write_all(&mut file, job.script().as_bytes()).unwrap();
-        let mut child = Command::new(binary())
+        let mut child = Command::new(command_binary())
             .args(["run", "--progress=always"])
             .arg(&script)
             .current_dir(job.folder())
@@ -325,15 +327,3 @@ fn count_below(folder: &Path, into: &mut Folder) {
     }
 }
 
-/// The command, next to the tests in the target folder.
-fn binary() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let folder = tests.parent().and_then(Path::parent).unwrap();
-    let binary = folder.join("headwater");
-    assert!(
-        binary.is_file(),
-        "there is no {}: run cargo build -p headwater-cli first",
-        binary.display()
-    );
-    binary
-}
