@@ -29,9 +29,9 @@ const BEHIND_MORE_MAX_PER_MINUTE: f64 = 1.0;
 const A_FEW: f64 = 2.0;
 /// Two commits more in a period of sixteen: what the halves of the time may differ by.
 const FOLDER_MORE_MAX: f64 = 0.15;
-/// By how many times the rows of state may be in the files of a checkpoint, if every epoch changes
-/// all of them: 16 deltas and a snapshot, twice while the older ones may still be needed.
-const COPIES_MAX: f64 = 34.0;
+/// How many times the state may be in the files of a checkpoint, if every epoch changes half of it
+/// or more: two snapshots are kept, each may have a delta, and one more is being written.
+const COPIES_MAX: f64 = 4.0;
 
 /// What was seen in one moment.
 #[derive(Debug, Clone)]

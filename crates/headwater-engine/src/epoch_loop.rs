@@ -91,8 +91,8 @@ pub struct EpochLoop {
     state: Arc<StateRegistry>,
     chain: StateChain,
     compactor: Compactor,
-    /// The number of the commit after which no kept one needs the files that a snapshot replaced.
-    clean_up_at: Option<u64>,
+    /// Whether a snapshot took the place of other files in the last commit.
+    has_replaced: bool,
     next: EpochId,
     /// Epochs that a dead process had decided, in order.
     pending: VecDeque<EpochRecord>,
@@ -153,7 +153,7 @@ impl EpochLoop {
             state: start.state,
             chain: start.chain,
             compactor: Compactor::default(),
-            clean_up_at: None,
+            has_replaced: false,
             next: start.next,
             pending: start.pending.into(),
             is_replay: false,

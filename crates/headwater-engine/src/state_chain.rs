@@ -3,8 +3,10 @@
 use headwater_checkpoint::StateFileRef;
 use headwater_core::state::ChunkKind;
 
-/// A chain is not replaced before it has this many deltas.
+/// A chain is not replaced before it has this many deltas, or this many bytes of them: what is
+/// smaller than that is not worth a thread.
 const MIN_DELTAS: usize = 16;
+const MIN_DELTA_BYTES: u64 = 4 << 20;
 /// A chain is replaced at this many deltas whatever their size: every commit lists them, and every
 /// recovery opens them.
 const MANY_DELTAS: usize = 256;
@@ -26,6 +28,13 @@ impl StateChain {
         &self.files
     }
 
+    /// The path of the snapshot, if there is one.
+    pub(crate) fn snapshot(&self) -> Option<String> {
+        let first = self.files.first();
+        let first = first.filter(|file| file.kind == ChunkKind::Snapshot);
+        first.map(|file| file.path.clone())
+    }
+
     /// Whether it should be replaced by a snapshot: deltas that outweigh half of the snapshot they
     /// follow keep the folder within three times the state while old and new are both there.
     pub(crate) fn is_due(&self) -> bool {
@@ -34,7 +43,8 @@ impl StateChain {
         let delta_bytes: u64 = self.files.iter().filter(is_delta).map(|f| f.bytes).sum();
         let all_bytes: u64 = self.files.iter().map(|f| f.bytes).sum();
         let snapshot_bytes = all_bytes - delta_bytes;
-        let outweigh = deltas >= MIN_DELTAS && delta_bytes > snapshot_bytes / 2;
+        let is_worth_it = deltas >= MIN_DELTAS || delta_bytes >= MIN_DELTA_BYTES;
+        let outweigh = is_worth_it && delta_bytes > snapshot_bytes / 2;
         outweigh || deltas >= MANY_DELTAS
     }
 
@@ -103,6 +113,10 @@ mod tests {
             (1000, 51, 10, true),
             (10, 15, 10, false),
             (10, 16, 10, true),
+            (9 << 20, 4, 1 << 20, false),
+            (9 << 20, 5, 1 << 20, true),
+            (7 << 20, 3, 1 << 20, false),
+            (7 << 20, 4, 1 << 20, true),
             (1_000_000, 255, 1, false),
             (1_000_000, 256, 1, true),
         ];

@@ -22,14 +22,15 @@
     reason = "a benchmark measures the time of the machine, and its files may be lost"
 )]
 
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use headwater::{Error, Headwater, Result, StreamingQuery};
-use headwater_engine::{EpochLoop, EpochProgress, Step};
-use tempfile::TempDir;
+use headwater_engine::EpochLoop;
+
+mod report;
+
+use report::{epoch, failed, line, milliseconds, quantile, say, temporary};
 
 /// Of `commit`.
 const EPOCH_ROWS: u64 = 10_000;
@@ -134,15 +135,6 @@ fn one_of(keys: u64) -> String {
 
 fn checkpoint_in(folder: &Path) -> String {
     format!(", checkpoint = '{}'", folder.display())
-}
-
-/// Runs one epoch, which there must be, and gives the time that it took.
-async fn epoch(query: &mut EpochLoop) -> Result<(Duration, EpochProgress)> {
-    let started = Instant::now();
-    match query.step().await? {
-        Step::Ran(progress) => Ok((started.elapsed(), *progress)),
-        other => Err(Error::internal(format!("there was no epoch: {other:?}"))),
-    }
 }
 
 /// The time that a commit adds to an epoch, at 100,000 rows a second.
@@ -300,10 +292,6 @@ async fn recovery(sizes: Sizes) -> Result<()> {
     say(&table)
 }
 
-fn temporary() -> Result<TempDir> {
-    tempfile::tempdir().map_err(failed)
-}
-
 /// How many files a folder has, and their bytes.
 fn files_below(folder: &Path) -> Result<(usize, u64)> {
     let entries = std::fs::read_dir(folder).map_err(failed)?;
@@ -312,29 +300,4 @@ fn files_below(folder: &Path) -> Result<(usize, u64)> {
     let sizes: std::io::Result<Vec<u64>> = sizes.map(|m| m.map(|m| m.len())).collect();
     let sizes = sizes.map_err(failed)?;
     Ok((sizes.len(), sizes.iter().sum()))
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-/// The value below which this share of the values lies.
-fn quantile(values: &mut [f64], share: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().saturating_sub(1);
-    let index = (last as f64 * share).round() as usize;
-    values.get(index).copied().unwrap_or(f64::NAN)
-}
-
-fn failed(error: std::io::Error) -> Error {
-    Error::internal("the benchmark cannot use the machine").with_source(error)
-}
-
-/// Adds to a table. Writing into a string cannot fail.
-fn line(table: &mut String, text: std::fmt::Arguments<'_>) {
-    let _ = table.write_fmt(text);
-}
-
-fn say(table: &str) -> Result<()> {
-    writeln!(std::io::stdout(), "{table}").map_err(failed)
 }

@@ -92,12 +92,12 @@ impl EpochLoop {
         };
         let earlier = epochs.into_iter();
         let earlier: Vec<EarlierEpoch> = earlier.map(|(e, tokens)| tokens.of_earlier(e)).collect();
+        let before = self.chain.snapshot();
         if let Some(chain) = self.compactor.finished(&self.chain) {
             self.chain = chain;
-            // Two commits keep their files, and this one and the next name the snapshot.
-            self.clean_up_at = Some(self.commits + 2);
         }
         let chain = self.save_state(epoch, waiting.changes).await?;
+        let has_replaced = chain.snapshot() != before;
         let record = CommitRecord {
             epoch,
             offsets: self.positions.clone(),
@@ -118,7 +118,7 @@ impl EpochLoop {
         self.chain = chain;
         self.last_commit = self.clock.elapsed();
         self.commits += 1;
-        self.after_commit(epoch).await
+        self.after_commit(epoch, has_replaced).await
     }
 
     /// The last records that the sources have read, if any source tells them.
@@ -151,8 +151,9 @@ impl EpochLoop {
         step(|checkpoint, record| checkpoint.finish_commit(record)).await
     }
 
-    /// Tells everybody that the epochs have happened, and frees what they needed.
-    async fn after_commit(&mut self, epoch: EpochId) -> Result<()> {
+    /// Tells everybody that the epochs have happened, and frees what they needed. `has_replaced` if
+    /// files of state have given way to a snapshot.
+    async fn after_commit(&mut self, epoch: EpochId, has_replaced: bool) -> Result<()> {
         self.activity.begin(epoch, Step::Telling);
         self.state.committed(epoch)?;
         for (source, position) in self.sources.iter().zip(&self.positions) {
@@ -163,7 +164,9 @@ impl EpochLoop {
         }
         let (checkpoint, state) = (&self.checkpoint, &self.state);
         self.compactor.start_if_due(&self.chain, checkpoint, state);
-        let is_due = self.clean_up_at == Some(self.commits);
+        // Two commits keep their files, and those of the one before the snapshot are not needed when
+        // the next has named it.
+        let is_due = std::mem::replace(&mut self.has_replaced, has_replaced);
         if is_due || self.commits.is_multiple_of(CLEAN_UP_EVERY) {
             CrashPoint::BeforeCleanup.reach();
             let checkpoint = Arc::clone(&self.checkpoint);
@@ -176,14 +179,15 @@ impl EpochLoop {
         Ok(())
     }
 
-    /// Writes what the epochs changed, or everything if the files have become too many: compaction
-    /// has failed for long then.
+    /// Writes what the epochs changed, or everything if that is hardly more, or if the files have
+    /// become too many: compaction has failed for long then.
     async fn save_state(&self, epoch: EpochId, changes: Vec<ShardChunk>) -> Result<StateChain> {
         if changes.is_empty() {
             return Ok(self.chain.clone());
         }
-        let is_full = self.chain.is_full() && !self.compactor.is_running();
-        let (kind, chunks) = if is_full && !self.state.is_restoring() {
+        let is_better = self.chain.is_full() || self.changes_most(&changes);
+        let may_be = !self.compactor.is_running() && !self.state.is_restoring();
+        let (kind, chunks) = if is_better && may_be {
             (ChunkKind::Snapshot, self.state.snapshots()?)
         } else {
             (ChunkKind::Delta, changes)
@@ -191,5 +195,13 @@ impl EpochLoop {
         let checkpoint = Arc::clone(&self.checkpoint);
         let file = blocking(move || checkpoint.write_state(epoch, kind, &chunks)).await?;
         Ok(self.chain.with(file))
+    }
+
+    /// Whether changes are half of the state or more: deltas like that would be many copies of it
+    /// before the next snapshot.
+    fn changes_most(&self, changes: &[ShardChunk]) -> bool {
+        let changed = changes.iter().map(|(_, _, chunk)| chunk.rows.num_rows());
+        let live = self.state.sizes().into_values().map(|(rows, _)| rows);
+        2 * changed.sum::<usize>() >= live.sum::<usize>()
     }
 }
