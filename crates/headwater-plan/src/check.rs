@@ -4,3 +4,4 @@ pub(crate) mod chained_windows;
 pub(crate) mod depth;
 pub(crate) mod expressions;
 pub(crate) mod refuse;
+pub(crate) mod unsteady;

@@ -16,6 +16,7 @@ use crate::check::chained_windows::windowed_bound;
 use crate::check::depth::refuse_deep_plan;
 use crate::check::expressions::check_expressions;
 use crate::check::refuse;
+use crate::check::unsteady::refuse_unsteady_keys;
 use crate::event_time_field::{WindowRole, window_of};
 use crate::fallible::Fallible;
 use crate::large_stack::on_large_stack;
@@ -206,6 +207,7 @@ async fn stream(
     }
     let epoch_time = EpochTime::default();
     let plan = rewrite_epoch_time(plan, &epoch_time)?;
+    refuse_unsteady_keys(&plan)?;
     check_expressions(&plan)?;
     let options = session.config_options();
     let plan = session

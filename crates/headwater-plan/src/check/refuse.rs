@@ -13,6 +13,7 @@ use headwater_core::mode::OutputMode;
 use headwater_exec::window::Bound;
 
 use crate::check::chained_windows::{grouped_bound, windowed_bound};
+use crate::check::unsteady::Unsteady;
 use crate::event_time_field::window_of;
 use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::number_sources::{first_source, sources_of};
@@ -39,11 +40,22 @@ pub(crate) fn span_of(expr: &Expr) -> Option<Span> {
     })
 }
 
-pub(crate) fn clock_in_key(expr: &Expr) -> Error {
-    Error::plan("the time of the epoch cannot be grouped, joined or sorted by")
-        .with_detail("A row would belong elsewhere in every epoch.")
-        .with_hint("Use a time column of the source, such as METADATA FROM 'timestamp'.")
-        .with_span(span_of(expr))
+/// A key that is no function of the row.
+pub(crate) fn unsteady_key(what: &Unsteady, expr: &Expr) -> Error {
+    let error = match what {
+        Unsteady::Time => {
+            Error::plan("the time of the epoch cannot be grouped, joined or sorted by")
+                .with_detail("A row would belong elsewhere in every epoch.")
+                .with_hint("Use a time column of the source, such as METADATA FROM 'timestamp'.")
+        }
+        Unsteady::Drawn(name) => {
+            let message = format!("what {name}() gives cannot be grouped, joined or sorted by");
+            Error::plan(message)
+                .with_detail("A row would belong elsewhere when an epoch is run again.")
+                .with_hint("Derive it from the row, for example by md5() of a column.")
+        }
+    };
+    error.with_span(span_of(expr))
 }
 
 /// A join that would give the rows of a table that no row of the stream has matched.
@@ -56,12 +68,24 @@ pub(crate) fn unmatched_table_rows(join_type: JoinType) -> Error {
     .with_hint("Use an inner join, or a LEFT JOIN with the stream on the left.")
 }
 
-/// A part that is read once cannot hold a time that moves.
-pub(crate) fn clock_in_table(expr: &Expr) -> Error {
-    Error::plan("the time of the epoch cannot stand in a part that reads tables only")
-        .with_detail("That part is read once, and the time would stand still.")
-        .with_hint("Compare with now() outside: in the WHERE or the SELECT that reads the stream.")
-        .with_span(span_of(expr))
+/// A part that is read once cannot hold what changes.
+pub(crate) fn unsteady_in_table(what: &Unsteady, expr: &Expr) -> Error {
+    let error = match what {
+        Unsteady::Time => {
+            Error::plan("the time of the epoch cannot stand in a part that reads tables only")
+                .with_detail("That part is read once, and the time would stand still.")
+                .with_hint(
+                    "Compare with now() outside: in the WHERE or the SELECT that reads the stream.",
+                )
+        }
+        Unsteady::Drawn(name) => {
+            let message = format!("{name}() cannot stand in a part that reads tables only");
+            Error::plan(message)
+                .with_detail("That part is read once, and one draw would hold for all rows.")
+                .with_hint("Call it outside: in the WHERE or the SELECT that reads the stream.")
+        }
+    };
+    error.with_span(span_of(expr))
 }
 
 /// A subquery in an expression that reads a stream.
@@ -136,14 +160,24 @@ fn kind(plan: &LogicalPlan) -> String {
         .to_string()
 }
 
-/// A filter whose outcome changes without a row.
-pub(crate) fn clock_over_updates(predicate: &Expr) -> Error {
-    Error::plan("rows that replace each other cannot be filtered by the time of the epoch")
+/// A filter whose outcome changes without a new row, or is another when a row is taken back.
+pub(crate) fn unsteady_over_updates(what: &Unsteady, predicate: &Expr) -> Error {
+    let error = match what {
+        Unsteady::Time => Error::plan(
+            "rows that replace each other cannot be filtered by the time of the epoch",
+        )
         .with_detail("A row would have to go when no new one comes.")
         .with_hint(
             "Filter by a time of the rows, or ask for the whole result with `EMIT COMPLETE`.",
-        )
-        .with_span(span_of(predicate))
+        ),
+        Unsteady::Drawn(name) => {
+            let message = format!("rows that replace each other cannot be filtered by {name}()");
+            Error::plan(message)
+                .with_detail("A row could pass, and the row that replaces it could not.")
+                .with_hint("Filter the rows of the source by it, in a subquery in FROM.")
+        }
+    };
+    error.with_span(span_of(predicate))
 }
 
 /// A filter takes rows back of which nobody knows which ones they are.

@@ -13,20 +13,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, JoinType, Result, ScalarValue};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr_fn::cast;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    ColumnarValue, Distinct, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility,
 };
 
 use headwater_core::event_time::EventTime;
-
-use crate::check::refuse;
-use crate::node::SessionNode;
-use crate::rule::provenance::params_of;
 
 /// The time of the running epoch, for the functions of one plan. Clones are the same time.
 #[derive(Debug, Clone, Default)]
@@ -44,14 +40,9 @@ impl EpochTime {
 /// The plan with functions of the epoch's time.
 ///
 /// # Errors
-/// If one stands where rows are told apart by it: a row would belong elsewhere in every epoch.
+/// If an expression cannot be rewritten.
 pub(crate) fn rewrite_epoch_time(plan: LogicalPlan, time: &EpochTime) -> Result<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|node| {
-        let may_stand = matches!(node, LogicalPlan::Projection(_) | LogicalPlan::Filter(_));
-        if !may_stand {
-            refuse_clock(&node)?;
-            return Ok(Transformed::no(node));
-        }
         let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
             let name = names.save(&expr);
@@ -59,100 +50,7 @@ pub(crate) fn rewrite_epoch_time(plan: LogicalPlan, time: &EpochTime) -> Result<
             Ok(rewritten.update_data(|expr| name.restore(expr)))
         })
     })?;
-    refuse_keys_of_epoch_time(&rewritten.data)?;
     Ok(rewritten.data)
-}
-
-/// Refuses keys that are computed from the time of the epoch somewhere below.
-fn refuse_keys_of_epoch_time(plan: &LogicalPlan) -> Result<()> {
-    plan.apply(|node| {
-        let refused = match node {
-            LogicalPlan::Aggregate(aggregate) => {
-                let mut keys = aggregate.group_expr.iter();
-                keys.find(|key| depends(key, &aggregate.input)).cloned()
-            }
-            LogicalPlan::Distinct(Distinct::All(input)) => {
-                let mut columns = input.schema().columns().into_iter().enumerate();
-                let found = columns.find(|(index, _)| column_depends(input, *index));
-                found.map(|(_, column)| Expr::Column(column))
-            }
-            LogicalPlan::Distinct(Distinct::On(distinct)) => {
-                let sort = distinct.sort_expr.iter().flatten().map(|sort| &sort.expr);
-                let mut keys = distinct.on_expr.iter().chain(sort);
-                keys.find(|key| depends(key, &distinct.input)).cloned()
-            }
-            LogicalPlan::Window(window) => {
-                let calls = window.window_expr.iter().filter_map(params_of);
-                let mut keys = calls.flat_map(|(partition, order)| {
-                    partition.iter().chain(order.iter().map(|sort| &sort.expr))
-                });
-                keys.find(|key| depends(key, &window.input)).cloned()
-            }
-            LogicalPlan::Extension(extension) if extension.node.as_any().is::<SessionNode>() => {
-                let input = extension.node.inputs().into_iter().next();
-                let exprs = extension.node.expressions();
-                let on_input = |expr: &Expr| input.is_some_and(|input| depends(expr, input));
-                exprs.into_iter().find(on_input)
-            }
-            LogicalPlan::Join(join) => {
-                let mut pairs = join.on.iter();
-                let found = pairs.find(|(l, r)| depends(l, &join.left) || depends(r, &join.right));
-                found.map(|(left, _)| left.clone())
-            }
-            _ => None,
-        };
-        match refused {
-            Some(key) => Err(refuse::clock_in_key(&key).into()),
-            None => Ok(TreeNodeRecursion::Continue),
-        }
-    })?;
-    Ok(())
-}
-
-fn depends(expr: &Expr, input: &LogicalPlan) -> bool {
-    // The closure never fails, so neither does the walk.
-    let directly = expr.exists(|e| Ok(is_epoch_time(e))).unwrap_or(false);
-    let below = |column: &Column| {
-        let index = input.schema().maybe_index_of_column(column);
-        index.is_some_and(|index| column_depends(input, index))
-    };
-    directly || expr.column_refs().into_iter().any(below)
-}
-
-/// Whether a column of a plan's output is computed from the time of the epoch.
-fn column_depends(plan: &LogicalPlan, column: usize) -> bool {
-    match plan {
-        LogicalPlan::Projection(projection) => {
-            let expr = projection.expr.get(column);
-            expr.is_some_and(|expr| depends(expr, &projection.input))
-        }
-        LogicalPlan::Join(join)
-            if matches!(join.join_type, JoinType::RightSemi | JoinType::RightAnti) =>
-        {
-            column_depends(&join.right, column)
-        }
-        LogicalPlan::Join(join) => {
-            let left = join.left.schema().fields().len();
-            match column.checked_sub(left) {
-                Some(right) => column_depends(&join.right, right),
-                None => column_depends(&join.left, column),
-            }
-        }
-        LogicalPlan::Unnest(unnest) => {
-            let from = unnest.dependency_indices.get(column);
-            from.is_some_and(|from| column_depends(&unnest.input, *from))
-        }
-        // What an aggregation computes is final or replaced by key, and its keys were looked at.
-        LogicalPlan::Aggregate(_) | LogicalPlan::TableScan(_) => false,
-        // A window hands its input's columns on in front of its own, and so do all others.
-        other => {
-            let inputs = other.inputs();
-            let has = |input: &&LogicalPlan| column < input.schema().fields().len();
-            inputs
-                .into_iter()
-                .any(|input| has(&input) && column_depends(input, column))
-        }
-    }
 }
 
 fn of_epoch(expr: Expr, time: &EpochTime) -> Transformed<Expr> {
@@ -197,16 +95,6 @@ fn clock_function(expr: &Expr) -> Option<Clock> {
         "current_date" => Some(Clock::Date),
         _ => None,
     }
-}
-
-fn refuse_clock(node: &LogicalPlan) -> Result<()> {
-    node.apply_expressions(|expr| {
-        if expr.exists(|e| Ok(clock_function(e).is_some()))? {
-            return Err(refuse::clock_in_key(expr).into());
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(())
 }
 
 /// `now()` of a plan.

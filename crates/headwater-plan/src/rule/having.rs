@@ -19,8 +19,8 @@ use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalN
 use headwater_core::changes::{OP_COLUMN, op_field};
 
 use crate::check::refuse;
+use crate::check::unsteady::Unsteady;
 use crate::node::{KeyedLogic, KeyedNode, StreamAggregateNode};
-use crate::rule::epoch_time::is_epoch_time;
 use crate::rule::incremental::Change;
 use crate::rule::subqueries::subquery_of;
 use crate::stream_plan::ModeRequest;
@@ -75,8 +75,8 @@ fn with_columns(expr: Expr, schema: &DFSchemaRef, at: &impl Fn(usize) -> Expr) -
 }
 
 fn in_operator(extension: &Extension, predicate: &Expr) -> Result<LogicalPlan> {
-    if predicate.exists(|expr| Ok(is_epoch_time(expr)))? {
-        return Err(refuse::clock_over_updates(predicate).into());
+    if let Some(what) = Unsteady::of(predicate) {
+        return Err(refuse::unsteady_over_updates(&what, predicate).into());
     }
     if predicate.exists(|expr| Ok(subquery_of(expr).is_some()))? {
         return Err(refuse::over_updates("a subquery").into());

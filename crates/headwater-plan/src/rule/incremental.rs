@@ -25,10 +25,10 @@ use headwater_exec::kept::Refresh;
 use headwater_exec::watermark::InputTime;
 
 use crate::check::refuse;
+use crate::check::unsteady::Unsteady;
 use crate::event_time_field::WindowField;
 use crate::node::static_node::Seen;
 use crate::node::{SessionNode, StaticNode, WindowNode};
-use crate::rule::epoch_time::is_epoch_time;
 use crate::rule::having::filter_updates;
 use crate::rule::number_sources::{reads_sources, sources_of, stream_table};
 use crate::rule::row_key::RowKey;
@@ -168,8 +168,8 @@ impl Converter {
     /// through or none, or the operator that replaces them takes rows back.
     fn filtered(&self, input: Incremental, predicate: Expr) -> Result<Incremental> {
         if let (OutputMode::Update, Change::Updating { key }) = (self.mode, &input.change) {
-            if predicate.exists(|expr| Ok(is_epoch_time(expr)))? {
-                return Err(refuse::clock_over_updates(&predicate).into());
+            if let Some(what) = Unsteady::of(&predicate) {
+                return Err(refuse::unsteady_over_updates(&what, &predicate).into());
             }
             // What a table says of a key may be something else when it has been read again.
             let may_turn = self.refresh != Refresh::Never
