@@ -326,4 +326,3 @@ fn count_below(folder: &Path, into: &mut Folder) {
         }
     }
 }
-

@@ -217,14 +217,22 @@ impl Checkpoint {
         self.store.describe()
     }
 
-    /// Step 1: decides an epoch. Not for a pending epoch, which is decided already.
+    /// Step 1: decides an epoch, and those in its `earlier`. Not for a pending epoch, which is
+    /// decided already.
+    ///
+    /// Must be done before anybody sees something of the epoch, which is its commit for a sink that
+    /// shows nothing before.
     pub fn log_epoch(&self, record: &EpochRecord) -> Result<()> {
         let mut progress = self.progress.lock();
-        if record.epoch != next_after(progress.last_logged) {
-            return Err(progress.out_of_order(record.epoch, "logged"));
+        let mut last = progress.last_logged;
+        for epoch in record.earlier.iter().chain([record]).map(|r| r.epoch) {
+            if epoch != next_after(last) {
+                return Err(progress.out_of_order(epoch, "logged"));
+            }
+            last = Some(epoch);
         }
         self.epochs.append(record)?;
-        progress.last_logged = Some(record.epoch);
+        progress.last_logged = last;
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use crate::checkpoint::{Checkpoint, Recovered};
 use crate::epoch_log::EpochRecord;
 use crate::failing_files::{Cut, CutKind, CutMoment, FailingFiles};
 use crate::file_store::FileStore;
+use crate::inspection::{inspect, verify};
 use crate::memory_files::MemoryFiles;
 use crate::test_data::{Chunks, chunks, commit_record, epoch_record, metadata};
 
@@ -297,10 +298,32 @@ fn after_epoch_0() -> (MemoryFiles, Checkpoint) {
     (store, checkpoint)
 }
 
+/// The same in one file.
+fn log_three_together(checkpoint: &Checkpoint) {
+    let mut records = (1..=3).map(EpochId).map(|epoch| EpochRecord {
+        last_committed: Some(EpochId(0)),
+        ..epoch_record(epoch)
+    });
+    let earlier = vec![records.next().unwrap(), records.next().unwrap()];
+    let last = records.next().unwrap();
+    let twice = EpochRecord {
+        earlier: vec![earlier[0].clone(), earlier[0].clone()],
+        ..last.clone()
+    };
+    assert!(checkpoint.log_epoch(&twice).is_err());
+    checkpoint.log_epoch(&EpochRecord { earlier, ..last }).unwrap();
+}
+
 #[test]
 fn epochs_that_ran_before_a_crash_may_be_committed_in_other_groups() {
+    for log in [log_three, log_three_together] {
+        commit_in_other_groups(log);
+    }
+}
+
+fn commit_in_other_groups(log: fn(&Checkpoint)) {
     let (store, checkpoint) = after_epoch_0();
-    log_three(&checkpoint);
+    log(&checkpoint);
     let reopened = |store: &MemoryFiles| open(Arc::new(store.clone())).unwrap();
     drop(checkpoint);
     let (checkpoint, recovered) = reopened(&store);
@@ -315,6 +338,10 @@ fn epochs_that_ran_before_a_crash_may_be_committed_in_other_groups() {
     let (checkpoint, recovered) = reopened(&store);
     let pending: Vec<u64> = recovered.pending.iter().map(|p| p.epoch.0).collect();
     assert_eq!(pending, [3]);
+    let files: Arc<dyn FileStore> = Arc::new(store.clone());
+    assert_eq!(inspect(&files).unwrap().pending, recovered.pending);
+    let verified = verify(&files).unwrap();
+    assert!(verified.iter().all(|file| file.damage.is_none()), "{verified:?}");
     checkpoint
         .commit(&commit_record(EpochId(3), vec![]))
         .unwrap();

@@ -1,10 +1,13 @@
-//! The write-ahead log: what an epoch will do, written before it does anything.
+//! The write-ahead log: what epochs do, written before anything of it is seen.
 //!
 //! ```text
 //! epochs/00000042.json
 //! headwater epoch v1 <query> <length> <crc32c>
 //! {"epoch":42,"slices":[{"start":{"orders":{"0":10}},"end":{"orders":{"0":20}}}],…}
 //! ```
+//!
+//! Epochs that are committed together and that nobody has seen before have one file, with the number
+//! of the last: the others are in its `earlier`.
 //!
 //! A record holds every decision of its epoch. Running the epoch again from its record, in another
 //! process and at another time, gives the same rows. This is Spark's `OffsetSeqLog`; on purpose
@@ -46,6 +49,18 @@ pub struct EpochRecord {
     pub plan_fingerprint: String,
     /// The headwater that made them.
     pub version: String,
+    /// The records of epochs right before this one that have no file of their own, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EpochRecord>,
+}
+
+impl EpochRecord {
+    /// All records of its file, in order, each by itself.
+    pub fn each(mut self) -> Vec<EpochRecord> {
+        let mut each = std::mem::take(&mut self.earlier);
+        each.push(self);
+        each
+    }
 }
 
 /// The epochs' records.
@@ -82,7 +97,39 @@ impl EpochLog {
         self.records.append(record)
     }
 
-    /// The record of an epoch; `None` if it has none.
+    /// The records of epochs after one, or all: each by itself, as they are in the files.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn after(&self, epoch: Option<EpochId>) -> Result<Vec<EpochRecord>> {
+        let mut records = Vec::new();
+        for file in self
+            .epochs()?
+            .into_iter()
+            .filter(|file| Some(*file) > epoch)
+        {
+            let read = self.read(file)?.into_iter();
+            records.extend(read.flat_map(EpochRecord::each));
+        }
+        records.retain(|record| Some(record.epoch) > epoch);
+        Ok(records)
+    }
+
+    /// Whether an epoch has a record: a file, or a place in that of a later epoch.
+    ///
+    /// # Errors
+    /// If that file cannot be read.
+    pub fn has(&self, epoch: EpochId) -> Result<bool> {
+        let file = self.epochs()?.into_iter().find(|file| *file >= epoch);
+        let record = match file {
+            Some(file) if file > epoch => self.read(file)?,
+            found => return Ok(found.is_some()),
+        };
+        let mut earlier = record.into_iter().flat_map(|record| record.earlier);
+        Ok(earlier.any(|record| record.epoch == epoch))
+    }
+
+    /// The record in the file of an epoch, with those of earlier ones; `None` if it has no file.
     pub fn read(&self, epoch: EpochId) -> Result<Option<EpochRecord>> {
         self.records.read(epoch)
     }
@@ -92,7 +139,7 @@ impl EpochLog {
         self.records.latest()
     }
 
-    /// The epochs that have a record, in order.
+    /// The epochs that have a file, in order.
     pub fn epochs(&self) -> Result<Vec<EpochId>> {
         self.records.epochs()
     }

@@ -80,10 +80,7 @@ pub fn inspect(store: &Arc<dyn FileStore>) -> Result<CheckpointReport> {
         commits.extend(log.read(epoch)?);
     }
     let last = commits.last().map(|commit| commit.epoch);
-    let mut pending = Vec::new();
-    for epoch in epochs.epochs()?.into_iter().filter(|e| Some(*e) > last) {
-        pending.extend(epochs.read(epoch)?);
-    }
+    let pending = epochs.after(last)?;
     let prepared = log.prepared_after(last)?;
     Ok(CheckpointReport {
         location: store.describe(),
@@ -245,8 +242,9 @@ pub fn verify_within(store: &Arc<dyn FileStore>, state_bytes: u64) -> Result<Ver
         checks.add(path, FileWorth::Needed, read.map(|_| ()));
     }
     let mut logged: BTreeSet<EpochId> = epochs.epochs()?.into_iter().collect();
-    // A commit without the record of its epoch is a sign that files are missing.
-    logged.extend(last);
+    // A commit without the record of its epoch is a sign that files are missing. A file that cannot
+    // be read is looked at below.
+    logged.extend(last.filter(|last| !epochs.has(*last).unwrap_or(false)));
     for epoch in logged {
         let worth = match Some(epoch) >= last {
             true => FileWorth::Needed,

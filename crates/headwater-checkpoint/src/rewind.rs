@@ -110,8 +110,16 @@ pub fn rewind(
         rewound_to: Some(to),
         ..target
     };
-    // What was decided and has not happened is decided anew.
-    for pending in epochs.epochs()?.into_iter().rev() {
+    // What was decided and has not happened is decided anew. The record of the last commit's epoch may
+    // be in the same file.
+    let logged = epochs.epochs()?;
+    if !logged.contains(&last) {
+        let records = epochs.after(last.previous())?.into_iter();
+        for record in records.filter(|record| record.epoch == last) {
+            epochs.append(&record)?;
+        }
+    }
+    for pending in logged.into_iter().rev() {
         if pending > last {
             epochs.delete(pending)?;
         }
@@ -179,6 +187,7 @@ fn reading_nothing(epoch: EpochId, standing: &CommitRecord) -> EpochRecord {
         end_of_input: false,
         plan_fingerprint: String::new(),
         version: crate::HEADWATER_VERSION.to_string(),
+        earlier: vec![],
     }
 }
 

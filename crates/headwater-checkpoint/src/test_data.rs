@@ -69,6 +69,7 @@ pub(crate) fn epoch_record(epoch: EpochId) -> EpochRecord {
         end_of_input: false,
         plan_fingerprint: "f1".to_string(),
         version: crate::HEADWATER_VERSION.to_string(),
+        earlier: vec![],
     }
 }
 

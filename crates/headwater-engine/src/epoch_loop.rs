@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! plan_slices   choose [start, end) of every source; decide idle partitions, clock and seed
-//! log_epoch     write all of that to the epoch log          ── decided
+//! log_epoch     write all of that to the epoch log: before anybody sees something of the epoch
 //! prepare_epoch run the plan; state goes from n − 1 to n; the sinks make their rows durable
-//! commit        make the state delta durable
+//! commit        make the changed state durable
 //!               write the commit record                     ── happened
 //!               make the sinks' rows visible
 //! ```
 //!
-//! A crash before the commit record runs the same epoch again, as it was decided. A crash after
-//! it makes the sinks' rows visible again, which is idempotent. There is no third case, unless a
+//! A crash before the commit record runs the same epoch again, as it was decided, or as it is
+//! decided then if it had no record ([`logging`]). A crash after it makes the sinks' rows visible again, which is idempotent. There is no third case, unless a
 //! transaction of the sink decides: then the record is written to a waiting place, the transaction
 //! is committed (happened), and the record takes its place. Of a record that waits, recovery asks
 //! the sink.
@@ -28,7 +28,6 @@ use futures::future::{self, BoxFuture};
 
 use headwater_checkpoint::{Checkpoint, EpochRecord, WatermarkState};
 use headwater_core::clock::Clock;
-use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::EpochId;
 use headwater_core::offset::Offsets;
 use headwater_core::source::Source;
@@ -36,10 +35,9 @@ use headwater_core::{Error, Result};
 use headwater_exec::epoch_context::EpochContext;
 use headwater_exec::state_registry::StateRegistry;
 
-use crate::activity::{self, Activity};
+use crate::activity::Activity;
 use crate::compaction::Compactor;
 use crate::epoch_report::Reporter;
-use crate::execute::blocking;
 use crate::next_epoch::Planned;
 use crate::outputs;
 use crate::progress::EpochProgress;
@@ -52,10 +50,12 @@ use crate::watched::WatchedSource;
 use crate::watermark_tracker::until_next_idle;
 
 mod commit;
+mod logging;
 mod plan;
 mod run;
 
 use commit::Uncommitted;
+use logging::Logging;
 use run::Outcome;
 
 /// What one turn of the loop did.
@@ -98,7 +98,10 @@ pub struct EpochLoop {
     pending: VecDeque<EpochRecord>,
     /// Whether the running epoch is one of those.
     is_replay: bool,
+    logging: Logging,
     uncommitted: Uncommitted,
+    /// The records of those that have none in the log.
+    unlogged: Vec<EpochRecord>,
     last_commit: Duration,
     commits: u64,
     bounds: Option<Bounds>,
@@ -157,7 +160,9 @@ impl EpochLoop {
             next: start.next,
             pending: start.pending.into(),
             is_replay: false,
+            logging: Logging::of(&spec),
             uncommitted: Uncommitted::default(),
+            unlogged: vec![],
             last_commit: clock.elapsed(),
             commits: 0,
             bounds: start.bounds,
@@ -188,13 +193,7 @@ impl EpochLoop {
         let record = match self.pending.pop_front() {
             Some(record) => record,
             None => match self.plan_epoch().await? {
-                Planned::Epoch(record) => {
-                    CrashPoint::BeforePlanWrite.reach();
-                    self.activity.begin(self.next, activity::Step::Logging);
-                    let (checkpoint, logged) = (Arc::clone(&self.checkpoint), record.clone());
-                    blocking(move || checkpoint.log_epoch(&logged)).await?;
-                    record
-                }
+                Planned::Epoch(record) => record,
                 Planned::Nothing if self.is_commit_due() => return self.commit_now().await,
                 Planned::Nothing => {
                     self.activity.rest();
@@ -205,7 +204,11 @@ impl EpochLoop {
         };
         let started = self.clock.elapsed();
         self.first_start.get_or_insert(started);
-        let prepared = match self.prepare_with_retries(&record).await? {
+        let outcome = match self.is_replay {
+            true => self.prepare_with_retries(&record).await?,
+            false => self.log_and_prepare(&record).await?,
+        };
+        let prepared = match outcome {
             Outcome::Prepared(prepared) => prepared,
             Outcome::Lost(error) => return Ok(Step::Lost(error)),
         };

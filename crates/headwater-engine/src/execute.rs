@@ -140,10 +140,13 @@ async fn write_partitions(
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let task = SpawnedTask::spawn_blocking(work);
-    task.join_unwind()
-        .await
-        .map_err(|e| Error::internal(e.to_string()))?
+    joined(SpawnedTask::spawn_blocking(work)).await
+}
+
+/// What a thread that may block gives in the end.
+pub(crate) async fn joined<T: Send + 'static>(task: SpawnedTask<Result<T>>) -> Result<T> {
+    let ended = task.join_unwind().await;
+    ended.map_err(|e| Error::internal(e.to_string()))?
 }
 
 #[cfg(test)]

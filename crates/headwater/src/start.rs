@@ -207,6 +207,7 @@ impl Headwater {
         };
         Ok(QuerySpec {
             on_state_change: request.settings.on_state_change,
+            logs_beside: true,
             kept_commits: request.settings.kept_commits(),
             name: request.name,
             sql: request.text,

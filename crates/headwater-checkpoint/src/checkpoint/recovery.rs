@@ -69,30 +69,24 @@ pub(crate) fn recover(
 ) -> Result<Recovered> {
     let last_commit = commits.latest()?;
     let last = last_commit.as_ref().map(|c| c.epoch);
-    let logged = epochs.epochs()?;
     if let Some(last) = last
-        && !logged.contains(&last)
+        && !epochs.has(last)?
     {
         let (commit, epoch) = (commits.path(last), epochs.path(last));
         let what = format!("\"{commit}\" is there but \"{epoch}\" is missing");
         return Err(incomplete(store, &what));
     }
     let mut pending: Vec<EpochRecord> = Vec::new();
-    for epoch in logged.into_iter().filter(|epoch| Some(*epoch) > last) {
+    for record in epochs.after(last)? {
         let expected = next_after(pending.last().map(|p| p.epoch).or(last));
         let missing = |path: String| {
-            let what = format!(
-                "\"{}\" is there but \"{path}\" is missing",
-                epochs.path(epoch)
-            );
+            let found = epochs.path(record.epoch);
+            let what = format!("\"{found}\" is there but \"{path}\" is missing");
             incomplete(store, &what)
         };
-        if epoch != expected {
+        if record.epoch != expected {
             return Err(missing(epochs.path(expected)));
         }
-        let Some(record) = epochs.read(epoch)? else {
-            continue;
-        };
         match record.last_committed {
             Some(before) if Some(before) > last => return Err(missing(commits.path(before))),
             _ => pending.push(record),

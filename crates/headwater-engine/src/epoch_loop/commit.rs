@@ -32,6 +32,8 @@ pub(super) struct Uncommitted {
     /// What they changed, in order.
     changes: Vec<ShardChunk>,
     bytes: usize,
+    /// Whether their commit writes the whole state, so that nobody needs to know what they changed.
+    is_whole: bool,
 }
 
 impl Uncommitted {
@@ -46,6 +48,18 @@ impl Uncommitted {
             .sum::<usize>();
         self.changes.extend(changes);
         self.epochs.push((epoch, tokens));
+    }
+
+    /// Whether their commit writes the whole state.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Lets their commit write the whole state.
+    fn be_whole(&mut self) {
+        self.changes.clear();
+        self.bytes = 0;
+        self.is_whole = true;
     }
 }
 
@@ -84,6 +98,7 @@ impl EpochLoop {
         let Some(epoch) = epochs.last().map(|(epoch, _)| *epoch) else {
             return Ok(());
         };
+        self.log_uncommitted().await?;
         self.activity.begin(epoch, Step::Saving);
         outputs::gather(&self.spec, &mut epochs, self.activity.outage()).await?;
         CrashPoint::SinkGathered.reach();
@@ -96,7 +111,9 @@ impl EpochLoop {
         if let Some(chain) = self.compactor.finished(&self.chain) {
             self.chain = chain;
         }
-        let chain = self.save_state(epoch, waiting.changes).await?;
+        let chain = self
+            .save_state(epoch, waiting.changes, waiting.is_whole)
+            .await?;
         let has_replaced = chain.snapshot() != before;
         let record = CommitRecord {
             epoch,
@@ -179,29 +196,42 @@ impl EpochLoop {
         Ok(())
     }
 
-    /// Writes what the epochs changed, or everything if that is hardly more, or if the files have
-    /// become too many: compaction has failed for long then.
-    async fn save_state(&self, epoch: EpochId, changes: Vec<ShardChunk>) -> Result<StateChain> {
-        if changes.is_empty() {
+    /// Notes an epoch that ran. If the epochs that wait have changed half of the state or more, their
+    /// commit writes all of it: deltas like that would be many copies of it before the next snapshot.
+    pub(super) fn let_wait(&mut self, epoch: EpochId, tokens: Tokens, changes: Vec<ShardChunk>) {
+        self.uncommitted.push(epoch, tokens, changes);
+        let changes = &self.uncommitted.changes;
+        let changed = changes.iter().map(|(_, _, chunk)| chunk.rows.num_rows());
+        let live = self.state.sizes().into_values().map(|(rows, _)| rows);
+        let is_most = 2 * changed.sum::<usize>() >= live.sum::<usize>();
+        if !changes.is_empty() && is_most && self.may_write_whole() {
+            self.uncommitted.be_whole();
+        }
+    }
+
+    /// Whether a commit may write the whole state: not if a compaction is about to do the same.
+    fn may_write_whole(&self) -> bool {
+        !self.compactor.is_running() && !self.state.is_restoring()
+    }
+
+    /// Writes what the epochs changed, or everything, also if the files have become too many:
+    /// compaction has failed for long then.
+    async fn save_state(
+        &self,
+        epoch: EpochId,
+        changes: Vec<ShardChunk>,
+        is_whole: bool,
+    ) -> Result<StateChain> {
+        if changes.is_empty() && !is_whole {
             return Ok(self.chain.clone());
         }
-        let is_better = self.chain.is_full() || self.changes_most(&changes);
-        let may_be = !self.compactor.is_running() && !self.state.is_restoring();
-        let (kind, chunks) = if is_better && may_be {
-            (ChunkKind::Snapshot, self.state.snapshots()?)
-        } else {
-            (ChunkKind::Delta, changes)
+        let is_whole = is_whole || (self.chain.is_full() && self.may_write_whole());
+        let (kind, chunks) = match is_whole {
+            true => (ChunkKind::Snapshot, self.state.snapshots()?),
+            false => (ChunkKind::Delta, changes),
         };
         let checkpoint = Arc::clone(&self.checkpoint);
         let file = blocking(move || checkpoint.write_state(epoch, kind, &chunks)).await?;
         Ok(self.chain.with(file))
-    }
-
-    /// Whether changes are half of the state or more: deltas like that would be many copies of it
-    /// before the next snapshot.
-    fn changes_most(&self, changes: &[ShardChunk]) -> bool {
-        let changed = changes.iter().map(|(_, _, chunk)| chunk.rows.num_rows());
-        let live = self.state.sizes().into_values().map(|(rows, _)| rows);
-        2 * changed.sum::<usize>() >= live.sum::<usize>()
     }
 }

@@ -40,6 +40,7 @@ impl EpochLoop {
             end_of_input,
             plan_fingerprint: self.spec.plan.fingerprint.clone(),
             version: HEADWATER_VERSION.to_string(),
+            earlier: vec![],
         };
         if !has_rows && !end_of_input && !self.advances_without_rows(&record) {
             // Without an epoch there is no record; but since when a partition is silent, and

@@ -63,11 +63,9 @@ impl EpochLoop {
                 Ok(prepared) => return Ok(Outcome::Prepared(prepared)),
                 Err(error) => error,
             };
-            if let Err(undo) = self.state.rollback(record.epoch.previous()) {
-                tracing::error!(epoch = %record.epoch, error = %undo, "a failed epoch could not be rolled back");
+            if !self.undo(record).await {
                 return Err(error);
             }
-            outputs::abort(&self.spec, record.epoch).await;
             // The transaction that ended held those epochs too.
             if outputs::decides_by_transaction(&self.spec) && !self.uncommitted.is_empty() {
                 return Ok(Outcome::Lost(error));
@@ -77,6 +75,16 @@ impl EpochLoop {
                 .wait_after(error, &what, self.activity.outage())
                 .await?;
         }
+    }
+
+    /// Takes back what an epoch has done. Gives whether it may run again.
+    pub(super) async fn undo(&self, record: &EpochRecord) -> bool {
+        if let Err(error) = self.state.rollback(record.epoch.previous()) {
+            tracing::error!(epoch = %record.epoch, %error, "a failed epoch could not be rolled back");
+            return false;
+        }
+        outputs::abort(&self.spec, record.epoch).await;
+        true
     }
 
     async fn prepare_epoch(&self, record: &EpochRecord) -> Result<Prepared> {
@@ -89,9 +97,10 @@ impl EpochLoop {
         CrashPoint::SinkPrepared.reach();
         self.state.advance(epoch);
         // Nothing outlives a query that keeps no checkpoint: its state stays where it is.
-        let mut changes = match self.spec.durability {
-            Durability::Checkpoint => self.state.deltas(epoch)?,
-            Durability::InMemory => Vec::new(),
+        let is_kept = self.spec.durability == Durability::Checkpoint;
+        let mut changes = match is_kept && !self.uncommitted.is_whole() {
+            true => self.state.deltas(epoch)?,
+            false => Vec::new(),
         };
         changes.retain(|(_, _, chunk)| !chunk.is_empty());
         Ok(Prepared {
@@ -180,7 +189,7 @@ impl EpochLoop {
         self.positions = record.slices.iter().map(|s| s.end.clone()).collect();
         self.next = record.epoch.next();
         self.flushed |= record.end_of_input;
-        self.uncommitted.push(record.epoch, tokens, changes);
+        self.let_wait(record.epoch, tokens, changes);
         if self.is_commit_due() {
             self.commit().await?;
         } else {

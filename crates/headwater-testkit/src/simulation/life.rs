@@ -74,6 +74,7 @@ impl World {
         let mut spec = spec.clone();
         let interval = random.choice([None, Some(0), Some(300), Some(5_000)]);
         spec.checkpoint_interval = interval.flatten().map(Duration::from_millis);
+        spec.logs_beside = false;
         let limit = random.choice([None, Some(1), Some(3), Some(10)]);
         let schema = spec.plan.sources.first().map(|s| s.declared.schema());
         let schema = schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
@@ -84,7 +85,7 @@ impl World {
             publication,
             disk,
             clock: SimClock::new(),
-            outside: Outside::default(),
+            outside: Outside::new(random.bool()),
             stream: MemoryStream::named("t", schema, partitions),
             rows: vec![],
             limits: EpochLimits {

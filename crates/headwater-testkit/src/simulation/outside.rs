@@ -26,6 +26,9 @@ type EpochRows = (EpochId, Vec<TextRow>);
 /// What outlives every process beside the disk: what it was told. Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Outside {
+    /// Whether it may show rows before they are committed. Then an epoch that runs again must bring
+    /// what it brought before.
+    shows_early: bool,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -48,6 +51,23 @@ struct Broker {
 }
 
 impl Outside {
+    pub(super) fn new(shows_early: bool) -> Self {
+        Outside {
+            shows_early,
+            shared: Arc::default(),
+        }
+    }
+
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities {
+            modes: vec![OutputMode::Append, OutputMode::Update],
+            key: vec![],
+            loses_null_keys: false,
+            takes_deletes: false,
+            is_idempotent: !self.shows_early,
+        }
+    }
+
     /// What a broker shows, in the order in which it came.
     pub(super) fn committed(&self) -> Vec<TextRow> {
         let shared = self.shared.lock();
@@ -64,7 +84,7 @@ impl Outside {
         let rows = sorted(rows.to_vec());
         let mut shared = self.shared.lock();
         let first = shared.prepared.entry(epoch).or_insert_with(|| rows.clone());
-        if *first != rows {
+        if *first != rows && self.shows_early {
             let what = format!("epoch {epoch} brought {first:?}, and when run again {rows:?}");
             shared.contradiction = Some(what);
         }
@@ -77,16 +97,6 @@ impl Outside {
             true => Ok(act(broker)),
             false => Err(Error::conflict("another producer has taken over")),
         }
-    }
-}
-
-fn capabilities() -> SinkCapabilities {
-    SinkCapabilities {
-        modes: vec![OutputMode::Append, OutputMode::Update],
-        key: vec![],
-        loses_null_keys: false,
-        takes_deletes: false,
-        is_idempotent: true,
     }
 }
 
@@ -140,7 +150,7 @@ pub(super) fn shown_on(disk: &SimDisk) -> Result<Vec<TextRow>> {
 #[async_trait]
 impl Sink for FileSink {
     fn capabilities(&self) -> SinkCapabilities {
-        capabilities()
+        self.outside.capabilities()
     }
 
     fn identity(&self) -> Vec<(&'static str, String)> {
@@ -260,7 +270,7 @@ impl TransactionSink {
 #[async_trait]
 impl Sink for TransactionSink {
     fn capabilities(&self) -> SinkCapabilities {
-        capabilities()
+        self.outside.capabilities()
     }
 
     fn identity(&self) -> Vec<(&'static str, String)> {

@@ -1,0 +1,113 @@
+//! When the record of an epoch is made durable: before anybody can see something of the epoch.
+//!
+//! | sink | commit | the record is durable |
+//! | --- | --- | --- |
+//! | shows rows before the commit | | before the epoch runs |
+//! | shows them with the commit | for every epoch | when the epoch has run: it is written beside |
+//! | shows them with the commit | for several | before the commit, all in one file |
+//!
+//! An epoch that a dead process has run without a record is decided anew; nobody has seen it.
+
+use std::sync::Arc;
+
+use datafusion_common_runtime::SpawnedTask;
+
+use headwater_checkpoint::EpochRecord;
+use headwater_core::Result;
+use headwater_core::crash_point::CrashPoint;
+use headwater_core::sink::Sink;
+
+use super::EpochLoop;
+use super::run::Outcome;
+use crate::activity::Step;
+use crate::execute::{blocking, joined};
+use crate::query_spec::QuerySpec;
+
+/// When a record is written. See the module's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Logging {
+    Before,
+    Beside,
+    WithCommit,
+}
+
+impl Logging {
+    /// What a query may do whose sinks are open.
+    pub(super) fn of(spec: &QuerySpec) -> Self {
+        let late = spec.late_rows.as_ref().map(|late| late.sink().as_ref());
+        let mut sinks = [Some(spec.sink.as_ref()), late].into_iter().flatten();
+        if sinks.any(|sink: &dyn Sink| !sink.capabilities().is_idempotent) {
+            return Logging::Before;
+        }
+        match spec.checkpoint_interval {
+            None if spec.logs_beside => Logging::Beside,
+            _ => Logging::WithCommit,
+        }
+    }
+}
+
+impl EpochLoop {
+    /// Runs an epoch that has just been decided, until its rows are durable in the sinks.
+    ///
+    /// # Errors
+    /// As [`EpochLoop::prepare_with_retries`], and if the record cannot be written; the epoch is
+    /// rolled back then.
+    pub(super) async fn log_and_prepare(&mut self, record: &EpochRecord) -> Result<Outcome> {
+        match self.logging {
+            Logging::Before => {
+                self.log(record.clone()).await?;
+                self.prepare_with_retries(record).await
+            }
+            Logging::Beside => self.log_beside(record).await,
+            Logging::WithCommit => {
+                let outcome = self.prepare_with_retries(record).await;
+                if let Ok(Outcome::Prepared(_)) = outcome {
+                    self.unlogged.push(record.clone());
+                }
+                outcome
+            }
+        }
+    }
+
+    async fn log_beside(&self, record: &EpochRecord) -> Result<Outcome> {
+        self.activity.begin(record.epoch, Step::Logging);
+        let log = SpawnedTask::spawn_blocking(self.logger(record.clone()));
+        let outcome = self.prepare_with_retries(record).await;
+        self.activity.begin(record.epoch, Step::Logging);
+        let logged = joined(log).await;
+        match (logged, outcome) {
+            (Ok(()), outcome) => outcome,
+            (Err(error), Ok(Outcome::Prepared(_))) => {
+                self.undo(record).await;
+                Err(error)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Writes the records of the epochs that are about to be committed, in one file.
+    pub(super) async fn log_uncommitted(&mut self) -> Result<()> {
+        let mut records = std::mem::take(&mut self.unlogged);
+        let Some(last) = records.pop() else {
+            return Ok(());
+        };
+        let record = EpochRecord {
+            earlier: records,
+            ..last
+        };
+        self.log(record).await
+    }
+
+    async fn log(&self, record: EpochRecord) -> Result<()> {
+        self.activity.begin(record.epoch, Step::Logging);
+        blocking(self.logger(record)).await
+    }
+
+    fn logger(&self, record: EpochRecord) -> impl FnOnce() -> Result<()> + Send + 'static {
+        let checkpoint = Arc::clone(&self.checkpoint);
+        move || {
+            CrashPoint::BeforePlanWrite.reach();
+            checkpoint.log_epoch(&record)
+        }
+    }
+}
