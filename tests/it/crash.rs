@@ -150,7 +150,7 @@ impl Matrix<'_> {
         }
         let times = |point: CrashPoint| told.iter().filter(|told| **told == point.name()).count();
         let commits = times(CrashPoint::CommitRecordRenamed);
-        let epochs = times(CrashPoint::PlanRenamed);
+        let epochs = times(CrashPoint::SinkPrepared);
         if self.kind.is_grouped() == (commits >= epochs) {
             let kind = self.kind;
             let what = format!("{kind} has {commits} commits of {epochs} epochs");

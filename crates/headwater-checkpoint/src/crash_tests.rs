@@ -311,7 +311,9 @@ fn log_three_together(checkpoint: &Checkpoint) {
         ..last.clone()
     };
     assert!(checkpoint.log_epoch(&twice).is_err());
-    checkpoint.log_epoch(&EpochRecord { earlier, ..last }).unwrap();
+    checkpoint
+        .log_epoch(&EpochRecord { earlier, ..last })
+        .unwrap();
 }
 
 #[test]
@@ -341,7 +343,10 @@ fn commit_in_other_groups(log: fn(&Checkpoint)) {
     let files: Arc<dyn FileStore> = Arc::new(store.clone());
     assert_eq!(inspect(&files).unwrap().pending, recovered.pending);
     let verified = verify(&files).unwrap();
-    assert!(verified.iter().all(|file| file.damage.is_none()), "{verified:?}");
+    assert!(
+        verified.iter().all(|file| file.damage.is_none()),
+        "{verified:?}"
+    );
     checkpoint
         .commit(&commit_record(EpochId(3), vec![]))
         .unwrap();

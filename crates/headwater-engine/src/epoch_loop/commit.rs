@@ -22,6 +22,9 @@ const CLEAN_UP_EVERY: u64 = 16;
 /// Changes of state that wait for a commit are held in memory; a commit is due at this many bytes
 /// whatever the interval says.
 const MAX_WAITING_BYTES: usize = 64 << 20;
+/// Fewer changed rows than that are written as such, whatever the state is: copies of so little do
+/// not fill a disk.
+const MIN_WHOLE_ROWS: usize = 1_000;
 /// A commit names every epoch in it, and after a crash all of them run again.
 const MAX_WAITING_EPOCHS: usize = 1_000;
 
@@ -202,9 +205,12 @@ impl EpochLoop {
         self.uncommitted.push(epoch, tokens, changes);
         let changes = &self.uncommitted.changes;
         let changed = changes.iter().map(|(_, _, chunk)| chunk.rows.num_rows());
+        let changed: usize = changed.sum();
+        if changed < MIN_WHOLE_ROWS || !self.may_write_whole() {
+            return;
+        }
         let live = self.state.sizes().into_values().map(|(rows, _)| rows);
-        let is_most = 2 * changed.sum::<usize>() >= live.sum::<usize>();
-        if !changes.is_empty() && is_most && self.may_write_whole() {
+        if 2 * changed >= live.sum::<usize>() {
             self.uncommitted.be_whole();
         }
     }
