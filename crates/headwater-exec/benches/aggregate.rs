@@ -36,6 +36,9 @@ use headwater_exec::aggregate_state::AggregateState;
 use headwater_exec::changelog::WatermarkStep;
 use headwater_exec::window::WindowSpec;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCH_ROWS: usize = 8192;
 const WINDOW_US: i64 = 10_000_000;
 const FILTERS: [Option<BooleanArray>; 5] = [None, None, None, None, None];

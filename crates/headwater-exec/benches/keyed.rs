@@ -37,6 +37,9 @@ use headwater_exec::keyed_runs::{EpochEnd, EpochStart, RunLogic, RunState};
 use headwater_exec::rank::{Closes, Emission, Numbering, Rank, RankLogic};
 use headwater_exec::session::{Gap, Session, SessionColumn, SessionLogic};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCH_ROWS: usize = 8192;
 const KEYS: usize = 10_000;
 const SECOND: i64 = 1_000_000;

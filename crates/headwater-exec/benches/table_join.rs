@@ -28,6 +28,9 @@ use headwater_exec::kept::Refresh;
 use headwater_exec::static_rows::StaticRowsExec;
 use headwater_exec::table_join::{Gives, TableJoin, TableJoinExec};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const TABLE_ROWS: i64 = 1_000_000;
 const STREAM_ROWS: i64 = 10;
 

@@ -17,9 +17,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, PrimitiveArray, RecordBatch, UInt32Array, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use arrow::row::OwnedRow;
 use datafusion_common::Result;
 use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
@@ -32,6 +32,9 @@ use crate::keyed_runs::{
 };
 use crate::row_order::{RowOrder, sorted_by_slot};
 use crate::watermark::as_micros;
+use verdict::Verdict;
+
+mod verdict;
 
 /// New rows are cut to the first of every key when they are this many, or twice what is left.
 const MOST_NEW_ROWS: usize = 65_536;
@@ -205,6 +208,17 @@ impl Rank {
         batch_of(&self.schema, columns, input.num_rows())
     }
 
+    /// The last row of every old run that has a full set, the runs one after the other.
+    fn full(&self, lengths: &[u32], numbers: &[u64]) -> Vec<Option<u32>> {
+        let ends = lengths.iter().scan(0, |end, rows| {
+            *end += rows;
+            Some((*rows, *end))
+        });
+        let last = ends.map(|(rows, end)| (rows > 0).then(|| end - 1));
+        let is_full = |last: &u32| numbers[*last as usize] >= self.limit;
+        last.map(|last| last.filter(is_full)).collect()
+    }
+
     /// The numbers of the first rows of a key, rows in order; `is_peer` says whether a row is equal
     /// to the one before it.
     fn numbers(&self, rows: usize, is_peer: impl Fn(usize) -> bool) -> Vec<u64> {
@@ -241,13 +255,17 @@ struct NewRanked {
 
 impl NewRows for NewRanked {
     fn add(&mut self, batch: &RecordBatch, slots: &[u32]) -> Result<()> {
-        let order = self.order.rows(batch)?;
+        let order = match self.bounds.is_empty() {
+            true => None,
+            false => Some(self.order.rows(batch)?),
+        };
         let is_among_first = |row: &usize| {
             let slot = slots[*row];
+            let bound = || self.bounds.get(slot as usize)?.as_ref();
             slot != NO_SLOT
-                && match self.bounds.get(slot as usize) {
-                    Some(Some(bound)) => order.row(*row) <= bound.row(),
-                    _ => true,
+                && match order.as_ref().and_then(|order| Some((order, bound()?))) {
+                    Some((order, bound)) => order.row(*row) <= bound.row(),
+                    None => true,
                 }
         };
         let kept = (0..batch.num_rows()).filter(is_among_first);
@@ -276,7 +294,8 @@ impl NewRows for NewRanked {
         of_row.append(&mut self.slots);
         self.slots = of_row;
         self.batches.insert(0, old_rows);
-        let first = self.first(slots.old_lengths.len(), rows as u32)?;
+        let bounds = self.rank.full(&slots.old_lengths, old_numbers);
+        let first = self.first(slots.old_lengths.len(), rows as u32, &bounds)?;
         self.advance(slots, end, old_numbers, &first)
     }
 }
@@ -296,7 +315,7 @@ impl NewRanked {
     /// Cuts the new rows to the first of every slot.
     fn cut(&mut self) -> Result<()> {
         let slot_count = self.slots.iter().max().map_or(0, |slot| *slot as usize + 1);
-        let first = self.first(slot_count, 0)?;
+        let first = self.first(slot_count, 0, &[])?;
         let rows = take_record_batch(&first.rows, &UInt32Array::from(first.chosen.clone()))?;
         let order = self.order.rows(&rows)?;
         self.bounds.resize(slot_count.max(self.bounds.len()), None);
@@ -315,13 +334,22 @@ impl NewRanked {
         Ok(())
     }
 
-    /// The first rows of every slot, of all batches, of which so many rows are old.
-    fn first(&self, slot_count: usize, old_rows: u32) -> Result<First> {
+    /// The first rows of every slot, of all batches, of which so many rows are old. `bounds` are
+    /// the last old rows of the slots that have a full set, if they are known.
+    fn first(&mut self, slot_count: usize, old_rows: u32, bounds: &[Option<u32>]) -> Result<First> {
         let rows = concat_batches(&self.rank.input, &self.batches)?;
         let order = self.order.rows(&rows)?;
         // Without an order the rows that are there stay.
         let has_order = !self.rank.order.is_empty();
         let is_new = |row: u32| !has_order && row >= old_rows;
+        // Most new rows are behind those that are there, and need not be sorted to know that.
+        let new = self.slots.iter_mut().enumerate().skip(old_rows as usize);
+        for (row, slot) in new {
+            let bound = bounds.get(*slot as usize).copied().flatten();
+            if bound.is_some_and(|bound| order.row(row) > order.row(bound as usize)) {
+                *slot = NO_SLOT;
+            }
+        }
         let sorted = sorted_by_slot(&rows, &order, &self.slots, slot_count, is_new);
         let (mut chosen, mut numbers) = (vec![], vec![]);
         let mut lengths = vec![0; slot_count];
@@ -431,45 +459,6 @@ impl NewRanked {
         let (old, numbers) = replaced.of(rows)?;
         let old = self.rank.output(&old, numbers)?;
         having.changes(&new, Some((&old, became)))
-    }
-}
-
-/// What the end of an epoch says of rows.
-struct Verdict<'a> {
-    mode: OutputMode,
-    before: i64,
-    after: i64,
-    emission: &'a Emission,
-    /// When the key of every row is closed, if keys are.
-    closes: Option<Vec<i64>>,
-    /// Event time of every row, if rows are emitted by it.
-    times: Option<PrimitiveArray<TimestampMicrosecondType>>,
-}
-
-impl Verdict<'_> {
-    /// Whether the watermark has closed the key of some rows.
-    fn is_closed(&self, rows: &[u32]) -> bool {
-        match (&self.closes, rows.first()) {
-            (Some(closes), Some(row)) if self.mode != OutputMode::Complete => {
-                closes[*row as usize] <= self.after
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether a row is emitted now. `is_same` says that the row had the same number before,
-    /// `was_there` that it had any.
-    fn emits(&self, row: u32, is_closed: bool, is_same: bool, was_there: bool) -> bool {
-        match (self.mode, self.emission) {
-            (OutputMode::Complete, _) => false,
-            (OutputMode::Update, _) => !is_same,
-            (OutputMode::Append, Emission::AtClose) => is_closed,
-            (OutputMode::Append, Emission::AtOnce) => !was_there,
-            (OutputMode::Append, Emission::ByTime(_)) => self.times.as_ref().is_some_and(|times| {
-                let time = times.value(row as usize);
-                self.before <= time && time < self.after
-            }),
-        }
     }
 }
 

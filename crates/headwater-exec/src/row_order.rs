@@ -9,6 +9,8 @@ use arrow::row::{RowConverter, Rows, SortField};
 use datafusion_common::Result;
 use datafusion_physical_expr::PhysicalSortExpr;
 
+use crate::keyed_runs::NO_SLOT;
+
 /// Turns rows into bytes that compare as an order does.
 pub(crate) struct RowOrder {
     order: Vec<PhysicalSortExpr>,
@@ -46,8 +48,8 @@ impl RowOrder {
     }
 }
 
-/// Positions of the rows of a batch by slot and order, row `i` in `slots[i]`; `comes_later` puts
-/// rows of a slot behind the others.
+/// Positions of the rows of a batch by slot and order, row `i` in `slots[i]`, or nowhere if that is
+/// [`NO_SLOT`]; `comes_later` puts rows of a slot behind the others.
 ///
 /// Rows are dealt to their slots first and sorted there: slots have few rows. Rows that the order
 /// does not tell apart are put in the order of their contents: in which order they came may differ
@@ -60,15 +62,16 @@ pub(crate) fn sorted_by_slot(
     comes_later: impl Fn(u32) -> bool,
 ) -> Vec<u32> {
     let mut starts = vec![0usize; slot_count + 1];
-    for slot in slots {
+    for slot in slots.iter().filter(|slot| **slot != NO_SLOT) {
         starts[*slot as usize + 1] += 1;
     }
     for slot in 1..starts.len() {
         starts[slot] += starts[slot - 1];
     }
     let mut next = starts.clone();
-    let mut sorted = vec![0u32; slots.len()];
-    for (row, slot) in slots.iter().enumerate() {
+    let mut sorted = vec![0u32; starts[slot_count]];
+    let dealt = slots.iter().enumerate();
+    for (row, slot) in dealt.filter(|(_, slot)| **slot != NO_SLOT) {
         let at = &mut next[*slot as usize];
         sorted[*at] = row as u32;
         *at += 1;

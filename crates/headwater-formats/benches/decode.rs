@@ -15,6 +15,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use headwater_core::format::FormatSpec;
 use headwater_formats::{new_decoder, new_encoder};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROWS: usize = 8192;
 const OWNER: &str = "source \"orders\"";
 

@@ -32,6 +32,9 @@ mod report;
 
 use report::{epoch, failed, line, milliseconds, quantile, say, temporary};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Of `commit`.
 const EPOCH_ROWS: u64 = 10_000;
 const BETWEEN_EPOCHS: Duration = Duration::from_millis(100);

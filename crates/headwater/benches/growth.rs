@@ -26,6 +26,9 @@ mod report;
 
 use report::{epoch, failed, line, milliseconds, quantile, say, temporary};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Lines of a file that makes groups.
 const LOAD_ROWS: u64 = 250_000;
 
