@@ -26,6 +26,7 @@ mod docs;
 mod doctor;
 #[cfg(test)]
 mod draining;
+mod drawn_values;
 #[cfg(test)]
 mod equivalence;
 #[cfg(test)]

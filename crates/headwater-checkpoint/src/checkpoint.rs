@@ -4,6 +4,9 @@
 //! log_epoch ─▶ (run) ─▶ write_state, sink prepared ─▶ commit ─▶ sink commits ─▶ clean_up
 //!     │                                                 │
 //!     └ a crash after this: the same epoch again        └ a crash after this: the next epoch
+//!
+//! The first two may change places, or be done beside each other, where nobody sees an epoch before
+//! its commit.
 //! ```
 //!
 //! Several epochs may be logged and run before one commit; after a crash they run again, each as

@@ -181,6 +181,10 @@ pub fn verify(store: &Arc<dyn FileStore>) -> Result<Vec<FileCheck>> {
     verify_within(store, u64::MAX).map(|found| found.files)
 }
 
+/// How often files that seem to be missing are looked for again, if the query has committed
+/// meanwhile.
+const READS_OF_A_RUNNING_QUERY: usize = 20;
+
 /// What [`verify_within`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
@@ -195,6 +199,23 @@ pub struct Verified {
 /// # Errors
 /// Those of [`verify`].
 pub fn verify_within(store: &Arc<dyn FileStore>, state_bytes: u64) -> Result<Verified> {
+    let log = CommitLog::new(Arc::clone(store));
+    let newest = || log.epochs().map(|epochs| epochs.last().copied());
+    let mut last = newest()?;
+    for _ in 0..READS_OF_A_RUNNING_QUERY {
+        let found = verify_once(store, state_bytes)?;
+        let is_whole = found.files.iter().all(|file| file.damage.is_none());
+        // A query that runs deletes files of older commits while they are read.
+        let now = newest()?;
+        if is_whole || now == last {
+            return Ok(found);
+        }
+        last = now;
+    }
+    verify_once(store, state_bytes)
+}
+
+fn verify_once(store: &Arc<dyn FileStore>, state_bytes: u64) -> Result<Verified> {
     if store.size(METADATA_FILE)?.is_none() {
         query_of(&**store)?;
     }
@@ -244,7 +265,7 @@ pub fn verify_within(store: &Arc<dyn FileStore>, state_bytes: u64) -> Result<Ver
     let mut logged: BTreeSet<EpochId> = epochs.epochs()?.into_iter().collect();
     // A commit without the record of its epoch is a sign that files are missing. A file that cannot
     // be read is looked at below.
-    logged.extend(last.filter(|last| !epochs.has(*last).unwrap_or(false)));
+    logged.extend(last.filter(|last| !epochs.has(*last).unwrap_or(true)));
     for epoch in logged {
         let worth = match Some(epoch) >= last {
             true => FileWorth::Needed,

@@ -27,8 +27,11 @@ pub struct SinkCapabilities {
     pub loses_null_keys: bool,
     /// Whether it can take rows back: it looks at [`SinkContext::has_ops`].
     pub takes_deletes: bool,
-    /// Whether an epoch written twice has the effect of once. What depends on the query is known
-    /// once the sink is open; before that, this is what holds for every query.
+    /// Whether an epoch written twice has the effect of once, because nothing of it is seen before it
+    /// is committed. After a crash its rows may then be cut into other epochs. A sink that shows rows
+    /// before, or that remembers which epochs it has been told, says no: it is told the same epochs
+    /// again, each with the same rows. What depends on the query is known once the sink is open;
+    /// before that, this is what holds for every query.
     pub is_idempotent: bool,
 }
 
@@ -113,7 +116,8 @@ pub fn as_prepared(prepared: Vec<(EpochId, CommitToken)>) -> Vec<CommitToken> {
 ///
 /// An epoch is `write` for every partition, then `prepare`, then the engine's commit record, then
 /// `commit`. A crash after the commit record is followed by `commit` again in a new process; a
-/// crash before it, by the same epoch again from `write`. Several epochs may be written and
+/// crash before it, by its rows again from `write`: in the same epoch, or, if the sink
+/// [shows nothing before](SinkCapabilities::is_idempotent), in others. Several epochs may be written and
 /// prepared before the record that commits them all; then each is committed, in order.
 ///
 /// # Contract
@@ -121,7 +125,8 @@ pub fn as_prepared(prepared: Vec<(EpochId, CommitToken)>) -> Vec<CommitToken> {
 ///    capabilities that it is not idempotent).
 /// 2. `commit` is idempotent and needs nothing but the token.
 /// 3. `write` for an epoch that was staged before replaces what was staged.
-/// 4. `abort` leaves no trace of an epoch that was not committed.
+/// 4. `abort` leaves no trace of an epoch that was not committed, and `open` none of what was staged
+///    after the last committed epoch and of which no commit will tell.
 ///
 /// # Contract of transactions
 /// A sink of [`Publication::Transaction`] is committed before the record is written, and once for

@@ -145,6 +145,7 @@ impl EpochLoop {
             is_takeover: false,
             ..spec
         };
+        let logging = Logging::of(&spec, &start.sources);
         Ok(EpochLoop {
             config: spec.environment.config.clone(),
             runtime: Arc::clone(&spec.environment.runtime),
@@ -160,7 +161,7 @@ impl EpochLoop {
             next: start.next,
             pending: start.pending.into(),
             is_replay: false,
-            logging: Logging::of(&spec),
+            logging,
             uncommitted: Uncommitted::default(),
             unlogged: vec![],
             last_commit: clock.elapsed(),

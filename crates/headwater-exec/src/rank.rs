@@ -24,8 +24,6 @@ use arrow::row::OwnedRow;
 use datafusion_common::Result;
 use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
-use headwater_core::mode::OutputMode;
-
 use crate::having::Having;
 use crate::keyed_runs::{
     Advance, EpochEnd, EpochStart, NO_SLOT, NewRows, RunLogic, Slots, batch_of,

@@ -20,7 +20,7 @@ pub mod stream_table;
 mod window_struct;
 pub mod window_udf;
 
-pub use check::depth::{MOST_STEPS, refuse_deep_plan, too_many_steps};
+pub use check::depth::refuse_deep_plan;
 pub use check::expressions::check_repeatable;
 pub use fallible::Fallible;
 pub use large_stack::on_large_stack;

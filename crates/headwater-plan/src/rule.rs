@@ -11,7 +11,8 @@
 //!    which the next one knows.
 //! 9. `incremental`: before DataFusion's optimizer, so that no batch rule sees a stateful part.
 //! 10. `late_inputs`: after it, because it looks for stateful parts; only if late rows are wanted.
-//! 11. `kept_tables`: on the physical plan, before DataFusion deals rows to partitions for its
+//! 11. `held_filters`: last before DataFusion's optimizer, which would move them.
+//! 12. `kept_tables`: on the physical plan, before DataFusion deals rows to partitions for its
 //!     joins.
 
 pub(crate) mod distinct_counts;
@@ -19,6 +20,7 @@ pub(crate) mod epoch_time;
 pub(crate) mod grouping_sets;
 pub(crate) mod having;
 pub(crate) mod held_back;
+pub(crate) mod held_filters;
 pub(crate) mod incremental;
 pub(crate) mod kept_tables;
 pub(crate) mod late_inputs;

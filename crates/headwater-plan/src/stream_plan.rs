@@ -27,6 +27,7 @@ use crate::rule::distinct_counts::rewrite_distinct_counts;
 use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
 use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::having::{takes_back, with_deletes};
+use crate::rule::held_filters::hold_filters;
 use crate::rule::incremental::{Change, Converter, keep_tables, windows_close};
 use crate::rule::late_inputs::{LateInput, keep_whole_rows};
 use crate::rule::lateral_unnest::rewrite_lateral_unnest;
@@ -227,7 +228,7 @@ async fn stream(
         LateRowsRequest::Count => (incremental, vec![]),
         LateRowsRequest::Keep => keep_late_rows(incremental, mode, &sources)?,
     };
-    let lowered = lower(session, &whole).await;
+    let lowered = lower(session, &hold_filters(whole.clone())?).await;
     let (optimized, physical) = lowered.map_err(|e| fallible.name(e))?;
     let physical = request.retention.with_ttl(physical, &sources)?;
     let key = key_names(change, mode, request, &whole)?;

@@ -25,7 +25,7 @@ use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::declare::{declare_sink, declare_source};
 use crate::parser::{refuse_group_windows, rewrite_statement_windows, rewrite_windows};
 use crate::relation_planner::WindowRelationPlanner;
-use crate::with_steps::{refuse_many_steps, refuse_many_steps_of};
+use crate::with_tables::{refuse_many_tables, refuse_many_tables_of};
 
 /// Binds statements in one session.
 #[derive(Clone)]
@@ -221,7 +221,7 @@ impl Binder {
     pub async fn bind_query(&self, query: &Query) -> Result<LogicalPlan> {
         on_large_stack(async {
             refuse_group_windows(query)?;
-            refuse_many_steps(query)?;
+            refuse_many_tables(query)?;
             let mut query = query.clone();
             rewrite_windows(&mut query)?;
             let statement = SqlStatement::Query(Box::new(query));
@@ -240,7 +240,7 @@ impl Binder {
     /// What DataFusion's planner says.
     pub async fn bind_statement(&self, statement: &DFStatement) -> Result<LogicalPlan> {
         on_large_stack(async {
-            refuse_many_steps_of(statement)?;
+            refuse_many_tables_of(statement)?;
             let mut statement = statement.clone();
             rewrite_statement_windows(&mut statement)?;
             let plan = self.state().statement_to_plan(statement).await?;

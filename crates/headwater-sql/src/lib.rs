@@ -10,4 +10,4 @@ pub mod late_rows;
 pub mod parser;
 pub mod relation_planner;
 pub mod type_planner;
-mod with_steps;
+mod with_tables;

@@ -52,6 +52,13 @@ const HAVING: &str = "SELECT window_start, window_end, k, count(*) AS n
      HAVING count(*) > (SELECT min(low) FROM labels) + 10
      OR k NOT IN (SELECT k FROM labels WHERE k IS NOT NULL)";
 
+/// Groups with what a table says of their keys.
+const GROUPS: &str = "SELECT c.k, n, total,
+     (SELECT max(label) FROM labels WHERE labels.k = c.k) AS label
+     FROM (SELECT k, count(*) AS n, sum(v) AS total FROM t GROUP BY k) AS c";
+const KNOWN_GROUPS: &str = "SELECT k, count(*) AS n, sum(v) AS total FROM t
+     WHERE v > -4 GROUP BY k HAVING k IN (SELECT k FROM labels) OR count(*) > 3";
+
 /// Rows of tables beside those of the stream.
 const UNION: &str = "SELECT k, v FROM t UNION ALL SELECT k, low FROM labels
      UNION ALL VALUES ('key9', 9), (NULL, NULL)";
@@ -87,6 +94,7 @@ fn oracle_subqueries() {
     let mut all = queries(&rows, &[FINAL, UPDATE]);
     all.extend(queries(&[AROUND], &[FINAL, UPDATE, COMPLETE]));
     all.extend(queries(&[HAVING], &[FINAL, COMPLETE]));
+    all.extend(queries(&[GROUPS, KNOWN_GROUPS], &[UPDATE, COMPLETE]));
     check_cases(21, &none_late(all), equals_batch);
 }
 

@@ -19,8 +19,11 @@ use crate::state_chain::StateChain;
 
 /// Old files are deleted every so many commits: deleting costs more than a small epoch.
 const CLEAN_UP_EVERY: u64 = 16;
-/// Changes of state that wait for a commit are held in memory; a commit is due at this many bytes
-/// whatever the interval says.
+/// They are deleted earlier if a snapshot has replaced them, unless so many commits stay that the
+/// files of a few more are little beside theirs.
+const FEW_COMMITS: usize = 4;
+/// Changes of state that wait for a commit are held in memory, or all of the state is about to be; a
+/// commit is due at this many bytes whatever the interval says.
 const MAX_WAITING_BYTES: usize = 64 << 20;
 /// Fewer changed rows than that are written as such, whatever the state is: copies of so little do
 /// not fill a disk.
@@ -58,10 +61,10 @@ impl Uncommitted {
         self.is_whole
     }
 
-    /// Lets their commit write the whole state.
-    fn be_whole(&mut self) {
+    /// Lets their commit write the whole state, which has so many bytes.
+    fn be_whole(&mut self, bytes: usize) {
         self.changes.clear();
-        self.bytes = 0;
+        self.bytes = bytes;
         self.is_whole = true;
     }
 }
@@ -186,7 +189,8 @@ impl EpochLoop {
         self.compactor.start_if_due(&self.chain, checkpoint, state);
         // Two commits keep their files, and those of the one before the snapshot are not needed when
         // the next has named it.
-        let is_due = std::mem::replace(&mut self.has_replaced, has_replaced);
+        let is_due = std::mem::replace(&mut self.has_replaced, has_replaced)
+            && self.spec.kept_commits <= FEW_COMMITS;
         if is_due || self.commits.is_multiple_of(CLEAN_UP_EVERY) {
             CrashPoint::BeforeCleanup.reach();
             let checkpoint = Arc::clone(&self.checkpoint);
@@ -206,12 +210,14 @@ impl EpochLoop {
         let changes = &self.uncommitted.changes;
         let changed = changes.iter().map(|(_, _, chunk)| chunk.rows.num_rows());
         let changed: usize = changed.sum();
-        if changed < MIN_WHOLE_ROWS || !self.may_write_whole() {
+        let is_whole = self.uncommitted.is_whole;
+        if !is_whole && (changed < MIN_WHOLE_ROWS || !self.may_write_whole()) {
             return;
         }
-        let live = self.state.sizes().into_values().map(|(rows, _)| rows);
-        if 2 * changed >= live.sum::<usize>() {
-            self.uncommitted.be_whole();
+        let sizes = self.state.sizes().into_values();
+        let (live, bytes) = sizes.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+        if is_whole || 2 * changed >= live {
+            self.uncommitted.be_whole(bytes);
         }
     }
 

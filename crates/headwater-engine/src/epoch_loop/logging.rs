@@ -6,7 +6,10 @@
 //! | shows them with the commit | for every epoch | when the epoch has run: it is written beside |
 //! | shows them with the commit | for several | before the commit, all in one file |
 //!
-//! An epoch that a dead process has run without a record is decided anew; nobody has seen it.
+//! An epoch that a dead process has run without a record is decided anew; nobody has seen it. That
+//! needs a place to read from again, so two more records are durable before their epoch runs: that of
+//! the first epoch of all, because `latest` is another place later, and every one of a source that
+//! cannot be read again, where the record is how a loss is noticed.
 
 use std::sync::Arc;
 
@@ -15,7 +18,9 @@ use datafusion_common_runtime::SpawnedTask;
 use headwater_checkpoint::EpochRecord;
 use headwater_core::Result;
 use headwater_core::crash_point::CrashPoint;
+use headwater_core::id::EpochId;
 use headwater_core::sink::Sink;
+use headwater_core::source::Source;
 
 use super::EpochLoop;
 use super::run::Outcome;
@@ -32,11 +37,13 @@ pub(super) enum Logging {
 }
 
 impl Logging {
-    /// What a query may do whose sinks are open.
-    pub(super) fn of(spec: &QuerySpec) -> Self {
+    /// What a query may do whose sources and sinks are open.
+    pub(super) fn of(spec: &QuerySpec, sources: &[Arc<dyn Source>]) -> Self {
         let late = spec.late_rows.as_ref().map(|late| late.sink().as_ref());
         let mut sinks = [Some(spec.sink.as_ref()), late].into_iter().flatten();
-        if sinks.any(|sink: &dyn Sink| !sink.capabilities().is_idempotent) {
+        let shows_early = sinks.any(|sink: &dyn Sink| !sink.capabilities().is_idempotent);
+        let mut sources = sources.iter();
+        if shows_early || sources.any(|source| !source.is_replayable()) {
             return Logging::Before;
         }
         match spec.checkpoint_interval {
@@ -53,16 +60,19 @@ impl EpochLoop {
     /// As [`EpochLoop::prepare_with_retries`], and if the record cannot be written; the epoch is
     /// rolled back then.
     pub(super) async fn log_and_prepare(&mut self, record: &EpochRecord) -> Result<Outcome> {
+        let is_first = record.epoch == EpochId(0);
         match self.logging {
-            Logging::Before => {
+            logging if is_first || logging == Logging::Before => {
                 self.log(record.clone()).await?;
                 self.prepare_with_retries(record).await
             }
-            Logging::Beside => self.log_beside(record).await,
+            Logging::Before | Logging::Beside => self.log_beside(record).await,
             Logging::WithCommit => {
                 let outcome = self.prepare_with_retries(record).await;
-                if let Ok(Outcome::Prepared(_)) = outcome {
-                    self.unlogged.push(record.clone());
+                match outcome {
+                    Ok(Outcome::Prepared(_)) => self.unlogged.push(record.clone()),
+                    // Those before it run again one by one, and so get past it.
+                    Ok(Outcome::Lost(_)) | Err(_) => self.log_uncommitted().await?,
                 }
                 outcome
             }

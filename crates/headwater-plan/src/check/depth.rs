@@ -30,7 +30,7 @@ const DEEPEST_EXPRESSION: usize = 400;
 const LONGEST_PATH: usize = 1_000;
 const LONGEST_HEAVY_PATH: usize = 50;
 /// How many steps a plan may have. What is used twice is planned twice.
-pub const MOST_STEPS: usize = 20_000;
+const MOST_STEPS: usize = 20_000;
 
 /// What is known of a plan.
 #[derive(Debug, Clone)]
@@ -112,7 +112,7 @@ impl Walk {
             return Err(too_many(LONGEST_HEAVY_PATH, what));
         }
         if depth.steps > MOST_STEPS {
-            return Err(too_many_steps());
+            return Err(too_many(MOST_STEPS, "steps in all"));
         }
         Ok(depth)
     }
@@ -212,11 +212,6 @@ fn too_deep(expr: &Expr) -> Error {
     )
     .with_hint("Compute a part of it in a query of its own, and write that to a topic or a table.")
     .with_span(span_of(expr))
-}
-
-/// What is said of a plan of more than [`MOST_STEPS`] steps.
-pub fn too_many_steps() -> Error {
-    too_many(MOST_STEPS, "steps in all")
 }
 
 fn too_many(most: usize, what: &str) -> Error {

@@ -17,44 +17,45 @@ use datafusion::sql::parser::{CopyToSource, Statement as DFStatement};
 use datafusion::sql::sqlparser::ast::{ObjectName, Query, Spanned, Visit, Visitor};
 
 use headwater_core::{Error, Result};
-use headwater_plan::{MOST_STEPS, too_many_steps};
+
+use headwater_core::error::Span;
 
 use crate::ast::{Name, span_from_tokens};
 
-/// Refuses a query that reads more than [`MOST_STEPS`] tables, at the name with which it does.
+/// How many tables a query may read. Planning takes milliseconds for each in a release build, and more
+/// in subqueries.
+const MOST_TABLES: usize = 1_000;
+
+/// Refuses a query that reads more than [`MOST_TABLES`] tables, at the name with which it does.
 ///
 /// # Errors
 /// If it does.
-pub(crate) fn refuse_many_steps(query: &Query) -> Result<()> {
-    refuse(query)
+pub(crate) fn refuse_many_tables(part: &impl Visit) -> Result<()> {
+    match part.visit(&mut Tables::default()) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
 }
 
 /// The same for a statement that a query is a part of.
 ///
 /// # Errors
 /// If it does.
-pub(crate) fn refuse_many_steps_of(statement: &DFStatement) -> Result<()> {
+pub(crate) fn refuse_many_tables_of(statement: &DFStatement) -> Result<()> {
     match statement {
-        DFStatement::Statement(statement) => refuse(statement.as_ref()),
-        DFStatement::Explain(explain) => refuse_many_steps_of(&explain.statement),
+        DFStatement::Statement(statement) => refuse_many_tables(statement.as_ref()),
+        DFStatement::Explain(explain) => refuse_many_tables_of(&explain.statement),
         DFStatement::CopyTo(copy) => match &copy.source {
-            CopyToSource::Query(query) => refuse(query.as_ref()),
+            CopyToSource::Query(query) => refuse_many_tables(query.as_ref()),
             CopyToSource::Relation(_) => Ok(()),
         },
         DFStatement::CreateExternalTable(_) | DFStatement::Reset(_) => Ok(()),
     }
 }
 
-fn refuse(part: &impl Visit) -> Result<()> {
-    match part.visit(&mut Steps::default()) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
-}
-
 /// The queries around the place that is being read, innermost last.
 #[derive(Debug, Default)]
-struct Steps {
+struct Tables {
     queries: Vec<Around>,
 }
 
@@ -68,7 +69,7 @@ struct Around {
     tables: usize,
 }
 
-impl Visitor for Steps {
+impl Visitor for Tables {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
@@ -103,15 +104,15 @@ impl Visitor for Steps {
             return ControlFlow::Continue(());
         };
         query.tables = query.tables.saturating_add(tables);
-        if query.tables <= MOST_STEPS {
+        if query.tables <= MOST_TABLES {
             return ControlFlow::Continue(());
         }
         let span = span_from_tokens(relation.span());
-        ControlFlow::Break(too_many_steps().with_span(Some(span)))
+        ControlFlow::Break(too_many(span))
     }
 }
 
-impl Steps {
+impl Tables {
     /// The tables that a name in a FROM stands for: those of the nearest WITH, or itself.
     fn tables_of(&self, relation: &ObjectName) -> usize {
         let [part] = relation.0.as_slice() else {
@@ -124,4 +125,13 @@ impl Steps {
         let mut nearest = nearest.filter_map(|query| query.named.get(&name));
         nearest.next().copied().map_or(1, |tables| tables.max(1))
     }
+}
+
+fn too_many(span: Span) -> Error {
+    Error::unsupported(format!("more than {MOST_TABLES} tables in one query"))
+        .with_detail("A WITH is planned anew wherever it is named.")
+        .with_hint(
+            "Compute a part of it in a query of its own, and write that to a topic or a table.",
+        )
+        .with_span(Some(span))
 }
