@@ -33,6 +33,7 @@ mod equivalence;
 mod figures;
 #[cfg(test)]
 mod files;
+mod first_epoch;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
