@@ -30,6 +30,26 @@ const QUERIES: &[&str] = &[
     "SELECT k, v, ts FROM (
        SELECT *, row_number() OVER (PARTITION BY k, ts ORDER BY ts) AS rn FROM t) WHERE rn = 1
      EMIT ON WINDOW CLOSE",
+    "SELECT window_start, window_end, k, max(v) AS top
+     FROM cumulate(t, ts, '5 seconds', '10 seconds') GROUP BY window_start, window_end, k
+     EMIT ON WINDOW CLOSE",
+    "SELECT window_start, window_end, k, v
+     FROM SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '6 seconds')
+     EMIT ON WINDOW CLOSE",
+    "SELECT k, v, sum(v) OVER (PARTITION BY window_start, window_end, k) AS total
+     FROM tumble(t, ts, '10 seconds') EMIT ON WINDOW CLOSE",
+    // Chains.
+    "SELECT window_start, window_end, count(*) AS keys, sum(n) AS n FROM tumble((
+       SELECT window_time AS at, k, count(*) AS n FROM tumble(t, ts, '10 seconds')
+       GROUP BY window_start, window_end, window_time, k), at, '30 seconds')
+     GROUP BY window_start, window_end EMIT ON WINDOW CLOSE",
+    "SELECT window_start, window_end, count(*) AS n
+     FROM tumble((SELECT DISTINCT k, ts FROM t), ts, '10 seconds')
+     GROUP BY window_start, window_end EMIT ON WINDOW CLOSE",
+    "SELECT * FROM (
+       SELECT *, row_number() OVER (PARTITION BY window_start, window_end ORDER BY n DESC, k) AS rn
+       FROM (SELECT window_start, window_end, k, count(*) AS n FROM tumble(t, ts, '10 seconds')
+             GROUP BY window_start, window_end, k)) WHERE rn <= 3 EMIT ON WINDOW CLOSE",
     "SELECT DISTINCT window_start, window_end, k FROM tumble(t, ts, '10 seconds')
      EMIT ON WINDOW CLOSE",
     // Within windows and in the order of time rows are out one by one, and the rest is kept.

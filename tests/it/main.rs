@@ -26,6 +26,7 @@ mod docs;
 mod doctor;
 #[cfg(test)]
 mod draining;
+#[cfg(test)]
 mod drawn_values;
 #[cfg(test)]
 mod equivalence;
@@ -33,6 +34,7 @@ mod equivalence;
 mod figures;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
 mod first_epoch;
 #[cfg(test)]
 mod full_disk;

@@ -22,7 +22,7 @@ use headwater_core::event_time::EventTime;
 use headwater_core::id::EpochId;
 use headwater_core::offset::Slice;
 use headwater_core::sink::CommitToken;
-use headwater_core::{Error, Result};
+use headwater_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
 use crate::commit_log::{CommitLog, CommitRecord, LateRowsCommit};
@@ -66,7 +66,14 @@ pub fn rewind(
     clock: &dyn Clock,
 ) -> Result<Rewound> {
     let query = query_of(&**store)?.query_id;
-    let _lock = store.lock(&LockOwner::this_process(clock))?;
+    let _lock = store
+        .lock(&LockOwner::this_process(clock))
+        .map_err(|error| match error.kind() {
+            ErrorKind::Conflict => error
+                .with_detail("A running query would go on after what is taken back.")
+                .with_hint("Stop the query, rewind, and start it again."),
+            _ => error,
+        })?;
     let (epochs, log) = (
         EpochLog::new(Arc::clone(store)).of_query(&query),
         CommitLog::new(Arc::clone(store)).of_query(&query),
@@ -110,20 +117,7 @@ pub fn rewind(
         rewound_to: Some(to),
         ..target
     };
-    // What was decided and has not happened is decided anew. The record of the last commit's epoch may
-    // be in the same file.
-    let logged = epochs.epochs()?;
-    if !logged.contains(&last) {
-        let records = epochs.after(last.previous())?.into_iter();
-        for record in records.filter(|record| record.epoch == last) {
-            epochs.append(&record)?;
-        }
-    }
-    for pending in logged.into_iter().rev() {
-        if pending > last {
-            epochs.delete(pending)?;
-        }
-    }
+    forget_pending(&epochs, last)?;
     let Some(standing) = later.last() else {
         return Err(not_kept(&**store, last, &kept));
     };
@@ -141,6 +135,24 @@ pub fn rewind(
         appended,
         removed_files: files + late_files,
     })
+}
+
+/// What was decided and has not happened is decided anew. The record of the last commit's epoch may be
+/// in the same file as others.
+fn forget_pending(epochs: &EpochLog, last: EpochId) -> Result<()> {
+    let logged = epochs.epochs()?;
+    if !logged.contains(&last) {
+        let records = epochs.after(last.previous())?.into_iter();
+        for record in records.filter(|record| record.epoch == last) {
+            epochs.append(&record)?;
+        }
+    }
+    for pending in logged.into_iter().rev() {
+        if pending > last {
+            epochs.delete(pending)?;
+        }
+    }
+    Ok(())
 }
 
 /// The commits whose results are what the query stands on, oldest first: not those that a rewind

@@ -70,11 +70,15 @@ impl Ledger {
         let mut entries = self.entries.lock();
         entries.schema = Some(Arc::clone(&context.schema));
         entries.open.clear();
+        let is_past = |epoch: &EpochId| Some(*epoch) <= context.last_committed;
+        if context.commit_interval.is_some() {
+            // Their records are written with their commit, so they may be cut otherwise now.
+            entries.prepared.retain(|epoch, _| is_past(epoch));
+        }
         if publication == Publication::Transaction {
             // What is published was decided here, and not by the commit record.
             return;
         }
-        let is_past = |epoch: &EpochId| Some(*epoch) <= context.last_committed;
         entries.published.retain(|epoch, _| is_past(epoch));
     }
 

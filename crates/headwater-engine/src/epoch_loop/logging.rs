@@ -60,13 +60,16 @@ impl EpochLoop {
     /// As [`EpochLoop::prepare_with_retries`], and if the record cannot be written; the epoch is
     /// rolled back then.
     pub(super) async fn log_and_prepare(&mut self, record: &EpochRecord) -> Result<Outcome> {
-        let is_first = record.epoch == EpochId(0);
-        match self.logging {
-            logging if is_first || logging == Logging::Before => {
+        let logging = match record.epoch {
+            EpochId(0) => Logging::Before,
+            _ => self.logging,
+        };
+        match logging {
+            Logging::Before => {
                 self.log(record.clone()).await?;
                 self.prepare_with_retries(record).await
             }
-            Logging::Before | Logging::Beside => self.log_beside(record).await,
+            Logging::Beside => self.log_beside(record).await,
             Logging::WithCommit => {
                 let outcome = self.prepare_with_retries(record).await;
                 match outcome {

@@ -1,6 +1,6 @@
 //! Statements and clauses that are recognised and refused, so that the message can say so.
 
-use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use headwater_core::{Error, Result};
 
 use crate::ast::span_from_tokens;
@@ -79,7 +79,25 @@ pub(super) fn refuse_what_is_not_there_yet(cursor: &Cursor<'_>) -> Result<()> {
                 .with_hint(*hint));
         }
     }
+    refuse_patterns(cursor.statement().tokens())?;
     refuse_versions(cursor.statement().tokens())
+}
+
+/// DataFusion's planner would print the clause as its parser keeps it.
+fn refuse_patterns(tokens: &[TokenWithSpan]) -> Result<()> {
+    let solid: Vec<_> = tokens.iter().filter(|t| !is_blank(t)).collect();
+    let is_clause = |two: &&[&TokenWithSpan]| {
+        let word = plain_word(&two[0].token);
+        word.as_deref() == Some("MATCH_RECOGNIZE") && two[1].token == Token::LParen
+    };
+    match solid.windows(2).find(is_clause) {
+        None => Ok(()),
+        Some(two) => Err(Error::unsupported("MATCH_RECOGNIZE is not there yet")
+            .with_span(Some(span_from_tokens(two[0].span)))
+            .with_hint(
+                "Compare a row with those before it: lag(x) OVER (PARTITION BY k ORDER BY ts).",
+            )),
+    }
 }
 
 /// DataFusion's planner would read the latest version and say nothing.

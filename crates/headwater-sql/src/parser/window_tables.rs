@@ -139,7 +139,9 @@ impl WindowKind {
             WindowKind::Hop => {
                 "Write hop(table, time column, slide, size[, offset][, time_zone => name])."
             }
-            WindowKind::Session => "Write session(table, time column, gap).",
+            WindowKind::Session => {
+                "Write session(table, time column, gap), or with keys session(TABLE name PARTITION BY (a, b), time column, gap)."
+            }
             WindowKind::Cumulate => {
                 "Write cumulate(table, time column, step, greatest size[, offset][, time_zone => name])."
             }
