@@ -94,8 +94,7 @@ fn oracle_subqueries() {
     let mut all = queries(&rows, &[FINAL, UPDATE]);
     all.extend(queries(&[AROUND], &[FINAL, UPDATE, COMPLETE]));
     all.extend(queries(&[HAVING], &[FINAL, COMPLETE]));
-    all.extend(queries(&[GROUPS], &[COMPLETE]));
-    all.extend(queries(&[KNOWN_GROUPS], &[UPDATE, COMPLETE]));
+    all.extend(queries(&[GROUPS, KNOWN_GROUPS], &[COMPLETE]));
     check_cases(21, &none_late(all), equals_batch);
 }
 

@@ -54,7 +54,7 @@ impl Copying {
     async fn start(&self, interval: &str) -> (Headwater, StreamingQuery) {
         let hw = Headwater::builder().build().unwrap();
         let (servers, output) = (&self.cluster.servers, &self.output);
-        let small = "WITH ('max.records.per.epoch' = 50, ";
+        let small = "WITH ('max.records.per.epoch' = 25, ";
         let source = source("orders", servers, &self.input).replace("WITH (", small);
         hw.sql(&source).await.unwrap();
         let proxied = self.proxy.bootstrap_servers();
@@ -126,7 +126,7 @@ async fn lost_requests_of_a_commit_leave_each_row_once() {
 /// producer settles what became of the transaction.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_without_an_answer_is_settled_by_its_note() {
-    for interval in ["epoch", "100 ms"] {
+    for interval in ["epoch", "20 ms"] {
         for step in [RequestKind::TxnOffsetCommit, RequestKind::EndTxn] {
             let Some(copying) = Copying::new().await else {
                 return;
