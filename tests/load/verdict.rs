@@ -29,9 +29,10 @@ const BEHIND_MORE_MAX_PER_MINUTE: f64 = 1.0;
 const A_FEW: f64 = 2.0;
 /// Two commits more in a period of sixteen: what the halves of the time may differ by.
 const FOLDER_MORE_MAX: f64 = 0.15;
-/// How many times the state may be in the files of a checkpoint, if every epoch changes half of it
-/// or more: two snapshots are kept, each may have a delta, and one more is being written.
-const COPIES_MAX: f64 = 4.0;
+/// How many times the state may be in the files of a checkpoint, if every epoch changes all of it and
+/// that are fewer than 1,000 rows: 16 deltas and a snapshot, twice while the older ones may still be
+/// needed. States as small as those of the job are not held to three times.
+const COPIES_MAX: f64 = 34.0;
 
 /// What was seen in one moment.
 #[derive(Debug, Clone)]
@@ -219,7 +220,12 @@ fn a_few_more(what: &str, points: &[(f64, f64)]) -> Finding {
 /// of one period is that of the next; and so many times as large as its state it may be.
 fn folder(samples: &[(f64, &QuerySample)]) -> [Finding; 3] {
     let (_, QuerySample { name, .. }) = samples[0];
-    let halves = |what: &str, of: fn(&Folder) -> u64| {
+    // One more snapshot is there for as long as it is being written.
+    let largest = samples
+        .iter()
+        .map(|(_, query)| query.checkpoint.largest_state);
+    let snapshot_kb = largest.max().unwrap_or_default() as f64 / 1024.0;
+    let halves = |what: &str, of: fn(&Folder) -> u64, more: f64| {
         let (first, second) = samples.split_at(samples.len() / 2);
         let greatest = |half: &[(f64, &QuerySample)]| {
             let numbers = half.iter().map(|(_, query)| of(&query.checkpoint));
@@ -227,7 +233,7 @@ fn folder(samples: &[(f64, &QuerySample)]) -> [Finding; 3] {
         };
         let (first, second) = (greatest(first), greatest(second));
         let was = format!("{first}, then {second}");
-        let most = first as f64 * (1.0 + FOLDER_MORE_MAX) + A_FEW;
+        let most = first as f64 * (1.0 + FOLDER_MORE_MAX) + more;
         Finding::new(format!("{name}, {what}"), was, second as f64, most)
     };
     let copies = samples.iter().map(|(_, query)| {
@@ -240,8 +246,12 @@ fn folder(samples: &[(f64, &QuerySample)]) -> [Finding; 3] {
     });
     let copies = copies.fold(0.0, f64::max);
     [
-        halves("files of its checkpoint", |folder| folder.files),
-        halves("kB of its checkpoint", |folder| folder.bytes / 1024),
+        halves("files of its checkpoint", |folder| folder.files, A_FEW),
+        halves(
+            "kB of its checkpoint",
+            |folder| folder.bytes / 1024,
+            A_FEW + snapshot_kb,
+        ),
         Finding::new(
             format!("{name}, copies of its state"),
             format!("{copies:.1}"),

@@ -206,7 +206,7 @@ fn whatever_else_grows_is_found() {
         }),
         ("q, copies of its state", |at| {
             let mut seen = flat(at);
-            seen.queries[0].checkpoint.state_bytes = 700_000;
+            seen.queries[0].checkpoint.state_bytes = 4_000_000;
             seen
         }),
     ];
