@@ -10,10 +10,10 @@
 //! ```
 //!
 //! A crash before the commit record runs the same epoch again, as it was decided, or as it is
-//! decided then if it had no record ([`logging`]). A crash after it makes the sinks' rows visible again, which is idempotent. There is no third case, unless a
-//! transaction of the sink decides: then the record is written to a waiting place, the transaction
-//! is committed (happened), and the record takes its place. Of a record that waits, recovery asks
-//! the sink.
+//! decided then if it had no record ([`logging`]). A crash after it makes the sinks' rows visible
+//! again, which is idempotent. There is no third case, unless a transaction of the sink decides:
+//! then the record is written to a waiting place, the transaction is committed (happened), and
+//! the record takes its place. Of a record that waits, recovery asks the sink.
 //!
 //! With a checkpoint interval several epochs are prepared before one commit; then `happened` is
 //! one moment for all of them.
