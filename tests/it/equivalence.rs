@@ -226,7 +226,8 @@ impl Case {
             .run(&format!(
                 "CREATE SOURCE t (k VARCHAR, v BIGINT, ts TIMESTAMP,
                    WATERMARK FOR ts AS ts - INTERVAL '{delay} seconds')
-                 WITH (connector = 'memory', partitions = {PARTITIONS}, bad_data = 'drop')"
+                 WITH (connector = 'memory', partitions = {PARTITIONS},
+                   bad_data = 'dead_letter', 'dead_letter.sink' = 'dead')"
             ))
             .await?;
         session
@@ -237,6 +238,9 @@ impl Case {
                 "CREATE SINK late (k VARCHAR, v BIGINT, ts TIMESTAMP, watermark TIMESTAMP)
                  WITH (connector = 'memory')",
             )
+            .await?;
+        session
+            .run("CREATE SINK dead (reason VARCHAR) WITH (connector = 'memory')")
             .await?;
         session
             .run(
@@ -397,7 +401,27 @@ async fn equals_batch(case: Case) -> Result<(), String> {
         return Ok(());
     }
     let mut session = case.run(10).await.map_err(|e| report(&e))?;
-    check_oracle(&mut session).await.map_err(|e| report(&e))
+    check_oracle(&mut session).await.map_err(|e| report(&e))?;
+    each_bad_row_is_one_dead_letter(&case, &mut session)
+}
+
+/// A row without an event time goes to the dead letters, once for every time that the query reads
+/// the source, whatever happened to the process.
+fn each_bad_row_is_one_dead_letter(case: &Case, session: &mut TestSession) -> Result<(), String> {
+    let query = session.query("q").map_err(|e| report(&e))?;
+    let Some(progress) = query.last_progress() else {
+        return Ok(());
+    };
+    let placed = case.placed();
+    let bad = placed.iter().flatten().filter(|row| row.time_s.is_none());
+    let expected = bad.count() * progress.sources.len();
+    let letters = query.dead().epochs().into_iter().flat_map(|(_, rows)| rows);
+    let letters: Vec<RecordBatch> = letters.collect();
+    let letters = text_rows(&letters).map_err(|e| report(&e))?;
+    if letters.iter().any(|letter| letter != &["no event time"]) || letters.len() != expected {
+        return Err(format!("dead letters {letters:?}\nexpected {expected}"));
+    }
+    Ok(())
 }
 
 async fn equals_model(case: Case) -> Result<(), String> {
@@ -413,7 +437,7 @@ async fn equals_model(case: Case) -> Result<(), String> {
     if late != expected_late {
         return Err(format!("late     {late:?}\nexpected {expected_late:?}"));
     }
-    Ok(())
+    each_bad_row_is_one_dead_letter(&case, &mut session)
 }
 
 async fn finish(session: &mut TestSession) -> headwater::Result<Vec<TextRow>> {

@@ -16,6 +16,8 @@ use headwater_tests::real_broker;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::dead_letters::dead_letters_reach_a_topic;
+
 /// A topic nobody else uses.
 pub(crate) fn fresh_topic(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -358,6 +360,7 @@ on_every_broker! {
     raw => a_topic_without_columns_is_read_raw,
     unknown_topic => an_unknown_topic_is_named,
     skew => partitions_hours_apart_lose_no_row,
+    dead_letters => dead_letters_reach_a_topic,
 }
 
 /// Transaction markers make gaps in the offsets, and aborted rows are not there. The mock cluster

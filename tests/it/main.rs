@@ -19,6 +19,8 @@ mod contained;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
 mod depth;
 #[cfg(test)]
 mod docs;

@@ -14,7 +14,6 @@
 //!  "sink_token":{…},"version":"0.1.0"}
 //! ```
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater_core::Result;
@@ -27,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::file_store::FileStore;
 use crate::numbered_log::NumberedLog;
 use crate::record::RecordKind;
+use crate::side_commits::SideCommits;
 use crate::state_files::StateFileRef;
 use crate::watermark_state::WatermarkState;
 
@@ -52,9 +52,9 @@ pub struct CommitRecord {
     pub earlier: Vec<EarlierEpoch>,
     /// What the sink needs to publish the epoch, now or after a crash.
     pub sink_token: CommitToken,
-    /// The same for the sink of late rows; not there if the query has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub late_rows: Option<LateRowsCommit>,
+    /// The same for the sinks of late rows and dead letters, if the query has any.
+    #[serde(flatten)]
+    pub beside: SideCommits,
     /// Whether a transaction of the sink made the rows visible, and not the tokens.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_transaction: bool,
@@ -73,18 +73,9 @@ pub struct EarlierEpoch {
     pub epoch: EpochId,
     /// What the sink needs to publish it.
     pub sink_token: CommitToken,
-    /// The same for the sink of late rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub late_rows: Option<LateRowsCommit>,
-}
-
-/// What an epoch handed to the sink of its late rows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LateRowsCommit {
-    /// What that sink must be again, by name: `path`.
-    pub sink: BTreeMap<String, String>,
-    /// What it needs to publish them, now or after a crash.
-    pub sink_token: CommitToken,
+    /// The same for the sinks of late rows and dead letters.
+    #[serde(flatten)]
+    pub beside: SideCommits,
 }
 
 /// The commits' records.

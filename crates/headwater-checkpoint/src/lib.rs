@@ -40,6 +40,7 @@ mod probe;
 pub mod query_metadata;
 pub mod record;
 pub mod rewind;
+mod side_commits;
 pub mod sim_disk;
 pub mod state_files;
 pub mod watermark_state;
@@ -54,7 +55,7 @@ mod store_tests;
 mod test_data;
 
 pub use checkpoint::{Checkpoint, LoadProgress, LoadedState, Opening, Rebuild, Recovered};
-pub use commit_log::{CommitLog, CommitRecord, EarlierEpoch, LateRowsCommit};
+pub use commit_log::{CommitLog, CommitRecord, EarlierEpoch};
 pub use disk::{Disk, DiskFile, LockFile};
 pub use epoch_log::{EpochLog, EpochRecord};
 pub use failing_files::{Cut, CutKind, CutMoment, FailingFiles};
@@ -67,6 +68,7 @@ pub use probe::{FolderProbe, Holder, lock_holder, probe_folder};
 pub use query_metadata::{
     OnStateChange, OperatorMetadata, QueryChange, QueryMetadata, SourceMetadata, compatibility,
 };
+pub use side_commits::{SideCommit, SideCommits, SideOutput};
 pub use sim_disk::{Lies, SimDisk};
 pub use state_files::{StateFileRef, read_pack, write_pack};
 pub use watermark_state::WatermarkState;

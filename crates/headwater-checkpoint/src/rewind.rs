@@ -25,11 +25,12 @@ use headwater_core::sink::CommitToken;
 use headwater_core::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
-use crate::commit_log::{CommitLog, CommitRecord, LateRowsCommit};
+use crate::commit_log::{CommitLog, CommitRecord};
 use crate::epoch_log::{EpochLog, EpochRecord};
 use crate::file_store::FileStore;
 use crate::inspection::query_of;
 use crate::lock::LockOwner;
+use crate::side_commits::{SideCommit, SideCommits, SideOutput};
 use crate::state_files::read_pack_of;
 
 /// Whether rows may be written a second time.
@@ -94,25 +95,23 @@ pub fn rewind(
     }
     let result: Vec<&CommitToken> = later.iter().flat_map(tokens).collect();
     let removed = visible_files(&result);
-    let late = late_rows(&later);
-    let has_files = removed.is_some() || late.as_ref().is_some_and(|late| late.files.is_some());
+    let beside = written_beside(&later);
+    let has_files = removed.is_some() || beside.values().any(|side| side.files.is_some());
     if has_files && !standing.contains(&to) {
         return Err(taken_back(to, &standing));
     }
-    let is_lost = removed.is_none() || late.as_ref().is_some_and(|late| late.files.is_none());
+    let is_lost = removed.is_none() || beside.values().any(|side| side.files.is_none());
     if is_lost && duplicates == Duplicates::Refused {
         return Err(written_twice(to, last));
     }
     let appended = last.next();
     let files = removed.as_ref().map_or(0, Vec::len);
-    let late_files = late
-        .as_ref()
-        .and_then(|late| late.files.as_ref())
-        .map_or(0, Vec::len);
+    let files_beside = beside.values().filter_map(|side| side.files.as_ref());
+    let files_beside: usize = files_beside.map(Vec::len).sum();
     let commit = CommitRecord {
         epoch: appended,
         sink_token: taking_back(removed),
-        late_rows: late.map(LateRows::taking_back),
+        beside: taking_back_beside(beside),
         earlier: vec![],
         rewound_to: Some(to),
         ..target
@@ -133,7 +132,7 @@ pub fn rewind(
         to,
         from: last,
         appended,
-        removed_files: files + late_files,
+        removed_files: files + files_beside,
     })
 }
 
@@ -231,35 +230,39 @@ fn taking_back(files: Option<Vec<String>>) -> CommitToken {
     }
 }
 
-/// What epochs gave to the sink of late rows.
-struct LateRows {
+/// What epochs gave to a sink beside that of the result.
+struct WrittenBeside {
+    /// What that sink says of itself.
     sink: BTreeMap<String, String>,
     /// `None` if it has no files.
     files: Option<Vec<String>>,
 }
 
-impl LateRows {
-    fn taking_back(self) -> LateRowsCommit {
-        LateRowsCommit {
-            sink: self.sink,
-            sink_token: taking_back(self.files),
+/// What the epochs of some commits gave to the sinks of late rows and dead letters.
+fn written_beside(later: &[CommitRecord]) -> BTreeMap<SideOutput, WrittenBeside> {
+    let mut commits: BTreeMap<SideOutput, Vec<&SideCommit>> = BTreeMap::new();
+    for commit in later {
+        let earlier = commit.earlier.iter().map(|epoch| &epoch.beside);
+        for (output, side) in earlier.chain([&commit.beside]).flat_map(SideCommits::iter) {
+            commits.entry(output).or_default().push(side);
         }
     }
+    let written = |(output, commits): (SideOutput, Vec<&SideCommit>)| {
+        let tokens: Vec<&CommitToken> = commits.iter().map(|side| &side.sink_token).collect();
+        let sink = commits.last()?.sink.clone();
+        let files = visible_files(&tokens);
+        Some((output, WrittenBeside { sink, files }))
+    };
+    commits.into_iter().filter_map(written).collect()
 }
 
-/// `None` if the query has no sink for late rows.
-fn late_rows(later: &[CommitRecord]) -> Option<LateRows> {
-    let of = |commit: &CommitRecord| -> Vec<LateRowsCommit> {
-        let earlier = commit.earlier.iter().map(|epoch| epoch.late_rows.clone());
-        let all = earlier.chain([commit.late_rows.clone()]);
-        all.flatten().collect()
-    };
-    let late: Vec<LateRowsCommit> = later.iter().flat_map(of).collect();
-    let tokens: Vec<&CommitToken> = late.iter().map(|late| &late.sink_token).collect();
-    Some(LateRows {
-        sink: late.last()?.sink.clone(),
-        files: visible_files(&tokens),
-    })
+fn taking_back_beside(written: BTreeMap<SideOutput, WrittenBeside>) -> SideCommits {
+    let mut beside = SideCommits::default();
+    for (output, WrittenBeside { sink, files }) in written {
+        let sink_token = taking_back(files);
+        beside.insert(output, SideCommit { sink, sink_token });
+    }
+    beside
 }
 
 fn kept_hint(kept: &[EpochId]) -> String {
@@ -338,7 +341,7 @@ mod tests {
             checkpoint
                 .commit(&CommitRecord {
                     sink_token: token(epoch.0),
-                    late_rows: None,
+                    beside: SideCommits::default(),
                     ..commit_record(epoch, files.clone())
                 })
                 .unwrap();

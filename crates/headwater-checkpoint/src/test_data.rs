@@ -12,10 +12,11 @@ use headwater_core::sink::CommitToken;
 use headwater_core::state::{ChunkKind, StateChunk};
 use headwater_core::watermark::Watermark;
 
-use crate::commit_log::{CommitRecord, LateRowsCommit};
+use crate::commit_log::CommitRecord;
 use crate::epoch_log::EpochRecord;
 use crate::query_metadata::{OperatorMetadata, QueryMetadata, SourceMetadata};
 use crate::record::FORMAT_VERSION;
+use crate::side_commits::{SideCommit, SideCommits, SideOutput};
 use crate::state_files::StateFileRef;
 use crate::watermark_state::WatermarkState;
 
@@ -82,14 +83,27 @@ pub(crate) fn commit_record(epoch: EpochId, state_files: Vec<StateFileRef>) -> C
         state_files,
         earlier: vec![],
         sink_token: CommitToken(format!("epoch {epoch}").into()),
-        late_rows: (epoch.0 % 2 == 1).then(|| LateRowsCommit {
-            sink: BTreeMap::from([("path".to_string(), "/late".to_string())]),
-            sink_token: CommitToken(format!("late in {epoch}").into()),
-        }),
+        beside: beside(epoch),
         is_transaction: false,
         rewound_to: None,
         version: crate::HEADWATER_VERSION.to_string(),
     }
+}
+
+/// Late rows in every second epoch, and dead letters in every third.
+fn beside(epoch: EpochId) -> SideCommits {
+    let commit = |what: &str| SideCommit {
+        sink: BTreeMap::from([("path".to_string(), format!("/{what}"))]),
+        sink_token: CommitToken(format!("{what} in {epoch}").into()),
+    };
+    let mut beside = SideCommits::default();
+    if epoch.0 % 2 == 1 {
+        beside.insert(SideOutput::LateRows, commit("late"));
+    }
+    if epoch.0 % 3 == 1 {
+        beside.insert(SideOutput::DeadLetters("bad".to_string()), commit("bad"));
+    }
+    beside
 }
 
 pub(crate) type Chunks = Vec<(OperatorId, ShardId, StateChunk)>;

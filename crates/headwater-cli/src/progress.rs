@@ -72,6 +72,7 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
         rows_out,
         rows_late,
         rows_bad,
+        bad_samples: _,
         rows_ahead,
         rows_lost,
         keys_expired,

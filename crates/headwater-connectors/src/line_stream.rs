@@ -31,7 +31,7 @@ use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, Sour
 use headwater_core::{Error, Result};
 
 use crate::lines::{LineChunk, append_line, remove_byte_order_mark};
-use crate::record_rows::{KnownMetadata, RecordRows};
+use crate::record_rows::{KnownMetadata, RecordRows, records_of};
 
 /// Lines that are held before the thread waits.
 const BUFFER_LINES: usize = 100_000;
@@ -388,9 +388,8 @@ impl Source for LineSource {
             let locate = |record: usize| place_of(&partition, &numbers, record);
             let assembled = assembler.assemble(&payloads, &line, &locate, &request.counters)?;
             let of = partition.clone();
-            Ok(assembled.into_batch(partition.clone(), move |record| {
-                place_of(&of, &numbers, record)
-            }))
+            let records = records_of(payloads, move |record| place_of(&of, &numbers, record));
+            Ok(assembled.into_batch(partition.clone(), records))
         });
         Ok(stream::iter(batches).boxed())
     }

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, BinaryArray};
 use arrow::compute::{can_cast_types, cast};
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 
 use headwater_core::connector::{MetadataColumn, SourceDefinition};
 use headwater_core::format::{BadDataPolicy, FormatSpec};
 use headwater_core::options::{OptionReader, nearest};
+use headwater_core::records::{BatchRecords, RawRecord, Records};
 use headwater_core::{Error, Result};
 use headwater_formats::{RowAssembler, RowDefinition, check_file_header, check_format, has_header};
 
@@ -17,6 +18,33 @@ use crate::options;
 
 /// A kind of metadata that a connector knows: its name and its type before a cast.
 pub(crate) type KnownMetadata = (&'static str, DataType);
+
+/// Records of bytes, whose places `place` names.
+pub(crate) fn records_of(
+    payloads: BinaryArray,
+    place: impl Fn(usize) -> String + Send + Sync + 'static,
+) -> BatchRecords {
+    BatchRecords::new(Payloads { payloads, place })
+}
+
+struct Payloads<F> {
+    payloads: BinaryArray,
+    place: F,
+}
+
+impl<F: Fn(usize) -> String + Send + Sync> Records for Payloads<F> {
+    fn place(&self, record: usize) -> String {
+        (self.place)(record)
+    }
+
+    fn raw(&self, record: usize) -> RawRecord {
+        let is_there = record < self.payloads.len() && self.payloads.is_valid(record);
+        RawRecord {
+            value: is_there.then(|| self.payloads.value(record).to_vec()),
+            ..RawRecord::default()
+        }
+    }
+}
 
 /// How records become rows.
 #[derive(Debug, Clone)]

@@ -104,6 +104,11 @@ pub trait DeclaredSource: Debug + Send + Sync {
 pub trait DeclaredSink: Debug + Send + Sync {
     /// Makes the sink of one query.
     fn open(&self) -> Result<Arc<dyn Sink>>;
+    /// The columns of a record as it is written, if it declares no columns and writes rows as they
+    /// are: key, value, headers.
+    fn record_schema(&self) -> Option<SchemaRef> {
+        None
+    }
     /// What its sinks can take, without leaving a trace outside.
     fn capabilities(&self) -> Result<SinkCapabilities>;
     /// What [`Sink::identity`] of its sinks says, without leaving a trace outside: a sink whose

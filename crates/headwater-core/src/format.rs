@@ -38,6 +38,8 @@ pub enum BadDataPolicy {
     Drop,
     /// Keep the record with NULL in every payload column, and count it by reason.
     Null,
+    /// Leave the record out, count it by reason, and write it as it was to a sink of its own.
+    DeadLetter,
 }
 
 /// Why one record could not be decoded.

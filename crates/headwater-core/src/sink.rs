@@ -55,8 +55,8 @@ pub enum Transactions {
     /// It may not: nothing of the query outlives its process, so nobody could go on after the
     /// noted epoch.
     NoCheckpoint,
-    /// It may not: it takes the late rows of a query, and the sink of the result decides.
-    LateRows,
+    /// It may not: it takes late rows or dead letters of a query, and the sink of the result decides.
+    Beside,
 }
 
 /// What a sink is told when a query starts.

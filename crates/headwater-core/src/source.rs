@@ -13,7 +13,9 @@ use futures::stream::BoxStream;
 
 use crate::Result;
 use crate::fingerprint::Fingerprints;
+use crate::format::BadRecord;
 use crate::offset::{Offsets, Partition, Slice};
+use crate::records::{BAD_SAMPLES_MAX, BadSample, BadSamples, BatchRecords, record_of};
 
 /// How much one epoch may read of one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,15 +46,18 @@ pub struct SourceBatch {
     pub rows: RecordBatch,
     /// Rows that stand for bad records and are counted as such already, in ascending order.
     pub bad_rows: Vec<usize>,
-    /// Where its rows stand in the source.
-    pub places: RowPlaces,
+    /// Records that gave no row, in ascending order, counted already.
+    pub left_out: Vec<BadRecord>,
+    /// The records that the rows were made of.
+    pub records: BatchRecords,
 }
 
 impl SourceBatch {
     /// Rows of which it is known where they come from, and no more.
     pub fn new(partition: Partition, rows: RecordBatch) -> Self {
         SourceBatch {
-            places: RowPlaces(None),
+            records: BatchRecords::default(),
+            left_out: vec![],
             bad_rows: vec![],
             partition,
             rows,
@@ -61,27 +66,18 @@ impl SourceBatch {
 
     /// The place of a row, for a message: `partition 3 of topic "orders" at offset 1042`.
     pub fn place_of(&self, row: usize) -> String {
-        match &self.places.0 {
-            Some(name) => name(row),
-            None => format!("a record of partition {}", self.partition),
-        }
+        self.place_of_record(record_of(row, &self.left_out))
     }
-}
 
-/// Names the places of rows, when somebody asks.
-#[derive(Clone)]
-pub struct RowPlaces(Option<Arc<dyn Fn(usize) -> String + Send + Sync>>);
-
-impl RowPlaces {
-    /// Places that `name` names, by the position of a row in its batch.
-    pub fn named_by(name: impl Fn(usize) -> String + Send + Sync + 'static) -> Self {
-        RowPlaces(Some(Arc::new(name)))
+    /// The place of a record that the rows were made of.
+    pub fn place_of_record(&self, record: usize) -> String {
+        let place = self.records.place(record);
+        place.unwrap_or_else(|| format!("a record of partition {}", self.partition))
     }
-}
 
-impl Debug for RowPlaces {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RowPlaces").finish_non_exhaustive()
+    /// Whether it tells nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.rows.num_rows() == 0 && self.left_out.is_empty()
     }
 }
 
@@ -92,6 +88,7 @@ pub struct ReadCounters {
     bytes: AtomicU64,
     lost: AtomicU64,
     bad: Mutex<BTreeMap<String, u64>>,
+    samples: Mutex<BadSamples>,
 }
 
 impl ReadCounters {
@@ -110,6 +107,29 @@ impl ReadCounters {
                 bad.insert(reason.to_string(), records);
             }
         }
+    }
+
+    /// Counts bad records by their reasons, and keeps the newest to show them; `place` says where a
+    /// record is.
+    pub fn add_bad_records(&self, bad: &[BadRecord], place: impl Fn(usize) -> String) {
+        for record in bad {
+            self.add_bad(&record.reason, 1);
+        }
+        let newest = bad.len().saturating_sub(BAD_SAMPLES_MAX);
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        for record in bad.iter().skip(newest) {
+            samples.push(BadSample {
+                place: place(record.record),
+                reason: record.reason.clone(),
+                detail: record.detail.clone(),
+            });
+        }
+    }
+
+    /// The newest bad records, oldest first.
+    pub fn samples(&self) -> Vec<BadSample> {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.to_vec()
     }
 
     /// Counts offsets of the slice whose records were gone, where that does not stop the query.

@@ -8,6 +8,7 @@ use headwater_checkpoint::EpochRecord;
 use headwater_core::clock::Clock;
 use headwater_core::id::{OperatorId, QueryId, SourceIndex};
 use headwater_core::offset::{Offsets, Slice};
+use headwater_core::records::{BAD_SAMPLES_MAX, BadSample};
 use headwater_core::source::{ReadCounters, Source};
 use headwater_exec::metrics::EpochMetrics;
 use headwater_exec::watermark::WatermarkObserver;
@@ -68,10 +69,23 @@ impl Reporter {
 
     /// Says the first time that records are bad for a reason: what is left out silently is missed
     /// late.
-    fn tell_bad(&mut self, bad: &BTreeMap<String, u64>) {
+    fn tell_bad(&mut self, bad: &BTreeMap<String, u64>, samples: &[BadSample]) {
         for (reason, records) in bad {
-            if self.told.insert(reason.clone()) {
-                tracing::warn!(query = %self.name, records, "bad records: {reason}");
+            if !self.told.insert(reason.clone()) {
+                continue;
+            }
+            let query = self.name.as_str();
+            match samples.iter().rfind(|sample| sample.reason == *reason) {
+                Some(BadSample { place, detail, .. }) => {
+                    tracing::warn!(
+                        query,
+                        records,
+                        place,
+                        found = detail,
+                        "bad records: {reason}"
+                    );
+                }
+                None => tracing::warn!(query, records, "bad records: {reason}"),
             }
         }
     }
@@ -116,7 +130,11 @@ impl Reporter {
         for (reason, rows) in counted.counters.iter().flat_map(|c| c.bad()) {
             *rows_bad.entry(reason).or_default() += rows;
         }
-        self.tell_bad(&rows_bad);
+        let samples = counted.counters.iter().flat_map(|c| c.samples());
+        let samples: Vec<BadSample> = samples.collect();
+        let older = samples.len().saturating_sub(BAD_SAMPLES_MAX);
+        let bad_samples: Vec<BadSample> = samples.into_iter().skip(older).collect();
+        self.tell_bad(&rows_bad, &bad_samples);
         let sources = self.source_progress(record, counted);
         let sizes = counted.state.iter();
         let ahead = |index: usize| counted.observer.rows_ahead(SourceIndex(index));
@@ -130,6 +148,7 @@ impl Reporter {
             rows_out: counted.rows_out,
             rows_late: counted.metrics.late(),
             rows_bad,
+            bad_samples,
             rows_ahead: (0..self.sources.len()).map(ahead).sum(),
             rows_lost: counted.counters.iter().map(|c| c.lost()).sum(),
             keys_expired: counted.metrics.expired(),

@@ -84,14 +84,6 @@ impl LateSink {
         &self.schema
     }
 
-    /// What a resumed query must find again.
-    pub(crate) fn identity(&self) -> BTreeMap<String, String> {
-        let parts = self.sink.identity().into_iter();
-        parts
-            .map(|(part, value)| (part.to_string(), value))
-            .collect()
-    }
-
     /// Hands the late rows of an epoch to the sink.
     pub(crate) async fn write(&self, epoch: EpochId, metrics: &EpochMetrics) -> Result<Staged> {
         let late = metrics.take_late_rows();

@@ -7,6 +7,7 @@
 mod activity;
 pub mod batch;
 mod compaction;
+pub mod dead_letter_sink;
 mod epoch_loop;
 mod epoch_report;
 mod execute;
@@ -32,9 +33,11 @@ mod watched;
 mod watermark_tracker;
 
 pub use batch::{BatchRun, run_batch};
+pub use dead_letter_sink::DeadLetterSink;
 pub use epoch_loop::{EpochLoop, Step};
 pub use late_sink::LateSink;
 pub use outline::QueryOutline;
+pub use outputs::SideIdentities;
 pub use preview::{LeftToRead, Preview};
 pub use progress::EpochProgress;
 pub use query::{QueryState, QueryStatus, StreamingQuery};

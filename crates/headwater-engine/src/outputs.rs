@@ -1,12 +1,15 @@
-//! The sinks of a query as one: that of its result, and that of its late rows if it has one.
+//! The sinks of a query as one: that of its result, and those of late rows and dead letters if it
+//! has any.
 //!
-//! Both are written, prepared and committed with the same epoch, so that after a crash either both
-//! show it or none does: the commit record holds what both need.
+//! All are written, prepared and committed with the same epoch, so that after a crash either all
+//! show it or none does: the commit record holds what each needs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use headwater_checkpoint::{CommitRecord, EarlierEpoch, LateRowsCommit};
+use arrow::datatypes::SchemaRef;
+
+use headwater_checkpoint::{CommitRecord, EarlierEpoch, SideCommit, SideCommits, SideOutput};
 use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::{EpochId, QueryId};
 use headwater_core::mode::OutputMode;
@@ -17,19 +20,62 @@ use crate::outage::Outage;
 use crate::query_spec::QuerySpec;
 use crate::retry::retried;
 
+/// What the sinks for late rows and dead letters say of themselves.
+pub type SideIdentities = BTreeMap<SideOutput, BTreeMap<String, String>>;
+
+/// A sink beside that of the result.
+pub(crate) struct Side<'a> {
+    pub(crate) output: SideOutput,
+    pub(crate) sink: &'a Arc<dyn Sink>,
+    pub(crate) schema: &'a SchemaRef,
+}
+
+impl Side<'_> {
+    /// What a resumed query must find again.
+    fn identity(&self) -> BTreeMap<String, String> {
+        let parts = self.sink.identity().into_iter();
+        parts
+            .map(|(part, value)| (part.to_string(), value))
+            .collect()
+    }
+}
+
+impl QuerySpec {
+    /// The sinks for late rows and dead letters.
+    pub(crate) fn sides(&self) -> Vec<Side<'_>> {
+        let late = self.late_rows.iter().map(|late| Side {
+            output: SideOutput::LateRows,
+            sink: late.sink(),
+            schema: late.schema(),
+        });
+        let dead = self.dead_letters.iter().map(|dead| Side {
+            output: SideOutput::DeadLetters(dead.name().to_string()),
+            sink: dead.sink(),
+            schema: dead.schema(),
+        });
+        late.chain(dead).collect()
+    }
+
+    /// The sink of the result and those beside it.
+    pub(crate) fn all_sinks(&self) -> impl Iterator<Item = &Arc<dyn Sink>> {
+        let beside = self.sides().into_iter().map(|side| side.sink);
+        std::iter::once(&self.sink).chain(beside)
+    }
+}
+
 /// What the sinks have taken of an epoch.
 #[derive(Debug)]
 pub(crate) struct StagedRows {
     pub(crate) result: Vec<Staged>,
-    /// `None` if the query has no sink for late rows.
-    pub(crate) late: Option<Staged>,
+    /// What the sinks beside have, in the order of [`QuerySpec::sides`].
+    pub(crate) beside: Vec<Staged>,
 }
 
 /// What the sinks need to make an epoch visible.
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens {
     pub(crate) result: CommitToken,
-    pub(crate) late: Option<LateRowsCommit>,
+    pub(crate) beside: SideCommits,
 }
 
 impl Tokens {
@@ -38,50 +84,59 @@ impl Tokens {
         EarlierEpoch {
             epoch,
             sink_token: self.result,
-            late_rows: self.late,
+            beside: self.beside,
         }
     }
 }
 
-/// Opens the sink for late rows, if there is one, with what the sink of the result was told. What
-/// that sink has decided must be settled: this one forgets what was not committed.
-pub(crate) async fn open_late(spec: &QuerySpec, context: SinkContext) -> Result<()> {
-    let Some(late) = &spec.late_rows else {
-        return Ok(());
-    };
-    let context = SinkContext {
-        // Two writers are never one, even if they write to the same place.
-        query: QueryId::new(format!("{}-late-rows", context.query)),
-        schema: Arc::clone(late.schema()),
-        mode: OutputMode::Append,
-        has_ops: false,
-        transactions: match context.transactions {
-            Transactions::Allowed => Transactions::LateRows,
-            denied => denied,
-        },
-        ..context
-    };
-    late.sink().open(&context).await
+/// Opens the sinks for late rows and dead letters, if there are any, with what the sink of the
+/// result was told. What that sink has decided must be settled: these forget what was not committed.
+pub(crate) async fn open_beside(spec: &QuerySpec, context: SinkContext) -> Result<()> {
+    for side in spec.sides() {
+        let context = SinkContext {
+            // Two writers are never one, even if they write to the same place.
+            query: QueryId::new(format!("{}-{}", context.query, name_of(&side.output))),
+            schema: Arc::clone(side.schema),
+            mode: OutputMode::Append,
+            has_ops: false,
+            transactions: match context.transactions {
+                Transactions::Allowed => Transactions::Beside,
+                denied => denied,
+            },
+            ..context.clone()
+        };
+        side.sink.open(&context).await?;
+    }
+    Ok(())
 }
 
-/// Makes what both have staged durable.
+/// Names a sink beside in the name of its writer.
+fn name_of(output: &SideOutput) -> String {
+    match output {
+        SideOutput::LateRows => "late-rows".to_string(),
+        SideOutput::DeadLetters(sink) => format!("dead-letters-{sink}"),
+    }
+}
+
+/// Makes what all have staged durable.
 pub(crate) async fn prepare(
     spec: &QuerySpec,
     epoch: EpochId,
     staged: StagedRows,
 ) -> Result<Tokens> {
     let result = spec.sink.prepare(epoch, staged.result).await?;
-    let late = match (&spec.late_rows, staged.late) {
-        (Some(late), Some(staged)) => Some(LateRowsCommit {
-            sink: late.identity(),
-            sink_token: late.sink().prepare(epoch, vec![staged]).await?,
-        }),
-        _ => None,
-    };
-    Ok(Tokens { result, late })
+    let mut beside = SideCommits::default();
+    for (side, staged) in spec.sides().into_iter().zip(staged.beside) {
+        let commit = SideCommit {
+            sink: side.identity(),
+            sink_token: side.sink.prepare(epoch, vec![staged]).await?,
+        };
+        beside.insert(side.output, commit);
+    }
+    Ok(Tokens { result, beside })
 }
 
-/// Lets both put together what several epochs have staged, before one record commits them.
+/// Lets all put together what several epochs have staged, before one record commits them.
 ///
 /// # Errors
 /// If a sink failed, again and again; what was staged is as it was.
@@ -97,10 +152,14 @@ pub(crate) async fn gather(
         let each = epochs.iter_mut().map(|(epoch, t)| (*epoch, &mut t.result));
         gather_in(&*spec.sink, each.collect(), outage).await?;
     }
-    if let Some(late) = &spec.late_rows {
-        let each = epochs.iter_mut();
-        let each = each.filter_map(|(epoch, t)| Some((*epoch, &mut t.late.as_mut()?.sink_token)));
-        gather_in(&**late.sink(), each.collect(), outage).await?;
+    for side in spec.sides() {
+        let mut each = Vec::with_capacity(epochs.len());
+        for (epoch, tokens) in epochs.iter_mut() {
+            if let Some(commit) = tokens.beside.get_mut(&side.output) {
+                each.push((*epoch, &mut commit.sink_token));
+            }
+        }
+        gather_in(&**side.sink, each, outage).await?;
     }
     Ok(())
 }
@@ -173,34 +232,33 @@ pub(crate) async fn publish(
     // A sink that has come to write in transactions has nothing left to show of before.
     let is_transaction = commit.is_transaction || decides_by_transaction(spec);
     for earlier in &commit.earlier {
-        let late = earlier.late_rows.as_ref();
         let result = (!is_transaction).then_some(&earlier.sink_token);
-        publish_epoch(spec, earlier.epoch, result, late, outage).await?;
+        publish_epoch(spec, earlier.epoch, result, &earlier.beside, outage).await?;
     }
     let result = (!is_transaction).then_some(&commit.sink_token);
-    let late = commit.late_rows.as_ref();
-    publish_epoch(spec, commit.epoch, result, late, outage).await
+    publish_epoch(spec, commit.epoch, result, &commit.beside, outage).await
 }
 
 async fn publish_epoch(
     spec: &QuerySpec,
     epoch: EpochId,
     result: Option<&CommitToken>,
-    late: Option<&LateRowsCommit>,
+    beside: &SideCommits,
     outage: &Outage,
 ) -> Result<()> {
     if let Some(token) = result {
         publish_to(&*spec.sink, epoch, token, outage).await?;
     }
-    match (&spec.late_rows, late) {
-        (Some(sink), Some(commit)) => {
-            publish_to(&**sink.sink(), epoch, &commit.sink_token, outage).await
-        }
-        (None, Some(_)) => Err(Error::internal(format!(
-            "epoch {epoch} has late rows and there is no sink for them"
-        ))),
-        (_, None) => Ok(()),
+    let sides = spec.sides();
+    for (output, commit) in beside.iter() {
+        let Some(side) = sides.iter().find(|side| side.output == output) else {
+            return Err(Error::internal(format!(
+                "epoch {epoch} has {output} and there is no sink for them"
+            )));
+        };
+        publish_to(&**side.sink, epoch, &commit.sink_token, outage).await?;
     }
+    Ok(())
 }
 
 async fn publish_to(
@@ -213,24 +271,22 @@ async fn publish_to(
     retried(&what, outage, || sink.commit(epoch, token.clone())).await
 }
 
-/// Tells both that the query has read everything and that all of it is visible.
+/// Tells all that the query has read everything and that all of it is visible.
 ///
 /// # Errors
 /// If one of them could not note it.
 pub(crate) async fn ended(spec: &QuerySpec, outage: &Outage) -> Result<()> {
     CrashPoint::BeforeEnded.reach();
-    let late = spec.late_rows.as_ref().map(|late| late.sink());
-    for sink in std::iter::once(&spec.sink).chain(late) {
+    for sink in spec.all_sinks() {
         let what = "telling a sink that the query has ended";
         retried(what, outage, || sink.ended()).await?;
     }
     Ok(())
 }
 
-/// Lets both forget an epoch that failed. What they keep is replaced when it runs again.
+/// Lets all forget an epoch that failed. What they keep is replaced when it runs again.
 pub(crate) async fn abort(spec: &QuerySpec, epoch: EpochId) {
-    let late = spec.late_rows.as_ref().map(|late| late.sink());
-    for sink in std::iter::once(&spec.sink).chain(late) {
+    for sink in spec.all_sinks() {
         if let Err(abort) = sink.abort(epoch).await {
             tracing::warn!(%epoch, error = %abort, "a sink could not forget a failed epoch");
         }
@@ -249,46 +305,67 @@ pub(crate) async fn abort_open(spec: &QuerySpec) {
     }
 }
 
-/// Refuses a query that cannot publish the late rows of the last commit, because it has no sink for
-/// them or another one. The dead process may not have come to that.
-pub(crate) fn check_late_rows(spec: &QuerySpec, commit: &CommitRecord) -> Result<()> {
-    let late = spec.late_rows.as_ref().map(|late| late.identity());
-    check_late_identity(&spec.name, late.as_ref(), commit)
+/// Refuses a query that cannot publish the late rows or dead letters of the last commit, because it
+/// has no sink for them or another one. The dead process may not have come to that.
+pub(crate) fn check_beside(spec: &QuerySpec, commit: &CommitRecord) -> Result<()> {
+    let sides = spec.sides().into_iter();
+    let sides = sides.map(|side| (side.output.clone(), side.identity()));
+    check_identities(&spec.name, &sides.collect(), commit)
 }
 
-/// The same for what the sink of a query's late rows says of itself.
-pub(crate) fn check_late_identity(
+/// The same for what these sinks of a query say of themselves.
+pub(crate) fn check_identities(
     name: &str,
-    late: Option<&BTreeMap<String, String>>,
+    sides: &SideIdentities,
     commit: &CommitRecord,
 ) -> Result<()> {
-    let earlier = commit.earlier.iter().map(|e| &e.late_rows);
-    let mut committed = earlier.chain([&commit.late_rows]).flatten();
-    let Some(committed) = committed.next() else {
-        return Ok(());
-    };
+    let earlier = commit.earlier.iter().map(|epoch| &epoch.beside);
+    for (output, committed) in earlier.chain([&commit.beside]).flat_map(SideCommits::iter) {
+        check_identity(
+            name,
+            &output,
+            sides.get(&output),
+            &committed.sink,
+            commit.epoch,
+        )?;
+    }
+    Ok(())
+}
+
+fn check_identity(
+    name: &str,
+    output: &SideOutput,
+    now: Option<&BTreeMap<String, String>>,
+    committed: &BTreeMap<String, String>,
+    epoch: EpochId,
+) -> Result<()> {
     let hint = "Use a new checkpoint folder or restore the old query.";
-    let Some(now) = late else {
-        return Err(Error::checkpoint(format!(
-            "query \"{name}\" is not the one that wrote this checkpoint: LATE ROWS INTO is gone"
+    let not_the_one = |how: &str| {
+        Error::checkpoint(format!(
+            "query \"{name}\" is not the one that wrote this checkpoint: {how}"
         ))
-        .with_detail(format!(
-            "Late rows of epoch {} may not have been handed to their sink yet.",
-            commit.epoch
-        ))
-        .with_hint(hint));
+        .with_hint(hint)
+    };
+    let Some(now) = now else {
+        let (gone, what) = match output {
+            SideOutput::LateRows => ("LATE ROWS INTO is gone".to_string(), "Late rows"),
+            SideOutput::DeadLetters(sink) => (
+                format!("no source writes dead letters to sink \"{sink}\" any more"),
+                "Dead letters",
+            ),
+        };
+        return Err(not_the_one(&gone).with_detail(format!(
+            "{what} of epoch {epoch} may not have been handed to their sink yet."
+        )));
     };
     let changed = |(part, was): (&String, &String)| {
         let is = now.get(part).filter(|is| *is != was)?;
         Some(format!(
-            "the {part} of the sink for late rows (was {was}, is {is})"
+            "it differs in the {part} of the sink for {output} (was {was}, is {is})"
         ))
     };
-    match committed.sink.iter().find_map(changed) {
+    match committed.iter().find_map(changed) {
         None => Ok(()),
-        Some(change) => Err(Error::checkpoint(format!(
-            "query \"{name}\" is not the one that wrote this checkpoint: it differs in {change}"
-        ))
-        .with_hint(hint)),
+        Some(change) => Err(not_the_one(&change)),
     }
 }

@@ -1,7 +1,6 @@
 //! What a start of a query would find in its checkpoint and in its sources, found without a start:
 //! nothing is locked, made or written.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater_checkpoint::{FileStore, OnStateChange, Outlook, QueryChange, journal_copy};
@@ -14,7 +13,7 @@ use headwater_plan::stream_table::StreamDefinition;
 
 use crate::execute::blocking;
 use crate::outline::{QueryOutline, journal_name};
-use crate::outputs::check_late_identity;
+use crate::outputs::{SideIdentities, check_identities};
 use crate::recover::{check_source, lost_rows};
 
 /// Where a query would go on.
@@ -35,14 +34,14 @@ pub struct LeftToRead {
 
 impl Preview {
     /// Compares a query with its checkpoint, as a start does; `None` if it would begin anew.
-    /// `late_rows` is what the sink of its late rows says of itself, if it has one.
+    /// `beside` is what its sinks for late rows and dead letters say of themselves.
     ///
     /// # Errors
     /// Why a start would be refused.
     pub async fn of(
         store: Arc<dyn FileStore>,
         query: &QueryOutline<'_>,
-        late_rows: Option<BTreeMap<String, String>>,
+        beside: &SideIdentities,
         on_change: OnStateChange,
     ) -> Result<Option<Preview>> {
         let (files, metadata) = (Arc::clone(&store), query.metadata());
@@ -51,7 +50,7 @@ impl Preview {
             return Ok(None);
         };
         if let Some(commit) = &outlook.recovered.last_commit {
-            check_late_identity(query.name, late_rows.as_ref(), commit)?;
+            check_identities(query.name, beside, commit)?;
         }
         Ok(Some(Preview { store, outlook }))
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use headwater_core::event_time::EventTime;
 use headwater_core::id::{EpochId, OperatorId, QueryId};
 use headwater_core::offset::{Offsets, Slice};
+use headwater_core::records::{BAD_SAMPLES_MAX, BadSample};
 use headwater_core::watermark::Watermark;
 
 /// Numbers of one epoch.
@@ -30,6 +31,8 @@ pub struct EpochProgress {
     pub rows_late: BTreeMap<OperatorId, u64>,
     /// Bad records by reason.
     pub rows_bad: BTreeMap<String, u64>,
+    /// The newest of them, [`BAD_SAMPLES_MAX`] at most, oldest first.
+    pub bad_samples: Vec<BadSample>,
     /// Rows too far ahead of the wall clock to move the watermark.
     pub rows_ahead: u64,
     /// Offsets whose records were gone before they were read, where `on.data.loss` says `skip`;
@@ -112,6 +115,8 @@ pub struct Totals {
     pub rows_late: u64,
     /// Bad records by reason.
     pub rows_bad: BTreeMap<String, u64>,
+    /// The newest of them, [`BAD_SAMPLES_MAX`] at most, oldest first.
+    pub bad_samples: Vec<BadSample>,
     /// Rows too far ahead of the wall clock to move the watermark.
     pub rows_ahead: u64,
     /// Offsets whose records were gone before they were read.
@@ -132,5 +137,9 @@ impl Totals {
         for (reason, rows) in &progress.rows_bad {
             *self.rows_bad.entry(reason.clone()).or_default() += rows;
         }
+        self.bad_samples
+            .extend(progress.bad_samples.iter().cloned());
+        let older = self.bad_samples.len().saturating_sub(BAD_SAMPLES_MAX);
+        self.bad_samples.drain(..older);
     }
 }

@@ -12,6 +12,7 @@ use headwater_core::sink::Sink;
 use headwater_core::trigger::Trigger;
 use headwater_plan::StreamPlan;
 
+use crate::dead_letter_sink::DeadLetterSink;
 use crate::late_sink::LateSink;
 use crate::stall_watchdog::StallPolicy;
 
@@ -87,6 +88,8 @@ pub struct QuerySpec {
     pub sink: Arc<dyn Sink>,
     /// Where late rows go; `None` if they are counted only.
     pub late_rows: Option<LateSink>,
+    /// Where bad records go, of the sources that say so.
+    pub dead_letters: Vec<DeadLetterSink>,
     /// Where it is kept.
     pub store: Arc<dyn FileStore>,
     /// Whether the store is there to be started from again.

@@ -129,13 +129,13 @@ async fn open_sinks(
     let settled = settle(spec, checkpoint, recovered, outage).await?;
     let last = settled.last_commit.as_ref();
     if let Some(commit) = last {
-        outputs::check_late_rows(spec, commit)?;
+        outputs::check_beside(spec, commit)?;
     }
     let context = SinkContext {
         last_committed: last.map(|c| c.epoch),
         ..context
     };
-    outputs::open_late(spec, context).await?;
+    outputs::open_beside(spec, context).await?;
     Ok(settled)
 }
 

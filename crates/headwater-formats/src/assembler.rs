@@ -18,7 +18,8 @@ use arrow::compute::{filter, take};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use headwater_core::format::{BadDataPolicy, BadRecord, Decoder, FormatSpec};
 use headwater_core::offset::Partition;
-use headwater_core::source::{ReadCounters, RowPlaces, SourceBatch};
+use headwater_core::records::BatchRecords;
+use headwater_core::source::{ReadCounters, SourceBatch};
 use headwater_core::{Error, Result};
 
 use crate::registry::new_decoder;
@@ -56,18 +57,14 @@ pub struct AssembledRows {
     /// The rows.
     pub rows: RecordBatch,
     /// Records that gave no row, in ascending order.
-    pub left_out: Vec<usize>,
+    pub left_out: Vec<BadRecord>,
     /// Rows that stand for bad records, in ascending order.
     pub bad_rows: Vec<usize>,
 }
 
 impl AssembledRows {
-    /// The rows as a batch of a partition; `place` names the place of a record of the chunk.
-    pub fn into_batch(
-        self,
-        partition: Partition,
-        place: impl Fn(usize) -> String + Send + Sync + 'static,
-    ) -> SourceBatch {
+    /// The rows as a batch of a partition, made of the records of a chunk.
+    pub fn into_batch(self, partition: Partition, records: BatchRecords) -> SourceBatch {
         let AssembledRows {
             rows,
             left_out,
@@ -77,15 +74,10 @@ impl AssembledRows {
             partition,
             rows,
             bad_rows,
-            places: RowPlaces::named_by(move |row| place(record_of(row, &left_out))),
+            left_out,
+            records,
         }
     }
-}
-
-/// The record that a row was made of, if some records gave no row, which are in ascending order.
-pub fn record_of(row: usize, left_out: &[usize]) -> usize {
-    let passed = |record, gone: &usize| record + usize::from(*gone <= record);
-    left_out.iter().fold(row, passed)
 }
 
 /// Where a column of the batch comes from.
@@ -139,7 +131,7 @@ impl RowAssembler {
             columns.push(origin);
         }
         let must_judge = match bad_data {
-            BadDataPolicy::Fail | BadDataPolicy::Drop => true,
+            BadDataPolicy::Fail | BadDataPolicy::Drop | BadDataPolicy::DeadLetter => true,
             BadDataPolicy::Null => !wanted.is_empty(),
         };
         let decoder = new_decoder(format, owner, payload, &wanted)?;
@@ -200,11 +192,10 @@ impl RowAssembler {
             };
             arrays.push(array);
         }
-        let numbers = |bad: Vec<BadRecord>| bad.into_iter().map(|b| b.record).collect();
-        let (left_out, bad_rows): (Vec<usize>, Vec<usize>) = match kept {
+        let (left_out, bad_rows) = match kept {
             Kept::All => (vec![], vec![]),
-            Kept::Without(bad) => (numbers(bad), vec![]),
-            Kept::WithNulls(bad) => (vec![], numbers(bad)),
+            Kept::Without(bad) => (bad, vec![]),
+            Kept::WithNulls(bad) => (vec![], bad.into_iter().map(|b| b.record).collect()),
         };
         let rows = payloads.len() - left_out.len();
         Ok(AssembledRows {
@@ -231,12 +222,12 @@ impl RowAssembler {
                 counters.add_bad(&first.reason, 1);
                 Err(self.not_decoded(first, locate))
             }
-            BadDataPolicy::Drop => {
-                count_bad(&bad, counters);
+            BadDataPolicy::Drop | BadDataPolicy::DeadLetter => {
+                counters.add_bad_records(&bad, locate);
                 Ok((columns, Kept::Without(bad)))
             }
             BadDataPolicy::Null => {
-                count_bad(&bad, counters);
+                counters.add_bad_records(&bad, locate);
                 let columns = spread(&columns, records, &bad)?;
                 Ok((columns, Kept::WithNulls(bad)))
             }
@@ -250,8 +241,8 @@ impl RowAssembler {
             self.owner, bad.reason
         );
         let error = Error::bad_data(message).with_hint(format!(
-            "Set bad_data = 'drop' on {} to leave such records out, or 'null' to keep them with \
-             NULL in the payload columns.",
+            "Set bad_data = 'drop' on {} to leave such records out, 'dead_letter' to write them to \
+             a sink of their own, or 'null' to keep them with NULL in the payload columns.",
             self.owner
         ));
         if bad.detail.is_empty() {
@@ -279,7 +270,13 @@ fn check_nullable(payload: &Schema, policy: BadDataPolicy, owner: &str) -> Resul
             field.name()
         ))
         .with_hint("Declare the column without NOT NULL, or set bad_data = 'drop'.")),
-        (BadDataPolicy::Fail | BadDataPolicy::Drop | BadDataPolicy::Null, _) => Ok(()),
+        (
+            BadDataPolicy::Fail
+            | BadDataPolicy::Drop
+            | BadDataPolicy::Null
+            | BadDataPolicy::DeadLetter,
+            _,
+        ) => Ok(()),
     }
 }
 
@@ -298,12 +295,6 @@ fn spread(columns: &[ArrayRef], records: usize, bad: &[BadRecord]) -> Result<Vec
         .map(|column| take(column, &rows, None))
         .collect::<Result<_, _>>()
         .map_err(|e| Error::internal("could not put NULL for bad records").with_source(e))
-}
-
-fn count_bad(bad: &[BadRecord], counters: &ReadCounters) {
-    for record in bad {
-        counters.add_bad(&record.reason, 1);
-    }
 }
 
 fn payload_bytes(payloads: &BinaryArray) -> u64 {

@@ -30,7 +30,7 @@ mod time;
 mod timestamp;
 mod timestamp_array;
 
-pub use assembler::{AssembledRows, RowAssembler, RowDefinition, record_of};
+pub use assembler::{AssembledRows, RowAssembler, RowDefinition};
 pub use registry::{
     check_file_header, check_format, has_header, header_quote, new_decoder, new_encoder,
 };

@@ -164,6 +164,7 @@ pub async fn produce_lines(
             partition,
             key: key.as_deref(),
             value: Some(&value),
+            headers: &[],
         };
         producer.send(topic, row, &deliveries).await?;
         sent += 1;

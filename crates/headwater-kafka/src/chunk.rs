@@ -14,12 +14,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListArray, ListBuilder,
-    NullBufferBuilder, StringBuilder, StructBuilder,
+    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListArray,
+    ListBuilder, NullBufferBuilder, StringBuilder, StructBuilder,
 };
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, Fields};
 use headwater_core::fingerprint::Fingerprint;
+use headwater_core::records::header_fields;
 
 /// Records in a chunk, at most.
 pub(crate) const CHUNK_RECORDS_MAX: usize = 8192;
@@ -85,14 +85,6 @@ impl BytesColumn {
         let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
         BinaryArray::new(ends, Buffer::from_vec(self.bytes), self.nulls.finish())
     }
-}
-
-/// Fields of the struct a header becomes.
-pub(crate) fn header_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("key", DataType::Utf8, true),
-        Field::new("value", DataType::Binary, true),
-    ])
 }
 
 fn header_builder() -> ListBuilder<StructBuilder> {
@@ -282,12 +274,42 @@ impl RecordChunk {
         }
     }
 
+    /// The headers of a record; none if they were not kept.
+    pub(crate) fn headers_of(&self, record: usize) -> Vec<Header> {
+        let Some(headers) = self.headers.as_ref().filter(|all| record < all.len()) else {
+            return vec![];
+        };
+        headers_in(&headers.value(record))
+    }
+
     /// Headers as an array, if they were kept.
     pub(crate) fn headers(&self) -> Option<ArrayRef> {
         self.headers
             .as_ref()
             .map(|headers| Arc::new(headers.clone()) as ArrayRef)
     }
+}
+
+/// Headers out of structs with [`header_fields`].
+pub(crate) fn headers_in(entries: &ArrayRef) -> Vec<Header> {
+    let Some(entries) = entries.as_struct_opt() else {
+        return vec![];
+    };
+    let [names, values] = entries.columns() else {
+        return vec![];
+    };
+    let (names, values) = (names.as_string_opt::<i32>(), values.as_binary_opt::<i32>());
+    let (Some(names), Some(values)) = (names, values) else {
+        return vec![];
+    };
+    let pairs = names.iter().zip(values);
+    let pair = |(name, value): (Option<&str>, Option<&[u8]>)| {
+        (
+            name.unwrap_or_default().to_string(),
+            value.map(<[u8]>::to_vec),
+        )
+    };
+    pairs.map(pair).collect()
 }
 
 fn byte_range(array: &BinaryArray) -> std::ops::Range<usize> {

@@ -42,7 +42,7 @@ impl Connector for KafkaConnector {
         options: &mut OptionReader,
     ) -> Result<Arc<dyn DeclaredSink>> {
         let read = SinkOptions::read(&definition, options)?;
-        let spec = KafkaSinkSpec::declare(options.owner(), definition, read)?;
+        let spec = KafkaSinkSpec::declare(options.owner(), &definition, read)?;
         Ok(Arc::new(DeclaredKafkaSink(Arc::new(spec))))
     }
 }

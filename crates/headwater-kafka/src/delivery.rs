@@ -9,9 +9,11 @@ use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::Notify;
 
+use crate::chunk::Header;
 use crate::client::{ClientEvents, KafkaConnection, config_error};
 use crate::cluster::blocking;
 use crate::transaction::TransactionLimits;
@@ -166,6 +168,7 @@ pub(crate) struct Row<'a> {
     pub(crate) partition: Option<i32>,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: &'a [Header],
 }
 
 impl RowProducer {
@@ -257,6 +260,14 @@ impl RowProducer {
         record.partition = row.partition;
         record.key = row.key;
         record.payload = row.value;
+        if !row.headers.is_empty() {
+            let mut headers = OwnedHeaders::new_with_capacity(row.headers.len());
+            for (key, value) in row.headers {
+                let value = value.as_deref();
+                headers = headers.insert(rdkafka::message::Header { key, value });
+            }
+            record.headers = Some(headers);
+        }
         // Counted first, because the answer may come before `send` returns.
         deliveries.sent.fetch_add(1, Ordering::AcqRel);
         let Err((error, _)) = self.producer.send(record) else {

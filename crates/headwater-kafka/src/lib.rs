@@ -30,6 +30,7 @@ mod options;
 mod poll_loop;
 mod reader;
 mod resume;
+mod row_encoder;
 mod row_maker;
 mod share;
 mod sink;

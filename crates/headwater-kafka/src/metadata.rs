@@ -23,9 +23,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use headwater_core::connector::MetadataColumn;
 use headwater_core::offset::Partition;
 use headwater_core::options::nearest;
+use headwater_core::records::headers_type;
 use headwater_core::{Error, Result};
 
-use crate::chunk::{Kept, RecordChunk, header_fields};
+use crate::chunk::{Kept, RecordChunk};
 
 /// A part of a message besides its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,11 +130,7 @@ impl Part {
             Part::Partition | Part::TimestampType => DataType::Int32,
             Part::Offset => DataType::Int64,
             Part::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Part::Headers => DataType::List(Arc::new(Field::new(
-                "item",
-                DataType::Struct(header_fields()),
-                true,
-            ))),
+            Part::Headers => headers_type(),
         }
     }
 

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use headwater_core::connector::SourceDefinition;
 use headwater_core::format::{BadDataPolicy, FormatSpec};
 use headwater_core::offset::Partition;
+use headwater_core::records::{RawRecord, Records};
 use headwater_core::source::ReadCounters;
 use headwater_core::{Error, Result};
 use headwater_formats::{AssembledRows, RowAssembler, RowDefinition, check_format};
 
 use crate::chunk::{Kept, RecordChunk};
 use crate::cluster::named;
+use crate::message_key::bytes_at;
 use crate::metadata::{PartColumn, kept_for, part_array, part_columns, raw_columns};
 
 /// The columns of a source.
@@ -80,7 +82,15 @@ impl SourceColumns {
 
     /// What must be kept of every message.
     pub(crate) fn kept(&self) -> Kept {
-        kept_for(&self.parts)
+        let kept = kept_for(&self.parts);
+        match self.bad_data {
+            BadDataPolicy::DeadLetter => Kept {
+                key: true,
+                headers: true,
+                ..kept
+            },
+            BadDataPolicy::Fail | BadDataPolicy::Drop | BadDataPolicy::Null => kept,
+        }
     }
 
     fn part_fields(&self) -> impl Iterator<Item = FieldRef> {
@@ -162,8 +172,35 @@ impl RowMaker {
     }
 }
 
+/// The messages that a batch was made of.
+pub(crate) struct ChunkRecords {
+    pub(crate) partition: Partition,
+    pub(crate) chunk: Box<RecordChunk>,
+}
+
+impl Records for ChunkRecords {
+    fn place(&self, record: usize) -> String {
+        place_of(&self.partition, self.chunk.offsets.values(), record)
+    }
+
+    fn raw(&self, record: usize) -> RawRecord {
+        let ms = self.chunk.timestamps.values().get(record).copied();
+        let keys = self.chunk.keys.as_ref();
+        let bytes = |values: &BinaryArray| bytes_at(values, record).map(<[u8]>::to_vec);
+        RawRecord {
+            value: bytes(&self.chunk.values),
+            key: keys.and_then(bytes),
+            topic: Some(self.partition.stream.to_string()),
+            partition: Some(self.partition.index),
+            offset: self.chunk.offsets.values().get(record).copied(),
+            timestamp_ms: ms.filter(|ms| *ms >= 0),
+            headers: self.chunk.headers_of(record),
+        }
+    }
+}
+
 /// The place of a message, from the offsets of its chunk.
-pub(crate) fn place_of(partition: &Partition, offsets: &[i64], record: usize) -> String {
+fn place_of(partition: &Partition, offsets: &[i64], record: usize) -> String {
     let offset = offsets.get(record).copied().unwrap_or(-1);
     format!("{} at offset {offset}", named(partition))
 }

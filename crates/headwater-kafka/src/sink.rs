@@ -14,26 +14,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{Array, BinaryArray, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
-use headwater_core::changes::{DELETE, split_ops};
+use headwater_core::changes::split_ops;
 use headwater_core::connector::{DeclaredSink, SinkDefinition};
-use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
 use headwater_core::sink::{
     self, CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged,
 };
 use headwater_core::{Error, ErrorKind, Result};
-use headwater_formats::new_encoder;
 use parking_lot::Mutex;
 
 use crate::cluster::{Cluster, ask, blocking};
 use crate::delivery::{Deliveries, Row, RowProducer};
-use crate::message_key::{KeyMaker, bytes_at};
 use crate::options::{Delivery, SinkOptions};
+use crate::row_encoder::{MessageForm, Messages, RowEncoder};
 use crate::transaction::{TransactionSpec, Transactions};
 
 /// A sink as declared.
@@ -41,31 +39,29 @@ use crate::transaction::{TransactionSpec, Transactions};
 pub(crate) struct KafkaSinkSpec {
     owner: String,
     options: SinkOptions,
-    format: FormatSpec,
+    form: MessageForm,
 }
 
 impl KafkaSinkSpec {
     /// Checks the format and, if the columns are known, that rows can be written.
     pub(crate) fn declare(
         owner: &str,
-        definition: SinkDefinition,
+        definition: &SinkDefinition,
         options: SinkOptions,
     ) -> Result<Self> {
-        let Some(format) = definition.format else {
-            return Err(
-                Error::configuration(format!("{owner} has no format for the payload"))
-                    .with_hint("Add FORMAT JSON, FORMAT CSV, FORMAT TEXT or FORMAT RAW."),
-            );
-        };
-        let spec = KafkaSinkSpec {
+        let form = MessageForm::declare(owner, definition, &options.key_columns)?;
+        if let Some(schema) = &definition.schema {
+            RowEncoder::try_new(owner, &form, schema)?;
+        }
+        Ok(KafkaSinkSpec {
             owner: owner.to_string(),
             options,
-            format,
-        };
-        if let Some(schema) = &definition.schema {
-            RowEncoder::try_new(&spec, schema)?;
-        }
-        Ok(spec)
+            form,
+        })
+    }
+
+    fn encoder(&self, schema: &SchemaRef) -> Result<RowEncoder> {
+        RowEncoder::try_new(&self.owner, &self.form, schema)
     }
 
     /// What the user asked for, or the best that the query allows.
@@ -90,18 +86,21 @@ impl KafkaSinkSpec {
                      'at-least-once'.",
                 )
             }
-            (Some(Delivery::ExactlyOnce), sink::Transactions::LateRows) => Error::configuration(
-                format!("{} cannot deliver late rows exactly once", self.owner),
-            )
-            .with_detail(format!(
-                "One transaction decides whether an epoch of query \"{}\" has happened, and \
+            (Some(Delivery::ExactlyOnce), sink::Transactions::Beside) => {
+                Error::configuration(format!(
+                    "{} cannot deliver late rows or dead letters exactly once",
+                    self.owner
+                ))
+                .with_detail(format!(
+                    "One transaction decides whether an epoch of query \"{}\" has happened, and \
                          that is the one of its result.",
-                context.query_name
-            ))
-            .with_hint(
-                "Use 'delivery' = 'at-least-once' for late rows, or write them to a \
-                         filesystem sink.",
-            ),
+                    context.query_name
+                ))
+                .with_hint(
+                    "Use 'delivery' = 'at-least-once' for them, or write them to a filesystem \
+                         sink.",
+                )
+            }
         };
         Err(refused)
     }
@@ -131,30 +130,10 @@ impl DeclaredSink for DeclaredKafkaSink {
     fn capabilities(&self) -> Result<SinkCapabilities> {
         Ok(self.open()?.capabilities())
     }
-}
 
-/// Keys and values of rows of one schema.
-struct RowEncoder {
-    keys: KeyMaker,
-    values: Box<dyn Encoder>,
-}
-
-impl RowEncoder {
-    /// An encoder of rows, without the column of the operations.
-    fn try_new(spec: &KafkaSinkSpec, schema: &SchemaRef) -> Result<Self> {
-        Ok(RowEncoder {
-            keys: KeyMaker::try_new(&spec.owner, schema, &spec.options.key_columns)?,
-            values: new_encoder(&spec.format, &spec.owner, schema)?,
-        })
+    fn record_schema(&self) -> Option<SchemaRef> {
+        (self.0.form == MessageForm::Record).then(MessageForm::record_schema)
     }
-}
-
-/// The rows of a batch as Kafka takes them.
-struct Messages {
-    keys: Option<BinaryArray>,
-    values: BinaryArray,
-    /// Rows that are to be deleted.
-    gone: Vec<bool>,
 }
 
 /// A sink of one query.
@@ -244,23 +223,13 @@ impl KafkaSink {
         Arc::clone(self.epochs.lock().entry(epoch).or_default())
     }
 
-    /// The messages of rows; for a row that is gone, its key alone.
-    fn encode(
-        &self,
-        rows: &RecordBatch,
-        ops: Option<&StringArray>,
-        encoder: &mut RowEncoder,
-    ) -> Result<Messages> {
-        let keys = encoder.keys.keys(rows)?;
-        let values = encoder.values.encode(rows)?;
-        let is_gone = |row: usize| ops.is_some_and(|ops| ops.value(row) == DELETE);
-        let gone: Vec<bool> = (0..rows.num_rows()).map(is_gone).collect();
-        let has_key = |row| keys.as_ref().is_some_and(|keys| keys.is_valid(row));
-        let mut deleted = gone.iter().enumerate().filter(|(_, is_gone)| **is_gone);
-        if deleted.any(|(row, _)| !has_key(row)) {
+    /// Refuses to delete rows that have no key.
+    fn check_deleted(&self, messages: &Messages) -> Result<()> {
+        let mut gone = messages.gone.iter().enumerate();
+        if gone.any(|(row, is_gone)| *is_gone && messages.key(row).is_none()) {
             return Err(self.tombstone_without_key());
         }
-        Ok(Messages { keys, values, gone })
+        Ok(())
     }
 
     async fn send(
@@ -269,14 +238,13 @@ impl KafkaSink {
         producer: &Arc<RowProducer>,
         deliveries: &Arc<Deliveries>,
     ) -> Result<()> {
-        for (row, is_gone) in messages.gone.iter().enumerate() {
+        for row in 0..messages.gone.len() {
+            let headers = messages.headers(row);
             let message = Row {
                 partition: None,
-                key: messages.keys.as_ref().and_then(|keys| bytes_at(keys, row)),
-                value: match is_gone {
-                    true => None,
-                    false => bytes_at(&messages.values, row),
-                },
+                key: messages.key(row),
+                value: messages.value(row),
+                headers: &headers,
             };
             producer
                 .send(&self.spec.options.topic, message, deliveries)
@@ -341,7 +309,7 @@ impl Sink for KafkaSink {
         let before = self.transactions();
         let seen = before.and_then(|before| before.seen_of(&context.query));
         self.forget().await?;
-        RowEncoder::try_new(&self.spec, &context.row_schema())?;
+        self.spec.encoder(&context.row_schema())?;
         self.has_ops.store(context.has_ops, Ordering::Release);
         let cluster = Cluster::connect(&self.spec.owner, &self.spec.options.connection)?;
         let topics = vec![self.spec.options.topic.clone()];
@@ -382,9 +350,10 @@ impl Sink for KafkaSink {
             }
             let encoder = match &mut encoder {
                 Some(encoder) => encoder,
-                None => encoder.insert(RowEncoder::try_new(&self.spec, &batch.schema())?),
+                None => encoder.insert(self.spec.encoder(&batch.schema())?),
             };
-            let messages = self.encode(&batch, ops.as_ref(), encoder)?;
+            let messages = encoder.encode(&batch, ops.as_ref())?;
+            self.check_deleted(&messages)?;
             let producer = self.producer(epoch).await?;
             let sent = self.send(&messages, &producer, &deliveries).await;
             if let Err(error) = sent {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use headwater_core::Result;
+use headwater_core::records::BatchRecords;
 use headwater_core::source::{ReadCounters, ReadRequest, SourceBatch};
 
 use crate::buffer::{ReadClaim, Taken};
 use crate::chunk::RecordChunk;
 use crate::reader::Reader;
-use crate::row_maker::{RowMaker, place_of};
+use crate::row_maker::{ChunkRecords, RowMaker};
 use crate::source::Inner;
 
 /// The rows of a slice, partition by partition.
@@ -88,10 +89,13 @@ impl SliceReader {
                 self.source.has_read(&partition, last);
             }
             let assembled = self.rows.rows(&partition, &chunk, &self.counters)?;
-            if assembled.rows.num_rows() > 0 {
-                let (of, offsets) = (partition.clone(), chunk.offsets.values().clone());
-                let place = move |record| place_of(&of, &offsets, record);
-                return Ok(Some(assembled.into_batch(partition, place)));
+            let records = BatchRecords::new(ChunkRecords {
+                partition: partition.clone(),
+                chunk,
+            });
+            let batch = assembled.into_batch(partition, records);
+            if !batch.is_empty() {
+                return Ok(Some(batch));
             }
         }
     }

@@ -45,6 +45,8 @@ pub struct StreamDefinition {
     pub watermark: Option<WatermarkSpec>,
     /// What happens to bad records.
     pub bad_data: BadDataPolicy,
+    /// The sink that [`BadDataPolicy::DeadLetter`] writes them to.
+    pub dead_letter_sink: Option<String>,
 }
 
 impl StreamDefinition {

@@ -60,7 +60,7 @@ pub(crate) fn declare_source(
         .with_span(Some(column.span)));
     }
     let format = format_of(declaration, &mut reader)?;
-    let bad_data = bad_data(&mut reader)?;
+    let (bad_data, dead_letter_sink) = bad_data(&mut reader)?;
     let watermark = watermark(declaration, &mut reader)?;
     let payload = payload(declaration, session)?;
     let definition = SourceDefinition {
@@ -83,6 +83,7 @@ pub(crate) fn declare_source(
         columns,
         watermark,
         bad_data,
+        dead_letter_sink,
     };
     Ok(SourceEntry {
         definition: Arc::new(definition),
@@ -198,22 +199,30 @@ fn format_of(
     Ok(Some(format))
 }
 
-fn bad_data(reader: &mut OptionReader) -> Result<BadDataPolicy> {
+/// What becomes of bad records, and the sink that takes dead letters.
+fn bad_data(reader: &mut OptionReader) -> Result<(BadDataPolicy, Option<String>)> {
     let choices = [
         ("fail", BadDataPolicy::Fail),
         ("drop", BadDataPolicy::Drop),
         ("null", BadDataPolicy::Null),
+        ("dead_letter", BadDataPolicy::DeadLetter),
     ];
-    let is_not_there =
-        |(key, value): (&str, &str)| key == "bad.data" && value.eq_ignore_ascii_case("dead_letter");
-    if reader.left().any(is_not_there) {
-        return Err(
-            Error::unsupported("bad_data = 'dead_letter' is not there yet")
-                .with_hint("Use 'fail', 'drop' or 'null'."),
-        );
-    }
     let policy = reader.take_choice("bad_data", &[], &choices)?;
-    Ok(policy.unwrap_or_default())
+    let policy = policy.unwrap_or_default();
+    let sink = reader.take("dead_letter.sink", &[])?;
+    match (policy, &sink) {
+        (BadDataPolicy::DeadLetter, None) => Err(Error::configuration(format!(
+            "{} has bad_data = 'dead_letter' and no sink for dead letters",
+            reader.owner()
+        ))
+        .with_hint("Name one: 'dead_letter.sink' = 'orders_bad', and CREATE SINK orders_bad.")),
+        (BadDataPolicy::DeadLetter, Some(_)) | (_, None) => Ok((policy, sink)),
+        (_, Some(sink)) => Err(Error::configuration(format!(
+            "{} names the sink \"{sink}\" for dead letters and has no bad_data = 'dead_letter'",
+            reader.owner()
+        ))
+        .with_hint("Add bad_data = 'dead_letter', or leave 'dead_letter.sink' out.")),
+    }
 }
 
 fn watermark(

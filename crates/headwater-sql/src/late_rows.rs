@@ -1,17 +1,16 @@
 //! The columns in which a sink takes late rows: those it declares, checked against what late rows
 //! have.
 
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
 
 use headwater_core::error::Span;
-use headwater_core::mode::OutputMode;
 use headwater_core::options::nearest;
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 use headwater_plan::LateInput;
 
-use crate::binder::can_be_stored;
 use crate::catalog::SinkEntry;
+use crate::side_sinks::{check_side_sink, fits};
 
 /// Checks that a sink can take the late rows of a query whose result goes to `main`. `every` are
 /// the columns that every late row fills; gives the columns of the rows that the sink is handed.
@@ -26,7 +25,7 @@ pub fn late_schema(
     inputs: &[LateInput],
     span: Option<Span>,
 ) -> Result<SchemaRef> {
-    check_sink(sink, main).map_err(|e| e.with_span(span))?;
+    check_side_sink(sink, "late rows", main).map_err(|e| e.with_span(span))?;
     let Some(declared) = &sink.schema else {
         return Ok(SchemaRef::clone(every));
     };
@@ -34,28 +33,6 @@ pub fn late_schema(
         check_column(sink, field, every, inputs).map_err(|e| e.with_span(span))?;
     }
     Ok(SchemaRef::clone(declared))
-}
-
-fn check_sink(sink: &SinkEntry, main: &str) -> Result<()> {
-    if sink.name == main {
-        return Err(Error::plan(format!(
-            "late rows cannot go to sink \"{main}\", where the result goes"
-        ))
-        .with_hint("Declare another sink for them."));
-    }
-    if !sink
-        .declared
-        .capabilities()?
-        .modes
-        .contains(&OutputMode::Append)
-    {
-        return Err(Error::plan(format!(
-            "sink \"{}\" cannot take late rows: it has no append mode",
-            sink.name
-        ))
-        .with_hint("Choose a sink that rows are added to."));
-    }
-    Ok(())
 }
 
 fn check_column(
@@ -104,13 +81,6 @@ fn check_column(
 
 fn of_row<'a>(input: &'a LateInput, name: &str) -> Option<&'a FieldRef> {
     input.columns.iter().find(|column| column.name() == name)
-}
-
-/// A text stays a text, and a time a time; what else CAST can do may be done.
-fn fits(from: &DataType, to: &DataType) -> bool {
-    let is_time = |t: &DataType| matches!(t, DataType::Timestamp(_, _));
-    let is_kept = can_be_stored(from, to) && (!is_time(from) || is_time(to));
-    is_kept && arrow::compute::can_cast_types(from, to)
 }
 
 fn no_such_column(sink: &SinkEntry, name: &str, every: &SchemaRef, inputs: &[LateInput]) -> Error {

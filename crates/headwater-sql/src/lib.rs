@@ -4,10 +4,12 @@
 pub mod ast;
 pub mod binder;
 pub mod catalog;
+pub mod dead_letters;
 mod declare;
 pub mod dialect;
 pub mod late_rows;
 pub mod parser;
 pub mod relation_planner;
+mod side_sinks;
 pub mod type_planner;
 mod with_tables;

@@ -23,6 +23,7 @@ pub struct TestQuery {
     select: String,
     ledger: Ledger,
     late: Ledger,
+    dead: Ledger,
     disk: MemoryFiles,
     faults: Faults,
     clock: ManualClock,
@@ -81,6 +82,7 @@ impl TestQuery {
             select,
             ledger,
             late: Ledger::default(),
+            dead: Ledger::default(),
             disk,
             faults: Faults::default(),
             clock,
@@ -103,6 +105,11 @@ impl TestQuery {
     /// What was handed to the sink of `LATE ROWS INTO`.
     pub fn late(&self) -> &Ledger {
         &self.late
+    }
+
+    /// What was handed to sinks for dead letters.
+    pub fn dead(&self) -> &Ledger {
+        &self.dead
     }
 
     /// The numbers of the last epoch.
@@ -139,6 +146,12 @@ impl TestQuery {
                 let (sink, after_record) = (Arc::clone(late.sink()), Publication::AfterRecord);
                 late.with_sink(self.faulty_sink(sink, &self.late, after_record))
             });
+            let letters = std::mem::take(&mut spec.dead_letters).into_iter();
+            let letters = letters.map(|dead| {
+                let (sink, after_record) = (Arc::clone(dead.sink()), Publication::AfterRecord);
+                dead.with_sink(self.faulty_sink(sink, &self.dead, after_record))
+            });
+            spec.dead_letters = letters.collect();
             for source in &mut spec.plan.sources {
                 *source = Arc::new(self.faulty(source));
             }

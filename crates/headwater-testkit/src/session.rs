@@ -151,7 +151,8 @@ impl TestSession {
                 Ok(Answer::Done)
             }
             TestStatement::Progress(name) => self.progress(&name),
-            TestStatement::Late(name) => self.late(&name),
+            TestStatement::Late(name) => self.beside(&name, TestQuery::late),
+            TestStatement::Dead(name) => self.beside(&name, TestQuery::dead),
         }
     }
 
@@ -307,13 +308,15 @@ impl TestSession {
         )))
     }
 
-    fn late(&mut self, name: &str) -> Result<Answer> {
+    /// What the last epoch handed to a sink beside that of the result.
+    fn beside(&mut self, name: &str, ledger_of: fn(&TestQuery) -> &Ledger) -> Result<Answer> {
         let query = self.query(name)?;
         let epoch = query.last_progress().map(|progress| progress.epoch);
         let epoch = epoch.ok_or_else(|| Error::plan("no epoch has run"))?;
-        let schema = query.late().schema();
-        let schema = schema.ok_or_else(|| Error::plan("its late rows go nowhere"))?;
-        let rows = query.late().epoch(epoch).unwrap_or_default();
+        let ledger = ledger_of(query);
+        let schema = ledger.schema();
+        let schema = schema.ok_or_else(|| Error::plan("these rows go nowhere"))?;
+        let rows = ledger.epoch(epoch).unwrap_or_default();
         Ok(Answer::Rows(schema, rows))
     }
 

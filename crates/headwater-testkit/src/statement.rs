@@ -8,6 +8,7 @@
 //! | `RESTART q` | ends the process of a query and starts it again from its checkpoint |
 //! | `PROGRESS q` | numbers of the last epoch: epoch, rows in, out, late, ahead, watermark |
 //! | `LATE q` | the late rows that the last epoch handed to the sink of `LATE ROWS INTO` |
+//! | `DEAD q` | the bad records that the last epoch handed to the sink of dead letters |
 //! | `REFUSED statement` | gives the whole report of the error, a row a line |
 
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub enum TestStatement {
     Progress(String),
     /// `LATE q`.
     Late(String),
+    /// `DEAD q`.
+    Dead(String),
     /// `REFUSED statement`, without the word; lines and columns are those of the statement.
     Refused(String),
 }
@@ -61,6 +64,7 @@ impl TestStatement {
             "RESTART" => TestStatement::Restart(name()),
             "PROGRESS" => TestStatement::Progress(name()),
             "LATE" => TestStatement::Late(name()),
+            "DEAD" => TestStatement::Dead(name()),
             "REFUSED" => TestStatement::Refused(name()),
             _ => return Ok(None),
         }))

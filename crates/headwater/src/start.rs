@@ -10,13 +10,18 @@ use datafusion::logical_expr::LogicalPlan;
 use headwater_checkpoint::{FileStore, MemoryFiles, query_metadata};
 use headwater_core::connector::DeclaredSink;
 use headwater_core::error::Span;
+use headwater_core::id::SourceIndex;
 use headwater_core::sink::{Sink, SinkCapabilities};
 use headwater_core::{Error, Result};
-use headwater_engine::{Durability, LateSink, QueryEnvironment, QuerySpec, StreamingQuery};
+use headwater_engine::dead_letter_sink::LetterSources;
+use headwater_engine::{
+    DeadLetterSink, Durability, LateSink, QueryEnvironment, QuerySpec, StreamingQuery,
+};
 use headwater_plan::stream_plan::{Emit, LateRowsRequest};
 use headwater_plan::{ModeRequest, StreamPlan, compile_stream};
 use headwater_sql::ast::{Name, Statement};
 use headwater_sql::catalog::SinkEntry;
+use headwater_sql::dead_letters::dead_letter_schema;
 use headwater_sql::late_rows::late_schema;
 use headwater_sql::parser::parse_script;
 
@@ -205,7 +210,10 @@ impl Headwater {
             }
             None => None,
         };
+        let dead_letters = planned.dead_letters.into_iter();
+        let dead_letters = dead_letters.map(|dead| dead.open(&request.name));
         Ok(QuerySpec {
+            dead_letters: dead_letters.collect::<Result<_>>()?,
             on_state_change: request.settings.on_state_change,
             logs_beside: true,
             kept_commits: request.settings.kept_commits(),
@@ -242,7 +250,7 @@ impl Headwater {
         Ok(environment)
     }
 
-    /// Plans for the modes that a sink takes, and finds the sink for late rows.
+    /// Plans for the modes that a sink takes, and finds the sinks for late rows and dead letters.
     pub(crate) async fn compile(
         &self,
         state: &SessionState,
@@ -250,28 +258,85 @@ impl Headwater {
         mut request: ModeRequest,
         into: Option<&LateRowsInto>,
     ) -> Result<Planned> {
+        let main = request.sink.clone();
         let Some(into) = into else {
             let plan = compile_stream(state, plan, &request).await?;
-            let late_rows = None;
-            return Ok(Planned { plan, late_rows });
+            return Ok(Planned {
+                dead_letters: self.dead_letters(&plan, &main)?,
+                late_rows: None,
+                plan,
+            });
         };
         let found = self.binder.catalog().sink(&into.name);
         let late = found.map_err(|e| e.with_span(into.span))?;
         request.late_rows = LateRowsRequest::Keep;
         let plan = compile_stream(state, plan, &request).await?;
         let every = LateSink::default_schema();
-        let schema = late_schema(&late, &request.sink, &every, &plan.late_inputs, into.span)?;
+        let schema = late_schema(&late, &main, &every, &plan.late_inputs, into.span)?;
         Ok(Planned {
-            plan,
+            dead_letters: self.dead_letters(&plan, &main)?,
             late_rows: Some((late, schema)),
+            plan,
         })
+    }
+
+    /// The sinks that the sources of a plan write bad records to.
+    fn dead_letters(&self, plan: &StreamPlan, main: &str) -> Result<Vec<PlannedLetters>> {
+        let every = DeadLetterSink::default_schema();
+        let mut planned: Vec<PlannedLetters> = Vec::new();
+        for (index, source) in plan.sources.iter().enumerate() {
+            let Some(name) = &source.dead_letter_sink else {
+                continue;
+            };
+            let of = (SourceIndex(index), source.name.clone());
+            if let Some(known) = planned.iter_mut().find(|known| known.sink.name == *name) {
+                known.sources.push(of);
+                continue;
+            }
+            let sink = self.binder.catalog().sink(name);
+            let sink = sink.map_err(|error| no_letter_sink(&source.name, error))?;
+            planned.push(PlannedLetters {
+                schema: dead_letter_schema(&sink, main, &every)?,
+                sources: vec![of],
+                sink,
+            });
+        }
+        Ok(planned)
     }
 }
 
-/// A streaming query with the sink for its late rows and the columns they have there.
+fn no_letter_sink(source: &str, error: Error) -> Error {
+    let detail = format!("Option \"dead_letter.sink\" of source \"{source}\" names it.");
+    error.with_detail(detail)
+}
+
+/// A streaming query with the sinks for its late rows and dead letters, and the columns they have
+/// there.
 pub(crate) struct Planned {
     pub(crate) plan: StreamPlan,
     pub(crate) late_rows: Option<(SinkEntry, SchemaRef)>,
+    pub(crate) dead_letters: Vec<PlannedLetters>,
+}
+
+/// A sink for dead letters, and the sources that write to it.
+pub(crate) struct PlannedLetters {
+    pub(crate) sink: SinkEntry,
+    schema: SchemaRef,
+    sources: LetterSources,
+}
+
+impl PlannedLetters {
+    fn open(self, query: &str) -> Result<DeadLetterSink> {
+        let sink = self.sink.declared.open()?;
+        let (name, query) = (self.sink.name, query.to_string());
+        Ok(DeadLetterSink::new(
+            name,
+            query,
+            sink,
+            self.schema,
+            self.sources,
+        ))
+    }
 }
 
 /// The modes to plan for: what was asked for, and what the sink takes.

@@ -8,13 +8,15 @@ use arrow::datatypes::{DataType, SchemaRef};
 
 use headwater_core::connector::SourceDefinition;
 use headwater_core::format::{BadDataPolicy, FormatSpec};
+use headwater_core::offset::Partition;
 use headwater_core::options::OptionReader;
-use headwater_core::source::ReadCounters;
+use headwater_core::source::{ReadCounters, SourceBatch};
 use headwater_core::{Error, Result};
-use headwater_formats::{AssembledRows, RowAssembler, RowDefinition, check_format, new_encoder};
+use headwater_formats::{RowAssembler, RowDefinition, check_format, new_encoder};
 
 use super::rows::{RowMaker, RowNumbers};
 use crate::options::take_format;
+use crate::record_rows::records_of;
 use crate::seeded::Draws;
 
 const BAD_STREAM: u64 = 0x0062_6164;
@@ -79,17 +81,19 @@ impl BrokenRows {
     pub(super) fn batch(
         &self,
         maker: &RowMaker,
-        rows: RowNumbers,
+        (partition, rows): (Partition, RowNumbers),
         assembler: &mut RowAssembler,
         counters: &ReadCounters,
-    ) -> Result<AssembledRows> {
+    ) -> Result<SourceBatch> {
         let all: Vec<usize> = (0..self.payload.fields().len()).collect();
         let good = maker.batch(rows, &all)?;
         let mut encoder = new_encoder(&self.format, &self.owner, &self.payload)?;
         let records = self.spoil(&encoder.encode(&good)?, rows);
         let no_metadata = |_| Err(Error::internal("a generator has no metadata columns"));
         let locate = |record: usize| place_of(rows, record);
-        assembler.assemble(&records, &no_metadata, &locate, counters)
+        let assembled = assembler.assemble(&records, &no_metadata, &locate, counters)?;
+        let records = records_of(records, move |record| place_of(rows, record));
+        Ok(assembled.into_batch(partition, records))
     }
 
     fn spoil(&self, records: &BinaryArray, rows: RowNumbers) -> BinaryArray {
@@ -140,7 +144,7 @@ impl BrokenRows {
 }
 
 /// The place of one of the rows that are made.
-pub(super) fn place_of(rows: RowNumbers, record: usize) -> String {
+fn place_of(rows: RowNumbers, record: usize) -> String {
     let row = rows.first + record as u64 * rows.step;
     format!("generated row {row}")
 }

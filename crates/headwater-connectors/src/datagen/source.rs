@@ -18,7 +18,7 @@ use headwater_core::source::{
 use headwater_core::{Error, Result};
 use headwater_formats::RowAssembler;
 
-use super::broken::{self, BrokenRows};
+use super::broken::BrokenRows;
 use super::rows::{RowMaker, RowNumbers};
 
 /// Rows of an epoch that nobody limits.
@@ -263,8 +263,7 @@ impl PartitionReader {
         let partition = self.partition.clone();
         match &mut self.broken {
             Some((broken, assembler)) => {
-                let assembled = broken.batch(&self.maker, rows, assembler, &self.counters)?;
-                Ok(assembled.into_batch(partition, move |record| broken::place_of(rows, record)))
+                broken.batch(&self.maker, (partition, rows), assembler, &self.counters)
             }
             None => {
                 self.counters.add_records(rows.count as u64, 0);

@@ -23,13 +23,13 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use headwater_core::connector::{MetadataColumn, SourceDefinition};
-use headwater_core::format::{BadDataPolicy, FormatSpec};
+use headwater_core::format::{BadDataPolicy, BadRecord, FormatSpec};
 use headwater_core::offset::Partition;
 use headwater_core::options::OptionReader;
-use headwater_core::source::{ReadCounters, ReadRequest, RowPlaces, SourceBatch};
+use headwater_core::records::BatchRecords;
+use headwater_core::source::{ReadCounters, ReadRequest, SourceBatch};
 use headwater_core::type_name::{a_type_name, type_name};
 use headwater_core::{Error, Result};
-use headwater_formats::record_of;
 
 use super::folder::FileEntry;
 use super::parquet_values::{as_declared, is_of_a_kind};
@@ -185,7 +185,7 @@ impl ParquetReader {
             let made = self.batch_of(&file, &batch)?;
             file.rows_read += i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
             self.current = Some(file);
-            if made.rows.num_rows() > 0 {
+            if !made.is_empty() {
                 return Ok(Some(made));
             }
         }
@@ -247,9 +247,8 @@ impl ParquetReader {
         let rows = self.declared(columns, count - left_out.len())?;
         let (path, first) = (file.path.clone(), file.rows_read);
         Ok(SourceBatch {
-            places: RowPlaces::named_by(move |row| {
-                place_of(&path, first, record_of(row, &left_out))
-            }),
+            records: BatchRecords::named_by(move |row| place_of(&path, first, row)),
+            left_out,
             bad_rows,
             ..SourceBatch::new(self.partition.clone(), rows)
         })
@@ -257,7 +256,11 @@ impl ParquetReader {
 
     /// Counts the bad rows, each once; gives those that are left out, and those that are kept with
     /// NULL.
-    fn apply_policy(&self, file: &OpenParquet, bad: &BadRows) -> Result<(Vec<usize>, Vec<usize>)> {
+    fn apply_policy(
+        &self,
+        file: &OpenParquet,
+        bad: &BadRows,
+    ) -> Result<(Vec<BadRecord>, Vec<usize>)> {
         let Some((row, first)) = bad.first() else {
             return Ok((vec![], vec![]));
         };
@@ -265,13 +268,14 @@ impl ParquetReader {
             self.counters.add_bad(&first.reason, 1);
             return Err(self.not_taken(file, row, first));
         }
-        for (reason, rows) in bad.counts() {
-            self.counters.add_bad(reason, rows);
-        }
-        let rows: Vec<usize> = bad.rows.keys().copied().collect();
+        let records = bad.records();
+        let place = |row| place_of(&file.path, file.rows_read, row);
+        self.counters.add_bad_records(&records, place);
         Ok(match self.rows.bad_data {
-            BadDataPolicy::Null => (vec![], rows),
-            BadDataPolicy::Fail | BadDataPolicy::Drop => (rows, vec![]),
+            BadDataPolicy::Null => (vec![], bad.rows.keys().copied().collect()),
+            BadDataPolicy::Fail | BadDataPolicy::Drop | BadDataPolicy::DeadLetter => {
+                (records, vec![])
+            }
         })
     }
 
@@ -286,12 +290,9 @@ impl ParquetReader {
             "{}, or set bad_data = 'drop' on {owner} to leave such rows out.",
             why.remedy
         ));
-        let shown = ArrayFormatter::try_new(&why.values, &FormatOptions::default());
-        match shown.map(|values| values.value(row).try_to_string()) {
-            Ok(Ok(value)) if why.values.is_valid(row) => {
-                error.with_detail(format!("Found: {value}"))
-            }
-            _ => error,
+        match why.shown(row) {
+            Some(value) => error.with_detail(format!("Found: {value}")),
+            None => error,
         }
     }
 
@@ -413,13 +414,26 @@ impl BadRows {
         is_bad.collect()
     }
 
-    /// The reasons, and how many rows are bad for each.
-    fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
-        let counts = self.columns.iter().enumerate().map(|(number, column)| {
-            let rows = self.rows.values().filter(|column| **column == number);
-            (column.reason.as_str(), rows.count() as u64)
-        });
-        counts.filter(|(_, rows)| *rows > 0)
+    /// The rows with their reasons, in ascending order.
+    fn records(&self) -> Vec<BadRecord> {
+        let why = |(row, number): (&usize, &usize)| {
+            let column = self.columns.get(*number)?;
+            Some(BadRecord {
+                record: *row,
+                reason: column.reason.clone(),
+                detail: column.shown(*row).unwrap_or_default(),
+            })
+        };
+        self.rows.iter().filter_map(why).collect()
+    }
+}
+
+impl BadColumn {
+    /// The value of a row as text, if it has one.
+    fn shown(&self, row: usize) -> Option<String> {
+        let values = ArrayFormatter::try_new(&self.values, &FormatOptions::default()).ok()?;
+        let text = values.value(row).try_to_string().ok()?;
+        self.values.is_valid(row).then_some(text)
     }
 }
 

@@ -14,7 +14,7 @@ use headwater_formats::RowAssembler;
 
 use super::folder::{FileEntry, could_not, modified};
 use crate::lines::{LineChunk, append_line, remove_byte_order_mark};
-use crate::record_rows::RecordRows;
+use crate::record_rows::{RecordRows, records_of};
 
 const READ_BYTES: usize = 256 << 10;
 
@@ -69,7 +69,7 @@ impl FilesReader {
             }
             let batch = self.assemble(&file, chunk)?;
             self.current = Some(file);
-            if batch.rows.num_rows() > 0 {
+            if !batch.is_empty() {
                 return Ok(Some(batch));
             }
         }
@@ -96,9 +96,8 @@ impl FilesReader {
             .assembler
             .assemble(&payloads, &metadata, &locate, &self.counters)?;
         let path = file.path.clone();
-        Ok(assembled.into_batch(self.partition.clone(), move |record| {
-            place_of(&path, &numbers, record)
-        }))
+        let records = records_of(payloads, move |record| place_of(&path, &numbers, record));
+        Ok(assembled.into_batch(self.partition.clone(), records))
     }
 }
 

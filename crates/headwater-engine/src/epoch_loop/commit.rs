@@ -129,7 +129,7 @@ impl EpochLoop {
             state_files: chain.files().to_vec(),
             earlier,
             sink_token: tokens.result,
-            late_rows: tokens.late,
+            beside: tokens.beside,
             is_transaction: outputs::decides_by_transaction(&self.spec),
             rewound_to: None,
             version: HEADWATER_VERSION.to_string(),

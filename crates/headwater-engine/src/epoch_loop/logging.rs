@@ -19,7 +19,6 @@ use headwater_checkpoint::EpochRecord;
 use headwater_core::Result;
 use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::EpochId;
-use headwater_core::sink::Sink;
 use headwater_core::source::Source;
 
 use super::EpochLoop;
@@ -39,9 +38,9 @@ pub(super) enum Logging {
 impl Logging {
     /// What a query may do whose sources and sinks are open.
     pub(super) fn of(spec: &QuerySpec, sources: &[Arc<dyn Source>]) -> Self {
-        let late = spec.late_rows.as_ref().map(|late| late.sink().as_ref());
-        let mut sinks = [Some(spec.sink.as_ref()), late].into_iter().flatten();
-        let shows_early = sinks.any(|sink: &dyn Sink| !sink.capabilities().is_idempotent);
+        let shows_early = spec
+            .all_sinks()
+            .any(|sink| !sink.capabilities().is_idempotent);
         let mut sources = sources.iter();
         if shows_early || sources.any(|source| !source.is_replayable()) {
             return Logging::Before;

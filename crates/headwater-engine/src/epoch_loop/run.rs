@@ -6,6 +6,7 @@ use std::time::Duration;
 use headwater_checkpoint::EpochRecord;
 use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::SourceIndex;
+use headwater_core::sink::Staged;
 use headwater_core::source::ReadCounters;
 use headwater_core::{Error, Result};
 use headwater_exec::epoch_context::{EpochContext, EpochInput};
@@ -113,10 +114,7 @@ impl EpochLoop {
 
     async fn execute_epoch(&self, record: &EpochRecord) -> Result<Executed> {
         let observer = Arc::new(self.observer(record));
-        let metrics = Arc::new(match &self.spec.late_rows {
-            Some(_) => EpochMetrics::keeping_late_rows(&self.runtime.memory_pool),
-            None => EpochMetrics::default(),
-        });
+        let metrics = Arc::new(self.metrics());
         let mut inputs = Vec::with_capacity(self.sources.len());
         for (source, slice) in self.sources.iter().zip(&record.slices) {
             inputs.push(EpochInput {
@@ -148,19 +146,46 @@ impl EpochLoop {
         )
         .await
         .map_err(|e| self.spec.plan.fallible.name(e))?;
-        let late = match &self.spec.late_rows {
-            Some(late) => Some(late.write(record.epoch, &metrics).await?),
-            None => None,
-        };
+        let beside = self.write_beside(record, &metrics).await?;
         let numbers = Numbers {
             observer,
             counters,
             metrics,
         };
         Ok(Executed {
-            staged: StagedRows { result, late },
+            staged: StagedRows { result, beside },
             numbers,
         })
+    }
+
+    /// Counters that keep what goes to the sinks beside that of the result.
+    fn metrics(&self) -> EpochMetrics {
+        let (spec, pool) = (&self.spec, &self.runtime.memory_pool);
+        let mut metrics = EpochMetrics::default();
+        if spec.late_rows.is_some() {
+            metrics = metrics.keeping_late_rows(pool);
+        }
+        if !spec.dead_letters.is_empty() {
+            metrics = metrics.keeping_dead_letters(pool);
+        }
+        metrics
+    }
+
+    /// Hands late rows and dead letters to their sinks, in the order of [`QuerySpec::sides`].
+    async fn write_beside(
+        &self,
+        record: &EpochRecord,
+        metrics: &EpochMetrics,
+    ) -> Result<Vec<Staged>> {
+        let mut beside = Vec::new();
+        if let Some(late) = &self.spec.late_rows {
+            beside.push(late.write(record.epoch, metrics).await?);
+        }
+        let letters = metrics.take_dead_letters();
+        for dead in &self.spec.dead_letters {
+            beside.push(dead.write(record.epoch, &letters).await?);
+        }
+        Ok(beside)
     }
 
     /// Goes on to the epoch after one that ran, and commits if that is due.

@@ -14,11 +14,13 @@ use datafusion_common::{DataFusionError, Result, internal_datafusion_err};
 use datafusion_physical_expr::PhysicalExpr;
 
 use headwater_core::Error;
-use headwater_core::format::BadDataPolicy;
+use headwater_core::format::{BadDataPolicy, BadRecord};
+use headwater_core::records::{DeadLetter, record_of};
 use headwater_core::source::{ReadCounters, SourceBatch};
 
 use super::ScanSpec;
 use crate::epoch_context::EpochContext;
+use crate::metrics::DeadLetters;
 
 const NO_EVENT_TIME: &str = "no event time";
 
@@ -46,6 +48,9 @@ pub(super) fn rows_of(
         judged.miss_event_times(times);
     }
     let kept = kept_rows(spec, counters, batch, &judged, times.as_ref())?;
+    if spec.bad_data == BadDataPolicy::DeadLetter {
+        keep_letters(spec, epoch, batch, &judged)?;
+    }
     let (times, columns, rows) = match kept {
         None => (times, columns, batch.rows.num_rows()),
         Some(kept) => {
@@ -81,20 +86,51 @@ fn kept_rows(
     }
     // A row that stands for a bad record was counted with it.
     let is_new = |row: &usize| batch.bad_rows.binary_search(row).is_err();
-    for (_, flaw) in judged.flaws.iter().filter(|(row, _)| is_new(row)) {
-        counters.add_bad(&flaw.reason, 1);
-    }
+    let new = judged.flaws.iter().filter(|(row, _)| is_new(row));
+    let new: Vec<BadRecord> = new.map(|(row, flaw)| flaw.of(*row)).collect();
+    counters.add_bad_records(&new, |row| batch.place_of(row));
     // With 'null' a row stays unless it has no event time; it may have been counted before.
     let has_time = |row: usize| times.is_none_or(|times| times.is_valid(row));
     let stays = |row: usize| match spec.bad_data {
         BadDataPolicy::Null => has_time(row),
-        BadDataPolicy::Fail | BadDataPolicy::Drop => !judged.flaws.contains_key(&row),
+        BadDataPolicy::Fail | BadDataPolicy::Drop | BadDataPolicy::DeadLetter => {
+            !judged.flaws.contains_key(&row)
+        }
     };
     let lacks_time = times.is_some_and(|times| times.null_count() > 0);
     if judged.flaws.is_empty() && !lacks_time {
         return Ok(None);
     }
     Ok(Some((0..rows).map(|row| Some(stays(row))).collect()))
+}
+
+/// Hands the records that gave no row to the sink of dead letters, if the query has one: those of
+/// the source, and those of rows that are left out here.
+fn keep_letters(
+    spec: &ScanSpec,
+    epoch: &EpochContext,
+    batch: &SourceBatch,
+    judged: &Judged,
+) -> Result<()> {
+    if !epoch.metrics.keeps_dead_letters() {
+        return Ok(());
+    }
+    let record_of = |row: &usize| record_of(*row, &batch.left_out);
+    let here = judged.flaws.iter();
+    let here = here.map(|(row, flaw)| flaw.of(record_of(row)));
+    let mut bad: Vec<BadRecord> = here.chain(batch.left_out.iter().cloned()).collect();
+    bad.sort_by_key(|bad| bad.record);
+    let letter = |bad: BadRecord| DeadLetter {
+        place: batch.place_of_record(bad.record),
+        record: batch.records.raw(bad.record),
+        reason: bad.reason,
+        detail: bad.detail,
+    };
+    epoch.metrics.keep_dead_letters(DeadLetters {
+        source: spec.source,
+        partition: batch.partition.clone(),
+        letters: bad.into_iter().map(letter).collect(),
+    })
 }
 
 /// What is wrong with the rows of a batch; the first flaw of a row counts.
@@ -197,6 +233,16 @@ impl Judged {
 }
 
 impl Flaw {
+    /// The flaw as that of a record.
+    fn of(&self, record: usize) -> BadRecord {
+        let detail = self.source.as_ref().map(|e| e.find_root().message());
+        BadRecord {
+            record,
+            reason: self.reason.clone(),
+            detail: detail.map(String::from).unwrap_or_default(),
+        }
+    }
+
     fn error(&self, spec: &ScanSpec, place: &str) -> Error {
         let name = &spec.name;
         let hint = |more: &str| {

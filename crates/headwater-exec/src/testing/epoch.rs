@@ -95,7 +95,7 @@ impl Query {
         let observer = Arc::new(WatermarkObserver::new(vec![before], EventTime(0)));
         let counters = Arc::new(ReadCounters::default());
         let room: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(self.late_room));
-        let metrics = Arc::new(EpochMetrics::keeping_late_rows(&room));
+        let metrics = Arc::new(EpochMetrics::default().keeping_late_rows(&room));
         let context = EpochContext {
             query: QueryId::new("q"),
             epoch: self.next,

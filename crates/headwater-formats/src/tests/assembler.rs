@@ -3,6 +3,7 @@
 use arrow::array::{ArrayRef, Int64Array};
 use headwater_core::format::BadDataPolicy;
 use headwater_core::offset::Partition;
+use headwater_core::records::BatchRecords;
 use headwater_core::source::{ReadCounters, SourceBatch};
 use headwater_core::{ErrorKind, Result};
 
@@ -47,7 +48,8 @@ fn assemble_batch(
     };
     let assembled = assembler.assemble(payloads, &metadata, &locate, counters)?;
     assert_eq!(assembled.rows.schema(), assembler.schema());
-    Ok(assembled.into_batch(Partition::new("orders", 3), locate))
+    let records = BatchRecords::named_by(locate);
+    Ok(assembled.into_batch(Partition::new("orders", 3), records))
 }
 
 fn locate(record: usize) -> String {
@@ -68,6 +70,21 @@ fn rows_know_their_places_and_which_of_them_stand_for_bad_records() {
     let nulls = assemble_batch(BadDataPolicy::Null, &[0], &mixed(), &counters).unwrap();
     assert_eq!(nulls.bad_rows, [1, 2, 3]);
     assert_eq!(nulls.place_of(3), locate(3));
+}
+
+#[test]
+fn records_for_dead_letters_are_left_out_and_told() {
+    let counters = ReadCounters::default();
+    let batch = assemble_batch(BadDataPolicy::DeadLetter, &[0], &mixed(), &counters).unwrap();
+    assert_eq!(batch.rows.num_rows(), 2);
+    let left_out: Vec<usize> = batch.left_out.iter().map(|bad| bad.record).collect();
+    assert_eq!(left_out, [1, 2, 3]);
+    let samples = counters.samples();
+    let told: Vec<&str> = samples.iter().map(|sample| sample.place.as_str()).collect();
+    assert_eq!(told, [locate(1), locate(2), locate(3)]);
+    let reasons: Vec<&str> = batch.left_out.iter().map(|b| b.reason.as_str()).collect();
+    let sampled: Vec<&str> = samples.iter().map(|s| s.reason.as_str()).collect();
+    assert_eq!(reasons, sampled);
 }
 
 fn mixed() -> BinaryArray {

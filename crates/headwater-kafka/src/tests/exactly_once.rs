@@ -384,7 +384,7 @@ async fn a_producer_is_no_bottleneck_of_many_rows() {
 async fn exactly_once_needs_a_checkpoint_and_the_result() {
     let broker = broker(&[("out", 1)]);
     let servers = broker.bootstrap_servers();
-    for denied in [Transactions::NoCheckpoint, Transactions::LateRows] {
+    for denied in [Transactions::NoCheckpoint, Transactions::Beside] {
         let context = context("q", denied);
         // Not asked for, it is not refused.
         let plain = sink(&servers, "out", &[]).unwrap();

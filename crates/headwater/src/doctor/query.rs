@@ -1,15 +1,16 @@
 //! What the doctor finds out about a streaming query: whether it can be planned, and whether it can
 //! go on from its checkpoint.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::common::runtime::SpawnedTask;
 use headwater_checkpoint::inspection::{FileCheck, FileWorth, verify_within};
-use headwater_checkpoint::{FileStore, OnStateChange, folder_of, open_store, query_metadata};
+use headwater_checkpoint::{
+    FileStore, OnStateChange, SideOutput, folder_of, open_store, query_metadata,
+};
 use headwater_core::{Error, Result};
-use headwater_engine::{Preview, QueryOutline};
+use headwater_engine::{Preview, QueryOutline, SideIdentities};
 use headwater_plan::StreamPlan;
 use headwater_sql::ast::InsertQuery;
 
@@ -28,7 +29,8 @@ struct PlannedQuery {
     text: String,
     plan: StreamPlan,
     sink: Vec<(&'static str, String)>,
-    late_rows: Option<BTreeMap<String, String>>,
+    /// What its sinks for late rows and dead letters say of themselves.
+    beside: SideIdentities,
     shard_count: usize,
     on_state_change: OnStateChange,
 }
@@ -142,23 +144,22 @@ impl Doctor<'_> {
             .session
             .compile(&state, request.plan, modes, into)
             .await?;
-        let late_rows = match planned.late_rows {
-            Some((late, _)) => {
-                let identity = late.declared.identity()?.into_iter();
-                Some(
-                    identity
-                        .map(|(part, value)| (part.to_string(), value))
-                        .collect(),
-                )
-            }
-            None => None,
-        };
+        let late = planned.late_rows.iter();
+        let late = late.map(|(sink, _)| (SideOutput::LateRows, sink));
+        let dead = planned.dead_letters.iter().map(|dead| &dead.sink);
+        let dead = dead.map(|sink| (SideOutput::DeadLetters(sink.name.clone()), sink));
+        let mut beside = SideIdentities::new();
+        for (output, sink) in late.chain(dead) {
+            let parts = sink.declared.identity()?.into_iter();
+            let parts = parts.map(|(part, value)| (part.to_string(), value));
+            beside.insert(output, parts.collect());
+        }
         Ok(PlannedQuery {
             name: request.name,
             text: request.text,
             plan: planned.plan,
             sink: request.sink.identity()?,
-            late_rows,
+            beside,
             shard_count,
             on_state_change: request.settings.on_state_change,
         })
@@ -178,8 +179,7 @@ impl Doctor<'_> {
             sink: query.sink.clone(),
             shard_count: query.shard_count,
         };
-        let late_rows = query.late_rows.clone();
-        match Preview::of(store, &outline, late_rows, query.on_state_change).await {
+        match Preview::of(store, &outline, &query.beside, query.on_state_change).await {
             Err(error) => {
                 self.fail(object, "resume", &error);
                 None
