@@ -13,6 +13,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use crate::client::{KafkaConnection, config_error};
 use crate::cluster::{ANSWER_TIMEOUT, Cluster, ask};
 use crate::delivery::{Deliveries, Row, RowProducer};
+use crate::topics::TopicChoice;
 
 const OWNER: &str = "the command";
 
@@ -137,8 +138,8 @@ pub async fn produce_lines(
     clock: &dyn Clock,
 ) -> Result<u64> {
     let cluster = Cluster::connect(OWNER, connection)?;
-    let topics = vec![topic.to_string()];
-    let known = ask(&cluster, move |cluster| cluster.partitions(&topics)).await?;
+    let choice = TopicChoice::Named(vec![topic.to_string()]);
+    let known = ask(&cluster, move |cluster| cluster.partitions(&choice)).await?;
     if let Some(wanted) = partition
         && !known.iter().any(|p| p.index == wanted)
     {

@@ -4,6 +4,7 @@
 //! looked up here first, and an unknown topic is an error with its name in a second or two.
 //! All calls block; the async side goes through [`ask`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::client::{ClientEvents, KafkaConnection, config_error};
+use crate::topics::{INTERNAL, TopicChoice};
 
 /// How long a broker may take to answer a question.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -95,17 +97,55 @@ impl Cluster {
         }))
     }
 
-    /// The partitions of the topics, ordered by topic and number.
-    pub(crate) fn partitions(&self, topics: &[String]) -> Result<Vec<Partition>> {
-        let mut found = Vec::new();
-        for topic in topics {
-            let stream: Arc<str> = topic.as_str().into();
-            for index in 0..self.partition_count(topic)? {
-                found.push(Partition::new(Arc::clone(&stream), index));
+    /// The partitions that are chosen, ordered by topic and number.
+    ///
+    /// # Errors
+    /// If a topic or a partition does not exist, or no topic matches.
+    pub(crate) fn partitions(&self, choice: &TopicChoice) -> Result<Vec<Partition>> {
+        match choice {
+            TopicChoice::Named(topics) => {
+                let counted = topics.iter();
+                let counted =
+                    counted.map(|topic| Ok((topic.clone(), self.partition_count(topic)?)));
+                Ok(partitions_of(&counted.collect::<Result<Vec<_>>>()?))
+            }
+            TopicChoice::Matching(pattern) => {
+                let topics = self.topics()?;
+                let matching = topics.iter().filter(|(topic, _)| pattern.matches(topic));
+                let matching: Vec<(String, i32)> = matching.cloned().collect();
+                if matching.is_empty() {
+                    return Err(Error::configuration(format!(
+                        "no topic on broker {} matches the pattern \"{}\"",
+                        self.servers,
+                        pattern.text()
+                    ))
+                    .with_hint(listing(&names_of(&topics))));
+                }
+                Ok(partitions_of(&matching))
+            }
+            TopicChoice::Assigned(partitions) => {
+                let topics: BTreeSet<&str> = partitions.iter().map(|p| &*p.stream).collect();
+                for topic in topics {
+                    self.check_numbers(topic, partitions)?;
+                }
+                Ok(partitions.clone())
             }
         }
-        found.sort();
-        Ok(found)
+    }
+
+    /// Refuses partitions that their topic does not have.
+    fn check_numbers(&self, topic: &str, partitions: &[Partition]) -> Result<()> {
+        let count = self.partition_count(topic)?;
+        let mut chosen = partitions.iter().filter(|p| &*p.stream == topic);
+        match chosen.find(|p| p.index >= count) {
+            Some(missing) => Err(Error::configuration(format!(
+                "{} does not exist on broker {}",
+                named(missing),
+                self.servers
+            ))
+            .with_hint(format!("The topic has {count} partitions, from 0 on."))),
+            None => Ok(()),
+        }
     }
 
     fn partition_count(&self, topic: &str) -> Result<i32> {
@@ -281,6 +321,17 @@ impl Cluster {
     }
 }
 
+/// All partitions of topics, ordered.
+fn partitions_of(topics: &[(String, i32)]) -> Vec<Partition> {
+    let mut found = Vec::new();
+    for (topic, count) in topics {
+        let stream: Arc<str> = topic.as_str().into();
+        found.extend((0..*count).map(|index| Partition::new(Arc::clone(&stream), index)));
+    }
+    found.sort();
+    found
+}
+
 /// Whether an error is that of a cluster which is moving or choosing a leader.
 fn passes(code: RDKafkaErrorCode) -> bool {
     matches!(
@@ -313,14 +364,21 @@ pub(crate) fn named(partition: &Partition) -> String {
 }
 
 fn topic_hint(topic: &str, topics: &[(String, i32)]) -> String {
-    let names: Vec<&str> = topics
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .filter(|name| !name.starts_with("__"))
-        .collect();
-    if let Some(name) = nearest(topic, names.iter().copied()) {
-        return format!("Did you mean \"{name}\"?");
+    let names = names_of(topics);
+    match nearest(topic, names.iter().copied()) {
+        Some(name) => format!("Did you mean \"{name}\"?"),
+        None => listing(&names),
     }
+}
+
+/// Names of topics, without those of the brokers.
+fn names_of(topics: &[(String, i32)]) -> Vec<&str> {
+    let names = topics.iter().map(|(name, _)| name.as_str());
+    names.filter(|name| !name.starts_with(INTERNAL)).collect()
+}
+
+/// The topics there are.
+fn listing(names: &[&str]) -> String {
     if names.is_empty() {
         return "There are no topics yet.".to_string();
     }

@@ -38,6 +38,7 @@ mod slice_stream;
 mod source;
 mod start;
 mod tail;
+mod topics;
 mod transaction;
 
 pub use admin::{PartitionInfo, TopicInfo, create_topic, list_topics, produce_lines};

@@ -7,6 +7,7 @@ use headwater_core::{Error, Result};
 
 use crate::client::KafkaConnection;
 use crate::start::{Position, take_end, take_start};
+use crate::topics::TopicChoice;
 
 /// Bytes of unread records kept in memory when the user does not say.
 const PREFETCH_BYTES_DEFAULT: u64 = 64 << 20;
@@ -25,10 +26,10 @@ pub(crate) enum OnDataLoss {
 }
 
 /// What a source was told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct SourceOptions {
     pub(crate) connection: KafkaConnection,
-    pub(crate) topics: Vec<String>,
+    pub(crate) topics: TopicChoice,
     pub(crate) start: Position,
     pub(crate) end: Option<Position>,
     pub(crate) limits: EpochLimits,
@@ -38,7 +39,7 @@ pub(crate) struct SourceOptions {
 
 impl SourceOptions {
     pub(crate) fn read(options: &mut OptionReader) -> Result<Self> {
-        let topics = take_topics(options)?;
+        let topics = TopicChoice::take(options)?;
         let start = take_start(options)?;
         let end = take_end(options)?;
         let max_records: Option<u64> = options.take_parsed(
@@ -85,29 +86,6 @@ fn take_on_data_loss(options: &mut OptionReader) -> Result<OnDataLoss> {
         (None, Some(false)) => Ok(OnDataLoss::Skip),
         (own, _) => Ok(own.unwrap_or(OnDataLoss::Stop)),
     }
-}
-
-fn take_topics(options: &mut OptionReader) -> Result<Vec<String>> {
-    let pattern = options.take("topic.pattern", &["topic-pattern", "subscribePattern"])?;
-    if pattern.is_some() {
-        return Err(Error::unsupported(format!(
-            "{} names topics by a pattern, which is not there yet",
-            options.owner()
-        ))
-        .with_hint("List the topics: 'topic' = 'a,b'."));
-    }
-    let text = options.require("topic", &["subscribe"], "orders")?;
-    let mut topics: Vec<String> = text
-        .split([',', ';'])
-        .map(|topic| topic.trim().to_string())
-        .filter(|topic| !topic.is_empty())
-        .collect();
-    topics.sort();
-    topics.dedup();
-    if topics.is_empty() {
-        return Err(options.bad_value("topic", &text, "the name of a topic"));
-    }
-    Ok(topics)
 }
 
 /// How often a row is there when something failed.
@@ -218,7 +196,7 @@ mod tests {
             ("maxOffsetsPerTrigger", "10"),
         ])
         .unwrap();
-        assert_eq!(read.topics, ["a", "b"]);
+        assert_eq!(read.topics.identity(), ("topic", "a, b".to_string()));
         assert_eq!(read.limits.max_records, Some(10));
         assert_eq!(read.prefetch_bytes, 64 << 20);
     }
@@ -250,12 +228,6 @@ mod tests {
             let error = read(options).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Configuration);
         }
-    }
-
-    #[test]
-    fn a_pattern_is_not_there_yet() {
-        let error = source(&[("bootstrap.servers", "b:1"), ("subscribePattern", "a.*")]);
-        assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::cluster::{ANSWER_TIMEOUT, named};
 use crate::failure::Failure;
 use crate::options::OnDataLoss;
 use crate::reader::Shared;
+use crate::topics::TopicChoice;
 
 /// The longest wait for something to arrive: logs and lost wake-ups are served after it.
 const WAIT_MAX: Duration = Duration::from_millis(100);
@@ -63,7 +64,7 @@ pub(crate) struct PollLoop {
     shared: Arc<Shared>,
     queue: BatchQueue,
     lanes: Vec<Lane>,
-    topics: Vec<String>,
+    topics: TopicChoice,
     clock: Arc<dyn Clock>,
     discovered_at: Duration,
     group_committed_at: Duration,
@@ -73,7 +74,7 @@ impl PollLoop {
     pub(crate) fn new(
         shared: Arc<Shared>,
         queue: BatchQueue,
-        topics: Vec<String>,
+        topics: TopicChoice,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let now = clock.elapsed();
@@ -408,24 +409,42 @@ impl PollLoop {
         self.shared.changed.notify_waiters();
     }
 
-    /// Topics can be given more partitions while they are read.
+    /// Topics can be given more partitions while they are read, and topics can be made that match.
     fn discover_if_due(&mut self) {
         let now = self.clock.elapsed();
         if now.saturating_sub(self.discovered_at) < DISCOVERY_INTERVAL {
             return;
         }
         self.discovered_at = now;
-        for topic in self.topics.clone() {
-            if let Err(error) = self.discover(&topic) {
-                tracing::debug!(topic, %error, "could not look for new partitions");
+        let told = |found: Result<(), KafkaError>| {
+            if let Err(error) = found {
+                tracing::debug!(%error, "could not look for new partitions");
             }
+        };
+        match &self.topics {
+            TopicChoice::Named(topics) => {
+                for topic in topics {
+                    told(self.discover(Some(topic), |found| found == topic));
+                }
+            }
+            TopicChoice::Matching(pattern) => {
+                told(self.discover(None, |found| pattern.matches(found)));
+            }
+            TopicChoice::Assigned(_) => {}
         }
     }
 
-    fn discover(&mut self, topic: &str) -> Result<(), KafkaError> {
+    /// Asks for one topic or for all, and reads the partitions of those that are chosen.
+    fn discover(
+        &self,
+        topic: Option<&str>,
+        is_chosen: impl Fn(&str) -> bool,
+    ) -> Result<(), KafkaError> {
         let client = self.queue.client();
-        let metadata = client.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
-        for found in metadata.topics().iter().flat_map(|t| t.partitions()) {
+        let metadata = client.fetch_metadata(topic, ANSWER_TIMEOUT)?;
+        let chosen = metadata.topics().iter().filter(|t| is_chosen(t.name()));
+        for (topic, found) in chosen.flat_map(|t| t.partitions().iter().map(move |p| (t.name(), p)))
+        {
             let partition = Partition::new(topic, found.id());
             if self.shared.buffers.read().contains_key(&partition) {
                 continue;

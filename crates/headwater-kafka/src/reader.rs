@@ -19,6 +19,7 @@ use crate::client::{ClientEvents, KafkaConnection, config_error};
 use crate::options::OnDataLoss;
 use crate::poll_loop::PollLoop;
 use crate::share::share_records;
+use crate::topics::TopicChoice;
 
 /// What the thread and its users share.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Shared {
 pub(crate) struct ReaderSpec<'a> {
     pub(crate) source: &'a str,
     pub(crate) connection: &'a KafkaConnection,
-    pub(crate) topics: &'a [String],
+    pub(crate) topics: &'a TopicChoice,
     pub(crate) partitions: usize,
     pub(crate) kept: Kept,
     pub(crate) prefetch_bytes: usize,
@@ -126,7 +127,7 @@ impl Reader {
             committed: Mutex::new(None),
         });
         let waker = queue.waker();
-        let poll_loop = PollLoop::new(Arc::clone(&shared), queue, spec.topics.to_vec(), clock);
+        let poll_loop = PollLoop::new(Arc::clone(&shared), queue, spec.topics.clone(), clock);
         std::thread::Builder::new()
             .name(format!("kafka-{}", spec.source))
             .spawn(move || poll_loop.run())

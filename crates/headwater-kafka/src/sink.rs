@@ -32,6 +32,7 @@ use crate::cluster::{Cluster, ask, blocking};
 use crate::delivery::{Deliveries, Row, RowProducer};
 use crate::options::{Delivery, SinkOptions};
 use crate::row_encoder::{MessageForm, Messages, RowEncoder};
+use crate::topics::TopicChoice;
 use crate::transaction::{TransactionSpec, Transactions};
 
 /// A sink as declared.
@@ -312,8 +313,8 @@ impl Sink for KafkaSink {
         self.spec.encoder(&context.row_schema())?;
         self.has_ops.store(context.has_ops, Ordering::Release);
         let cluster = Cluster::connect(&self.spec.owner, &self.spec.options.connection)?;
-        let topics = vec![self.spec.options.topic.clone()];
-        ask(&cluster, move |cluster| cluster.partitions(&topics))
+        let topic = TopicChoice::Named(vec![self.spec.options.topic.clone()]);
+        ask(&cluster, move |cluster| cluster.partitions(&topic))
             .await
             .map_err(of_a_sink)?;
         match delivery {

@@ -47,7 +47,7 @@ impl DeclaredSource for DeclaredKafkaSource {
     }
 
     fn identity(&self) -> Vec<(&'static str, String)> {
-        vec![("topic", self.0.options.topics.join(", "))]
+        vec![self.0.options.topics.identity()]
     }
 
     fn limits(&self) -> EpochLimits {
@@ -217,7 +217,11 @@ impl Inner {
     /// What the broker holds of partitions, if it is everything from these positions on.
     async fn check_held(&self, resumed: &[(Partition, i64)]) -> Result<Held> {
         if let Some((gone, _)) = resumed.iter().find(|(p, _)| !self.partitions.contains(p)) {
-            let reason = "the topic has fewer partitions than the checkpoint";
+            let is_there = self.partitions.iter().any(|p| p.stream == gone.stream);
+            let reason = match is_there {
+                true => "the topic has fewer partitions than the checkpoint",
+                false => "there is no such topic",
+            };
             return Err(Failure::gone(gone, reason).to_error());
         }
         if resumed.is_empty() {

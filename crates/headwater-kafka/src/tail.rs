@@ -15,6 +15,7 @@ use crate::cluster::{Cluster, Place, ask};
 use crate::message_key::bytes_at;
 use crate::options::OnDataLoss;
 use crate::reader::{Reader, ReaderSpec};
+use crate::topics::TopicChoice;
 
 const PREFETCH_BYTES: usize = 16 << 20;
 
@@ -67,7 +68,7 @@ pub async fn tail(
     mut show: impl FnMut(&TailRecord<'_>) -> ControlFlow<()> + Send,
 ) -> Result<()> {
     let cluster = Cluster::connect("the command", connection)?;
-    let topics = vec![topic.to_string()];
+    let topics = TopicChoice::Named(vec![topic.to_string()]);
     let (from, bound) = {
         let topics = topics.clone();
         ask(&cluster, move |cluster| bounds(cluster, &topics, start)).await?
@@ -125,7 +126,7 @@ pub async fn tail(
     }
 }
 
-fn bounds(cluster: &Cluster, topics: &[String], start: TailStart) -> Result<(Offsets, Offsets)> {
+fn bounds(cluster: &Cluster, topics: &TopicChoice, start: TailStart) -> Result<(Offsets, Offsets)> {
     let partitions = cluster.partitions(topics)?;
     let first = cluster.offsets(&partitions, Place::Start)?;
     let end = cluster.offsets(&partitions, Place::End)?;

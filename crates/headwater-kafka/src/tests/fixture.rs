@@ -141,6 +141,12 @@ impl Declared {
         self
     }
 
+    /// With another choice than one topic.
+    pub(crate) fn choosing(mut self, key: &str, value: &str) -> Self {
+        self.options.retain(|(key, _)| key != "topic");
+        self.option(key, value)
+    }
+
     pub(crate) fn payload(mut self, payload: &[(&str, DataType)], format: &str) -> Self {
         self.definition.payload = Some(columns(payload));
         self.definition.format = Some(FormatSpec::named(format));
