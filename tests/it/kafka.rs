@@ -17,6 +17,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::dead_letters::dead_letters_reach_a_topic;
+use crate::narrowed_reads::bounded_reads_leave_out_what_they_need_not;
 
 /// A topic nobody else uses.
 pub(crate) fn fresh_topic(name: &str) -> String {
@@ -361,6 +362,7 @@ on_every_broker! {
     unknown_topic => an_unknown_topic_is_named,
     skew => partitions_hours_apart_lose_no_row,
     dead_letters => dead_letters_reach_a_topic,
+    narrowed => bounded_reads_leave_out_what_they_need_not,
 }
 
 /// Transaction markers make gaps in the offsets, and aborted rows are not there. The mock cluster

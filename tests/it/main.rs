@@ -47,6 +47,8 @@ mod kafka_faults;
 #[cfg(test)]
 mod late_rows;
 #[cfg(test)]
+mod narrowed_reads;
+#[cfg(test)]
 mod old_checkpoints;
 #[cfg(test)]
 mod query_changes;

@@ -26,7 +26,8 @@ use tokio::sync::Notify;
 
 use headwater_core::connector::SourceUse;
 use headwater_core::fingerprint::Fingerprints;
-use headwater_core::offset::{Offsets, Partition};
+use headwater_core::offset::{Offsets, Partition, Slice};
+use headwater_core::read_bounds::ReadBounds;
 use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 use headwater_core::{Error, Result};
 
@@ -342,6 +343,10 @@ impl Source for LineSource {
             SourceUse::Stream => self.stream.started(None)?.end(),
         };
         Ok(self.stream.position(end))
+    }
+
+    async fn narrow(&self, slice: Slice, _: &ReadBounds) -> Result<Slice> {
+        Ok(slice)
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {

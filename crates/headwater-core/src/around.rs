@@ -15,7 +15,8 @@ use futures::stream::BoxStream;
 use crate::Result;
 use crate::fingerprint::Fingerprints;
 use crate::id::EpochId;
-use crate::offset::Offsets;
+use crate::offset::{Offsets, Slice};
+use crate::read_bounds::ReadBounds;
 use crate::sink::{CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged};
 use crate::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 
@@ -49,6 +50,10 @@ pub trait SourceAround: Debug + Send + Sync + 'static {
 
     async fn latest(&self) -> Result<Offsets> {
         self.inner().latest().await
+    }
+
+    async fn narrow(&self, slice: Slice, bounds: &ReadBounds) -> Result<Slice> {
+        self.inner().narrow(slice, bounds).await
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
@@ -96,6 +101,10 @@ impl<T: SourceAround> Source for T {
 
     async fn latest(&self) -> Result<Offsets> {
         SourceAround::latest(self).await
+    }
+
+    async fn narrow(&self, slice: Slice, bounds: &ReadBounds) -> Result<Slice> {
+        SourceAround::narrow(self, slice, bounds).await
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
@@ -240,7 +249,6 @@ mod tests {
     use super::*;
     use crate::Error;
     use crate::mode::OutputMode;
-    use crate::offset::Slice;
     use crate::source::ReadCounters;
 
     /// Answers every call with what no default would, and notes it.
@@ -287,6 +295,10 @@ mod tests {
 
         async fn latest(&self) -> Result<Offsets> {
             self.fails("latest")
+        }
+
+        async fn narrow(&self, _: Slice, _: &ReadBounds) -> Result<Slice> {
+            self.fails("narrow")
         }
 
         async fn available(&self, _: &Offsets, _: &EpochLimits) -> Result<Offsets> {

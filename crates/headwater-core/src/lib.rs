@@ -22,6 +22,7 @@ pub mod mode;
 pub mod offset;
 pub mod options;
 pub mod other_names;
+pub mod read_bounds;
 pub mod records;
 mod reword;
 pub mod sink;

@@ -15,6 +15,7 @@ use crate::Result;
 use crate::fingerprint::Fingerprints;
 use crate::format::BadRecord;
 use crate::offset::{Offsets, Partition, Slice};
+use crate::read_bounds::ReadBounds;
 use crate::records::{BAD_SAMPLES_MAX, BadSample, BadSamples, BatchRecords, record_of};
 
 /// How much one epoch may read of one source.
@@ -209,6 +210,9 @@ pub trait Source: Debug + Send + Sync + 'static {
 
     /// The end of every partition as it is now: where a bounded read stops.
     async fn latest(&self) -> Result<Offsets>;
+
+    /// The part of a slice with every row that a bounded read needs.
+    async fn narrow(&self, slice: Slice, bounds: &ReadBounds) -> Result<Slice>;
 
     /// The furthest position that can be read from `from` without waiting, within the limits.
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets>;

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::TryStreamExt;
 
 use headwater_checkpoint::{FileStore, MemoryFiles};
 use headwater_core::connector::{SourceContext, SourceUse};
-use headwater_core::id::{EpochId, QueryId};
+use headwater_core::id::{EpochId, QueryId, SourceIndex};
 use headwater_core::mode::OutputMode;
 use headwater_core::offset::Slice;
+use headwater_core::read_bounds::ReadBounds;
 use headwater_core::source::ReadCounters;
 use headwater_core::watermark::Watermark;
 use headwater_core::{Error, Result};
 use headwater_exec::epoch_context::{EpochContext, EpochInput};
+use headwater_exec::epoch_scan::EpochScanExec;
 use headwater_exec::metrics::EpochMetrics;
 use headwater_exec::state_registry::StateRegistry;
 use headwater_exec::watermark::{SourceEventTime, WatermarkObserver};
@@ -56,6 +58,8 @@ pub async fn run_batch(plan: &BatchPlan, environment: &QueryEnvironment) -> Resu
         };
         let source = definition.declared.open(context).await?;
         let slice = Slice::between(&source.initial().await?, &source.latest().await?);
+        let bounds = bounds_of(&plan.physical, SourceIndex(index));
+        let slice = source.narrow(slice, &bounds).await?;
         // The guard against times far ahead is for a wall clock that the input follows.
         let watermark = definition.watermark.clone();
         event_times.push(SourceEventTime {
@@ -95,4 +99,18 @@ pub async fn run_batch(plan: &BatchPlan, environment: &QueryEnvironment) -> Resu
     let rows = rows.map_err(move |e| fallible.name(Error::from(e)).into());
     let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
     Ok(BatchRun { rows, counters })
+}
+
+/// What a plan needs of a source: every source is scanned in one place.
+fn bounds_of(plan: &Arc<dyn ExecutionPlan>, source: SourceIndex) -> ReadBounds {
+    let any: &dyn std::any::Any = plan.as_ref();
+    match any.downcast_ref::<EpochScanExec>() {
+        Some(scan) if scan.spec().source == source => scan.spec().bounds.clone(),
+        Some(_) => ReadBounds::default(),
+        None => {
+            let children = plan.children().into_iter();
+            let mut found = children.map(|child| bounds_of(child, source));
+            found.find(|bounds| !bounds.is_empty()).unwrap_or_default()
+        }
+    }
 }

@@ -29,6 +29,7 @@ use headwater_core::crash_point::CrashPoint;
 use headwater_core::format::BadDataPolicy;
 use headwater_core::id::SourceIndex;
 use headwater_core::offset::{Offsets, Slice};
+use headwater_core::read_bounds::ReadBounds;
 use headwater_core::source::ReadRequest;
 
 use crate::epoch_context::EpochContext;
@@ -56,6 +57,8 @@ pub struct ScanSpec {
     pub event_time: Option<EventTimeColumn>,
     /// What to do with a row that cannot be computed or has no event time.
     pub bad_data: BadDataPolicy,
+    /// What a bounded read needs of the source's columns; nothing is said of a stream.
+    pub bounds: ReadBounds,
 }
 
 /// The event time of a source.
@@ -93,6 +96,28 @@ impl EpochScanExec {
     }
 }
 
+impl EpochScanExec {
+    /// What is left out of the source: `, reads=[2 <= #4, #3 <= 9]` by position in its schema.
+    fn fmt_bounds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = ", reads=[";
+        for (column, interval) in self.spec.bounds.iter() {
+            write!(f, "{separator}")?;
+            separator = ", ";
+            if let Some(min) = interval.min {
+                write!(f, "{min} <= ")?;
+            }
+            write!(f, "#{column}")?;
+            if let Some(max) = interval.max {
+                write!(f, " <= {max}")?;
+            }
+        }
+        match self.spec.bounds.is_empty() {
+            true => Ok(()),
+            false => write!(f, "]"),
+        }
+    }
+}
+
 impl DisplayAs for EpochScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns: Vec<_> = self
@@ -111,7 +136,7 @@ impl DisplayAs for EpochScanExec {
         if let Some(event_time) = &self.spec.event_time {
             write!(f, ", event_time={}", event_time.name)?;
         }
-        Ok(())
+        self.fmt_bounds(f)
     }
 }
 

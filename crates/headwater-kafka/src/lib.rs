@@ -26,6 +26,7 @@ mod dev_broker;
 mod failure;
 mod message_key;
 mod metadata;
+mod narrow;
 mod options;
 mod poll_loop;
 mod reader;

@@ -15,7 +15,7 @@ use headwater_formats::{AssembledRows, RowAssembler, RowDefinition, check_format
 use crate::chunk::{Kept, RecordChunk};
 use crate::cluster::named;
 use crate::message_key::bytes_at;
-use crate::metadata::{PartColumn, kept_for, part_array, part_columns, raw_columns};
+use crate::metadata::{Part, PartColumn, kept_for, part_array, part_columns, raw_columns};
 
 /// The columns of a source.
 #[derive(Debug)]
@@ -78,6 +78,14 @@ impl SourceColumns {
             .flat_map(|(schema, _)| schema.fields().iter().cloned());
         let fields: Vec<FieldRef> = payload.chain(self.part_fields()).collect();
         Arc::new(Schema::new(fields))
+    }
+
+    /// The part of a message that is a column of [`SourceColumns::schema`].
+    pub(crate) fn part(&self, index: usize) -> Option<Part> {
+        let payload = self.payload.as_ref();
+        let payload = payload.map_or(0, |(schema, _)| schema.fields().len());
+        let column = self.parts.get(index.checked_sub(payload)?)?;
+        Some(column.part)
     }
 
     /// What must be kept of every message.

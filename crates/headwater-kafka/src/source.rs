@@ -13,7 +13,8 @@ use futures::stream::BoxStream;
 use headwater_core::clock::Clock;
 use headwater_core::connector::{DeclaredSource, SourceContext, SourceUse};
 use headwater_core::fingerprint::{Fingerprint, Fingerprints};
-use headwater_core::offset::{Offsets, Partition};
+use headwater_core::offset::{Offsets, Partition, Slice};
+use headwater_core::read_bounds::ReadBounds;
 use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 use headwater_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
@@ -21,6 +22,7 @@ use tokio::sync::OnceCell;
 
 use crate::cluster::{Cluster, Held, Place, ask};
 use crate::failure::Failure;
+use crate::narrow::{Needed, starting_at};
 use crate::options::{OnDataLoss, SourceOptions};
 use crate::reader::{Reader, ReaderSpec};
 use crate::resume;
@@ -294,6 +296,24 @@ impl Source for KafkaSource {
             resolve_end(spec.options.end.as_ref(), &partitions, cluster)
         })
         .await
+    }
+
+    async fn narrow(&self, slice: Slice, bounds: &ReadBounds) -> Result<Slice> {
+        let needed = Needed::of(bounds, &self.0.spec.columns);
+        let slice = needed.within(&slice);
+        let Some(earliest_ms) = needed.earliest_ms() else {
+            return Ok(slice);
+        };
+        let partitions: Vec<Partition> = slice.ranges().map(|(p, _, _)| p.clone()).collect();
+        let (first, from) = ask(&self.0.cluster, move |cluster| {
+            let first = cluster.offsets(&partitions, Place::Time(0))?;
+            Ok((
+                first,
+                cluster.offsets(&partitions, Place::Time(earliest_ms))?,
+            ))
+        })
+        .await?;
+        Ok(starting_at(&slice, &first, &from))
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {

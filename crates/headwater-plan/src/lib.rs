@@ -14,6 +14,7 @@ mod physical;
 mod plan_steps;
 pub mod retention;
 mod rule;
+mod scan_bounds;
 pub mod session;
 pub mod stream_plan;
 pub mod stream_table;

@@ -8,6 +8,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Aggregate, LogicalPlan};
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 
+use headwater_core::connector::SourceUse;
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
 use headwater_exec::kept::Refresh;
@@ -156,7 +157,7 @@ async fn batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
     let plan = rewrite_distinct_counts(plan)?;
     let plan = rewrite_session_rows(plan)?;
     let plan = rewrite_lateral_unnest(subqueries_out_of_on(plan)?)?;
-    let (plan, sources) = number_sources(plan)?;
+    let (plan, sources) = number_sources(plan, SourceUse::BoundedRead)?;
     let fallible = Fallible::of(&plan);
     let lowered = lower(session, &plan).await;
     let (optimized, physical) = lowered.map_err(|e| fallible.name(e))?;
@@ -201,7 +202,7 @@ async fn stream(
     let plan = rewrite_distinct_counts(plan)?;
     let plan = rewrite_time_buckets(plan)?;
     let plan = rewrite_lateral_unnest(plan)?;
-    let (plan, sources) = number_sources(plan)?;
+    let (plan, sources) = number_sources(plan, SourceUse::Stream)?;
     let fallible = Fallible::of(&plan);
     if sources.is_empty() {
         return Err(refuse::no_source());

@@ -7,17 +7,19 @@ use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, Result, internal_datafusion_err};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 
-use headwater_core::connector::DeclaredSource;
+use headwater_core::connector::{DeclaredSource, SourceUse};
 use headwater_core::format::BadDataPolicy;
 use headwater_core::id::SourceIndex;
 use headwater_core::type_name::type_name;
 use headwater_core::watermark::WatermarkSpec;
 use headwater_exec::epoch_scan::{EpochScanExec, EventTimeColumn, ScanSpec};
+
+use crate::scan_bounds::bounds_of;
 
 /// Where a table column comes from.
 #[derive(Debug, Clone)]
@@ -87,6 +89,8 @@ pub struct StreamTable {
     pub definition: Arc<StreamDefinition>,
     /// Its position among the sources of the query; `None` until the plan is numbered.
     pub index: Option<SourceIndex>,
+    /// How the query reads it.
+    pub use_of: SourceUse,
 }
 
 impl StreamTable {
@@ -95,6 +99,7 @@ impl StreamTable {
         StreamTable {
             definition,
             index: None,
+            use_of: SourceUse::Stream,
         }
     }
 }
@@ -109,11 +114,24 @@ impl TableProvider for StreamTable {
         TableType::Base
     }
 
+    /// A bounded read may leave out what filters would leave out. In an epoch nothing is left out: what
+    /// was read is noted by offsets alone.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let answer = match self.use_of {
+            SourceUse::BoundedRead => TableProviderFilterPushDown::Inexact,
+            SourceUse::Stream => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(vec![answer; filters.len()])
+    }
+
     async fn scan(
         &self,
         session: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let source = self.index.ok_or_else(|| {
@@ -124,7 +142,7 @@ impl TableProvider for StreamTable {
         })?;
         let all: Vec<usize> = (0..self.definition.columns.len()).collect();
         let wanted = projection.unwrap_or(&all);
-        let spec = self.scan_spec(source, wanted, session)?;
+        let spec = self.scan_spec(source, wanted, filters, session)?;
         let readers = session.config().target_partitions();
         Ok(Arc::new(EpochScanExec::new(spec, readers)))
     }
@@ -135,9 +153,12 @@ impl StreamTable {
         &self,
         source: SourceIndex,
         wanted: &[usize],
+        filters: &[Expr],
         session: &dyn Session,
     ) -> Result<ScanSpec> {
         let definition = &self.definition;
+        let names = definition.schema.fields().iter().map(|f| f.name().as_str());
+        let table_columns: BTreeMap<&str, &TableColumn> = names.zip(&definition.columns).collect();
         let event_time = match &definition.watermark {
             Some(spec) => Some((definition.schema.index_of(&spec.column)?, spec)),
             None => None,
@@ -172,6 +193,7 @@ impl StreamTable {
             schema,
             event_time,
             bad_data: definition.bad_data,
+            bounds: bounds_of(filters, &table_columns),
         })
     }
 

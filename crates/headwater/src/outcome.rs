@@ -110,6 +110,11 @@ impl Rows {
         Ok(self.stream.try_collect().await?)
     }
 
+    /// Records read until now, over all sources: what a bounded read did not need was not read.
+    pub fn records_read(&self) -> u64 {
+        self.counters.iter().map(|(_, read)| read.records()).sum()
+    }
+
     /// Bad records that were left out or made NULL until now, as (source, reason, records).
     pub fn bad_records(&self) -> Vec<(String, String, u64)> {
         let each = self.counters.iter();

@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use headwater_core::clock::Clock;
 use headwater_core::connector::{DeclaredSource, SourceContext, SourceUse};
 use headwater_core::fingerprint::Fingerprints;
-use headwater_core::offset::{Offsets, Partition};
+use headwater_core::offset::{Offsets, Partition, Slice};
+use headwater_core::read_bounds::ReadBounds;
 use headwater_core::source::{
     EpochLimits, ReadCounters, ReadRequest, ResumePoint, Source, SourceBatch,
 };
@@ -178,6 +179,10 @@ impl Source for GeneratorSource {
             None => self.pace.lock().told.saturating_add(OWN_LIMIT),
         };
         Ok(self.plan.position(end))
+    }
+
+    async fn narrow(&self, slice: Slice, _: &ReadBounds) -> Result<Slice> {
+        Ok(slice)
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {

@@ -20,7 +20,8 @@ use headwater_core::Result;
 use headwater_core::clock::Clock;
 use headwater_core::connector::{DeclaredSource, SourceContext};
 use headwater_core::fingerprint::Fingerprints;
-use headwater_core::offset::{Offsets, Partition};
+use headwater_core::offset::{Offsets, Partition, Slice};
+use headwater_core::read_bounds::ReadBounds;
 use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 
 use super::arrivals::Arrivals;
@@ -153,6 +154,10 @@ impl Source for FilesSource {
     /// Gives every file of now its number: what comes later comes after.
     async fn latest(&self) -> Result<Offsets> {
         Ok(position(self.number_up_to(u64::MAX).await?))
+    }
+
+    async fn narrow(&self, slice: Slice, _: &ReadBounds) -> Result<Slice> {
+        Ok(slice)
     }
 
     async fn available(&self, from: &Offsets, _limits: &EpochLimits) -> Result<Offsets> {

@@ -18,7 +18,8 @@ use tokio::sync::Notify;
 
 use headwater_core::connector::{DeclaredSource, SourceContext};
 use headwater_core::fingerprint::Fingerprints;
-use headwater_core::offset::{Offsets, Partition};
+use headwater_core::offset::{Offsets, Partition, Slice};
+use headwater_core::read_bounds::ReadBounds;
 use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 use headwater_core::{Error, Result};
 
@@ -278,6 +279,10 @@ impl Source for MemoryStream {
 
     async fn latest(&self) -> Result<Offsets> {
         Ok(self.position(|rows| rows.end))
+    }
+
+    async fn narrow(&self, slice: Slice, _: &ReadBounds) -> Result<Slice> {
+        Ok(slice)
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {

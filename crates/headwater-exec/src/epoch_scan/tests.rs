@@ -36,6 +36,7 @@ async fn reads_what_it_projects_and_computes_the_rest() {
             name: "t".into(),
         }),
         bad_data: BadDataPolicy::Fail,
+        bounds: ReadBounds::default(),
     };
     let mut query = query(Arc::new(EpochScanExec::new(spec, 1)));
     let rows = [(Some(7), Some("a"), Some(1)), (Some(9), Some("b"), None)];
@@ -54,6 +55,7 @@ async fn a_scan_of_no_columns_still_has_rows() {
         schema: Arc::new(arrow::datatypes::Schema::empty()),
         event_time: None,
         bad_data: BadDataPolicy::Fail,
+        bounds: ReadBounds::default(),
     };
     let mut query = query(Arc::new(EpochScanExec::new(spec, 1)));
     let epoch = query
@@ -128,6 +130,7 @@ fn quotients(bad_data: BadDataPolicy) -> Arc<dyn ExecutionPlan> {
             name: "t".into(),
         }),
         bad_data,
+        bounds: ReadBounds::default(),
     };
     Arc::new(EpochScanExec::new(spec, 1))
 }

@@ -10,6 +10,7 @@ use datafusion_physical_plan::ExecutionPlan;
 
 use headwater_core::format::BadDataPolicy;
 use headwater_core::id::{OperatorId, SourceIndex};
+use headwater_core::read_bounds::ReadBounds;
 
 use super::aggregates::{Kind, column};
 use super::scripted_source::ScriptedSource;
@@ -65,6 +66,7 @@ pub(crate) fn scan(readers: usize, bad_data: BadDataPolicy) -> Arc<dyn Execution
             name: "t".into(),
         }),
         bad_data,
+        bounds: ReadBounds::default(),
         schema,
     };
     Arc::new(EpochScanExec::new(spec, readers))

@@ -12,6 +12,7 @@ use futures::stream::BoxStream;
 use headwater_core::Result;
 use headwater_core::fingerprint::Fingerprints;
 use headwater_core::offset::{Offsets, Partition, Slice};
+use headwater_core::read_bounds::ReadBounds;
 use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 
 /// Partition `index` of the scripted source.
@@ -87,6 +88,10 @@ impl Source for ScriptedSource {
 
     async fn latest(&self) -> Result<Offsets> {
         Ok(self.end())
+    }
+
+    async fn narrow(&self, slice: Slice, _: &ReadBounds) -> Result<Slice> {
+        Ok(slice)
     }
 
     async fn available(&self, _: &Offsets, _: &EpochLimits) -> Result<Offsets> {

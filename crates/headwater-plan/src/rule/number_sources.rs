@@ -13,6 +13,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 
+use headwater_core::connector::SourceUse;
 use headwater_core::id::SourceIndex;
 
 use crate::stream_table::{StreamDefinition, StreamTable};
@@ -20,6 +21,7 @@ use crate::stream_table::{StreamDefinition, StreamTable};
 /// The numbered plan and the sources in their order.
 pub(crate) fn number_sources(
     plan: LogicalPlan,
+    use_of: SourceUse,
 ) -> Result<(LogicalPlan, Vec<Arc<StreamDefinition>>)> {
     let mut sources = Vec::new();
     let numbered = plan.transform_down_with_subqueries(|node| {
@@ -32,7 +34,11 @@ pub(crate) fn number_sources(
         let index = Some(SourceIndex(sources.len()));
         let definition = Arc::clone(&table.definition);
         sources.push(Arc::clone(&definition));
-        let source = provider_as_source(Arc::new(StreamTable { definition, index }));
+        let source = provider_as_source(Arc::new(StreamTable {
+            definition,
+            index,
+            use_of,
+        }));
         Ok(Transformed::yes(LogicalPlan::TableScan(TableScan {
             source,
             ..scan.clone()

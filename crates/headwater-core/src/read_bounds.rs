@@ -1,0 +1,120 @@
+//! What a bounded read needs of a source, so that a source may leave out what it need not read.
+//!
+//! ```text
+//! WHERE "partition" = 2 AND "offset" >= 100 AND price > 5
+//!       └─ column 3 in [2, 2] ┘  └─ column 4 in [100, ∞) ┘    └ says nothing
+//! ```
+//!
+//! The filter stays above the read: a source that reads more than it must gives the same answer.
+
+use std::collections::BTreeMap;
+
+/// Values from `min` to `max`, both included; `None` is without a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Interval {
+    /// The least value.
+    pub min: Option<i64>,
+    /// The greatest value.
+    pub max: Option<i64>,
+}
+
+impl Interval {
+    /// One value.
+    pub fn exactly(value: i64) -> Self {
+        Interval {
+            min: Some(value),
+            max: Some(value),
+        }
+    }
+
+    /// Values from `min` on.
+    pub fn at_least(min: i64) -> Self {
+        Interval {
+            min: Some(min),
+            max: None,
+        }
+    }
+
+    /// Values up to `max`.
+    pub fn at_most(max: i64) -> Self {
+        Interval {
+            min: None,
+            max: Some(max),
+        }
+    }
+
+    /// The values that are in both.
+    pub fn and(self, other: Interval) -> Self {
+        let both = |a: Option<i64>, b: Option<i64>, pick: fn(i64, i64) -> i64| match (a, b) {
+            (Some(a), Some(b)) => Some(pick(a, b)),
+            (one, other) => one.or(other),
+        };
+        Interval {
+            min: both(self.min, other.min, i64::max),
+            max: both(self.max, other.max, i64::min),
+        }
+    }
+
+    /// The least interval around both.
+    pub fn or(self, other: Interval) -> Self {
+        Interval {
+            min: self.min.zip(other.min).map(|(a, b)| a.min(b)),
+            max: self.max.zip(other.max).map(|(a, b)| a.max(b)),
+        }
+    }
+
+    /// Whether a value is in it.
+    pub fn contains(self, value: i64) -> bool {
+        self.min.is_none_or(|min| min <= value) && self.max.is_none_or(|max| value <= max)
+    }
+}
+
+/// The values that columns of a source must have, by position in its schema: integers as they are,
+/// timestamps in microseconds since 1970-01-01T00:00:00Z. Rows with other values, or with NULL, are
+/// not wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReadBounds(BTreeMap<usize, Interval>);
+
+impl ReadBounds {
+    /// Bounds a column, besides what is said of it already.
+    pub fn add(&mut self, column: usize, interval: Interval) {
+        let known = self.0.entry(column).or_default();
+        *known = known.and(interval);
+    }
+
+    /// Columns and what is said of them.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, Interval)> {
+        self.0.iter().map(|(column, interval)| (*column, *interval))
+    }
+
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_column_is_said_together() {
+        let mut bounds = ReadBounds::default();
+        bounds.add(3, Interval::at_least(5));
+        bounds.add(3, Interval::at_most(9));
+        bounds.add(3, Interval::at_least(7));
+        let [(3, interval)] = bounds.iter().collect::<Vec<_>>()[..] else {
+            panic!("{bounds:?}")
+        };
+        assert_eq!((interval.min, interval.max), (Some(7), Some(9)));
+        assert!(interval.contains(7) && !interval.contains(10));
+    }
+
+    #[test]
+    fn either_of_two_is_in_what_is_around_both() {
+        let either = Interval::exactly(2).or(Interval::exactly(9));
+        assert_eq!((either.min, either.max), (Some(2), Some(9)));
+        let open = Interval::exactly(2).or(Interval::at_least(9));
+        assert_eq!((open.min, open.max), (Some(2), None));
+    }
+}

@@ -1,0 +1,176 @@
+//! The part of a slice that a bounded read needs: its partitions, offsets and times.
+//!
+//! | column | what is left out | how exact |
+//! | --- | --- | --- |
+//! | `partition` | other partitions | exact |
+//! | `offset` | records before and after | exact |
+//! | `timestamp` | records before the first of that time or later | what comes after may be older |
+//!
+//! Nothing is left out after a time: a producer sets timestamps as it likes, so a record of a time
+//! that is asked for may follow later ones.
+
+use headwater_core::offset::{Offsets, Partition, Slice};
+use headwater_core::read_bounds::{Interval, ReadBounds};
+
+use crate::metadata::Part;
+use crate::row_maker::SourceColumns;
+
+/// What a read needs of the records of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Needed {
+    partition: Interval,
+    offset: Interval,
+    /// In microseconds.
+    timestamp: Interval,
+}
+
+impl Needed {
+    /// What is said of the columns that are parts of a message.
+    pub(crate) fn of(bounds: &ReadBounds, columns: &SourceColumns) -> Self {
+        let parts = bounds.iter();
+        Needed::of_parts(parts.filter_map(|(index, said)| Some((columns.part(index)?, said))))
+    }
+
+    fn of_parts(parts: impl Iterator<Item = (Part, Interval)>) -> Self {
+        let mut needed = Needed::default();
+        for (part, said) in parts {
+            let known = match part {
+                Part::Partition => &mut needed.partition,
+                Part::Offset => &mut needed.offset,
+                Part::Timestamp => &mut needed.timestamp,
+                Part::Key | Part::Topic | Part::TimestampType | Part::Headers | Part::Value => {
+                    continue;
+                }
+            };
+            *known = known.and(said);
+        }
+        needed
+    }
+
+    /// The partitions and offsets of a slice that are needed.
+    pub(crate) fn within(&self, slice: &Slice) -> Slice {
+        let chosen = slice.end.iter();
+        let chosen = chosen.filter(|(p, _)| self.partition.contains(p.index.into()));
+        let range = |(partition, end): (&Partition, i64)| {
+            let start = slice.start.get(partition).unwrap_or(0);
+            let after = self.offset.max.map_or(end, |max| max.saturating_add(1));
+            let end = end.min(after).max(start);
+            let start = self.offset.min.map_or(start, |min| start.max(min)).min(end);
+            (partition.clone(), start, end)
+        };
+        between(chosen.map(range))
+    }
+
+    /// The time of the oldest record needed, in milliseconds, as records have it.
+    pub(crate) fn earliest_ms(&self) -> Option<i64> {
+        let micros = self.timestamp.min?;
+        let ms = micros.div_euclid(1_000) + i64::from(micros.rem_euclid(1_000) != 0);
+        (ms > 0).then_some(ms)
+    }
+}
+
+/// The part of a slice from these offsets on, where the broker can tell offsets by time: `first` is
+/// what it says of the beginning of time, which must be a record. One that cannot, such as that for
+/// development, says that there is none, whatever the time.
+pub(crate) fn starting_at(slice: &Slice, first: &Offsets, from: &Offsets) -> Slice {
+    let each = slice.end.iter().map(|(partition, end)| {
+        let start = slice.start.get(partition).unwrap_or(0);
+        let can_tell = first.get(partition).is_some_and(|first| first < end);
+        let from = from.get(partition).filter(|_| can_tell);
+        let later = from.map_or(start, |from| start.max(from));
+        (partition.clone(), later.min(end), end)
+    });
+    between(each)
+}
+
+fn between(ranges: impl Iterator<Item = (Partition, i64, i64)>) -> Slice {
+    let (mut start, mut end) = (Offsets::new(), Offsets::new());
+    for (partition, from, to) in ranges {
+        start.set(partition.clone(), from);
+        end.set(partition, to);
+    }
+    Slice { start, end }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(offsets: &[i64]) -> Offsets {
+        let each = (0..).zip(offsets);
+        each.map(|(index, offset)| (Partition::new("t", index), *offset))
+            .collect()
+    }
+
+    fn slice() -> Slice {
+        Slice::between(&at(&[0, 10, 20]), &at(&[5, 15, 25]))
+    }
+
+    fn ranges(slice: &Slice) -> Vec<(i32, i64, i64)> {
+        let ranges = slice.ranges();
+        ranges
+            .map(|(p, start, end)| (p.index, start, end))
+            .collect()
+    }
+
+    fn needed(parts: &[(Part, Interval)]) -> Needed {
+        Needed::of_parts(parts.iter().copied())
+    }
+
+    #[test]
+    fn partitions_and_offsets_are_left_out_exactly() {
+        let all = [(0, 0, 5), (1, 10, 15), (2, 20, 25)];
+        for (parts, expected) in [
+            (vec![], all.to_vec()),
+            (
+                vec![(Part::Partition, Interval::exactly(1))],
+                vec![(1, 10, 15)],
+            ),
+            (vec![(Part::Partition, Interval::exactly(7))], vec![]),
+            (
+                vec![(Part::Offset, Interval::at_least(12))],
+                vec![(1, 12, 15), (2, 20, 25)],
+            ),
+            (
+                vec![(Part::Offset, Interval::at_most(12))],
+                vec![(0, 0, 5), (1, 10, 13)],
+            ),
+            (
+                vec![
+                    (Part::Offset, Interval::at_least(9)),
+                    (Part::Offset, Interval::at_most(3)),
+                ],
+                vec![],
+            ),
+            (
+                vec![(Part::Offset, Interval::at_most(i64::MAX))],
+                all.to_vec(),
+            ),
+            (vec![(Part::Offset, Interval::at_most(-1))], vec![]),
+            (vec![(Part::Key, Interval::exactly(1))], all.to_vec()),
+        ] {
+            let narrowed = needed(&parts).within(&slice());
+            assert_eq!(ranges(&narrowed), expected, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_rounded_up_to_what_records_have() {
+        let earliest = |micros| {
+            let part = (Part::Timestamp, Interval::at_least(micros));
+            needed(&[part]).earliest_ms()
+        };
+        assert_eq!(earliest(1_000), Some(1));
+        assert_eq!(earliest(1_001), Some(2));
+        assert_eq!(earliest(-5), None);
+        let before = needed(&[(Part::Timestamp, Interval::at_most(9))]);
+        assert_eq!(before.earliest_ms(), None);
+        let first = at(&[0, 10, 20]);
+        let later = starting_at(&slice(), &first, &at(&[9, 12]));
+        assert_eq!(ranges(&later), [(1, 12, 15), (2, 20, 25)]);
+        // A broker that knows no times says that every time is after the end.
+        let unknown = at(&[5, 15, 25]);
+        let all = starting_at(&slice(), &unknown, &unknown);
+        assert_eq!(ranges(&all), ranges(&slice()));
+    }
+}
