@@ -2,9 +2,9 @@
 //! the records that cannot be decoded.
 //!
 //! ```text
-//!   payloads ──► RowAssembler ──► Decoder (json, csv, raw, text) ──► rows + bad records
-//!                     │                                                   │
-//!                     └── metadata columns, BadDataPolicy, counters ◄─────┘
+//!   payloads ──► RowAssembler ──► Decoder (json, csv, raw, text, influx) ──► rows + bad records
+//!                     │                                                           │
+//!                     └── metadata columns, BadDataPolicy, counters ◄─────────────┘
 //!   rows ──► Encoder (json, csv, raw, text) ──► payloads
 //! ```
 //!
@@ -20,6 +20,7 @@ mod column_builder;
 mod csv;
 mod decimal;
 mod excerpt;
+mod influx;
 mod json;
 mod number;
 mod payload_buffer;

@@ -11,14 +11,15 @@ use headwater_core::{Error, Result};
 use crate::column::scalar_column;
 use crate::column_builder::ColumnBuilder;
 use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, Header, check_header};
+use crate::influx::{InfluxDecoder, InfluxOptions};
 use crate::json::{JsonDecoder, JsonEncoder, json_column};
 use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
 use crate::timestamp::TimestampOptions;
 
-/// Formats that can be read and written.
-const KNOWN: [&str; 4] = ["json", "csv", "raw", "text"];
+/// Formats that can be read; all but INFLUX can be written too.
+const KNOWN: [&str; 5] = ["json", "csv", "raw", "text", "influx"];
 /// Formats that the SQL grammar names and nothing implements.
-const PLANNED: [&str; 4] = ["avro", "protobuf", "influx", "debezium"];
+const PLANNED: [&str; 3] = ["avro", "protobuf", "debezium"];
 
 /// A format with its options read.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ enum Format {
     Csv(Box<CsvOptions>),
     Raw,
     Text,
+    Influx(Box<InfluxOptions>),
 }
 
 impl Format {
@@ -39,6 +41,7 @@ impl Format {
             "csv" => Format::Csv(Box::new(CsvOptions::take(&mut reader)?)),
             "raw" => Format::Raw,
             "text" => Format::Text,
+            "influx" => Format::Influx(Box::new(InfluxOptions::take(&mut reader)?)),
             _ => return Err(unknown(&name, owner)),
         };
         reader.finish()?;
@@ -51,6 +54,7 @@ impl Format {
             Format::Csv(_) => "csv",
             Format::Raw => "raw",
             Format::Text => "text",
+            Format::Influx(_) => "influx",
         }
     }
 
@@ -59,21 +63,27 @@ impl Format {
         match self {
             Format::Json(timestamps) => json_column(field, timestamps),
             Format::Csv(options) => scalar_column(field, &options.timestamps),
+            Format::Influx(options) => options.column(field),
             Format::Raw | Format::Text => None,
         }
     }
 
     fn check_columns(&self, owner: &str, declared: &Schema) -> Result<()> {
         match self {
-            Format::Json(_) | Format::Csv(_) => {
-                for field in declared.fields() {
-                    if self.column(field).is_none() {
-                        return Err(self.cannot_hold(field, owner));
-                    }
-                }
-                Ok(())
+            Format::Json(_) | Format::Csv(_) => self.check_each(owner, declared),
+            Format::Influx(options) => {
+                options.check_named(owner, declared)?;
+                self.check_each(owner, declared)
             }
             Format::Raw | Format::Text => self.only_column(owner, declared).map(|_| ()),
+        }
+    }
+
+    fn check_each(&self, owner: &str, declared: &Schema) -> Result<()> {
+        let mut fields = declared.fields().iter();
+        match fields.find(|field| self.column(field).is_none()) {
+            None => Ok(()),
+            Some(field) => Err(self.cannot_hold(field, owner)),
         }
     }
 
@@ -81,7 +91,9 @@ impl Format {
     fn only_column<'a>(&self, owner: &str, declared: &'a Schema) -> Result<&'a Field> {
         let expected = match self {
             Format::Text => "one STRING column",
-            Format::Json(_) | Format::Csv(_) | Format::Raw => "one BINARY or STRING column",
+            Format::Json(_) | Format::Csv(_) | Format::Raw | Format::Influx(_) => {
+                "one BINARY or STRING column"
+            }
         };
         let [field] = declared.fields().as_ref() else {
             let columns = declared.fields().len();
@@ -110,6 +122,7 @@ impl Format {
             Format::Csv(_) => error.with_hint("A CSV field holds one value: use format \"json\"."),
             Format::Raw => error.with_hint("Declare the column as BINARY or STRING."),
             Format::Text => error.with_hint("Declare the column as STRING."),
+            Format::Influx(options) => error.with_hint(options.hint_for(field)),
         }
     }
 }
@@ -157,7 +170,7 @@ pub fn check_format(spec: &FormatSpec, owner: &str, declared: &SchemaRef) -> Res
 pub fn has_header(spec: &FormatSpec, owner: &str) -> Result<bool> {
     match Format::from_spec(spec, owner)? {
         Format::Csv(options) => Ok(options.header != Header::None),
-        Format::Json(_) | Format::Raw | Format::Text => Ok(false),
+        Format::Json(_) | Format::Raw | Format::Text | Format::Influx(_) => Ok(false),
     }
 }
 
@@ -169,7 +182,8 @@ pub fn has_header(spec: &FormatSpec, owner: &str) -> Result<bool> {
 pub fn header_quote(spec: &FormatSpec, owner: &str) -> Result<Option<u8>> {
     match Format::from_spec(spec, owner)? {
         Format::Csv(options) if options.header != Header::None => Ok(Some(options.dialect.quote)),
-        Format::Csv(_) | Format::Json(_) | Format::Raw | Format::Text => Ok(None),
+        Format::Csv(_) => Ok(None),
+        Format::Json(_) | Format::Raw | Format::Text | Format::Influx(_) => Ok(None),
     }
 }
 
@@ -191,7 +205,7 @@ pub fn check_file_header(
             check_header(header, options.dialect, declared, place, owner)
         }
         Format::Csv(_) => Ok(()),
-        Format::Json(_) | Format::Raw | Format::Text => Ok(()),
+        Format::Json(_) | Format::Raw | Format::Text | Format::Influx(_) => Ok(()),
     }
 }
 
@@ -230,6 +244,7 @@ pub fn new_decoder(
             let declared = format.only_column(owner, declared)?;
             Box::new(RawDecoder::new(declared, schema))
         }
+        Format::Influx(options) => Box::new(InfluxDecoder::new(&options, schema, builders)),
     })
 }
 
@@ -251,6 +266,12 @@ pub fn new_encoder(spec: &FormatSpec, owner: &str, schema: &SchemaRef) -> Result
         Format::Raw | Format::Text => {
             format.only_column(owner, schema)?;
             Box::new(RawEncoder)
+        }
+        Format::Influx(_) => {
+            return Err(Error::unsupported(format!(
+                "format \"influx\" of {owner} is for sources: rows are not written in it"
+            ))
+            .with_hint("Write format \"json\" or \"csv\"."));
         }
     })
 }

@@ -1,11 +1,13 @@
 //! What this crate promises, checked from outside: data in, text out.
 //!
-//! `json`, `csv` and `raw` are tables of good and bad input; `assembler` holds the policies;
+//! `json`, `csv`, `raw` and `influx` are tables of good and bad input; `assembler` holds the policies;
 //! `properties` prove the decoders' contract on random input; `round_trip` that what an encoder
 //! writes its decoder reads.
 
 mod assembler;
 mod csv;
+mod influx;
+mod influx_properties;
 mod json;
 mod properties;
 mod raw;
