@@ -99,7 +99,7 @@ impl RecordRows {
     /// Which lines hold no record: those that could be none in the format.
     pub(crate) fn passed_over(&self) -> PassedOver {
         match self.format.name.as_str() {
-            "json" | "csv" => PassedOver::Blank,
+            "json" | "csv" | "debezium" | "debezium-json" => PassedOver::Blank,
             "influx" => PassedOver::BlankAndComments,
             _ => PassedOver::Nothing,
         }

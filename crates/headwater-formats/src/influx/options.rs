@@ -8,11 +8,12 @@
 //! | `timestamp.format`, `timestamp.unit` | TIMESTAMP columns of tags and fields; see [`crate::timestamp`] | ISO 8601 |
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use headwater_core::Result;
 use headwater_core::options::OptionReader;
-use headwater_core::{Error, Result};
 
 use crate::column::scalar_column;
 use crate::column_builder::ColumnBuilder;
+use crate::special_column::{SpecialColumn, check_distinct};
 use crate::timestamp::TimestampOptions;
 
 /// How lines become columns.
@@ -26,15 +27,6 @@ pub(crate) struct InfluxOptions {
     timestamps: TimestampOptions,
 }
 
-/// A column that is neither a tag nor a field.
-#[derive(Debug, Clone)]
-struct SpecialColumn {
-    option: &'static str,
-    name: String,
-    /// Whether the user named it: it must be declared then.
-    is_asked_for: bool,
-}
-
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -46,40 +38,15 @@ pub(crate) enum Part {
     Value,
 }
 
-impl SpecialColumn {
-    fn take(reader: &mut OptionReader, option: &'static str) -> Result<Self> {
-        let named = reader.take(option, &[])?;
-        Ok(SpecialColumn {
-            option,
-            is_asked_for: named.is_some(),
-            name: named.unwrap_or_else(|| option.to_string()),
-        })
-    }
-
-    fn check_declared(&self, owner: &str, declared: &Schema) -> Result<()> {
-        if !self.is_asked_for || declared.column_with_name(&self.name).is_some() {
-            return Ok(());
-        }
-        Err(Error::plan(format!(
-            "option \"{}\" of format \"influx\" of {owner} names \"{}\", which is not a column",
-            self.option, self.name
-        ))
-        .with_hint("Declare the column, or leave the option out."))
-    }
-}
-
 impl InfluxOptions {
     /// Takes all options.
     ///
     /// # Errors
     /// If one is not valid.
     pub(crate) fn take(reader: &mut OptionReader) -> Result<Self> {
-        let measurement = SpecialColumn::take(reader, "measurement")?;
-        let time = SpecialColumn::take(reader, "time")?;
-        if measurement.name == time.name {
-            let expected = "another column than that of \"measurement\"";
-            return Err(reader.bad_value("time", &time.name, expected));
-        }
+        let measurement = SpecialColumn::take(reader, "measurement", Some("measurement"))?;
+        let time = SpecialColumn::take(reader, "time", Some("time"))?;
+        check_distinct(reader, &[&measurement, &time])?;
         let units = [
             ("ns", TimeUnit::Nanosecond),
             ("us", TimeUnit::Microsecond),
@@ -97,9 +64,9 @@ impl InfluxOptions {
 
     /// What a column holds.
     pub(crate) fn part_of(&self, field: &Field) -> Part {
-        if *field.name() == self.measurement.name {
+        if self.measurement.is(field) {
             Part::Measurement
-        } else if *field.name() == self.time.name {
+        } else if self.time.is(field) {
             Part::Time
         } else {
             Part::Value
@@ -133,12 +100,12 @@ impl InfluxOptions {
         }
     }
 
-    /// Refuses options that name columns which are not there.
+    /// Refuses options that name columns which are not there; `whose` is the format and its owner.
     ///
     /// # Errors
     /// If one does.
-    pub(crate) fn check_named(&self, owner: &str, declared: &Schema) -> Result<()> {
-        self.measurement.check_declared(owner, declared)?;
-        self.time.check_declared(owner, declared)
+    pub(crate) fn check_named(&self, whose: &str, declared: &Schema) -> Result<()> {
+        self.measurement.check_declared(whose, declared)?;
+        self.time.check_declared(whose, declared)
     }
 }
