@@ -298,7 +298,7 @@ impl LineSource {
             if chunk.is_full(batch_rows) {
                 chunks.push(std::mem::replace(&mut chunk, LineChunk::new()));
             }
-            if !self.rows.passed_over().holds(line) {
+            if !self.rows.passed_over().includes(line) {
                 chunk.push(number, line);
             }
         }

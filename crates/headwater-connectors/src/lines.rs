@@ -62,8 +62,8 @@ pub(crate) enum PassedOver {
 }
 
 impl PassedOver {
-    /// Whether a line holds no record.
-    pub(crate) fn holds(self, line: &[u8]) -> bool {
+    /// Whether a line is one of them.
+    pub(crate) fn includes(self, line: &[u8]) -> bool {
         let text = line.trim_ascii_start();
         match self {
             PassedOver::Nothing => false,
@@ -122,7 +122,7 @@ impl LineChunk {
             remove_byte_order_mark(&mut self.bytes, start);
         }
         let line = self.bytes.get(start..).unwrap_or_default();
-        if passed_over.holds(line) {
+        if passed_over.includes(line) {
             self.bytes.truncate(start);
         } else {
             self.close_line(number);

@@ -90,12 +90,25 @@ fn influx_records() -> BinaryArray {
     BinaryArray::from_iter_values(records)
 }
 
+/// The JSON records as the rows of new ones.
+fn debezium_records() -> BinaryArray {
+    let rows = json_records();
+    let events = rows.iter().flatten().map(|row| {
+        let mut event = br#"{"before":null,"after":"#.to_vec();
+        event.extend_from_slice(row);
+        event.extend_from_slice(br#","source":{"db":"shop","table":"orders"},"op":"c","ts_ms":1}"#);
+        event
+    });
+    BinaryArray::from_iter_values(events)
+}
+
 fn decode(c: &mut Criterion) {
     let schema = orders();
     for (format, records) in [
         ("json", json_records()),
         ("csv", csv_records()),
         ("influx", influx_records()),
+        ("debezium-json", debezium_records()),
     ] {
         let mut group = c.benchmark_group(format!("decode_{format}"));
         group.throughput(Throughput::Elements(ROWS as u64));
