@@ -299,7 +299,7 @@ impl LineSource {
             if chunk.is_full(batch_rows) {
                 chunks.push(std::mem::replace(&mut chunk, LineChunk::new()));
             }
-            if !(self.rows.skips_blank_lines() && line.trim_ascii().is_empty()) {
+            if !self.rows.passed_over().includes(line) {
                 chunk.push(number, line);
             }
         }

@@ -50,6 +50,29 @@ pub(crate) fn remove_byte_order_mark(bytes: &mut Vec<u8>, start: usize) {
     }
 }
 
+/// Which lines hold no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PassedOver {
+    /// Every line is a record.
+    Nothing,
+    /// Lines without a character.
+    Blank,
+    /// Those, and lines that begin with `#`.
+    BlankAndComments,
+}
+
+impl PassedOver {
+    /// Whether a line is one of them.
+    pub(crate) fn includes(self, line: &[u8]) -> bool {
+        let text = line.trim_ascii_start();
+        match self {
+            PassedOver::Nothing => false,
+            PassedOver::Blank => text.is_empty(),
+            PassedOver::BlankAndComments => text.is_empty() || text.starts_with(b"#"),
+        }
+    }
+}
+
 /// Lines end to end, each with its number in whatever it came from.
 #[derive(Debug)]
 pub(crate) struct LineChunk {
@@ -84,12 +107,12 @@ impl LineChunk {
         self.close_line(number);
     }
 
-    /// Reads a line; `false` at the end of the input. A blank line is left out if `skips_blank`.
+    /// Reads a line; `false` at the end of the input. A line that is passed over is left out.
     pub(crate) fn read_line(
         &mut self,
         number: i64,
         reader: &mut dyn BufRead,
-        skips_blank: bool,
+        passed_over: PassedOver,
     ) -> io::Result<bool> {
         let start = self.bytes.len();
         if !append_line(reader, &mut self.bytes)? {
@@ -99,7 +122,7 @@ impl LineChunk {
             remove_byte_order_mark(&mut self.bytes, start);
         }
         let line = self.bytes.get(start..).unwrap_or_default();
-        if skips_blank && line.iter().all(u8::is_ascii_whitespace) {
+        if passed_over.includes(line) {
             self.bytes.truncate(start);
         } else {
             self.close_line(number);
@@ -127,11 +150,11 @@ impl LineChunk {
 mod tests {
     use super::*;
 
-    fn lines(text: &[u8], skips_blank: bool) -> Vec<(i64, String)> {
+    fn lines(text: &[u8], passed_over: PassedOver) -> Vec<(i64, String)> {
         let mut reader = text;
         let mut chunk = LineChunk::new();
         let mut number = 0;
-        while chunk.read_line(number, &mut reader, skips_blank).unwrap() {
+        while chunk.read_line(number, &mut reader, passed_over).unwrap() {
             number += 1;
         }
         let (payloads, numbers) = chunk.into_records();
@@ -143,16 +166,24 @@ mod tests {
     #[test]
     fn ends_marks_and_blanks() {
         let line = |number, text: &str| (number, text.to_string());
-        assert_eq!(lines(b"", false), []);
+        assert_eq!(lines(b"", PassedOver::Nothing), []);
         assert_eq!(
-            lines(b"a\r\nb\n\nc", false),
+            lines(b"a\r\nb\n\nc", PassedOver::Nothing),
             [line(0, "a"), line(1, "b"), line(2, ""), line(3, "c")]
         );
         assert_eq!(
-            lines(b"\xEF\xBB\xBFa\n \r\nc\n", true),
-            [line(0, "a"), line(2, "c")]
+            lines(b"\xEF\xBB\xBFa\n \r\n#c\n", PassedOver::Blank),
+            [line(0, "a"), line(2, "#c")]
         );
-        assert_eq!(lines(b"a\r\r\n\xEF\xBB\xBF", false)[0], line(0, "a\r"));
+        assert_eq!(
+            lines(
+                b"\xEF\xBB\xBF# a\nb#\n \n #\nc\n",
+                PassedOver::BlankAndComments
+            ),
+            [line(1, "b#"), line(4, "c")]
+        );
+        let marks = lines(b"a\r\r\n\xEF\xBB\xBF", PassedOver::Nothing);
+        assert_eq!(marks[0], line(0, "a\r"));
     }
 
     #[test]

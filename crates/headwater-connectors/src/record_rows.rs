@@ -14,6 +14,7 @@ use headwater_core::records::{BatchRecords, RawRecord, Records};
 use headwater_core::{Error, Result};
 use headwater_formats::{RowAssembler, RowDefinition, check_file_header, check_format, has_header};
 
+use crate::lines::PassedOver;
 use crate::options;
 
 /// A kind of metadata that a connector knows: its name and its type before a cast.
@@ -123,9 +124,13 @@ impl RecordRows {
         check_file_header(&self.format, &self.owner, &self.payload, place, header)
     }
 
-    /// Whether a line without a character is no record: in formats where it could be none.
-    pub(crate) fn skips_blank_lines(&self) -> bool {
-        matches!(self.format.name.as_str(), "json" | "csv")
+    /// Which lines hold no record: those that could be none in the format.
+    pub(crate) fn passed_over(&self) -> PassedOver {
+        match self.format.name.as_str() {
+            "json" | "csv" | "debezium" | "debezium-json" => PassedOver::Blank,
+            "influx" => PassedOver::BlankAndComments,
+            _ => PassedOver::Nothing,
+        }
     }
 
     /// An assembler for some of the columns of [`RecordRows::schema`].

@@ -73,9 +73,43 @@ fn csv_records() -> BinaryArray {
     BinaryArray::from_iter_values(records)
 }
 
+fn influx_records() -> BinaryArray {
+    let records = (0..ROWS).map(|i| {
+        format!(
+            "order,buy={},symbol=A{}B amount={}i,client_id={}i,order_id={}i,price={}.{:02} {}\n",
+            if i % 2 == 0 { 'B' } else { 'S' },
+            i % 500,
+            i % 1000,
+            i * 97 % 1_000_000,
+            1_000_000 + i,
+            i % 300,
+            i % 100,
+            1_767_225_600_000_000_000 + i * 1_000_000
+        )
+    });
+    BinaryArray::from_iter_values(records)
+}
+
+/// The JSON records as the rows of new ones.
+fn debezium_records() -> BinaryArray {
+    let rows = json_records();
+    let events = rows.iter().flatten().map(|row| {
+        let mut event = br#"{"before":null,"after":"#.to_vec();
+        event.extend_from_slice(row);
+        event.extend_from_slice(br#","source":{"db":"shop","table":"orders"},"op":"c","ts_ms":1}"#);
+        event
+    });
+    BinaryArray::from_iter_values(events)
+}
+
 fn decode(c: &mut Criterion) {
     let schema = orders();
-    for (format, records) in [("json", json_records()), ("csv", csv_records())] {
+    for (format, records) in [
+        ("json", json_records()),
+        ("csv", csv_records()),
+        ("influx", influx_records()),
+        ("debezium-json", debezium_records()),
+    ] {
         let mut group = c.benchmark_group(format!("decode_{format}"));
         group.throughput(Throughput::Elements(ROWS as u64));
         for (name, projection) in [("7_of_7", &ALL[..]), ("4_of_7", &FOUR[..]), ("0_of_7", &[])] {

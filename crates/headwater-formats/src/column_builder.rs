@@ -6,17 +6,17 @@ use headwater_core::Result;
 /// A value as the format found it, never NULL.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Value<'a> {
-    /// A JSON string without its quotes and escapes.
+    /// Text that is a text: a JSON string without its quotes and escapes.
     String(&'a str),
-    /// The text of a JSON number.
+    /// The text of a number.
     Number(&'a str),
-    /// A JSON literal.
+    /// True or false.
     Boolean(bool),
     /// The text of a JSON object, its syntax checked.
     Object(&'a str),
     /// The text of a JSON array, its syntax checked.
     List(&'a str),
-    /// A CSV field: text without a type of its own.
+    /// Text without a type of its own: a field of CSV, a tag of INFLUX.
     Field(&'a str),
 }
 

@@ -14,6 +14,9 @@ mod nested;
 mod object_shape;
 mod scanner;
 
-pub(crate) use decoder::JsonDecoder;
+pub(crate) use cell::JsonCell;
+pub(crate) use decoder::{JsonDecoder, read_object};
 pub(crate) use encoder::JsonEncoder;
 pub(crate) use nested::json_column;
+pub(crate) use object_shape::ObjectShape;
+pub(crate) use scanner::{Scanner, unescape};

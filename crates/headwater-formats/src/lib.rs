@@ -2,9 +2,9 @@
 //! the records that cannot be decoded.
 //!
 //! ```text
-//!   payloads ──► RowAssembler ──► Decoder (json, csv, raw, text) ──► rows + bad records
-//!                     │                                                   │
-//!                     └── metadata columns, BadDataPolicy, counters ◄─────┘
+//!   payloads ──► RowAssembler ──► Decoder (every format) ──► rows + bad records
+//!                     │                                           │
+//!                     └── metadata columns, BadDataPolicy ◄───────┘
 //!   rows ──► Encoder (json, csv, raw, text) ──► payloads
 //! ```
 //!
@@ -18,14 +18,17 @@ mod assembler;
 mod column;
 mod column_builder;
 mod csv;
+mod debezium;
 mod decimal;
 mod excerpt;
+mod influx;
 mod json;
 mod number;
 mod payload_buffer;
 mod raw;
 mod registry;
 mod row_collector;
+mod special_column;
 mod time;
 mod timestamp;
 mod timestamp_array;

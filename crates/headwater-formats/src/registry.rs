@@ -11,14 +11,16 @@ use headwater_core::{Error, Result};
 use crate::column::scalar_column;
 use crate::column_builder::ColumnBuilder;
 use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, Header, check_header};
+use crate::debezium::{DebeziumDecoder, DebeziumOptions};
+use crate::influx::{InfluxDecoder, InfluxOptions};
 use crate::json::{JsonDecoder, JsonEncoder, json_column};
 use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
 use crate::timestamp::TimestampOptions;
 
-/// Formats that can be read and written.
-const KNOWN: [&str; 4] = ["json", "csv", "raw", "text"];
+/// Formats that can be read; INFLUX and DEBEZIUM cannot be written.
+const KNOWN: [&str; 6] = ["json", "csv", "raw", "text", "influx", "debezium-json"];
 /// Formats that the SQL grammar names and nothing implements.
-const PLANNED: [&str; 4] = ["avro", "protobuf", "influx", "debezium"];
+const PLANNED: [&str; 3] = ["avro", "protobuf", "debezium-avro"];
 
 /// A format with its options read.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ enum Format {
     Csv(Box<CsvOptions>),
     Raw,
     Text,
+    Influx(Box<InfluxOptions>),
+    Debezium(Box<DebeziumOptions>),
 }
 
 impl Format {
@@ -39,6 +43,10 @@ impl Format {
             "csv" => Format::Csv(Box::new(CsvOptions::take(&mut reader)?)),
             "raw" => Format::Raw,
             "text" => Format::Text,
+            "influx" => Format::Influx(Box::new(InfluxOptions::take(&mut reader)?)),
+            "debezium" | "debezium-json" => {
+                Format::Debezium(Box::new(DebeziumOptions::take(&mut reader)?))
+            }
             _ => return Err(unknown(&name, owner)),
         };
         reader.finish()?;
@@ -51,6 +59,8 @@ impl Format {
             Format::Csv(_) => "csv",
             Format::Raw => "raw",
             Format::Text => "text",
+            Format::Influx(_) => "influx",
+            Format::Debezium(_) => "debezium-json",
         }
     }
 
@@ -59,21 +69,37 @@ impl Format {
         match self {
             Format::Json(timestamps) => json_column(field, timestamps),
             Format::Csv(options) => scalar_column(field, &options.timestamps),
+            Format::Influx(options) => options.column(field),
+            Format::Debezium(options) => options.column(field),
             Format::Raw | Format::Text => None,
         }
     }
 
     fn check_columns(&self, owner: &str, declared: &Schema) -> Result<()> {
         match self {
-            Format::Json(_) | Format::Csv(_) => {
-                for field in declared.fields() {
-                    if self.column(field).is_none() {
-                        return Err(self.cannot_hold(field, owner));
-                    }
-                }
-                Ok(())
+            Format::Json(_) | Format::Csv(_) => self.check_each(owner, declared),
+            Format::Influx(options) => {
+                options.check_named(&self.of(owner), declared)?;
+                self.check_each(owner, declared)
+            }
+            Format::Debezium(options) => {
+                options.check_named(&self.of(owner), declared)?;
+                self.check_each(owner, declared)
             }
             Format::Raw | Format::Text => self.only_column(owner, declared).map(|_| ()),
+        }
+    }
+
+    /// The format and its owner, for messages.
+    fn of(&self, owner: &str) -> String {
+        format!("format \"{}\" of {owner}", self.name())
+    }
+
+    fn check_each(&self, owner: &str, declared: &Schema) -> Result<()> {
+        let mut fields = declared.fields().iter();
+        match fields.find(|field| self.column(field).is_none()) {
+            None => Ok(()),
+            Some(field) => Err(self.cannot_hold(field, owner)),
         }
     }
 
@@ -81,13 +107,13 @@ impl Format {
     fn only_column<'a>(&self, owner: &str, declared: &'a Schema) -> Result<&'a Field> {
         let expected = match self {
             Format::Text => "one STRING column",
-            Format::Json(_) | Format::Csv(_) | Format::Raw => "one BINARY or STRING column",
+            _ => "one BINARY or STRING column",
         };
         let [field] = declared.fields().as_ref() else {
             let columns = declared.fields().len();
             return Err(Error::plan(format!(
-                "format \"{}\" of {owner} needs {expected}, not {columns} columns",
-                self.name()
+                "{} needs {expected}, not {columns} columns",
+                self.of(owner)
             )));
         };
         let takes_bytes = matches!(self, Format::Raw) && is_bytes(field.data_type());
@@ -100,8 +126,8 @@ impl Format {
 
     fn cannot_hold(&self, field: &Field, owner: &str) -> Error {
         let error = Error::unsupported(format!(
-            "format \"{}\" of {owner} cannot hold column \"{}\", which is {}",
-            self.name(),
+            "{} cannot hold column \"{}\", which is {}",
+            self.of(owner),
             field.name(),
             a_type_name(field.data_type())
         ));
@@ -110,6 +136,11 @@ impl Format {
             Format::Csv(_) => error.with_hint("A CSV field holds one value: use format \"json\"."),
             Format::Raw => error.with_hint("Declare the column as BINARY or STRING."),
             Format::Text => error.with_hint("Declare the column as STRING."),
+            Format::Influx(options) => error.with_hint(options.hint_for(field)),
+            Format::Debezium(options) => match options.hint_for(field) {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            },
         }
     }
 }
@@ -157,7 +188,7 @@ pub fn check_format(spec: &FormatSpec, owner: &str, declared: &SchemaRef) -> Res
 pub fn has_header(spec: &FormatSpec, owner: &str) -> Result<bool> {
     match Format::from_spec(spec, owner)? {
         Format::Csv(options) => Ok(options.header != Header::None),
-        Format::Json(_) | Format::Raw | Format::Text => Ok(false),
+        _ => Ok(false),
     }
 }
 
@@ -169,7 +200,7 @@ pub fn has_header(spec: &FormatSpec, owner: &str) -> Result<bool> {
 pub fn header_quote(spec: &FormatSpec, owner: &str) -> Result<Option<u8>> {
     match Format::from_spec(spec, owner)? {
         Format::Csv(options) if options.header != Header::None => Ok(Some(options.dialect.quote)),
-        Format::Csv(_) | Format::Json(_) | Format::Raw | Format::Text => Ok(None),
+        _ => Ok(None),
     }
 }
 
@@ -190,8 +221,7 @@ pub fn check_file_header(
         Format::Csv(options) if options.header == Header::Names => {
             check_header(header, options.dialect, declared, place, owner)
         }
-        Format::Csv(_) => Ok(()),
-        Format::Json(_) | Format::Raw | Format::Text => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -230,6 +260,8 @@ pub fn new_decoder(
             let declared = format.only_column(owner, declared)?;
             Box::new(RawDecoder::new(declared, schema))
         }
+        Format::Influx(options) => Box::new(InfluxDecoder::new(&options, schema, builders)),
+        Format::Debezium(options) => Box::new(DebeziumDecoder::new(&options, schema, builders)),
     })
 }
 
@@ -251,6 +283,13 @@ pub fn new_encoder(spec: &FormatSpec, owner: &str, schema: &SchemaRef) -> Result
         Format::Raw | Format::Text => {
             format.only_column(owner, schema)?;
             Box::new(RawEncoder)
+        }
+        Format::Influx(_) | Format::Debezium(_) => {
+            return Err(Error::unsupported(format!(
+                "{} is for sources: rows are not written in it",
+                format.of(owner)
+            ))
+            .with_hint("Write format \"json\" or \"csv\"."));
         }
     })
 }

@@ -1,11 +1,14 @@
 //! What this crate promises, checked from outside: data in, text out.
 //!
-//! `json`, `csv` and `raw` are tables of good and bad input; `assembler` holds the policies;
-//! `properties` prove the decoders' contract on random input; `round_trip` that what an encoder
-//! writes its decoder reads.
+//! `json`, `csv`, `raw`, `influx` and `debezium` are tables of good and bad input; `assembler` holds
+//! the policies; `properties` prove the decoders' contract on random input; `round_trip` that what
+//! an encoder writes its decoder reads.
 
 mod assembler;
 mod csv;
+mod debezium;
+mod influx;
+mod influx_properties;
 mod json;
 mod properties;
 mod raw;

@@ -61,6 +61,14 @@ impl TimestampOptions {
         })
     }
 
+    /// Timestamps that are numbers of a unit.
+    pub(crate) fn in_unit(unit: TimeUnit) -> Self {
+        TimestampOptions {
+            unit: Some(unit),
+            pattern: None,
+        }
+    }
+
     /// Reads text, in units since the epoch.
     pub(crate) fn read_text(&self, text: &str, target: TimeUnit) -> Option<i64> {
         let instant = match &self.pattern {
@@ -143,10 +151,9 @@ fn to_units(instant: Instant, unit: TimeUnit) -> Option<i64> {
     }
     let digits = fraction_digits(unit);
     let fraction = instant.nanos / 10_u32.pow(9 - digits);
-    instant
-        .seconds
-        .checked_mul(10_i64.pow(digits))?
-        .checked_add(i64::from(fraction))
+    // The first of all nanoseconds that fit are after a second that does not.
+    let units = i128::from(instant.seconds) * 10_i128.pow(digits) + i128::from(fraction);
+    i64::try_from(units).ok()
 }
 
 fn from_units(value: i64, unit: TimeUnit) -> Instant {
@@ -209,6 +216,11 @@ mod tests {
         let none = options(&[]).unwrap();
         assert!(none.read_text("2262-01-01", TimeUnit::Nanosecond).is_some());
         assert!(none.read_text("2263-01-01", TimeUnit::Nanosecond).is_none());
+        let nanos = TimestampOptions::in_unit(TimeUnit::Nanosecond);
+        for value in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX] {
+            let read = nanos.read_number(&value.to_string(), TimeUnit::Nanosecond);
+            assert_eq!(read, Some(value));
+        }
     }
 
     #[test]

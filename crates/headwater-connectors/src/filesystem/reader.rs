@@ -185,11 +185,11 @@ impl OpenFile {
 
     /// Lines up to the chunk's bounds; an empty chunk at the end of the file.
     fn read_chunk(&mut self, rows: &RecordRows, most_lines: usize) -> Result<LineChunk> {
-        let skips_blank = rows.skips_blank_lines();
+        let passed_over = rows.passed_over();
         let mut chunk = LineChunk::new();
         let lines: &mut dyn BufRead = &mut self.lines;
         while !chunk.is_full(most_lines) {
-            let has_line = chunk.read_line(self.next_line, lines, skips_blank);
+            let has_line = chunk.read_line(self.next_line, lines, passed_over);
             if !has_line.map_err(|e| could_not("read", &self.path, e))? {
                 break;
             }

@@ -41,7 +41,7 @@ impl Decoder for JsonDecoder {
     fn decode(&mut self, payloads: &BinaryArray) -> Result<Decoded> {
         let mut cells = vec![JsonCell::Null; self.rows.schema().fields().len()];
         for payload in payloads {
-            match read_record(&mut self.shape, payload, &mut cells) {
+            match read_object(&mut self.shape, payload, &mut cells) {
                 Ok(()) => self.rows.push_row(&cells),
                 Err(flaw) => self.rows.push_flaw(flaw),
             }
@@ -50,7 +50,11 @@ impl Decoder for JsonDecoder {
     }
 }
 
-fn read_record<'a>(
+/// Reads a record that must be one object.
+///
+/// # Errors
+/// Why it is not.
+pub(crate) fn read_object<'a>(
     shape: &mut ObjectShape,
     payload: Option<&'a [u8]>,
     cells: &mut [JsonCell<'a>],

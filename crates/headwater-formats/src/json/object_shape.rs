@@ -35,13 +35,18 @@ impl ObjectShape {
     /// The shape that wants these fields; a key must have a field's name exactly.
     pub(crate) fn new(fields: &Fields) -> Self {
         let names = fields.iter().map(|field| field.name().clone());
+        ObjectShape::of_places(names.zip(0..).collect())
+    }
+
+    /// The shape that wants these keys, with the places of their values.
+    pub(crate) fn of_places(places: HashMap<String, usize>) -> Self {
         ObjectShape {
-            columns: names.zip(0..).collect(),
+            columns: places,
             remembered: Vec::new(),
         }
     }
 
-    /// Reads an object; the scanner must be at its brace. `cells` has a place for every field and
+    /// Reads an object; the scanner must be at its brace. `cells` has every place of a value and
     /// is reset first. Of a key that comes twice, the last value counts.
     pub(crate) fn read<'a>(
         &mut self,

@@ -125,6 +125,57 @@ fn record() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// A record gives the same alone, among others, and in chunks of one decoder.
+pub(super) fn check_independence(
+    spec: &FormatSpec,
+    schema: &SchemaRef,
+    payloads: &BinaryArray,
+    cuts: &[usize],
+) -> Result<(), TestCaseError> {
+    let together = outcomes(&decode(spec, schema, payloads));
+    let mut alone = Vec::new();
+    for record in 0..payloads.len() {
+        alone.extend(outcomes(&decode(spec, schema, &payloads.slice(record, 1))));
+    }
+    prop_assert_eq!(&together, &alone);
+    // One decoder for all chunks: an earlier chunk must leave nothing behind.
+    let mut cuts: Vec<_> = cuts.iter().map(|c| (*c).min(payloads.len())).collect();
+    cuts.extend([0, payloads.len()]);
+    cuts.sort_unstable();
+    let all: Vec<_> = (0..schema.fields().len()).collect();
+    let mut decoder = new_decoder(spec, OWNER, schema, &all).unwrap();
+    let mut chunked = Vec::new();
+    for pair in cuts.windows(2) {
+        let chunk = payloads.slice(pair[0], pair[1] - pair[0]);
+        chunked.extend(outcomes(&decoder.decode(&chunk).unwrap()));
+    }
+    prop_assert_eq!(&together, &chunked);
+    Ok(())
+}
+
+/// Wanting some columns makes no record bad that is good with all, and finds the same syntax wrong.
+pub(super) fn check_projection(
+    spec: &FormatSpec,
+    schema: &SchemaRef,
+    payloads: &BinaryArray,
+    wanted: &[usize],
+) -> Result<(), TestCaseError> {
+    let all = decode(spec, schema, payloads);
+    let mut decoder = new_decoder(spec, OWNER, schema, wanted).unwrap();
+    let some = decoder.decode(payloads).unwrap();
+    let bad_in_all: Vec<_> = all.bad.iter().map(|b| b.record).collect();
+    for bad in &some.bad {
+        prop_assert!(bad_in_all.contains(&bad.record));
+    }
+    let is_column = |reason: &str| reason.starts_with("column");
+    let syntax = |decoded: &Decoded| {
+        let bad = decoded.bad.iter().filter(|b| !is_column(&b.reason));
+        bad.cloned().collect::<Vec<_>>()
+    };
+    prop_assert_eq!(syntax(&all), syntax(&some));
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn json_says_what_serde_json_says(documents in vec(document(), 1..8)) {
@@ -154,24 +205,7 @@ proptest! {
                 "json" => columns(),
                 _ => schema(&[("i", DataType::Int64), ("s", DataType::Utf8View)]),
             };
-            let together = outcomes(&decode(&spec, &schema, &payloads));
-            let mut alone = Vec::new();
-            for record in 0..payloads.len() {
-                alone.extend(outcomes(&decode(&spec, &schema, &payloads.slice(record, 1))));
-            }
-            prop_assert_eq!(&together, &alone);
-            // One decoder for all chunks: an earlier chunk must leave nothing behind.
-            let mut cuts: Vec<_> = cuts.iter().map(|c| (*c).min(payloads.len())).collect();
-            cuts.extend([0, payloads.len()]);
-            cuts.sort_unstable();
-            let all: Vec<_> = (0..schema.fields().len()).collect();
-            let mut decoder = new_decoder(&spec, OWNER, &schema, &all).unwrap();
-            let mut chunked = Vec::new();
-            for pair in cuts.windows(2) {
-                let chunk = payloads.slice(pair[0], pair[1] - pair[0]);
-                chunked.extend(outcomes(&decoder.decode(&chunk).unwrap()));
-            }
-            prop_assert_eq!(&together, &chunked);
+            check_independence(&spec, &schema, &payloads, &cuts)?;
         }
     }
 
@@ -180,20 +214,6 @@ proptest! {
         payloads in vec(record(), 0..16),
         wanted in proptest::sample::subsequence(vec![0_usize, 1, 2, 3, 4], 0..5),
     ) {
-        let payloads = records(&payloads);
-        let schema = columns();
-        let all = decode(&spec("json", &[]), &schema, &payloads);
-        let mut decoder = new_decoder(&spec("json", &[]), OWNER, &schema, &wanted).unwrap();
-        let some = decoder.decode(&payloads).unwrap();
-        let bad_in_all: Vec<_> = all.bad.iter().map(|b| b.record).collect();
-        for bad in &some.bad {
-            prop_assert!(bad_in_all.contains(&bad.record));
-        }
-        let is_column = |reason: &str| reason.starts_with("column");
-        let syntax = |decoded: &Decoded| {
-            let bad = decoded.bad.iter().filter(|b| !is_column(&b.reason));
-            bad.cloned().collect::<Vec<_>>()
-        };
-        prop_assert_eq!(syntax(&all), syntax(&some));
+        check_projection(&spec("json", &[]), &columns(), &records(&payloads), &wanted)?;
     }
 }

@@ -1,0 +1,111 @@
+//! The options of INFLUX, and what they make of the declared columns.
+//!
+//! | option | meaning | default |
+//! | --- | --- | --- |
+//! | `measurement` | the column of the measurement | `measurement`, if it is declared |
+//! | `time` | the column of the line's time | `time`, if it is declared |
+//! | `precision` | the unit of the line's time: `ns`, `us`, `ms`, `s` | `ns` |
+//! | `timestamp.format`, `timestamp.unit` | TIMESTAMP columns of tags and fields; see [`crate::timestamp`] | ISO 8601 |
+
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use headwater_core::Result;
+use headwater_core::options::OptionReader;
+
+use crate::column::scalar_column;
+use crate::column_builder::ColumnBuilder;
+use crate::special_column::{SpecialColumn, check_distinct};
+use crate::timestamp::TimestampOptions;
+
+/// How lines become columns.
+#[derive(Debug, Clone)]
+pub(crate) struct InfluxOptions {
+    measurement: SpecialColumn,
+    time: SpecialColumn,
+    /// How the line's time is read.
+    line_time: TimestampOptions,
+    /// How tags and fields are read.
+    timestamps: TimestampOptions,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The name of what was measured.
+    Measurement,
+    /// The time at the end of the line.
+    Time,
+    /// The tag or the field of the column's name.
+    Value,
+}
+
+impl InfluxOptions {
+    /// Takes all options.
+    ///
+    /// # Errors
+    /// If one is not valid.
+    pub(crate) fn take(reader: &mut OptionReader) -> Result<Self> {
+        let measurement = SpecialColumn::take(reader, "measurement", Some("measurement"))?;
+        let time = SpecialColumn::take(reader, "time", Some("time"))?;
+        check_distinct(reader, &[&measurement, &time])?;
+        let units = [
+            ("ns", TimeUnit::Nanosecond),
+            ("us", TimeUnit::Microsecond),
+            ("ms", TimeUnit::Millisecond),
+            ("s", TimeUnit::Second),
+        ];
+        let precision = reader.take_choice("precision", &[], &units)?;
+        Ok(InfluxOptions {
+            measurement,
+            time,
+            line_time: TimestampOptions::in_unit(precision.unwrap_or(TimeUnit::Nanosecond)),
+            timestamps: TimestampOptions::take(reader)?,
+        })
+    }
+
+    /// What a column holds.
+    pub(crate) fn part_of(&self, field: &Field) -> Part {
+        if self.measurement.is(field) {
+            Part::Measurement
+        } else if self.time.is(field) {
+            Part::Time
+        } else {
+            Part::Value
+        }
+    }
+
+    /// The builder of a column; `None` if its type cannot hold what is there.
+    pub(crate) fn column(&self, field: &Field) -> Option<Box<dyn ColumnBuilder>> {
+        let data_type = field.data_type();
+        match self.part_of(field) {
+            Part::Measurement => matches!(data_type, DataType::Utf8 | DataType::Utf8View)
+                .then(|| scalar_column(field, &self.timestamps))?,
+            Part::Time => matches!(data_type, DataType::Timestamp(..) | DataType::Int64)
+                .then(|| scalar_column(field, &self.line_time))?,
+            Part::Value => scalar_column(field, &self.timestamps),
+        }
+    }
+
+    /// What to do about a column whose type cannot hold what is there.
+    pub(crate) fn hint_for(&self, field: &Field) -> &'static str {
+        match self.part_of(field) {
+            Part::Measurement => {
+                "It is the column of the measurement: declare it as STRING, or name another column \
+                 with the option \"measurement\" to read a tag or field of this name."
+            }
+            Part::Time => {
+                "It is the column of the line's time: declare it as TIMESTAMP or BIGINT, or name \
+                 another column with the option \"time\" to read a tag or field of this name."
+            }
+            Part::Value => "A tag or a field holds one value: declare the parts as columns.",
+        }
+    }
+
+    /// Refuses options that name columns which are not there; `whose` is the format and its owner.
+    ///
+    /// # Errors
+    /// If one does.
+    pub(crate) fn check_named(&self, whose: &str, declared: &Schema) -> Result<()> {
+        self.measurement.check_declared(whose, declared)?;
+        self.time.check_declared(whose, declared)
+    }
+}
