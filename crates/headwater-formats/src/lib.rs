@@ -2,23 +2,28 @@
 //! the records that cannot be decoded.
 //!
 //! ```text
-//!   payloads ──► RowAssembler ──► Decoder (json, csv, raw, text) ──► rows + bad records
-//!                     │                                                   │
-//!                     └── metadata columns, BadDataPolicy, counters ◄─────┘
-//!   rows ──► Encoder (json, csv, raw, text) ──► payloads
+//!   payloads ──► RowAssembler ──► Decoder (json, csv, avro, raw, text) ──► rows + bad records
+//!                     │                                                         │
+//!                     └── metadata columns, BadDataPolicy, counters ◄───────────┘
+//!   rows ──► Encoder (json, csv, avro, raw, text) ──► payloads
 //! ```
 //!
 //! A connector makes a [`RowAssembler`] per reader and an encoder per writer; it never looks into
 //! a payload itself. [`check_format`] refuses a definition before anything runs.
 //!
+//! Formats with a schema registry ask it in [`RowAssembler::prepare`] and [`SinkFormat::open`], and
+//! nowhere else; what a source has learned is in its [`SchemaCache`].
+//!
 //! Only the columns that a query refers to are converted. A record whose syntax is wrong is bad
 //! whatever the query reads; a wrong value in a column that nobody reads is not looked at.
 
 mod assembler;
+mod avro;
 mod column;
 mod column_builder;
 mod csv;
 mod decimal;
+mod dev_registry;
 mod excerpt;
 mod json;
 mod number;
@@ -26,14 +31,19 @@ mod payload_buffer;
 mod raw;
 mod registry;
 mod row_collector;
+mod sink_format;
 mod time;
 mod timestamp;
 mod timestamp_array;
 
 pub use assembler::{AssembledRows, RowAssembler, RowDefinition, record_of};
+pub use avro::SchemaCache;
+pub use dev_registry::DevRegistry;
 pub use registry::{
-    check_file_header, check_format, has_header, header_quote, new_decoder, new_encoder,
+    check_file_header, check_format, check_lines, has_header, header_quote, new_decoder,
+    new_encoder, with_files,
 };
+pub use sink_format::SinkFormat;
 
 #[cfg(test)]
 mod tests;

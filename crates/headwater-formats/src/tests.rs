@@ -5,6 +5,7 @@
 //! writes its decoder reads.
 
 mod assembler;
+mod avro;
 mod csv;
 mod json;
 mod properties;
