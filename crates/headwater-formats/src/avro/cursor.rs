@@ -4,7 +4,7 @@
 /// Items without a byte, such as those of an array of nulls, that one record may have. Their number
 /// is not held by the length of the record, so without a limit four bytes would make memory
 /// without end.
-const MAX_EMPTY_ITEMS: u64 = 4096;
+const MAX_EMPTY_ITEMS: u64 = 256;
 /// Records, arrays and maps inside each other: a type that holds itself lets the data say
 /// how deep, and the reader's stack has an end.
 const MAX_DEPTH: u32 = 256;
