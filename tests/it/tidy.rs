@@ -31,12 +31,13 @@ const LAYERS: [&[&str]; 7] = [
 const FREE_CRATES: [&str; 3] = ["headwater-testkit", "workspace-features", "xtask"];
 
 /// Crates from outside that few may know, and who they are.
-const OWNERS: [(&str, &[&str]); 6] = [
+const OWNERS: [(&str, &[&str]); 7] = [
     ("rdkafka", &["headwater-kafka"]),
     ("clap", &["headwater-cli", "xtask"]),
     ("rustyline", &["headwater-cli"]),
     ("arrow-ipc", &["headwater-checkpoint"]),
     ("parquet", &["headwater-connectors"]),
+    ("ureq", &["headwater-formats"]),
     // It builds last and links slowly, so what can do without it does.
     (
         "datafusion",

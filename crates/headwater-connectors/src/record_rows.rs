@@ -12,7 +12,9 @@ use headwater_core::format::{BadDataPolicy, FormatSpec};
 use headwater_core::options::{OptionReader, nearest};
 use headwater_core::records::{BatchRecords, RawRecord, Records};
 use headwater_core::{Error, Result};
-use headwater_formats::{RowAssembler, RowDefinition, check_file_header, check_format, has_header};
+use headwater_formats::{
+    RowAssembler, RowDefinition, check_file_header, check_format, check_lines, has_header,
+};
 
 use crate::lines::PassedOver;
 use crate::options;
@@ -86,6 +88,7 @@ impl RecordRows {
     ) -> Result<Self> {
         let payload = options::payload_schema(definition.payload, &format, owner)?;
         check_format(&format, owner, &payload)?;
+        check_lines(&format, owner)?;
         check_metadata(&definition.metadata, known, owner)?;
         let metadata = definition.metadata.iter().map(|m| &m.field);
         let fields: Vec<FieldRef> = payload.fields().iter().chain(metadata).cloned().collect();

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use arrow::array::{BinaryArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
 
 use crate::Result;
 use crate::options::Options;
@@ -12,7 +13,7 @@ use crate::options::Options;
 /// A format as the user named it: `FORMAT JSON (…)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatSpec {
-    /// Lower-case name: `json`, `csv`, `raw`, `text`.
+    /// Lower-case name: `json`, `csv`, `avro`, `raw`, `text`.
     pub name: String,
     /// The options in parentheses, and those written with the prefix `<name>.` in `WITH`.
     pub options: Options,
@@ -71,9 +72,20 @@ pub struct Decoded {
 /// 2. Every record is either a row or listed as bad, never both, never neither.
 /// 3. Bad input is never an `Err` and never a panic; `Err` is for broken invariants.
 /// 4. Columns that `schema()` does not name are not decoded more than it takes to skip them.
+/// 5. Who decodes calls `prepare` with the same payloads before; it alone asks anything outside.
+#[async_trait]
 pub trait Decoder: Debug + Send {
     /// Columns of the rows.
     fn schema(&self) -> SchemaRef;
+
+    /// Fetches what decoding these payloads needs and is not there yet. Dropping the future leaves
+    /// the decoder as it was, or knowing more.
+    ///
+    /// # Errors
+    /// A source's error, if what was asked does not answer.
+    async fn prepare(&mut self, _payloads: &BinaryArray) -> Result<()> {
+        Ok(())
+    }
 
     /// Decodes a chunk; a NULL payload (a Kafka tombstone) is a record too.
     ///

@@ -4,6 +4,7 @@
 //! `max.records.per.epoch`, `max_records_per_epoch` and `max-records-per-epoch` are the same key.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,8 +13,17 @@ use crate::duration::parse_duration;
 use crate::{Error, Result};
 
 /// Options of one object, as written; later keys replace earlier ones of the same spelling.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Options(BTreeMap<String, (String, String)>);
+
+/// Values may be passwords, so that keys alone are shown.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(self.0.values().map(|(key, _)| key))
+            .finish()
+    }
+}
 
 impl Options {
     /// No options.
@@ -78,7 +88,7 @@ pub fn fold(key: &str) -> String {
 #[derive(Debug)]
 pub struct OptionReader {
     owner: String,
-    left: BTreeMap<String, (String, String)>,
+    left: Options,
     known: Vec<String>,
 }
 
@@ -87,7 +97,7 @@ impl OptionReader {
     pub fn new(owner: impl Into<String>, options: &Options) -> Self {
         OptionReader {
             owner: owner.into(),
-            left: options.0.clone(),
+            left: options.clone(),
             known: Vec::new(),
         }
     }
@@ -99,7 +109,7 @@ impl OptionReader {
 
     /// The options that nobody has taken yet: their keys, folded, and their values.
     pub fn left(&self) -> impl Iterator<Item = (&str, &str)> {
-        let left = self.left.iter();
+        let left = self.left.0.iter();
         left.map(|(folded, (_, value))| (folded.as_str(), value.as_str()))
     }
 
@@ -112,7 +122,7 @@ impl OptionReader {
         let mut found: Option<(String, String)> = None;
         for candidate in std::iter::once(&name).chain(aliases) {
             self.known.push((*candidate).to_string());
-            if let Some((key, value)) = self.left.remove(&fold(candidate)) {
+            if let Some((key, value)) = self.left.0.remove(&fold(candidate)) {
                 if let Some((earlier, _)) = &found {
                     return Err(Error::configuration(format!(
                         "{} gives the same option twice, as \"{earlier}\" and as \"{key}\"",
@@ -133,7 +143,7 @@ impl OptionReader {
     pub fn require(&mut self, name: &str, aliases: &[&str], example: &str) -> Result<String> {
         self.take(name, aliases)?.ok_or_else(|| {
             let error = Error::configuration(format!("{} needs the option \"{name}\"", self.owner));
-            let written = self.left.values().map(|(key, _)| key.as_str());
+            let written = self.left.0.values().map(|(key, _)| key.as_str());
             match nearest(name, written) {
                 Some(typo) => error.with_hint(format!("Did you mean \"{name}\" by \"{typo}\"?")),
                 None => error.with_hint(format!("Add '{name}' = '{example}'.")),
@@ -243,13 +253,14 @@ impl OptionReader {
         let prefix = fold(prefix);
         let keys: Vec<_> = self
             .left
+            .0
             .keys()
             .filter(|k| k.starts_with(&prefix))
             .cloned()
             .collect();
         let mut taken = Options::new();
         for key in keys {
-            if let Some((written, value)) = self.left.remove(&key) {
+            if let Some((written, value)) = self.left.0.remove(&key) {
                 taken.set(written.get(prefix.len()..).unwrap_or_default(), value);
             }
         }
@@ -269,7 +280,7 @@ impl OptionReader {
     /// # Errors
     /// If an option is left that nobody asked for; names the nearest known one.
     pub fn finish(self) -> Result<()> {
-        let Some((written, _)) = self.left.values().next() else {
+        let Some((written, _)) = self.left.0.values().next() else {
             return Ok(());
         };
         let error = Error::configuration(format!("{} has no option \"{written}\"", self.owner));
@@ -333,6 +344,16 @@ mod tests {
     fn the_same_option_twice_is_refused() {
         let mut r = reader(&[("topic", "x"), ("subscribe", "y")]);
         assert!(r.take("topic", &["subscribe"]).is_err());
+    }
+
+    #[test]
+    fn values_are_not_shown() {
+        let reader = reader(&[("sasl.password", "hunter2")]);
+        let shown = format!("{reader:?}");
+        assert!(
+            shown.contains("sasl.password") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -102,18 +102,42 @@ fn debezium_records() -> BinaryArray {
     BinaryArray::from_iter_values(events)
 }
 
+fn avro() -> FormatSpec {
+    let mut spec = FormatSpec::named("avro");
+    let schema = r#"{"type":"record","name":"Order","fields":[
+        {"name":"time","type":{"type":"long","logicalType":"timestamp-millis"}},
+        {"name":"order_id","type":"long"},
+        {"name":"client_id","type":["null","long"]},
+        {"name":"symbol","type":"string"},
+        {"name":"amount","type":"int"},
+        {"name":"price","type":"double"},
+        {"name":"buy","type":"string"}]}"#;
+    spec.options.set("schema", schema);
+    spec
+}
+
+/// The orders of [`json_records`].
+fn avro_records() -> BinaryArray {
+    let schema = orders();
+    let json = FormatSpec::named("json");
+    let mut decoder = new_decoder(&json, OWNER, &schema, &ALL).unwrap();
+    let rows = decoder.decode(&json_records()).unwrap().rows;
+    let mut encoder = new_encoder(&avro(), OWNER, &schema).unwrap();
+    encoder.encode(&rows).unwrap()
+}
+
 fn decode(c: &mut Criterion) {
     let schema = orders();
-    for (format, records) in [
-        ("json", json_records()),
-        ("csv", csv_records()),
-        ("influx", influx_records()),
-        ("debezium-json", debezium_records()),
+    for (spec, records) in [
+        (FormatSpec::named("json"), json_records()),
+        (FormatSpec::named("csv"), csv_records()),
+        (avro(), avro_records()),
+        (FormatSpec::named("influx"), influx_records()),
+        (FormatSpec::named("debezium-json"), debezium_records()),
     ] {
-        let mut group = c.benchmark_group(format!("decode_{format}"));
+        let mut group = c.benchmark_group(format!("decode_{}", spec.name));
         group.throughput(Throughput::Elements(ROWS as u64));
         for (name, projection) in [("7_of_7", &ALL[..]), ("4_of_7", &FOUR[..]), ("0_of_7", &[])] {
-            let spec = FormatSpec::named(format);
             let mut decoder = new_decoder(&spec, OWNER, &schema, projection).unwrap();
             group.bench_function(name, |b| {
                 b.iter(|| black_box(decoder.decode(black_box(&records)).unwrap()));
@@ -146,9 +170,9 @@ fn encode(c: &mut Criterion) {
     let rows = decoder.decode(&json_records()).unwrap().rows;
     let mut group = c.benchmark_group("encode");
     group.throughput(Throughput::Elements(ROWS as u64));
-    for format in ["json", "csv"] {
-        let mut encoder = new_encoder(&FormatSpec::named(format), OWNER, &schema).unwrap();
-        group.bench_function(format, |b| {
+    for spec in [FormatSpec::named("json"), FormatSpec::named("csv"), avro()] {
+        let mut encoder = new_encoder(&spec, OWNER, &schema).unwrap();
+        group.bench_function(&spec.name, |b| {
             b.iter(|| black_box(encoder.encode(black_box(&rows)).unwrap()));
         });
     }

@@ -22,7 +22,8 @@ use headwater_core::records::BatchRecords;
 use headwater_core::source::{ReadCounters, SourceBatch};
 use headwater_core::{Error, Result};
 
-use crate::registry::new_decoder;
+use crate::avro::SchemaCache;
+use crate::registry::new_sharing_decoder;
 use crate::row_collector::{good_records, record_batch};
 
 /// What rows to make of records.
@@ -103,6 +104,15 @@ impl RowAssembler {
     /// # Errors
     /// If the format or a column does not fit, or `null` meets a column that is NOT NULL.
     pub fn try_new(definition: &RowDefinition, owner: &str) -> Result<Self> {
+        Self::sharing(definition, owner, &SchemaCache::default())
+    }
+
+    /// As [`RowAssembler::try_new`], with the schemas that all assemblers of the source share: one
+    /// cache lives as long as the source, an assembler often no longer than an epoch.
+    ///
+    /// # Errors
+    /// As [`RowAssembler::try_new`].
+    pub fn sharing(definition: &RowDefinition, owner: &str, schemas: &SchemaCache) -> Result<Self> {
         let RowDefinition {
             payload,
             metadata,
@@ -134,7 +144,7 @@ impl RowAssembler {
             BadDataPolicy::Fail | BadDataPolicy::Drop | BadDataPolicy::DeadLetter => true,
             BadDataPolicy::Null => !wanted.is_empty(),
         };
-        let decoder = new_decoder(format, owner, payload, &wanted)?;
+        let decoder = new_sharing_decoder(format, owner, payload, &wanted, schemas)?;
         Ok(RowAssembler {
             owner: owner.to_string(),
             policy: *bad_data,
@@ -147,6 +157,18 @@ impl RowAssembler {
     /// The columns of the batches.
     pub fn schema(&self) -> SchemaRef {
         SchemaRef::clone(&self.schema)
+    }
+
+    /// Fetches what decoding a chunk needs from outside, such as schemas of a registry. Costs
+    /// nothing where nothing is missing; must have returned before the same chunk is assembled.
+    ///
+    /// # Errors
+    /// A source's error if what was asked does not answer: it may be tried again.
+    pub async fn prepare(&mut self, payloads: &BinaryArray) -> Result<()> {
+        match &mut self.decoder {
+            Some(decoder) => decoder.prepare(payloads).await,
+            None => Ok(()),
+        }
     }
 
     /// Makes one batch of a chunk of records, and counts them.

@@ -5,21 +5,26 @@
 //!   payloads ──► RowAssembler ──► Decoder (every format) ──► rows + bad records
 //!                     │                                           │
 //!                     └── metadata columns, BadDataPolicy ◄───────┘
-//!   rows ──► Encoder (json, csv, raw, text) ──► payloads
+//!   rows ──► Encoder (json, csv, avro, raw, text) ──► payloads
 //! ```
 //!
 //! A connector makes a [`RowAssembler`] per reader and an encoder per writer; it never looks into
 //! a payload itself. [`check_format`] refuses a definition before anything runs.
 //!
+//! Formats with a schema registry ask it in [`RowAssembler::prepare`] and [`SinkFormat::open`], and
+//! nowhere else; what a source has learned is in its [`SchemaCache`].
+//!
 //! Only the columns that a query refers to are converted. A record whose syntax is wrong is bad
 //! whatever the query reads; a wrong value in a column that nobody reads is not looked at.
 
 mod assembler;
+mod avro;
 mod column;
 mod column_builder;
 mod csv;
 mod debezium;
 mod decimal;
+mod dev_registry;
 mod excerpt;
 mod influx;
 mod json;
@@ -28,15 +33,20 @@ mod payload_buffer;
 mod raw;
 mod registry;
 mod row_collector;
+mod sink_format;
 mod special_column;
 mod time;
 mod timestamp;
 mod timestamp_array;
 
 pub use assembler::{AssembledRows, RowAssembler, RowDefinition};
+pub use avro::SchemaCache;
+pub use dev_registry::DevRegistry;
 pub use registry::{
-    check_file_header, check_format, has_header, header_quote, new_decoder, new_encoder,
+    check_file_header, check_format, check_lines, has_header, header_quote, new_decoder,
+    new_encoder, with_files,
 };
+pub use sink_format::SinkFormat;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,9 @@ use headwater_core::options::{OptionReader, nearest};
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
+use crate::avro::{
+    AvroEncoder, AvroOptions, SchemaCache, check_columns, new_avro_decoder, with_schema_text,
+};
 use crate::column::scalar_column;
 use crate::column_builder::ColumnBuilder;
 use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, Header, check_header};
@@ -18,15 +21,24 @@ use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
 use crate::timestamp::TimestampOptions;
 
 /// Formats that can be read; INFLUX and DEBEZIUM cannot be written.
-const KNOWN: [&str; 6] = ["json", "csv", "raw", "text", "influx", "debezium-json"];
+const KNOWN: [&str; 7] = [
+    "json",
+    "csv",
+    "avro",
+    "raw",
+    "text",
+    "influx",
+    "debezium-json",
+];
 /// Formats that the SQL grammar names and nothing implements.
-const PLANNED: [&str; 3] = ["avro", "protobuf", "debezium-avro"];
+const PLANNED: [&str; 2] = ["protobuf", "debezium-avro"];
 
 /// A format with its options read.
 #[derive(Debug)]
-enum Format {
+pub(crate) enum Format {
     Json(TimestampOptions),
     Csv(Box<CsvOptions>),
+    Avro(Box<AvroOptions>),
     Raw,
     Text,
     Influx(Box<InfluxOptions>),
@@ -34,13 +46,19 @@ enum Format {
 }
 
 impl Format {
-    fn from_spec(spec: &FormatSpec, owner: &str) -> Result<Self> {
+    /// Reads the options of a format.
+    ///
+    /// # Errors
+    /// If there is no such format, or one of its options is wrong.
+    pub(crate) fn from_spec(spec: &FormatSpec, owner: &str) -> Result<Self> {
         let name = spec.name.to_ascii_lowercase();
         let whose = format!("format \"{name}\" of {owner}");
         let mut reader = OptionReader::new(whose, &spec.options);
         let format = match name.as_str() {
             "json" => Format::Json(TimestampOptions::take(&mut reader)?),
             "csv" => Format::Csv(Box::new(CsvOptions::take(&mut reader)?)),
+            // The second is Flink's name for Avro with a registry.
+            "avro" | "avro-confluent" => Format::Avro(Box::new(AvroOptions::take(&mut reader)?)),
             "raw" => Format::Raw,
             "text" => Format::Text,
             "influx" => Format::Influx(Box::new(InfluxOptions::take(&mut reader)?)),
@@ -57,6 +75,7 @@ impl Format {
         match self {
             Format::Json(_) => "json",
             Format::Csv(_) => "csv",
+            Format::Avro(_) => "avro",
             Format::Raw => "raw",
             Format::Text => "text",
             Format::Influx(_) => "influx",
@@ -71,7 +90,7 @@ impl Format {
             Format::Csv(options) => scalar_column(field, &options.timestamps),
             Format::Influx(options) => options.column(field),
             Format::Debezium(options) => options.column(field),
-            Format::Raw | Format::Text => None,
+            Format::Avro(_) | Format::Raw | Format::Text => None,
         }
     }
 
@@ -86,6 +105,7 @@ impl Format {
                 options.check_named(&self.of(owner), declared)?;
                 self.check_each(owner, declared)
             }
+            Format::Avro(options) => check_columns(options, owner, declared),
             Format::Raw | Format::Text => self.only_column(owner, declared).map(|_| ()),
         }
     }
@@ -132,7 +152,7 @@ impl Format {
             a_type_name(field.data_type())
         ));
         match self {
-            Format::Json(_) => error,
+            Format::Json(_) | Format::Avro(_) => error,
             Format::Csv(_) => error.with_hint("A CSV field holds one value: use format \"json\"."),
             Format::Raw => error.with_hint("Declare the column as BINARY or STRING."),
             Format::Text => error.with_hint("Declare the column as STRING."),
@@ -178,6 +198,38 @@ fn unknown(name: &str, owner: &str) -> Error {
 /// What is wrong with the definition.
 pub fn check_format(spec: &FormatSpec, owner: &str, declared: &SchemaRef) -> Result<()> {
     Format::from_spec(spec, owner)?.check_columns(owner, declared)
+}
+
+/// The format with what it names in files in its options themselves. A connector whose sources and
+/// sinks can have such a format calls it once, when one is declared: every epoch then reads what was
+/// declared, whatever becomes of the files.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn with_files(spec: FormatSpec, owner: &str) -> Result<FormatSpec> {
+    let whose = format!("format \"{}\" of {owner}", spec.name);
+    match spec.name.as_str() {
+        "avro" | "avro-confluent" => Ok(FormatSpec {
+            options: with_schema_text(&spec.options, &whose)?,
+            name: spec.name,
+        }),
+        _ => Ok(spec),
+    }
+}
+
+/// Refuses a format whose records are no lines, for connectors that part records by line feeds.
+///
+/// # Errors
+/// If the definition is wrong or its records may hold any byte.
+pub fn check_lines(spec: &FormatSpec, owner: &str) -> Result<()> {
+    match Format::from_spec(spec, owner)? {
+        Format::Avro(_) => Err(Error::unsupported(format!(
+            "format \"avro\" of {owner} needs records that may hold any byte, and this connector \
+             parts them by lines"
+        ))
+        .with_hint("Use the connector \"kafka\", or one of the formats json, csv, text.")),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the first line of every file holds names: the connector hands it to
@@ -236,6 +288,20 @@ pub fn new_decoder(
     declared: &SchemaRef,
     projection: &[usize],
 ) -> Result<Box<dyn Decoder>> {
+    new_sharing_decoder(spec, owner, declared, projection, &SchemaCache::default())
+}
+
+/// As [`new_decoder`], with schemas of a registry that the decoders of a source share.
+///
+/// # Errors
+/// As [`new_decoder`].
+pub(crate) fn new_sharing_decoder(
+    spec: &FormatSpec,
+    owner: &str,
+    declared: &SchemaRef,
+    projection: &[usize],
+    schemas: &SchemaCache,
+) -> Result<Box<dyn Decoder>> {
     let format = Format::from_spec(spec, owner)?;
     format.check_columns(owner, declared)?;
     let schema = declared.project(projection).map_err(|e| {
@@ -256,6 +322,7 @@ pub fn new_decoder(
             }
             Box::new(CsvDecoder::new(*options, places, schema, builders))
         }
+        Format::Avro(options) => new_avro_decoder(*options, owner, schema, schemas)?,
         Format::Raw | Format::Text => {
             let declared = format.only_column(owner, declared)?;
             Box::new(RawDecoder::new(declared, schema))
@@ -265,11 +332,25 @@ pub fn new_decoder(
     })
 }
 
-/// Makes an encoder for rows of a schema.
+/// Makes an encoder for rows of a schema. Where a registry must know the schema first, it can be
+/// made and writes nothing: [`crate::SinkFormat`] has those that write.
 ///
 /// # Errors
 /// If the definition is wrong, or the format cannot hold a column.
 pub fn new_encoder(spec: &FormatSpec, owner: &str, schema: &SchemaRef) -> Result<Box<dyn Encoder>> {
+    encoder_of(spec, owner, schema, None)
+}
+
+/// Makes an encoder for rows of a schema that is registered under an id, if there is a registry.
+///
+/// # Errors
+/// As [`new_encoder`].
+pub(crate) fn encoder_of(
+    spec: &FormatSpec,
+    owner: &str,
+    schema: &SchemaRef,
+    id: Option<u32>,
+) -> Result<Box<dyn Encoder>> {
     let format = Format::from_spec(spec, owner)?;
     Ok(match format {
         Format::Json(timestamps) => Box::new(JsonEncoder::try_new(schema, timestamps, owner)?),
@@ -280,6 +361,7 @@ pub fn new_encoder(spec: &FormatSpec, owner: &str, schema: &SchemaRef) -> Result
             .with_hint("Set it to 'true' to write the names of the columns, or to 'false'."));
         }
         Format::Csv(options) => Box::new(CsvEncoder::try_new(schema, *options, owner)?),
+        Format::Avro(options) => Box::new(AvroEncoder::try_new(&options, schema, owner, id)?),
         Format::Raw | Format::Text => {
             format.only_column(owner, schema)?;
             Box::new(RawEncoder)

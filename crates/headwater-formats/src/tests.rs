@@ -5,6 +5,7 @@
 //! an encoder writes its decoder reads.
 
 mod assembler;
+mod avro;
 mod csv;
 mod debezium;
 mod influx;

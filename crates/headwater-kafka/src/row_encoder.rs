@@ -17,7 +17,7 @@ use headwater_core::connector::SinkDefinition;
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::records::headers_type;
 use headwater_core::{Error, Result};
-use headwater_formats::new_encoder;
+use headwater_formats::{SinkFormat, new_encoder, with_files};
 
 use crate::chunk::{Header, headers_in};
 use crate::message_key::{KeyMaker, bytes_at};
@@ -50,7 +50,7 @@ impl MessageForm {
     ) -> Result<Self> {
         if let Some(format) = &definition.format {
             return Ok(MessageForm::Encoded {
-                format: format.clone(),
+                format: with_files(format.clone(), owner)?,
                 key_columns: key_columns.to_vec(),
             });
         }
@@ -64,6 +64,23 @@ impl MessageForm {
                 "{owner} has no format, so its key is column \"{KEY}\" and not \"{other}\""
             ))
             .with_hint("Add a format such as FORMAT JSON, or select the key AS key.")),
+        }
+    }
+
+    /// The format, ready to write rows of a schema to a topic; `None` without one.
+    pub(crate) async fn open(
+        &self,
+        owner: &str,
+        topic: &str,
+        rows: &SchemaRef,
+    ) -> Result<Option<SinkFormat>> {
+        match self {
+            MessageForm::Record => Ok(None),
+            MessageForm::Encoded { format, .. } => {
+                let subject = format!("{topic}-value");
+                let opened = SinkFormat::open(format, owner, rows, &subject).await;
+                opened.map(Some)
+            }
         }
     }
 
@@ -180,15 +197,23 @@ impl Messages {
 
 impl RowEncoder {
     /// An encoder of rows, without the column of the operations; `owner` is the sink's kind and
-    /// quoted name.
-    pub(crate) fn try_new(owner: &str, form: &MessageForm, schema: &SchemaRef) -> Result<Self> {
+    /// quoted name, and `opened` the format of a sink that is open. Without it, it only checks.
+    pub(crate) fn try_new(
+        owner: &str,
+        form: &MessageForm,
+        opened: Option<&SinkFormat>,
+        schema: &SchemaRef,
+    ) -> Result<Self> {
         match form {
             MessageForm::Encoded {
                 format,
                 key_columns,
             } => Ok(RowEncoder {
                 keys: KeyMaker::try_new(owner, schema, key_columns)?,
-                values: Values::Encoded(new_encoder(format, owner, schema)?),
+                values: Values::Encoded(match opened {
+                    Some(opened) => opened.encoder(schema)?,
+                    None => new_encoder(format, owner, schema)?,
+                }),
             }),
             MessageForm::Record => {
                 check_record_columns(owner, schema)?;
@@ -302,7 +327,7 @@ mod tests {
             ],
         )
         .unwrap();
-        let mut encoder = RowEncoder::try_new(OWNER, &MessageForm::Record, &schema).unwrap();
+        let mut encoder = RowEncoder::try_new(OWNER, &MessageForm::Record, None, &schema).unwrap();
         let messages = encoder.encode(&rows, None).unwrap();
         assert_eq!(messages.key(0), Some(&b"k"[..]));
         assert_eq!((messages.value(0), messages.key(1)), (None, None));

@@ -10,7 +10,9 @@ use headwater_core::offset::Partition;
 use headwater_core::records::{RawRecord, Records};
 use headwater_core::source::ReadCounters;
 use headwater_core::{Error, Result};
-use headwater_formats::{AssembledRows, RowAssembler, RowDefinition, check_format};
+use headwater_formats::{
+    AssembledRows, RowAssembler, RowDefinition, SchemaCache, check_format, with_files,
+};
 
 use crate::chunk::{Kept, RecordChunk};
 use crate::cluster::named;
@@ -23,6 +25,8 @@ pub(crate) struct SourceColumns {
     payload: Option<(SchemaRef, FormatSpec)>,
     parts: Vec<PartColumn>,
     bad_data: BadDataPolicy,
+    /// What a schema registry has told, for all reads of the source.
+    schemas: SchemaCache,
 }
 
 impl SourceColumns {
@@ -47,6 +51,7 @@ impl SourceColumns {
                 payload: None,
                 parts,
                 bad_data,
+                schemas: SchemaCache::default(),
             });
         };
         if payload.fields().is_empty() {
@@ -54,19 +59,22 @@ impl SourceColumns {
                 payload: None,
                 parts: metadata,
                 bad_data,
+                schemas: SchemaCache::default(),
             });
         }
         let Some(format) = &definition.format else {
             return Err(Error::configuration(format!(
                 "{owner} declares columns but no format for the payload"
             ))
-            .with_hint("Add FORMAT JSON, FORMAT CSV, FORMAT TEXT or FORMAT RAW."));
+            .with_hint("Add FORMAT JSON, CSV, AVRO, DEBEZIUM JSON, INFLUX, TEXT or RAW."));
         };
-        check_format(format, owner, payload)?;
+        let format = with_files(format.clone(), owner)?;
+        check_format(&format, owner, payload)?;
         Ok(SourceColumns {
-            payload: Some((Arc::clone(payload), format.clone())),
+            payload: Some((Arc::clone(payload), format)),
             parts: metadata,
             bad_data,
+            schemas: SchemaCache::default(),
         })
     }
 
@@ -130,7 +138,7 @@ impl RowMaker {
                 format: format.clone(),
                 bad_data: columns.bad_data,
             };
-            let assembler = RowAssembler::try_new(&definition, owner)?;
+            let assembler = RowAssembler::sharing(&definition, owner, &columns.schemas)?;
             return Ok(RowMaker::Decoded(
                 Box::new(assembler),
                 columns.parts.clone(),
@@ -143,6 +151,14 @@ impl RowMaker {
             .ok_or_else(|| Error::internal(format!("projection of {owner} is out of range")))?;
         let fields: Vec<FieldRef> = wanted.iter().map(|part| Arc::clone(&part.field)).collect();
         Ok(RowMaker::Plain(Arc::new(Schema::new(fields)), wanted))
+    }
+
+    /// Fetches what decoding a chunk needs from outside; must have returned before its rows are made.
+    pub(crate) async fn prepare(&mut self, chunk: &RecordChunk) -> Result<()> {
+        match self {
+            RowMaker::Decoded(assembler, _) => assembler.prepare(&chunk.values).await,
+            RowMaker::Plain(..) => Ok(()),
+        }
     }
 
     /// The rows of a chunk; fewer than records if bad ones are left out.

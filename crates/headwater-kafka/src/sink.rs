@@ -26,6 +26,7 @@ use headwater_core::sink::{
     self, CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged,
 };
 use headwater_core::{Error, ErrorKind, Result};
+use headwater_formats::SinkFormat;
 use parking_lot::Mutex;
 
 use crate::cluster::{Cluster, ask, blocking};
@@ -52,17 +53,13 @@ impl KafkaSinkSpec {
     ) -> Result<Self> {
         let form = MessageForm::declare(owner, definition, &options.key_columns)?;
         if let Some(schema) = &definition.schema {
-            RowEncoder::try_new(owner, &form, schema)?;
+            RowEncoder::try_new(owner, &form, None, schema)?;
         }
         Ok(KafkaSinkSpec {
             owner: owner.to_string(),
             options,
             form,
         })
-    }
-
-    fn encoder(&self, schema: &SchemaRef) -> Result<RowEncoder> {
-        RowEncoder::try_new(&self.owner, &self.form, schema)
     }
 
     /// What the user asked for, or the best that the query allows.
@@ -148,6 +145,8 @@ pub(crate) struct KafkaSink {
     producer: Mutex<Option<Arc<RowProducer>>>,
     /// Whether rows say what they do to the result, in the last column.
     has_ops: AtomicBool,
+    /// The format of the rows, which is known when the sink is open.
+    format: Mutex<Option<SinkFormat>>,
     epochs: Mutex<BTreeMap<EpochId, Arc<Deliveries>>>,
 }
 
@@ -158,6 +157,7 @@ impl KafkaSink {
             transactions: Mutex::new(None),
             producer: Mutex::new(None),
             has_ops: AtomicBool::new(false),
+            format: Mutex::new(None),
             epochs: Mutex::new(BTreeMap::new()),
         }
     }
@@ -222,6 +222,11 @@ impl KafkaSink {
 
     fn deliveries(&self, epoch: EpochId) -> Arc<Deliveries> {
         Arc::clone(self.epochs.lock().entry(epoch).or_default())
+    }
+
+    fn encoder(&self, schema: &SchemaRef) -> Result<RowEncoder> {
+        let (spec, format) = (&self.spec, self.format.lock());
+        RowEncoder::try_new(&spec.owner, &spec.form, format.as_ref(), schema)
     }
 
     /// Refuses to delete rows that have no key.
@@ -310,13 +315,19 @@ impl Sink for KafkaSink {
         let before = self.transactions();
         let seen = before.and_then(|before| before.seen_of(&context.query));
         self.forget().await?;
-        self.spec.encoder(&context.row_schema())?;
+        let spec = &self.spec;
+        let rows = context.row_schema();
+        RowEncoder::try_new(&spec.owner, &spec.form, None, &rows)?;
         self.has_ops.store(context.has_ops, Ordering::Release);
         let cluster = Cluster::connect(&self.spec.owner, &self.spec.options.connection)?;
         let topic = TopicChoice::Named(vec![self.spec.options.topic.clone()]);
         ask(&cluster, move |cluster| cluster.partitions(&topic))
             .await
             .map_err(of_a_sink)?;
+        *self.format.lock() = spec
+            .form
+            .open(&spec.owner, &spec.options.topic, &rows)
+            .await?;
         match delivery {
             Delivery::AtLeastOnce => drop(self.plain_producer()?),
             Delivery::ExactlyOnce => {
@@ -351,7 +362,7 @@ impl Sink for KafkaSink {
             }
             let encoder = match &mut encoder {
                 Some(encoder) => encoder,
-                None => encoder.insert(self.spec.encoder(&batch.schema())?),
+                None => encoder.insert(self.encoder(&batch.schema())?),
             };
             let messages = encoder.encode(&batch, ops.as_ref())?;
             self.check_deleted(&messages)?;

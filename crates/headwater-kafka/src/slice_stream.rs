@@ -88,6 +88,7 @@ impl SliceReader {
             if let Some(last) = chunk.last_fingerprint() {
                 self.source.has_read(&partition, last);
             }
+            self.rows.prepare(&chunk).await?;
             let assembled = self.rows.rows(&partition, &chunk, &self.counters)?;
             let records = BatchRecords::new(ChunkRecords {
                 partition: partition.clone(),

@@ -137,7 +137,7 @@ mod tests {
         let computed = TableColumn::Generated(lit(1));
         let columns = BTreeMap::from([("p", &p), ("o", &o), ("c", &computed)]);
         let bounds = bounds_of(&[filter], &columns);
-        let end = |end: Option<i64>| end.map_or("_".to_string(), |end| end.to_string());
+        let end = |end: Option<i64>| end.map_or_else(|| "_".to_string(), |end| end.to_string());
         let each = bounds.iter();
         let each = each.map(|(c, i)| format!("{c}:{}..{}", end(i.min), end(i.max)));
         each.collect::<Vec<_>>().join(" ")

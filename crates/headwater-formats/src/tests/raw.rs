@@ -78,9 +78,11 @@ fn formats_are_known_by_name() {
     );
     assert_eq!(
         error.hint(),
-        Some("Did you mean \"json\"? The formats are json, csv, raw, text, influx, debezium-json.")
+        Some(
+            "Did you mean \"json\"? The formats are json, csv, avro, raw, text, influx, debezium-json."
+        )
     );
-    for name in ["avro", "protobuf", "debezium-avro"] {
+    for name in ["protobuf", "debezium-avro"] {
         let error = refused(name, &one);
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.message().ends_with("is not there yet"), "{error}");

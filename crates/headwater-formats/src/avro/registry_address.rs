@@ -1,0 +1,104 @@
+//! Where a schema registry is and who asks. Nothing here shows a password.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use headwater_core::options::OptionReader;
+use headwater_core::{Error, Result};
+
+/// The option that names a registry.
+const URL: &str = "schema.registry";
+
+/// A schema registry.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct RegistryAddress {
+    /// Without a slash at its end and without a user.
+    url: String,
+    /// The header of every request, if one logs in.
+    authorization: Option<String>,
+}
+
+impl fmt::Debug for RegistryAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryAddress")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RegistryAddress {
+    /// Takes the options of a registry, if one is named.
+    ///
+    /// # Errors
+    /// If it is no `http://` URL, or half a login is given.
+    pub(crate) fn take(reader: &mut OptionReader) -> Result<Option<Self>> {
+        let url = reader.take(URL, &["schema.registry.url", "url"])?;
+        let user = reader.take("schema.registry.user", &[])?;
+        let password = reader.take("schema.registry.password", &[])?;
+        let source = "basic-auth.credentials-source";
+        reader.take_choice(source, &[], &[("USER_INFO", ())])?;
+        let both = reader.take("basic-auth.user-info", &[])?;
+        let owner = reader.owner();
+        let login = match (user, password, both) {
+            (None, None, None) => None,
+            (Some(user), Some(password), None) => Some(format!("{user}:{password}")),
+            (None, None, Some(both)) => Some(both),
+            _ => {
+                return Err(Error::configuration(format!(
+                    "{owner} has half a login for its schema registry, or two"
+                ))
+                .with_hint("Give \"schema.registry.user\" and \"schema.registry.password\"."));
+            }
+        };
+        match (url, login) {
+            (Some(url), login) => Ok(Some(RegistryAddress {
+                url: checked_url(&url, owner)?,
+                authorization: login
+                    .map(|login| format!("Basic {}", BASE64_STANDARD.encode(login))),
+            })),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Error::configuration(format!(
+                "{owner} has a login for a schema registry, but no \"{URL}\""
+            ))),
+        }
+    }
+
+    /// The URL, for messages.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The header `Authorization`, if one logs in.
+    pub(crate) fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
+    }
+}
+
+/// The URL without a slash at its end.
+fn checked_url(url: &str, owner: &str) -> Result<String> {
+    let url = url.trim().trim_end_matches('/');
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if host.contains('@') {
+        return Err(
+            Error::configuration(format!("option \"{URL}\" of {owner} holds a user")).with_hint(
+                "Give \"schema.registry.user\" and \"schema.registry.password\", which are in no \
+             message.",
+            ),
+        );
+    }
+    if scheme.eq_ignore_ascii_case("https") {
+        return Err(Error::unsupported(format!(
+            "option \"{URL}\" of {owner} is \"{url}\", and there is no TLS for schema registries \
+             yet"
+        ))
+        .with_hint("Name an http:// address, such as that of a proxy on this machine."));
+    }
+    if !scheme.eq_ignore_ascii_case("http") || host.is_empty() || rest.contains(['?', '#', ' ']) {
+        return Err(Error::configuration(format!(
+            "option \"{URL}\" of {owner} is \"{url}\", not a URL such as 'http://registry:8081'"
+        )));
+    }
+    Ok(url.to_string())
+}

@@ -1,0 +1,267 @@
+//! Asks a schema registry, by the REST interface that Confluent's has and others copy.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /schemas/ids/{id}` | `schema`, `schemaType`, `references` |
+//! | `GET /subjects/{subject}/versions/{version}` | the same, of a schema that another refers to |
+//! | `POST /subjects/{subject}/versions` | `id` of the schema, old or new |
+//!
+//! Calls block. Every one has an end: [`TIMEOUT`], and [`MAX_ANSWER_BYTES`]. Nothing is tried again
+//! here; who asks decides.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_core::{Error, ErrorKind};
+use serde_json::{Value as Json, json};
+use ureq::Agent;
+
+use crate::avro::parser::parse_schema;
+use crate::avro::registry_address::RegistryAddress;
+use crate::avro::schema::AvroSchema;
+
+/// From the first byte asked to the last one answered.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A schema of the greatest size, with what JSON adds to it in JSON.
+const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
+/// Schemas that one may refer to, with those that these refer to.
+const MAX_REFERENCES: usize = 100;
+const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+
+/// What a registry has under an id.
+#[derive(Debug, Clone)]
+pub(crate) enum WriterSchema {
+    Avro(Arc<AvroSchema>),
+    /// A schema of another kind, or one that cannot be read.
+    Other,
+    /// Nothing.
+    Unknown,
+}
+
+/// A registry to ask.
+#[derive(Debug, Clone)]
+pub(crate) struct RegistryClient {
+    address: RegistryAddress,
+    agent: Agent,
+    /// The object's kind and quoted name.
+    owner: String,
+    /// What to say that failed: a source or a sink.
+    kind: ErrorKind,
+}
+
+struct Answer {
+    status: u16,
+    body: Json,
+}
+
+impl RegistryClient {
+    /// A client; `kind` is the kind of its errors that may pass.
+    pub(crate) fn new(address: RegistryAddress, owner: &str, kind: ErrorKind) -> Self {
+        let config = Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .http_status_as_error(false)
+            .user_agent("headwater")
+            // Options say where the registry is; the environment is not asked.
+            .proxy(None)
+            .build();
+        RegistryClient {
+            address,
+            agent: Agent::new_with_config(config),
+            owner: owner.to_string(),
+            kind,
+        }
+    }
+
+    /// The schema under an id.
+    ///
+    /// # Errors
+    /// If the registry does not answer, or refuses to.
+    pub(crate) fn schema(&self, id: u32) -> Result<WriterSchema, Error> {
+        let answer = self.get(&format!("/schemas/ids/{id}"))?;
+        match answer.status {
+            200 => {}
+            404 => return Ok(WriterSchema::Unknown),
+            _ => return Err(self.refused(&format!("schema {id}"), &answer)),
+        }
+        let Some(text) = avro_text(&answer.body) else {
+            return Ok(WriterSchema::Other);
+        };
+        let mut references = Vec::new();
+        if !self.collect(&answer.body, &mut BTreeSet::new(), &mut references)? {
+            return Ok(WriterSchema::Other);
+        }
+        Ok(match parse_schema(text, &references) {
+            Ok(schema) => WriterSchema::Avro(Arc::new(schema)),
+            Err(flaw) => {
+                tracing::warn!(id, owner = %self.owner, detail = %flaw.0, "a schema cannot be read");
+                WriterSchema::Other
+            }
+        })
+    }
+
+    /// Collects the texts that a schema refers to, those first that others refer to; `false` if one
+    /// is missing.
+    fn collect(
+        &self,
+        body: &Json,
+        seen: &mut BTreeSet<(String, i64)>,
+        texts: &mut Vec<String>,
+    ) -> Result<bool, Error> {
+        let references = body.get("references").and_then(Json::as_array);
+        for reference in references.into_iter().flatten() {
+            let subject = reference.get("subject").and_then(Json::as_str);
+            let version = reference.get("version").and_then(Json::as_i64);
+            let (Some(subject), Some(version)) = (subject, version) else {
+                return Ok(false);
+            };
+            if !seen.insert((subject.to_string(), version)) {
+                continue;
+            }
+            if seen.len() > MAX_REFERENCES {
+                return Ok(false);
+            }
+            let path = format!("/subjects/{}/versions/{version}", in_path(subject));
+            let answer = self.get(&path)?;
+            match answer.status {
+                200 => {}
+                404 => return Ok(false),
+                _ => return Err(self.refused(&format!("subject \"{subject}\""), &answer)),
+            }
+            if !self.collect(&answer.body, seen, texts)? {
+                return Ok(false);
+            }
+            match avro_text(&answer.body) {
+                Some(text) => texts.push(text.to_string()),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Registers a schema under a subject, and gives its id.
+    ///
+    /// # Errors
+    /// If the registry does not answer, or refuses the schema.
+    pub(crate) fn register(&self, subject: &str, schema: &str) -> Result<u32, Error> {
+        let path = format!("/subjects/{}/versions", in_path(subject));
+        let request = self.agent.post(self.url(&path)).content_type(CONTENT_TYPE);
+        let request = request.header("Accept", CONTENT_TYPE);
+        let request = match self.address.authorization() {
+            Some(login) => request.header("Authorization", login),
+            None => request,
+        };
+        let body = json!({ "schema": schema }).to_string();
+        let answer = request
+            .send(body)
+            .map_err(|error| self.unreachable(error))?;
+        let answer = self.answer(answer)?;
+        if answer.status != 200 {
+            return Err(self.refused(&format!("a schema for subject \"{subject}\""), &answer));
+        }
+        let id = answer.body.get("id").and_then(Json::as_u64);
+        id.and_then(|id| u32::try_from(id).ok())
+            .ok_or_else(|| self.refused(&format!("a schema for subject \"{subject}\""), &answer))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.address.url())
+    }
+
+    fn get(&self, path: &str) -> Result<Answer, Error> {
+        let request = self
+            .agent
+            .get(self.url(path))
+            .header("Accept", CONTENT_TYPE);
+        let request = match self.address.authorization() {
+            Some(login) => request.header("Authorization", login),
+            None => request,
+        };
+        let answer = request.call().map_err(|error| self.unreachable(error))?;
+        self.answer(answer)
+    }
+
+    fn answer(&self, mut answer: ureq::http::Response<ureq::Body>) -> Result<Answer, Error> {
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
+        let text = body
+            .read_to_string()
+            .map_err(|error| self.unreachable(error))?;
+        Ok(Answer {
+            status,
+            // A proxy in between may answer with a page.
+            body: serde_json::from_str(&text).unwrap_or(Json::Null),
+        })
+    }
+
+    fn unreachable(&self, error: ureq::Error) -> Error {
+        Error::new(
+            self.kind,
+            format!(
+                "could not reach schema registry \"{}\" of {}",
+                self.address.url(),
+                self.owner
+            ),
+        )
+        .with_source(error)
+    }
+
+    /// What a status means for the one who asked.
+    fn refused(&self, what: &str, answer: &Answer) -> Error {
+        let status = answer.status;
+        let (kind, hint) = match status {
+            401 | 403 => (
+                ErrorKind::Configuration,
+                "Set \"schema.registry.user\" and \"schema.registry.password\".",
+            ),
+            409 => (
+                ErrorKind::Configuration,
+                "The registry takes schemas only that fit those before: change the columns, the \
+                 subject, or its compatibility.",
+            ),
+            404 | 422 => (
+                ErrorKind::Configuration,
+                "Look at the schema and at the URL of the registry.",
+            ),
+            _ => (self.kind, "Look at the log of the registry."),
+        };
+        let error = Error::new(
+            kind,
+            format!(
+                "schema registry \"{}\" of {} refused {what} with status {status}",
+                self.address.url(),
+                self.owner
+            ),
+        )
+        .with_hint(hint);
+        match answer.body.get("message").and_then(Json::as_str) {
+            Some(message) => error.with_detail(crate::excerpt::excerpt(message.as_bytes())),
+            None => error,
+        }
+    }
+}
+
+/// The text of an Avro schema; a registry leaves the type out for Avro.
+fn avro_text(body: &Json) -> Option<&str> {
+    let kind = body.get("schemaType").and_then(Json::as_str);
+    if kind.is_some_and(|kind| kind != "AVRO") {
+        return None;
+    }
+    body.get("schema").and_then(Json::as_str)
+}
+
+/// A name as a piece of a path.
+fn in_path(name: &str) -> String {
+    use std::fmt::Write as _;
+    let mut path = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            path.push(char::from(byte));
+        } else {
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    path
+}

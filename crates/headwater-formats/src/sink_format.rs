@@ -1,0 +1,70 @@
+//! The format of a sink that is open: what its encoders need and the outside world decides.
+//!
+//! ```text
+//!   declare   new_encoder      checks, asks nobody
+//!   open      SinkFormat::open registers the schema, if the format has a registry
+//!   write     encoder          one per writer, as often as wanted
+//! ```
+
+use arrow::datatypes::SchemaRef;
+use datafusion_common_runtime::SpawnedTask;
+use headwater_core::format::{Encoder, FormatSpec};
+use headwater_core::{Error, ErrorKind, Result};
+
+use crate::avro::RegistryClient;
+use crate::registry::{Format, encoder_of};
+
+/// A sink's format, ready to write.
+#[derive(Debug, Clone)]
+pub struct SinkFormat {
+    spec: FormatSpec,
+    owner: String,
+    /// The id under which the schema of the rows is registered.
+    schema_id: Option<u32>,
+}
+
+impl SinkFormat {
+    /// Opens a format for rows of a schema. With a schema registry it registers the schema, which
+    /// changes nothing if it is there already; `subject` is where, unless the user names another:
+    /// for a Kafka topic its name and `-value`.
+    ///
+    /// # Errors
+    /// If the definition is wrong; a sink's error if the registry does not answer; a configuration's
+    /// if it refuses the schema.
+    pub async fn open(
+        spec: &FormatSpec,
+        owner: &str,
+        rows: &SchemaRef,
+        subject: &str,
+    ) -> Result<Self> {
+        // Refuses what cannot be written before anything is registered.
+        encoder_of(spec, owner, rows, None)?;
+        let mut opened = SinkFormat {
+            spec: spec.clone(),
+            owner: owner.to_string(),
+            schema_id: None,
+        };
+        let Format::Avro(options) = Format::from_spec(spec, owner)? else {
+            return Ok(opened);
+        };
+        if let Some(address) = &options.registry {
+            let client = RegistryClient::new(address.clone(), owner, ErrorKind::Sink);
+            let text = options.text_for(rows, owner)?;
+            let subject = options.subject.unwrap_or_else(|| subject.to_string());
+            let call = move || client.register(&subject, &text);
+            let id = SpawnedTask::spawn_blocking(call).await.map_err(|e| {
+                Error::internal("the call of a schema registry did not finish").with_source(e)
+            })?;
+            opened.schema_id = Some(id?);
+        }
+        Ok(opened)
+    }
+
+    /// An encoder for rows of the columns that the format was opened for.
+    ///
+    /// # Errors
+    /// If the rows have other columns.
+    pub fn encoder(&self, rows: &SchemaRef) -> Result<Box<dyn Encoder>> {
+        encoder_of(&self.spec, &self.owner, rows, self.schema_id)
+    }
+}
