@@ -17,6 +17,8 @@ mod compaction;
 #[cfg(test)]
 mod contained;
 #[cfg(test)]
+mod cpu_metrics;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod dead_letters;

@@ -416,21 +416,18 @@ impl PollLoop {
             return;
         }
         self.discovered_at = now;
-        let told = |found: Result<(), KafkaError>| {
-            if let Err(error) = found {
-                tracing::debug!(%error, "could not look for new partitions");
-            }
-        };
-        match &self.topics {
+        let found = match &self.topics {
             TopicChoice::Named(topics) => {
-                for topic in topics {
-                    told(self.discover(Some(topic), |found| found == topic));
-                }
+                let look = |topic: &String| self.discover(Some(topic), |found| found == topic);
+                // One that cannot be looked up hides no other.
+                let each: Vec<Result<(), KafkaError>> = topics.iter().map(look).collect();
+                each.into_iter().collect()
             }
-            TopicChoice::Matching(pattern) => {
-                told(self.discover(None, |found| pattern.matches(found)));
-            }
-            TopicChoice::Assigned(_) => {}
+            TopicChoice::Matching(pattern) => self.discover(None, |found| pattern.matches(found)),
+            TopicChoice::Assigned(_) => Ok(()),
+        };
+        if let Err(error) = found {
+            tracing::debug!(%error, "could not look for new partitions");
         }
     }
 

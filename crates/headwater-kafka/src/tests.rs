@@ -4,10 +4,11 @@
 //! `read` shows that a slice gives the same rows whenever and however it is read, `faults` that
 //! trouble at the broker is either survived or told, `errors` and `transaction_errors` that each error
 //! of the protocol is met as the documentation says, `resume` what stops a query before it goes on,
-//! `topic_choice` which topics and partitions are read and which are found later,
+//! `avro` what becomes of rows and schemas, `topic_choice` which topics and partitions are read and which are found later,
 //! `write` that rows arrive once with their keys, `exactly_once` that they are seen once, whatever
 //! becomes of an epoch.
 
+mod avro;
 mod errors;
 mod exactly_once;
 mod faults;

@@ -112,8 +112,9 @@ fn fail_names_the_record_what_was_found_and_the_option() {
     assert_eq!(
         error.hint(),
         Some(
-            "Set bad_data = 'drop' on source \"orders\" to leave such records out, or 'null' to \
-             keep them with NULL in the payload columns."
+            "Set bad_data = 'drop' on source \"orders\" to leave such records out, 'dead_letter' to \
+             write them to a sink of their own, or 'null' to keep them with NULL in the payload \
+             columns."
         )
     );
 }
