@@ -18,7 +18,7 @@ use crate::KafkaConnector;
 
 fn avro(registry: &DevRegistry) -> FormatSpec {
     let mut format = FormatSpec::named("avro");
-    format.options.set("schema.registry", &registry.url());
+    format.options.set("schema.registry", registry.url());
     format
 }
 
