@@ -147,6 +147,20 @@ async fn dead_letters_are_in_files_as_they_were_and_once() {
             "{\"id\":0} column \"tenth\" cannot be computed t q",
         ]
     );
+    // An epoch without letters later, the query may do something else with bad records.
+    dir.create("3.jsonl", "{\"id\":10}\n");
+    let again = Headwater::builder().build().unwrap();
+    again.sql(&setup).await.unwrap();
+    run(&again, &query).await;
+    dir.create("4.jsonl", "not JSON\n{\"id\":1}\n");
+    let dropping = Headwater::builder().build().unwrap();
+    let setup = setup
+        .replace("'dead_letter',", "'drop'")
+        .replace("'dead_letter.sink' = 'bad'", "");
+    dropping.sql(&setup).await.unwrap();
+    run(&dropping, &query).await;
+    assert_eq!(rows(&hw, "SELECT count(*) FROM good").await, ["4"]);
+    assert_eq!(rows(&hw, "SELECT count(*) FROM letters").await, ["3"]);
     let places = rows(&hw, "SELECT split_part(place, ' of ', 1) FROM letters");
     assert_eq!(places.await, ["line 2", "line 2", "line 3"]);
 }

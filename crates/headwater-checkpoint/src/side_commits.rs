@@ -14,6 +14,7 @@ use std::fmt;
 
 use headwater_core::sink::CommitToken;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What a sink beside that of the result takes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +42,21 @@ pub struct SideCommit {
     pub sink: BTreeMap<String, String>,
     /// What it needs to publish the rows, now or after a crash.
     pub sink_token: CommitToken,
+}
+
+impl SideCommit {
+    /// Whether there is nothing to publish: the token is empty, or names no files. Then it does not
+    /// matter where that would have been.
+    pub fn is_empty(&self) -> bool {
+        match &self.sink_token.0 {
+            Value::Null => true,
+            Value::Object(members) => members.values().all(|member| match member {
+                Value::Array(items) => items.is_empty(),
+                _ => false,
+            }),
+            _ => false,
+        }
+    }
 }
 
 /// What an epoch handed to all of them.

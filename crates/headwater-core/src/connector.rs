@@ -57,6 +57,15 @@ pub struct SinkDefinition {
     pub format: Option<FormatSpec>,
 }
 
+/// Where rows are written to and read from outside, such as a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The system, as the user names it: the servers of a cluster.
+    pub system: String,
+    /// The place in it: the topic.
+    pub name: String,
+}
+
 /// What a source may use of the query that opens it.
 #[derive(Debug, Clone)]
 pub struct SourceContext {
@@ -96,6 +105,11 @@ pub trait DeclaredSource: Debug + Send + Sync {
     fn is_endless(&self) -> bool {
         false
     }
+    /// Whether it reads what is written to a place.
+    fn reads(&self, place: &Place) -> bool {
+        let _ = place;
+        false
+    }
     /// Opens it for one query.
     async fn open(&self, context: SourceContext) -> Result<Arc<dyn Source>>;
 }
@@ -107,6 +121,10 @@ pub trait DeclaredSink: Debug + Send + Sync {
     /// The columns of a record as it is written, if it declares no columns and writes rows as they
     /// are: key, value, headers.
     fn record_schema(&self) -> Option<SchemaRef> {
+        None
+    }
+    /// Where its rows go, if a source could read them there.
+    fn place(&self) -> Option<Place> {
         None
     }
     /// What its sinks can take, without leaving a trace outside.

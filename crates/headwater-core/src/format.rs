@@ -13,7 +13,7 @@ use crate::options::Options;
 /// A format as the user named it: `FORMAT JSON (…)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatSpec {
-    /// Lower-case name: `json`, `csv`, `avro`, `raw`, `text`.
+    /// Lower-case name, such as `json`.
     pub name: String,
     /// The options in parentheses, and those written with the prefix `<name>.` in `WITH`.
     pub options: Options,

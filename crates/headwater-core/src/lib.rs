@@ -15,6 +15,7 @@ pub mod crash_point;
 pub mod duration;
 pub mod error;
 pub mod event_time;
+pub mod excerpt;
 pub mod fingerprint;
 pub mod format;
 pub mod id;

@@ -90,6 +90,8 @@ pub struct ReadCounters {
     lost: AtomicU64,
     bad: Mutex<BTreeMap<String, u64>>,
     samples: Mutex<BadSamples>,
+    /// The first of every reason.
+    first: Mutex<BTreeMap<String, BadSample>>,
 }
 
 impl ReadCounters {
@@ -116,15 +118,28 @@ impl ReadCounters {
         for record in bad {
             self.add_bad(&record.reason, 1);
         }
+        let sample = |record: &BadRecord| BadSample {
+            place: place(record.record),
+            reason: record.reason.clone(),
+            detail: record.detail.clone(),
+        };
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        for record in bad {
+            if !first.contains_key(&record.reason) {
+                first.insert(record.reason.clone(), sample(record));
+            }
+        }
         let newest = bad.len().saturating_sub(BAD_SAMPLES_MAX);
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         for record in bad.iter().skip(newest) {
-            samples.push(BadSample {
-                place: place(record.record),
-                reason: record.reason.clone(),
-                detail: record.detail.clone(),
-            });
+            samples.push(sample(record));
         }
+    }
+
+    /// The first bad record of a reason.
+    pub fn first_of(&self, reason: &str) -> Option<BadSample> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get(reason).cloned()
     }
 
     /// The newest bad records, oldest first.
@@ -187,6 +202,8 @@ pub struct ResumePoint<'a> {
 ///    made costs nothing.
 /// 6. `check_resume` is called once, before the first `available` or `read`, if the query goes on
 ///    from a checkpoint. What it lets pass is not lost yet; gaps in offsets are no loss.
+/// 7. `narrow` gives a part of its slice, with every row that the bounds let through. Only bounded
+///    reads call it: what an epoch reads is noted by its offsets alone.
 #[async_trait]
 pub trait Source: Debug + Send + Sync + 'static {
     /// Payload columns, then the metadata columns asked for.
@@ -212,6 +229,9 @@ pub trait Source: Debug + Send + Sync + 'static {
     async fn latest(&self) -> Result<Offsets>;
 
     /// The part of a slice with every row that a bounded read needs.
+    ///
+    /// # Errors
+    /// If what there is could not be looked up.
     async fn narrow(&self, slice: Slice, bounds: &ReadBounds) -> Result<Slice>;
 
     /// The furthest position that can be read from `from` without waiting, within the limits.

@@ -190,9 +190,9 @@ fn column(field: &FieldRef, letters: &[Letter<'_>]) -> Result<ArrayRef> {
             )));
         }
     };
-    // As CAST does: what does not fit is an error, not a NULL.
+    // What does not fit is NULL: nothing about a bad record may stop a query that was told to go on.
     let options = CastOptions {
-        safe: false,
+        safe: true,
         ..CastOptions::default()
     };
     Ok(cast_with_options(&made, field.data_type(), &options)?)

@@ -69,13 +69,13 @@ impl Reporter {
 
     /// Says the first time that records are bad for a reason: what is left out silently is missed
     /// late.
-    fn tell_bad(&mut self, bad: &BTreeMap<String, u64>, samples: &[BadSample]) {
+    fn tell_bad(&mut self, bad: &BTreeMap<String, u64>, counters: &[Arc<ReadCounters>]) {
         for (reason, records) in bad {
             if !self.told.insert(reason.clone()) {
                 continue;
             }
             let query = self.name.as_str();
-            match samples.iter().rfind(|sample| sample.reason == *reason) {
+            match counters.iter().find_map(|c| c.first_of(reason)) {
                 Some(BadSample { place, detail, .. }) => {
                     tracing::warn!(
                         query,
@@ -134,7 +134,7 @@ impl Reporter {
         let samples: Vec<BadSample> = samples.collect();
         let older = samples.len().saturating_sub(BAD_SAMPLES_MAX);
         let bad_samples: Vec<BadSample> = samples.into_iter().skip(older).collect();
-        self.tell_bad(&rows_bad, &bad_samples);
+        self.tell_bad(&rows_bad, &counted.counters);
         let sources = self.source_progress(record, counted);
         let sizes = counted.state.iter();
         let ahead = |index: usize| counted.observer.rows_ahead(SourceIndex(index));

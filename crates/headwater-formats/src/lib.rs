@@ -25,7 +25,6 @@ mod csv;
 mod debezium;
 mod decimal;
 mod dev_registry;
-mod excerpt;
 mod influx;
 mod json;
 mod number;

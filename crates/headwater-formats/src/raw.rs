@@ -15,8 +15,8 @@ use arrow::datatypes::{DataType, SchemaRef};
 use headwater_core::format::{BadRecord, Decoded, Decoder, Encoder};
 use headwater_core::{Error, Result};
 
-use crate::excerpt::excerpt;
 use crate::row_collector::{good_records, record_batch};
+use headwater_core::excerpt::excerpt;
 
 /// Whether a type holds bytes as they are.
 pub(crate) fn is_bytes(data_type: &DataType) -> bool {

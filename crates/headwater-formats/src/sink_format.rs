@@ -19,6 +19,8 @@ use crate::registry::{Format, encoder_of};
 pub struct SinkFormat {
     spec: FormatSpec,
     owner: String,
+    /// The columns that it was opened for, which are those of the schema that is registered.
+    rows: SchemaRef,
     /// The id under which the schema of the rows is registered.
     schema_id: Option<u32>,
 }
@@ -42,6 +44,7 @@ impl SinkFormat {
         let mut opened = SinkFormat {
             spec: spec.clone(),
             owner: owner.to_string(),
+            rows: SchemaRef::clone(rows),
             schema_id: None,
         };
         let Format::Avro(options) = Format::from_spec(spec, owner)? else {
@@ -60,11 +63,12 @@ impl SinkFormat {
         Ok(opened)
     }
 
-    /// An encoder for rows of the columns that the format was opened for.
+    /// An encoder for rows of the columns that the format was opened for. A batch may say more
+    /// of its columns, such as that one has no NULL; it is written in the schema of all.
     ///
     /// # Errors
-    /// If the rows have other columns.
-    pub fn encoder(&self, rows: &SchemaRef) -> Result<Box<dyn Encoder>> {
-        encoder_of(&self.spec, &self.owner, rows, self.schema_id)
+    /// Only for a bug: the definition was checked when it was opened.
+    pub fn encoder(&self) -> Result<Box<dyn Encoder>> {
+        encoder_of(&self.spec, &self.owner, &self.rows, self.schema_id)
     }
 }

@@ -302,12 +302,11 @@ pub(crate) fn headers_in(entries: &ArrayRef) -> Vec<Header> {
     let (Some(names), Some(values)) = (names, values) else {
         return vec![];
     };
-    let pairs = names.iter().zip(values);
-    let pair = |(name, value): (Option<&str>, Option<&[u8]>)| {
-        (
-            name.unwrap_or_default().to_string(),
-            value.map(<[u8]>::to_vec),
-        )
+    let pairs = names.iter().zip(values).enumerate();
+    let pairs = pairs.filter(|(entry, _)| entries.is_valid(*entry));
+    let pair = |(_, (name, value)): (usize, (Option<&str>, Option<&[u8]>))| {
+        let name = name.unwrap_or_default().to_string();
+        (name, value.map(<[u8]>::to_vec))
     };
     pairs.map(pair).collect()
 }

@@ -112,7 +112,10 @@ impl Cluster {
             TopicChoice::Matching(pattern) => {
                 let topics = self.topics()?;
                 let matching = topics.iter().filter(|(topic, _)| pattern.matches(topic));
-                let matching: Vec<(String, i32)> = matching.cloned().collect();
+                // Each is asked for by itself: one that has no leader is waited for, not left out.
+                let counted =
+                    matching.map(|(topic, _)| Ok((topic.clone(), self.partition_count(topic)?)));
+                let matching = counted.collect::<Result<Vec<_>>>()?;
                 if matching.is_empty() {
                     return Err(Error::configuration(format!(
                         "no topic on broker {} matches the pattern \"{}\"",
@@ -185,7 +188,7 @@ impl Cluster {
         let mut topics: Vec<(String, i32)> = metadata
             .topics()
             .iter()
-            .filter(|t| topic_error(t).is_none())
+            .filter(|t| topic_error(t).is_none_or(passes))
             .map(|t| {
                 let partitions = i32::try_from(t.partitions().len()).unwrap_or(i32::MAX);
                 (t.name().to_string(), partitions)

@@ -23,6 +23,7 @@ mod cluster;
 mod connector;
 mod delivery;
 mod dev_broker;
+mod discovery;
 mod failure;
 mod message_key;
 mod metadata;

@@ -25,6 +25,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::batch_queue::{Arrival, BatchQueue};
 use crate::buffer::PartitionBuffer;
 use crate::cluster::{ANSWER_TIMEOUT, named};
+use crate::discovery::look_for_partitions;
 use crate::failure::Failure;
 use crate::options::OnDataLoss;
 use crate::reader::Shared;
@@ -416,41 +417,7 @@ impl PollLoop {
             return;
         }
         self.discovered_at = now;
-        let found = match &self.topics {
-            TopicChoice::Named(topics) => {
-                let look = |topic: &String| self.discover(Some(topic), |found| found == topic);
-                // One that cannot be looked up hides no other.
-                let each: Vec<Result<(), KafkaError>> = topics.iter().map(look).collect();
-                each.into_iter().collect()
-            }
-            TopicChoice::Matching(pattern) => self.discover(None, |found| pattern.matches(found)),
-            TopicChoice::Assigned(_) => Ok(()),
-        };
-        if let Err(error) = found {
-            tracing::debug!(%error, "could not look for new partitions");
-        }
-    }
-
-    /// Asks for one topic or for all, and reads the partitions of those that are chosen.
-    fn discover(
-        &self,
-        topic: Option<&str>,
-        is_chosen: impl Fn(&str) -> bool,
-    ) -> Result<(), KafkaError> {
-        let client = self.queue.client();
-        let metadata = client.fetch_metadata(topic, ANSWER_TIMEOUT)?;
-        let chosen = metadata.topics().iter().filter(|t| is_chosen(t.name()));
-        for (topic, found) in chosen.flat_map(|t| t.partitions().iter().map(move |p| (t.name(), p)))
-        {
-            let partition = Partition::new(topic, found.id());
-            if self.shared.buffers.read().contains_key(&partition) {
-                continue;
-            }
-            let (start, _) = client.fetch_watermarks(topic, found.id(), ANSWER_TIMEOUT)?;
-            tracing::info!(%partition, start, "kafka topic has a new partition");
-            self.shared.add_appeared(partition, start);
-        }
-        Ok(())
+        look_for_partitions(self.queue.client(), &self.topics, &self.shared);
     }
 
     fn commit_to_group_if_due(&mut self) {

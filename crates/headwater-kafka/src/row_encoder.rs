@@ -142,8 +142,11 @@ fn is_held(own: &Field, data_type: &DataType) -> bool {
                 DataType::List(entry) => entry.data_type(),
                 _ => return false,
             };
-            let has_fields = matches!(entry, DataType::Struct(fields) if fields.len() == 2);
-            has_fields && arrow::compute::can_cast_types(data_type, list)
+            let DataType::Struct(fields) = entry else {
+                return false;
+            };
+            let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+            names == ["key", "value"] && arrow::compute::can_cast_types(data_type, list)
         }
     }
 }
@@ -211,7 +214,7 @@ impl RowEncoder {
             } => Ok(RowEncoder {
                 keys: KeyMaker::try_new(owner, schema, key_columns)?,
                 values: Values::Encoded(match opened {
-                    Some(opened) => opened.encoder(schema)?,
+                    Some(opened) => opened.encoder()?,
                     None => new_encoder(format, owner, schema)?,
                 }),
             }),

@@ -19,7 +19,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
 use headwater_core::changes::split_ops;
-use headwater_core::connector::{DeclaredSink, SinkDefinition};
+use headwater_core::connector::{DeclaredSink, Place, SinkDefinition};
 use headwater_core::id::EpochId;
 use headwater_core::mode::OutputMode;
 use headwater_core::sink::{
@@ -127,6 +127,14 @@ impl DeclaredSink for DeclaredKafkaSink {
 
     fn capabilities(&self) -> Result<SinkCapabilities> {
         Ok(self.open()?.capabilities())
+    }
+
+    fn place(&self) -> Option<Place> {
+        let options = &self.0.options;
+        Some(Place {
+            system: options.connection.servers().to_string(),
+            name: options.topic.clone(),
+        })
     }
 
     fn record_schema(&self) -> Option<SchemaRef> {

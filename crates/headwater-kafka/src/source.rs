@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use headwater_core::clock::Clock;
-use headwater_core::connector::{DeclaredSource, SourceContext, SourceUse};
+use headwater_core::connector::{DeclaredSource, Place as NamedPlace, SourceContext, SourceUse};
 use headwater_core::fingerprint::{Fingerprint, Fingerprints};
 use headwater_core::offset::{Offsets, Partition, Slice};
 use headwater_core::read_bounds::ReadBounds;
@@ -54,6 +54,11 @@ impl DeclaredSource for DeclaredKafkaSource {
 
     fn limits(&self) -> EpochLimits {
         self.0.options.limits
+    }
+
+    fn reads(&self, place: &NamedPlace) -> bool {
+        let options = &self.0.options;
+        place.system == options.connection.servers() && options.topics.includes(&place.name)
     }
 
     async fn open(&self, context: SourceContext) -> Result<Arc<dyn Source>> {

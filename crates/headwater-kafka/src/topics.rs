@@ -77,10 +77,9 @@ impl TopicChoice {
             },
             (None, None, Some(text)) => assigned_partitions(options, &text),
             (None, None, None) => {
-                // Says what is missing as for every option that must be there.
-                options
-                    .require(TOPIC, &[], "orders")
-                    .map(|_| TopicChoice::Named(vec![]))
+                // It is missing, and this says so as of every option that must be there.
+                let topic = options.require(TOPIC, &[], "orders")?;
+                named_topics(options, &topic)
             }
             (_, _, _) => Err(Error::configuration(format!(
                 "{} says in two ways which topics it reads",
@@ -89,6 +88,15 @@ impl TopicChoice {
             .with_hint(format!(
                 "Keep one of \"{TOPIC}\", \"{PATTERN}\" and \"{ASSIGN}\"."
             ))),
+        }
+    }
+
+    /// Whether it has partitions of a topic, or may come to have some.
+    pub(crate) fn includes(&self, topic: &str) -> bool {
+        match self {
+            TopicChoice::Named(topics) => topics.iter().any(|named| named == topic),
+            TopicChoice::Matching(pattern) => pattern.matches(topic),
+            TopicChoice::Assigned(partitions) => partitions.iter().any(|p| &*p.stream == topic),
         }
     }
 

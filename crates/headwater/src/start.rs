@@ -262,7 +262,7 @@ impl Headwater {
         let Some(into) = into else {
             let plan = compile_stream(state, plan, &request).await?;
             return Ok(Planned {
-                dead_letters: self.dead_letters(&plan, &main)?,
+                dead_letters: self.dead_letters(&plan, &main, None)?,
                 late_rows: None,
                 plan,
             });
@@ -274,14 +274,19 @@ impl Headwater {
         let every = LateSink::default_schema();
         let schema = late_schema(&late, &main, &every, &plan.late_inputs, into.span)?;
         Ok(Planned {
-            dead_letters: self.dead_letters(&plan, &main)?,
+            dead_letters: self.dead_letters(&plan, &main, Some(&late.name))?,
             late_rows: Some((late, schema)),
             plan,
         })
     }
 
     /// The sinks that the sources of a plan write bad records to.
-    fn dead_letters(&self, plan: &StreamPlan, main: &str) -> Result<Vec<PlannedLetters>> {
+    fn dead_letters(
+        &self,
+        plan: &StreamPlan,
+        main: &str,
+        late: Option<&str>,
+    ) -> Result<Vec<PlannedLetters>> {
         let every = DeadLetterSink::default_schema();
         let mut planned: Vec<PlannedLetters> = Vec::new();
         for (index, source) in plan.sources.iter().enumerate() {
@@ -295,6 +300,20 @@ impl Headwater {
             }
             let sink = self.binder.catalog().sink(name);
             let sink = sink.map_err(|error| no_letter_sink(&source.name, error))?;
+            if late == Some(name) {
+                return Err(Error::plan(format!(
+                    "dead letters and late rows cannot go to one sink, \"{name}\""
+                ))
+                .with_hint("Declare a sink for each."));
+            }
+            if let Some(place) = read_again(plan, &sink) {
+                return Err(Error::plan(format!(
+                    "dead letters of source \"{}\" would go to \"{place}\", which the query reads",
+                    source.name
+                ))
+                .with_detail("They would be bad records again, and be written for ever.")
+                .with_hint("Write them to another topic, which no pattern of the query matches."));
+            }
             planned.push(PlannedLetters {
                 schema: dead_letter_schema(&sink, main, &every)?,
                 sources: vec![of],
@@ -303,6 +322,15 @@ impl Headwater {
         }
         Ok(planned)
     }
+}
+
+/// The place of a sink, if a source of a plan reads it.
+fn read_again(plan: &StreamPlan, sink: &SinkEntry) -> Option<String> {
+    let place = sink.declared.place()?;
+    let mut sources = plan.sources.iter();
+    sources
+        .any(|source| source.declared.reads(&place))
+        .then_some(place.name)
 }
 
 fn no_letter_sink(source: &str, error: Error) -> Error {

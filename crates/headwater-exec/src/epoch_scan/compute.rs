@@ -14,6 +14,7 @@ use datafusion_common::{DataFusionError, Result, internal_datafusion_err};
 use datafusion_physical_expr::PhysicalExpr;
 
 use headwater_core::Error;
+use headwater_core::excerpt::excerpt;
 use headwater_core::format::{BadDataPolicy, BadRecord};
 use headwater_core::records::{DeadLetter, record_of};
 use headwater_core::source::{ReadCounters, SourceBatch};
@@ -235,11 +236,13 @@ impl Judged {
 impl Flaw {
     /// The flaw as that of a record.
     fn of(&self, record: usize) -> BadRecord {
-        let detail = self.source.as_ref().map(|e| e.find_root().message());
+        // What an expression says may quote the value, however long that is.
+        let said = self.source.as_ref().map(|e| e.find_root().message());
+        let detail = said.map(|said| excerpt(said.as_bytes()));
         BadRecord {
             record,
             reason: self.reason.clone(),
-            detail: detail.map(String::from).unwrap_or_default(),
+            detail: detail.unwrap_or_default(),
         }
     }
 

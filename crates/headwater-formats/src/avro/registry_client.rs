@@ -28,6 +28,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 /// Schemas that one may refer to, with those that these refer to.
 const MAX_REFERENCES: usize = 100;
+/// The codes with which a registry itself says that it has no such thing.
+const NO_SUBJECT: u64 = 40401;
+const NO_VERSION: u64 = 40402;
+const NO_SCHEMA: u64 = 40403;
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
 /// What a registry has under an id.
@@ -54,6 +58,13 @@ pub(crate) struct RegistryClient {
 struct Answer {
     status: u16,
     body: Json,
+}
+
+impl Answer {
+    /// What a registry says besides the status. A page that is not there has none of its codes.
+    fn code(&self) -> Option<u64> {
+        self.body.get("error_code").and_then(Json::as_u64)
+    }
 }
 
 impl RegistryClient {
@@ -83,7 +94,7 @@ impl RegistryClient {
         let answer = self.get(&format!("/schemas/ids/{id}"))?;
         match answer.status {
             200 => {}
-            404 => return Ok(WriterSchema::Unknown),
+            404 if answer.code() == Some(NO_SCHEMA) => return Ok(WriterSchema::Unknown),
             _ => return Err(self.refused(&format!("schema {id}"), &answer)),
         }
         let Some(text) = avro_text(&answer.body) else {
@@ -127,7 +138,7 @@ impl RegistryClient {
             let answer = self.get(&path)?;
             match answer.status {
                 200 => {}
-                404 => return Ok(false),
+                404 if matches!(answer.code(), Some(NO_SUBJECT | NO_VERSION)) => return Ok(false),
                 _ => return Err(self.refused(&format!("subject \"{subject}\""), &answer)),
             }
             if !self.collect(&answer.body, seen, texts)? {
@@ -237,7 +248,9 @@ impl RegistryClient {
         )
         .with_hint(hint);
         match answer.body.get("message").and_then(Json::as_str) {
-            Some(message) => error.with_detail(crate::excerpt::excerpt(message.as_bytes())),
+            Some(message) => {
+                error.with_detail(headwater_core::excerpt::excerpt(message.as_bytes()))
+            }
             None => error,
         }
     }

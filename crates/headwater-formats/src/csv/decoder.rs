@@ -10,8 +10,8 @@ use headwater_core::format::{Decoded, Decoder};
 use crate::column_builder::{ColumnBuilder, Mismatch, Value};
 use crate::csv::line::{CsvField, split_line};
 use crate::csv::options::CsvOptions;
-use crate::excerpt::excerpt;
 use crate::row_collector::{Cell, Flaw, RowCollector};
+use headwater_core::excerpt::excerpt;
 
 /// Decodes CSV.
 ///

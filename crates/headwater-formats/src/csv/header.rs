@@ -8,7 +8,7 @@ use headwater_core::{Error, Result};
 
 use crate::csv::line::split_line;
 use crate::csv::options::Dialect;
-use crate::excerpt::excerpt;
+use headwater_core::excerpt::excerpt;
 
 /// Names that a message shows at most.
 const MAX_SHOWN: usize = 20;

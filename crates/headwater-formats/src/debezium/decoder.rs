@@ -11,9 +11,9 @@ use headwater_core::format::{Decoded, Decoder};
 
 use crate::column_builder::ColumnBuilder;
 use crate::debezium::options::{DebeziumOptions, EventPlace, Part};
-use crate::excerpt::excerpt;
 use crate::json::{JsonCell, ObjectShape, Scanner, read_object, unescape};
 use crate::row_collector::{Flaw, RowCollector};
+use headwater_core::excerpt::excerpt;
 
 /// Members of an event, or of the record around it, by their places.
 const MEMBERS: [&str; 5] = ["payload", "op", "before", "after", "source"];

@@ -1,8 +1,8 @@
 //! A value of a line as found: a piece of the record's text with its kind.
 
 use crate::column_builder::{ColumnBuilder, Mismatch, Value};
-use crate::excerpt::excerpt;
 use crate::row_collector::Cell;
+use headwater_core::excerpt::excerpt;
 
 /// One value; what is not in the line gives `Null`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,12 +6,12 @@ use headwater_core::Result;
 use headwater_core::format::{Decoded, Decoder};
 
 use crate::column_builder::ColumnBuilder;
-use crate::excerpt::excerpt;
 use crate::influx::cell::InfluxCell;
 use crate::influx::keys::Keys;
 use crate::influx::options::{InfluxOptions, Part};
 use crate::influx::scanner::{Reason, Scanner};
 use crate::row_collector::{Flaw, RowCollector};
+use headwater_core::excerpt::excerpt;
 
 /// Decodes INFLUX.
 ///

@@ -1,9 +1,9 @@
 //! A JSON value as found: a piece of the record's text with its kind.
 
 use crate::column_builder::{ColumnBuilder, Mismatch, Value};
-use crate::excerpt::excerpt;
 use crate::json::scanner::unescape;
 use crate::row_collector::Cell;
+use headwater_core::excerpt::excerpt;
 
 /// One value; a key that is missing gives `Null` too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

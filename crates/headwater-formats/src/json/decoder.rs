@@ -6,11 +6,11 @@ use headwater_core::Result;
 use headwater_core::format::{Decoded, Decoder};
 
 use crate::column_builder::ColumnBuilder;
-use crate::excerpt::excerpt;
 use crate::json::cell::JsonCell;
 use crate::json::object_shape::ObjectShape;
 use crate::json::scanner::{NotJson, Scanner};
 use crate::row_collector::{Flaw, RowCollector};
+use headwater_core::excerpt::excerpt;
 
 /// Decodes JSON.
 ///

@@ -1,5 +1,6 @@
 //! Avro with a schema registry: framing, evolution, and what becomes of a registry that is away.
 
+use arrow::array::Int64Array;
 use headwater_core::format::BadDataPolicy;
 use headwater_core::source::ReadCounters;
 
@@ -508,7 +509,7 @@ fn a_sink_registers_its_schema_and_writes_its_id() {
     );
     let json = r#"{"a":1,"t":"2026-01-01","p":1.5,"l":[{"x":1},null],"m":{"k":"v"}}"#;
     let rows = decode(&super::spec("json", &[]), &columns, &records(&[json])).rows;
-    let encoded = format.encoder(&columns).unwrap().encode(&rows).unwrap();
+    let encoded = format.encoder().unwrap().encode(&rows).unwrap();
     assert_eq!(encoded.value(0)[..5], [0, 0, 0, 0, 2]);
     let found = try_decode_framed(&spec, &columns, &encoded).unwrap();
     assert_eq!(found, rows_as_text(&rows));
@@ -546,7 +547,42 @@ fn a_sink_says_what_the_registry_refuses() {
     // A format without a registry has nothing to open.
     let json = super::spec("json", &[]);
     let opened = on_a_runtime(SinkFormat::open(&json, OWNER, &named, "t")).unwrap();
-    opened.encoder(&named).unwrap();
+    opened.encoder().unwrap();
+}
+
+/// The branches of a UNION ALL hand on batches that say of a column that it has no NULL, although the
+/// column of all may have one.
+#[test]
+fn a_batch_without_nulls_is_written_in_the_schema_that_is_registered() {
+    let registry = DevRegistry::start().unwrap();
+    let spec = with_registry(&registry, &[]);
+    let all = schema(&[("a", DataType::Int64)]);
+    let opened = on_a_runtime(SinkFormat::open(&spec, OWNER, &all, "t-value")).unwrap();
+    let strict = Schema::new(vec![Field::new("a", DataType::Int64, false)]);
+    let rows =
+        RecordBatch::try_new(Arc::new(strict), vec![Arc::new(Int64Array::from(vec![7]))]).unwrap();
+    let written = opened.encoder().unwrap().encode(&rows).unwrap();
+    // The frame, the branch of the union that is not null, and the number.
+    assert_eq!(written.value(0), [0, 0, 0, 0, 1, 2, 14]);
+}
+
+#[test]
+fn a_page_that_is_not_there_is_no_answer_about_a_schema() {
+    let registry = DevRegistry::start().unwrap();
+    let wrong = format!("{}/elsewhere", registry.url());
+    let columns = schema(&[("a", DataType::Int64)]);
+    let spec = spec("avro", &[("schema.registry", wrong.as_str())]);
+    let definition = RowDefinition {
+        payload: columns,
+        metadata: vec![],
+        projection: vec![0],
+        format: spec,
+        bad_data: BadDataPolicy::Drop,
+    };
+    let mut rows = RowAssembler::try_new(&definition, OWNER).unwrap();
+    let record = BinaryArray::from_vec(vec![&[0, 0, 0, 0, 1, 14]]);
+    let error = on_a_runtime(rows.prepare(&record)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 const MAX_CHARS: usize = 200;
 
 /// The beginning of some bytes, with what does not print escaped.
-pub(crate) fn excerpt(bytes: &[u8]) -> String {
+pub fn excerpt(bytes: &[u8]) -> String {
     // A character has at most four bytes: enough to fill the excerpt and see that there is more.
     let head = bytes.get(..(MAX_CHARS + 1) * 4).unwrap_or(bytes);
     let text = String::from_utf8_lossy(head);
