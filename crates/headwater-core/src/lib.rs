@@ -31,6 +31,7 @@ pub mod source;
 pub mod state;
 pub mod trigger;
 pub mod type_name;
+pub mod unique_map;
 pub mod watermark;
 
 pub use error::{Error, ErrorKind, Result};

@@ -11,6 +11,8 @@ use serde::de::Deserializer;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
+use crate::unique_map::UniqueMap;
+
 /// One ordered log of a source: a topic and a partition number, or a name with number 0.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition {
@@ -113,11 +115,11 @@ impl Serialize for Offsets {
 
 impl<'de> Deserialize<'de> for Offsets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let streams = BTreeMap::<String, BTreeMap<i32, i64>>::deserialize(deserializer)?;
+        let streams = UniqueMap::<String, UniqueMap<i32, i64>>::deserialize(deserializer)?;
         let mut offsets = Offsets::new();
-        for (stream, partitions) in streams {
+        for (stream, partitions) in streams.0 {
             let stream: Arc<str> = stream.into();
-            for (index, offset) in partitions {
+            for (index, offset) in partitions.0 {
                 offsets.set(
                     Partition {
                         stream: Arc::clone(&stream),

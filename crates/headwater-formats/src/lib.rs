@@ -42,8 +42,8 @@ pub use assembler::{AssembledRows, RowAssembler, RowDefinition};
 pub use avro::SchemaCache;
 pub use dev_registry::DevRegistry;
 pub use registry::{
-    check_file_header, check_format, check_lines, has_header, header_quote, new_decoder,
-    new_encoder, with_files,
+    check_file_header, check_format, check_lines, check_written, has_header, header_quote,
+    new_decoder, new_encoder, with_files,
 };
 pub use sink_format::SinkFormat;
 

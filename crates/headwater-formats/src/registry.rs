@@ -217,6 +217,26 @@ pub fn with_files(spec: FormatSpec, owner: &str) -> Result<FormatSpec> {
     }
 }
 
+/// Refuses a format that is for sources alone; of a sink it may be all that is known when it is
+/// declared.
+///
+/// # Errors
+/// If the definition is wrong or the format cannot be written.
+pub fn check_written(spec: &FormatSpec, owner: &str) -> Result<()> {
+    match Format::from_spec(spec, owner)? {
+        format @ (Format::Influx(_) | Format::Debezium(_)) => Err(not_written(&format, owner)),
+        _ => Ok(()),
+    }
+}
+
+fn not_written(format: &Format, owner: &str) -> Error {
+    Error::unsupported(format!(
+        "{} is for sources: rows are not written in it",
+        format.of(owner)
+    ))
+    .with_hint("Write format \"json\" or \"csv\".")
+}
+
 /// Refuses a format whose records are no lines, for connectors that part records by line feeds.
 ///
 /// # Errors
@@ -366,12 +386,6 @@ pub(crate) fn encoder_of(
             format.only_column(owner, schema)?;
             Box::new(RawEncoder)
         }
-        Format::Influx(_) | Format::Debezium(_) => {
-            return Err(Error::unsupported(format!(
-                "{} is for sources: rows are not written in it",
-                format.of(owner)
-            ))
-            .with_hint("Write format \"json\" or \"csv\"."));
-        }
+        Format::Influx(_) | Format::Debezium(_) => return Err(not_written(&format, owner)),
     })
 }

@@ -17,7 +17,7 @@ use headwater_core::connector::SinkDefinition;
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::records::headers_type;
 use headwater_core::{Error, Result};
-use headwater_formats::{SinkFormat, new_encoder, with_files};
+use headwater_formats::{SinkFormat, check_written, new_encoder, with_files};
 
 use crate::chunk::{Header, headers_in};
 use crate::message_key::{KeyMaker, bytes_at};
@@ -49,8 +49,10 @@ impl MessageForm {
         key_columns: &[String],
     ) -> Result<Self> {
         if let Some(format) = &definition.format {
+            let format = with_files(format.clone(), owner)?;
+            check_written(&format, owner)?;
             return Ok(MessageForm::Encoded {
-                format: with_files(format.clone(), owner)?,
+                format,
                 key_columns: key_columns.to_vec(),
             });
         }
@@ -298,6 +300,13 @@ mod tests {
             error.message(),
             "sink \"out\" has no format for the payload"
         );
+        // Also where no column is declared.
+        let sources_only = SinkDefinition {
+            schema: None,
+            ..definition(&[], Some("influx"))
+        };
+        let error = MessageForm::declare(OWNER, &sources_only, &[]).unwrap_err();
+        assert!(error.message().contains("is for sources"), "{error}");
         let without = definition(&[("key", text)], None);
         let error = MessageForm::declare(OWNER, &without, &[]).unwrap_err();
         assert!(error.message().ends_with("no column \"value\""));

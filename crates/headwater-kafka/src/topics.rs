@@ -8,11 +8,12 @@
 //!
 //! A pattern never matches topics whose names begin with `__`: those are the brokers' own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use headwater_core::offset::Partition;
 use headwater_core::options::OptionReader;
+use headwater_core::unique_map::UniqueMap;
 use headwater_core::{Error, Result};
 use regex::Regex;
 
@@ -127,10 +128,10 @@ fn named_topics(options: &OptionReader, text: &str) -> Result<TopicChoice> {
 fn assigned_partitions(options: &OptionReader, text: &str) -> Result<TopicChoice> {
     let expected = "partitions by topic such as '{\"orders\":[0,1]}'";
     let bad = || options.bad_value(ASSIGN, text, expected);
-    let given: BTreeMap<String, BTreeSet<u16>> = serde_json::from_str(text.trim())
+    let given: UniqueMap<String, BTreeSet<u16>> = serde_json::from_str(text.trim())
         .map_err(|error| bad().with_detail(format!("The JSON cannot be read: {error}.")))?;
     let mut partitions = Vec::new();
-    for (topic, numbers) in &given {
+    for (topic, numbers) in &given.0 {
         let stream: Arc<str> = topic.as_str().into();
         let each = numbers.iter().map(|number| i32::from(*number));
         partitions.extend(each.map(|number| Partition::new(Arc::clone(&stream), number)));
@@ -190,6 +191,10 @@ mod tests {
             (vec![("topic.pattern", "(")], "not a regular expression"),
             (vec![("assign", "{\"a\":[-1]}")], "not partitions by topic"),
             (vec![("assign", "{}")], "not partitions by topic"),
+            (
+                vec![("assign", "{\"a\":[0],\"a\":[1]}")],
+                "not partitions by topic",
+            ),
             (
                 vec![("topic", "a"), ("assign", "{\"a\":[0]}")],
                 "in two ways",

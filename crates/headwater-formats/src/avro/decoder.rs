@@ -88,8 +88,15 @@ pub(crate) fn no_value() -> Flaw {
     }
 }
 
-/// Refuses columns that Avro, or the schema that the user gave, cannot fill.
+/// Refuses columns of a source that Avro, or the schema that the user gave, cannot fill.
 pub(crate) fn check_columns(options: &AvroOptions, owner: &str, declared: &Schema) -> Result<()> {
+    if options.subject.is_some() {
+        return Err(
+            Error::configuration(format!("{owner} has a \"subject\", which is for sinks"))
+                .with_detail("Every record names its schema by an id.")
+                .with_hint("Leave it out."),
+        );
+    }
     for field in declared.fields() {
         if Column::of(field.data_type()).is_none() {
             return Err(Error::unsupported(format!(

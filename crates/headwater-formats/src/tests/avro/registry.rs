@@ -586,6 +586,15 @@ fn a_page_that_is_not_there_is_no_answer_about_a_schema() {
 }
 
 #[test]
+fn a_subject_is_for_sinks() {
+    let registry = DevRegistry::start().unwrap();
+    let spec = with_registry(&registry, &[("subject", "s")]);
+    let columns = schema(&[("a", DataType::Int64)]);
+    let error = check_format(&spec, OWNER, &columns).unwrap_err();
+    assert!(error.message().ends_with("which is for sinks"), "{error}");
+}
+
+#[test]
 fn flinks_spellings_are_read() {
     let registry = DevRegistry::start().unwrap();
     registry.require_login("me", "x");
