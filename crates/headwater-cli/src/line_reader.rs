@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use headwater::datafusion::common::runtime::SpawnedTask;
+use headwater::secret::hide_in_sql;
 use headwater::{Error, Result};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
@@ -65,10 +66,10 @@ impl LineReader {
         self.lines.recv().await.unwrap_or(Ok(Typed::End))
     }
 
-    /// Adds a text to the history.
+    /// Adds a text to the history, without the passwords in it.
     pub(crate) async fn remember(&self, text: &str) {
         // Without the thread there is no history to add to.
-        let _ = self.asks.send(Ask::Remember(text.trim().to_string())).await;
+        let _ = self.asks.send(Ask::Remember(hide_in_sql(text.trim()))).await;
     }
 }
 

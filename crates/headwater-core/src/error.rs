@@ -12,6 +12,7 @@ use arrow::error::ArrowError;
 use datafusion_common::DataFusionError;
 
 use crate::reword::{is_wrong_argument, reword};
+use crate::secret::hide_in_sql;
 
 /// `Result` with headwater's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -207,11 +208,12 @@ impl Error {
     }
 
     /// The whole text for a person: message, the place in `sql` (named `file`) with a caret,
-    /// causes, detail and hint. Ends without a line feed.
+    /// causes, detail and hint. Ends without a line feed. Passwords in `sql` are hidden.
     pub fn report(&self, file: &str, sql: Option<&str>) -> String {
         let mut out = format!("error: {}", self.0.message);
         if let (Some(span), Some(sql)) = (self.0.span, sql) {
-            write_place(&mut out, span, file, sql, self.0.detail.as_deref());
+            let sql = hide_in_sql(sql);
+            write_place(&mut out, span, file, &sql, self.0.detail.as_deref());
         } else if let Some(detail) = &self.0.detail {
             let _ = write!(out, "\ndetail: {detail}");
         }

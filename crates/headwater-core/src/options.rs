@@ -1,5 +1,8 @@
 //! Options as `'key' = 'value'` pairs: read once, typed, and nothing is parsed and ignored.
 //!
+//! A value may refer to one that is elsewhere, see [`crate::secret`]; it is looked up when the
+//! option is taken, and messages show the reference.
+//!
 //! Keys are compared without case, and `.`, `_` and `-` are one character, so that
 //! `max.records.per.epoch`, `max_records_per_epoch` and `max-records-per-epoch` are the same key.
 
@@ -10,6 +13,7 @@ use std::time::Duration;
 
 use crate::byte_size::parse_byte_size;
 use crate::duration::parse_duration;
+use crate::secret::{HIDDEN, has_reference, is_secret_key, resolve};
 use crate::{Error, Result};
 
 /// Options of one object, as written; later keys replace earlier ones of the same spelling.
@@ -90,6 +94,19 @@ pub struct OptionReader {
     owner: String,
     left: Options,
     known: Vec<String>,
+    /// What messages show instead of a value.
+    shown: Shown,
+}
+
+/// Values that are not shown, and what is shown instead.
+#[derive(Default)]
+struct Shown(Vec<(String, String)>);
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.iter().map(|(_, shown)| shown);
+        f.debug_list().entries(shown).finish()
+    }
 }
 
 impl OptionReader {
@@ -99,6 +116,7 @@ impl OptionReader {
             owner: owner.into(),
             left: options.clone(),
             known: Vec::new(),
+            shown: Shown::default(),
         }
     }
 
@@ -107,7 +125,7 @@ impl OptionReader {
         &self.owner
     }
 
-    /// The options that nobody has taken yet: their keys, folded, and their values.
+    /// The options that nobody has taken yet: their keys, folded, and their values as written.
     pub fn left(&self) -> impl Iterator<Item = (&str, &str)> {
         let left = self.left.0.iter();
         left.map(|(folded, (_, value))| (folded.as_str(), value.as_str()))
@@ -116,7 +134,7 @@ impl OptionReader {
     /// Takes an option under its name or one of its aliases.
     ///
     /// # Errors
-    /// If it is given twice, under two names.
+    /// If it is given twice, under two names, or its value refers to what cannot be read.
     pub fn take(&mut self, name: &str, aliases: &[&str]) -> Result<Option<String>> {
         self.known.push(name.to_string());
         let mut found: Option<(String, String)> = None;
@@ -133,7 +151,22 @@ impl OptionReader {
                 found = Some((key, value));
             }
         }
-        Ok(found.map(|(_, value)| value))
+        let value = found.map(|(key, value)| self.resolved(&key, value));
+        value.transpose()
+    }
+
+    /// The value of an option, with its references replaced.
+    fn resolved(&mut self, key: &str, written: String) -> Result<String> {
+        if has_reference(&written) {
+            let whose = format!("option \"{key}\" of {}", self.owner);
+            let value = resolve(&whose, &written)?;
+            self.shown.0.push((value.clone(), written));
+            return Ok(value);
+        }
+        if is_secret_key(key) {
+            self.shown.0.push((written.clone(), HIDDEN.to_string()));
+        }
+        Ok(written)
     }
 
     /// Takes an option that must be there.
@@ -248,7 +281,8 @@ impl OptionReader {
         }
     }
 
-    /// Takes every remaining option whose folded key starts with `prefix`, prefix removed.
+    /// Takes every remaining option whose folded key starts with `prefix`, prefix removed. The
+    /// values are as written: who takes them one by one looks their references up.
     pub fn take_prefixed(&mut self, prefix: &str) -> Options {
         let prefix = fold(prefix);
         let keys: Vec<_> = self
@@ -267,8 +301,10 @@ impl OptionReader {
         taken
     }
 
-    /// An error for a value that is not what was expected.
+    /// An error for a value that is not what was expected. A secret is not shown.
     pub fn bad_value(&self, name: &str, text: &str, expected: &str) -> Error {
+        let shown = self.shown.0.iter().find(|(value, _)| value == text);
+        let text = shown.map_or(text, |(_, shown)| shown);
         Error::configuration(format!(
             "option \"{name}\" of {} is \"{text}\", not {expected}",
             self.owner
@@ -319,6 +355,24 @@ mod tests {
 
     fn reader(pairs: &[(&str, &str)]) -> OptionReader {
         OptionReader::new("source \"s\"", &pairs.iter().copied().collect())
+    }
+
+    #[test]
+    fn values_are_looked_up_and_messages_show_where() {
+        let mut r = reader(&[("a.count", "${CARGO_PKG_NAME}"), ("api.key", "k3y")]);
+        let error = r.take_parsed::<u64>("a.count", &[], "a number").unwrap_err();
+        assert_eq!(
+            error.message(),
+            "option \"a.count\" of source \"s\" is \"${CARGO_PKG_NAME}\", not a number"
+        );
+        let error = r.take_bool("api.key", &[]).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "option \"api.key\" of source \"s\" is \"***\", not true or false"
+        );
+        assert!(!format!("{r:?}").contains("k3y"));
+        let mut r = reader(&[("a", "${HEADWATER_NO_SUCH_VARIABLE}")]);
+        assert!(r.take("a", &[]).unwrap_err().message().starts_with("option \"a\" of source"));
     }
 
     #[test]

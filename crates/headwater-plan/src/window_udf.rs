@@ -1,13 +1,13 @@
-//! Spark's `window(ts, size[, slide[, offset]])` in GROUP BY.
+//! Spark's `window(ts, size[, slide[, offset]])` in GROUP BY and SELECT.
 //!
 //! The function has a result type and no evaluation of its own: the planner replaces every call
-//! in a GROUP BY by a [`crate::node::WindowNode`]. A call elsewhere is refused there.
+//! there by a [`crate::node::WindowNode`]. A call elsewhere is refused.
 //! [`EVENT_TIME`] stands for a time column that the query does not name.
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{Result, internal_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -83,7 +83,7 @@ impl ScalarUDFImpl for WindowUdf {
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        plan_err!("{}() can only stand in GROUP BY", self.name)
+        internal_err!("{}() is left in a plan that runs", self.name)
     }
 }
 
@@ -106,6 +106,6 @@ impl ScalarUDFImpl for EventTimeUdf {
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        plan_err!("windows without a time column can only stand in GROUP BY")
+        internal_err!("{EVENT_TIME}() is left in a plan that runs")
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::sql::sqlparser::ast::ObjectName;
 
+use headwater_core::secret::hide_in_sql;
 use headwater_core::type_name::type_name;
 use headwater_core::{Error, Result};
 use headwater_engine::QueryState;
@@ -99,7 +100,7 @@ impl Headwater {
             ObjectKind::StreamingQuery => ("streaming query", query()),
         };
         let text = text.ok_or_else(|| Error::plan(format!("{word} \"{name}\" does not exist")))?;
-        text_rows(["statement"], [[Some(text)]].into_iter())
+        text_rows(["statement"], [[Some(hide_in_sql(&text))]].into_iter())
     }
 
     pub(crate) async fn describe(&self, name: &ObjectName) -> Result<Outcome> {

@@ -87,6 +87,7 @@ pub use headwater_core::id::{EpochId, QueryId};
 pub use headwater_core::mode::OutputMode;
 pub use headwater_core::offset::{Offsets, Partition};
 pub use headwater_core::options::Options;
+pub use headwater_core::secret;
 pub use headwater_core::sink::Sink;
 pub use headwater_core::source::Source;
 pub use headwater_core::trigger::Trigger;

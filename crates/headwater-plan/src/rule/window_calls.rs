@@ -1,4 +1,4 @@
-//! Spark's `GROUP BY window(ts, size, slide)` to a window node below the aggregation.
+//! Spark's `window(ts, size, slide)` in GROUP BY and in SELECT to a window node below.
 //!
 //! ```text
 //! Aggregate: [window(ts, '10 minutes'), user], [max(v)]
@@ -9,13 +9,23 @@
 //! ```
 //!
 //! Columns keep their names, so that everything above stays as it is. In a grouping set without the
-//! call the window is NULL.
+//! call the window is NULL. A SELECT without GROUP BY gives every row once for each of its windows,
+//! as the table functions do:
+//!
+//! ```text
+//! Projection: window(ts, '10 minutes'), user
+//!   →
+//! Projection: window_bounds(__window_start, __window_end) AS window(…), user
+//!   Window: tumble(10 minutes) on ts
+//! ```
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit};
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue, plan_err};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{
+    Column, DFSchema, DataFusionError, ExprSchema, Result, ScalarValue, plan_err,
+};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -37,7 +47,8 @@ use crate::rule::provenance::{is_handed_on, is_plain};
 use crate::window_struct::{window_bounds, window_part};
 use crate::window_udf::{EVENT_TIME, SESSION_WINDOW, WINDOW};
 
-/// Rewrites every aggregation of the plan, and what takes the struct of such a window apart.
+/// Rewrites every aggregation and projection of the plan that has a call, and what takes the struct
+/// of such a window apart.
 pub(crate) fn rewrite_window_calls(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut is_new = false;
     let rewritten = plan.transform_up_with_subqueries(|node| {
@@ -51,6 +62,11 @@ pub(crate) fn rewrite_window_calls(plan: LogicalPlan) -> Result<LogicalPlan> {
                 let rewritten = rewrite(aggregate)?;
                 is_new |= rewritten.transformed;
                 Ok(rewritten)
+            }
+            LogicalPlan::Projection(projection) => {
+                let rewritten = project(projection)?;
+                is_new |= rewritten.transformed;
+                Ok(Transformed::new_transformed(rewritten.data, is_new))
             }
             other => Ok(Transformed::new_transformed(other, is_new)),
         }
@@ -144,6 +160,54 @@ fn rewrite(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     });
     let columns = columns.collect::<Result<_>>()?;
     let projection = Projection::try_new(columns, Arc::new(LogicalPlan::Aggregate(inner)))?;
+    Ok(Transformed::yes(LogicalPlan::Projection(projection)))
+}
+
+/// Every row once for each of the windows that a call in the projection asks for.
+fn project(projection: Projection) -> Result<Transformed<LogicalPlan>> {
+    let mut found: Vec<ScalarFunction> = Vec::new();
+    for expr in &projection.expr {
+        expr.apply(|inner| {
+            match inner {
+                Expr::ScalarFunction(function)
+                    if function.func.name() == WINDOW && !found.contains(function) =>
+                {
+                    found.push(function.clone());
+                }
+                _ => {}
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    let function = match found.as_slice() {
+        [] => return Ok(Transformed::no(LogicalPlan::Projection(projection))),
+        [function] => function,
+        _ => {
+            return plan_err!(
+                "a SELECT can hold one window() call, and this one holds several: put the others \
+                 around a subquery"
+            );
+        }
+    };
+    let (input, start, end) = windowed(&projection.input, function)?;
+    let input = Arc::new(input);
+    let exprs = projection.expr.into_iter().map(|expr| {
+        let (qualifier, name) = expr.qualified_name();
+        let rewritten = expr.transform_up(|inner| match &inner {
+            Expr::ScalarFunction(function) if function.func.name() == WINDOW => {
+                Ok(Transformed::yes(window_bounds(start.clone(), end.clone())))
+            }
+            _ => Ok(Transformed::no(inner)),
+        })?;
+        Ok(match rewritten.transformed {
+            true => unaliased(&rewritten.data)
+                .clone()
+                .alias_qualified(qualifier, name),
+            false => rewritten.data,
+        })
+    });
+    let exprs = exprs.collect::<Result<_>>()?;
+    let projection = Projection::try_new(exprs, input)?;
     Ok(Transformed::yes(LogicalPlan::Projection(projection)))
 }
 
@@ -351,18 +415,30 @@ pub(crate) fn literal_micros(expr: &Expr) -> Result<i64> {
     }
 }
 
+/// The refusal of a call where it means nothing.
+fn misplaced(name: &str) -> DataFusionError {
+    let refusal = match name {
+        SESSION_WINDOW => Error::plan("session_window() can only stand in GROUP BY").with_hint(
+            "FROM session(t, ts, INTERVAL '5 minutes') gives every row with the bounds of its session.",
+        ),
+        _ => Error::plan(format!("{name}() can only stand in GROUP BY or SELECT"))
+            .with_hint("Select it in a subquery, and use its start and end around that."),
+    };
+    refusal.into()
+}
+
 /// Refuses a call of `window` that is left anywhere.
 pub(crate) fn refuse_other_window_calls(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|inner| match inner {
                 Expr::ScalarFunction(function) if is_call(function) => {
-                    plan_err!("{}() can only stand in GROUP BY", function.func.name())
+                    Err(misplaced(function.func.name()))
                 }
                 Expr::ScalarFunction(function) if function.func.name() == EVENT_TIME => {
-                    plan_err!("windows without a time column can only stand in GROUP BY")
+                    plan_err!("windows without a time column can only stand in GROUP BY or SELECT")
                 }
-                _ => Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue),
+                _ => Ok(TreeNodeRecursion::Continue),
             })
         })
     })?;

@@ -1,0 +1,363 @@
+//! Passwords and their like: values that come from outside the text, and what keeps them out of
+//! everything that is shown.
+//!
+//! A value of an option may hold references, which are replaced when the option is read:
+//!
+//! | reference | value |
+//! |---|---|
+//! | `${NAME}`, `${env:NAME}` | the environment variable |
+//! | `${file:/path}` | what the file holds, without line ends at its end |
+//! | `$${` | the two characters `${` |
+//!
+//! A password that is written into a statement all the same is hidden by [`hide_in_sql`] wherever
+//! the statement is shown.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::options::fold;
+use crate::{Error, Result};
+
+/// What is shown in place of a secret.
+pub const HIDDEN: &str = "***";
+
+/// The largest file that can be a secret; one that is larger is something else.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A value that is never shown: its `Debug` and `Display` are `***`.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Secret(value.into())
+    }
+
+    /// The value, for those who must send it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Secret(value)
+    }
+}
+
+/// Whether the value of an option is one that must not be shown, by the option's name.
+pub fn is_secret_key(key: &str) -> bool {
+    const SECRETS: [&str; 11] = [
+        "password",
+        "passwd",
+        "passphrase",
+        "secret",
+        "token",
+        "credential",
+        "jaas.config",
+        "key.pem",
+        "private.key",
+        "api.key",
+        "user.info",
+    ];
+    // These say where a secret is, or how one is got.
+    const PLACES: [&str; 8] = [
+        ".url",
+        ".uri",
+        ".location",
+        ".file",
+        ".path",
+        ".source",
+        ".ms",
+        ".method",
+    ];
+    let key = fold(key);
+    SECRETS.iter().any(|word| key.contains(word)) && !PLACES.iter().any(|end| key.ends_with(end))
+}
+
+/// Whether a value holds a reference, or the escape of one.
+pub(crate) fn has_reference(value: &str) -> bool {
+    value.contains("${")
+}
+
+/// The value with every reference replaced.
+///
+/// # Errors
+/// If a reference cannot be read: no such variable or file, another form. The message begins with
+/// `whose`, which names the option.
+pub fn resolve(whose: &str, value: &str) -> Result<String> {
+    let mut out = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(at) = rest.find("${") {
+        let (before, from) = rest.split_at(at);
+        let inside = from.get(2..).unwrap_or_default();
+        if let Some(escaped) = before.strip_suffix('$') {
+            out.push_str(escaped);
+            out.push_str("${");
+            rest = inside;
+            continue;
+        }
+        out.push_str(before);
+        let Some((reference, after)) = inside.split_once('}') else {
+            return Err(
+                Error::configuration(format!("{whose} has a \"${{\" without a \"}}\""))
+                    .with_hint("Write ${NAME}, ${env:NAME} or ${file:/path}; $${ is a plain ${."),
+            );
+        };
+        out.push_str(&referred(whose, reference)?);
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn referred(whose: &str, reference: &str) -> Result<String> {
+    let (kind, name) = reference.split_once(':').unwrap_or(("env", reference));
+    match kind.trim() {
+        "env" => variable(whose, name.trim()),
+        "file" => file(whose, Path::new(name.trim())),
+        other => Err(Error::configuration(format!(
+            "{whose} refers to \"{other}:\", which is nowhere to read from"
+        ))
+        .with_hint("Write ${NAME}, ${env:NAME} or ${file:/path}; $${ is a plain ${.")),
+    }
+}
+
+fn variable(whose: &str, name: &str) -> Result<String> {
+    std::env::var(name).map_err(|error| {
+        let why = match error {
+            std::env::VarError::NotPresent => "is not set",
+            std::env::VarError::NotUnicode(_) => "is not UTF-8",
+        };
+        Error::configuration(format!(
+            "{whose} needs the environment variable \"{name}\", which {why}"
+        ))
+        .with_hint("Set it before headwater starts; a file is read by ${file:/path}.")
+    })
+}
+
+fn file(whose: &str, path: &Path) -> Result<String> {
+    let failed = |why: String| {
+        let shown = path.display();
+        Error::configuration(format!("{whose} cannot read the file \"{shown}\": {why}"))
+    };
+    let metadata = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?;
+    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
+        return Err(failed(
+            "it is no file, or larger than 1 MiB, and so no secret".to_string(),
+        ));
+    }
+    let mut text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
+    text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    Ok(text)
+}
+
+/// A statement as it may be shown: in `'key' = 'value'`, the value of a key that names a secret is
+/// asterisks, as many as it has characters, so that every other place stays where it is.
+///
+/// References stay, as they are no secrets.
+pub fn hide_in_sql(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len());
+    hide(sql, true, &mut out);
+    out
+}
+
+fn hide(sql: &str, has_comments: bool, out: &mut String) {
+    let mut key = Key::default();
+    let mut rest = sql;
+    while let Some(first) = rest.chars().next() {
+        let token = token(rest, first, has_comments);
+        let (text, after) = rest.split_at(token.length);
+        match token.kind {
+            TokenKind::Comment => hide(text, false, out),
+            TokenKind::Text if is_secret_key(key.name) => {
+                let inside = text.get(1..).unwrap_or_default();
+                let inside = inside.strip_suffix('\'').unwrap_or(inside);
+                if !is_reference(inside) {
+                    out.push('\'');
+                    out.extend(inside.chars().map(|c| if c == '\n' { c } else { '*' }));
+                    out.push_str(text.get(1 + inside.len()..).unwrap_or_default());
+                } else {
+                    out.push_str(text);
+                }
+            }
+            _ => out.push_str(text),
+        }
+        key.read(token.kind, text);
+        rest = after;
+    }
+}
+
+/// Whether a value is nothing but one reference.
+fn is_reference(value: &str) -> bool {
+    let inside = value.strip_prefix("${").and_then(|v| v.strip_suffix('}'));
+    inside.is_some_and(|name| !name.contains(['{', '}']))
+}
+
+/// The key that was read last, until something other than its `=` and its value comes.
+#[derive(Default)]
+struct Key<'a> {
+    name: &'a str,
+}
+
+impl<'a> Key<'a> {
+    fn read(&mut self, kind: TokenKind, text: &'a str) {
+        match kind {
+            TokenKind::Blank | TokenKind::Comment => {}
+            TokenKind::Other if text == "=" => {}
+            TokenKind::Other => self.name = "",
+            TokenKind::Text | TokenKind::Word => self.name = text.trim_matches(['\'', '"', '`']),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TokenKind {
+    /// White space.
+    Blank,
+    /// `-- …` to the end of the line, `/* … */`
+    Comment,
+    /// `'…'`
+    Text,
+    /// `name`, `a.b-c`, `"name"`
+    Word,
+    Other,
+}
+
+struct Token {
+    kind: TokenKind,
+    length: usize,
+}
+
+/// The token that a text begins with; within a comment there are no others.
+fn token(text: &str, first: char, has_comments: bool) -> Token {
+    let of = |kind, length| Token { kind, length };
+    let until = |is_in: fn(char) -> bool| text.find(|c| !is_in(c)).unwrap_or(text.len());
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
+    match first {
+        '\'' => of(TokenKind::Text, quoted(text, '\'')),
+        '"' | '`' => of(TokenKind::Word, quoted(text, first)),
+        '-' if has_comments && text.starts_with("--") => {
+            let length = text.find('\n').unwrap_or(text.len());
+            of(TokenKind::Comment, length)
+        }
+        '/' if has_comments && text.starts_with("/*") => {
+            let length = text.find("*/").map_or(text.len(), |at| at + 2);
+            of(TokenKind::Comment, length)
+        }
+        c if c.is_whitespace() => of(TokenKind::Blank, until(char::is_whitespace)),
+        c if is_word(c) => of(TokenKind::Word, until(is_word)),
+        c => of(TokenKind::Other, c.len_utf8()),
+    }
+}
+
+/// Length of a quoted text, in which a doubled quote is one of its characters.
+fn quoted(text: &str, quote: char) -> usize {
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if c == quote && chars.next_if(|(_, next)| *next == quote).is_none() {
+            return at + 1;
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_print_as_asterisks() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret} {secret:?}"), "*** ***");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn names_of_secrets_are_known_and_places_of_secrets_are_none() {
+        for key in [
+            "properties.sasl.password",
+            "kafka.sasl.jaas.config",
+            "schema_registry_password",
+            "basic-auth.user-info",
+            "sasl.oauthbearer.client.secret",
+            "sasl.oauthbearer.token",
+            "ssl.key.pem",
+        ] {
+            assert!(is_secret_key(key), "{key}");
+        }
+        for key in [
+            "topic",
+            "sasl.oauthbearer.token.endpoint.url",
+            "ssl.key.location",
+            "sasl.oauthbearer.token.file",
+            "key.format",
+            "basic-auth.credentials-source",
+        ] {
+            assert!(!is_secret_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn references_are_read_and_escaped() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.ends_with('\n'));
+        let value = format!("a ${{file:{path}}} b $${{c}} $d");
+        let expected = format!("a {} b ${{c}} $d", text.trim_end());
+        assert_eq!(resolve("x", &value).unwrap(), expected);
+        // Cargo sets it for every test.
+        let name = std::env::var("CARGO_PKG_NAME").unwrap();
+        assert_eq!(resolve("x", "${CARGO_PKG_NAME}").unwrap(), name);
+        assert_eq!(resolve("x", "<${env:CARGO_PKG_NAME}>").unwrap(), format!("<{name}>"));
+    }
+
+    #[test]
+    fn references_that_cannot_be_read_are_refused() {
+        let refused = |value: &str| resolve("option \"o\"", value).unwrap_err().to_string();
+        assert_eq!(
+            refused("${HEADWATER_NO_SUCH_VARIABLE}"),
+            "option \"o\" needs the environment variable \"HEADWATER_NO_SUCH_VARIABLE\", which is not set"
+        );
+        assert_eq!(refused("a${b"), "option \"o\" has a \"${\" without a \"}\"");
+        assert_eq!(
+            refused("${vault:x}"),
+            "option \"o\" refers to \"vault:\", which is nowhere to read from"
+        );
+        assert!(refused("${file:/no/such/file}").starts_with("option \"o\" cannot read the file \"/no/such/file\": "));
+    }
+
+    #[test]
+    fn passwords_in_statements_are_hidden_and_all_else_stays_in_its_place() {
+        let sql = "CREATE SOURCE s (password VARCHAR) WITH (topic = 'password', \
+                   'properties.sasl.password' = 'it''s', -- it's 'sasl.password' = 'no'\n\
+                   sasl.jaas.config='a\nb', \"api.key\" = /* = */ 'k', 'ssl.key.password' = '${P}')";
+        let shown = hide_in_sql(sql);
+        assert_eq!(
+            shown,
+            "CREATE SOURCE s (password VARCHAR) WITH (topic = 'password', \
+             'properties.sasl.password' = '*****', -- it's 'sasl.password' = 'no'\n\
+             sasl.jaas.config='*\n*', \"api.key\" = /* = */ '*', 'ssl.key.password' = '${P}')"
+        );
+        assert_eq!(shown.chars().count(), sql.chars().count());
+    }
+
+    #[test]
+    fn half_a_password_is_hidden_too() {
+        assert_eq!(hide_in_sql("'sasl.password' = 'hunter2"), "'sasl.password' = '*******");
+        assert_eq!(hide_in_sql("'sasl.password' 'its'"), "'sasl.password' '***'");
+    }
+}
