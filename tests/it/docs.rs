@@ -3,7 +3,8 @@
 //!
 //! A block that begins with ```` ```sql kafka ```` needs a broker and is a script by itself. Its
 //! declarations are made and its queries are bound to them, but nothing is read; `README.md` is
-//! treated so as a whole.
+//! treated so as a whole. A block that begins with ```` ```sql secret ```` is treated so too, with a
+//! value in place of the reference to [`SECRET`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +14,15 @@ use headwater_sql::ast::Statement;
 use headwater_sql::parser::parse_script;
 use headwater_tests::workspace_root;
 
+/// The reference to a secret that the documentation uses.
+const SECRET: &str = "${env:KAFKA_PASSWORD}";
+
 /// What is done with a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Treatment {
     Run,
     Plan,
+    PlanWithSecret,
 }
 
 /// A block of SQL.
@@ -49,6 +54,7 @@ fn blocks(page: &str) -> Vec<Block> {
                 let treatment = match info.trim() {
                     "sql" => Some(Treatment::Run),
                     "sql kafka" => Some(Treatment::Plan),
+                    "sql secret" => Some(Treatment::PlanWithSecret),
                     _ => None,
                 };
                 // Other code is gathered too, so that its end is not taken for a beginning.
@@ -110,11 +116,16 @@ async fn every_block_of_sql_is_right() {
     for page in pages.iter().filter(|page| page.exists()) {
         let name = page.strip_prefix(&root).unwrap().display();
         let session = new_session();
-        for block in blocks(&fs::read_to_string(page).unwrap()) {
+        for mut block in blocks(&fs::read_to_string(page).unwrap()) {
+            if block.treatment == Treatment::PlanWithSecret {
+                block.text = block.text.replace(SECRET, "secret");
+            }
             let result = match block.treatment {
                 _ if page.ends_with("README.md") => plan_block(&session, &block).await,
                 Treatment::Run => session.run_script(&block.text, finish).await,
-                Treatment::Plan => plan_block(&new_session(), &block).await,
+                Treatment::Plan | Treatment::PlanWithSecret => {
+                    plan_block(&new_session(), &block).await
+                }
             };
             if let Err(error) = result {
                 let report = error.report("block", Some(&block.text));

@@ -49,16 +49,14 @@ pub(crate) async fn kafka(args: KafkaArgs, context: &Context) -> Result<Exit> {
     }
 }
 
-fn connection(args: &ConnectionArgs) -> KafkaConnection {
-    let start = KafkaConnection::new(&args.bootstrap);
+fn connection(args: &ConnectionArgs) -> Result<KafkaConnection> {
     let properties = args.property.iter();
-    properties.fold(start, |connection, (name, value)| {
-        connection.with_property(name, value)
-    })
+    let properties = properties.map(|(name, value)| (name.as_str(), value.as_str()));
+    KafkaConnection::new(&args.bootstrap).with_properties("the command", properties)
 }
 
 async fn topics(args: &TopicsArgs, context: &Context) -> Result<()> {
-    let topics = list_topics(&connection(&args.connection)).await?;
+    let topics = list_topics(&connection(&args.connection)?).await?;
     print_batch(topics_batch(&topics)?, args.format, context)
 }
 
@@ -84,7 +82,7 @@ fn topics_batch(topics: &[TopicInfo]) -> Result<RecordBatch> {
 }
 
 async fn produce(args: ProduceArgs, context: &Context, signals: &Signals) -> Result<Exit> {
-    let connection = connection(&args.connection);
+    let connection = connection(&args.connection)?;
     if let Some(partitions) = args.partitions.filter(|_| args.create) {
         create_topic(&connection, &args.topic, partitions, None).await?;
     }
@@ -228,7 +226,7 @@ async fn show_messages(args: &TailArgs, context: &Context) -> Result<()> {
         }
         ControlFlow::Continue(())
     };
-    let connection = connection(&args.connection);
+    let connection = connection(&args.connection)?;
     let clock = Arc::clone(&context.clock);
     tail(&connection, &args.topic, start, end, clock, show).await?;
     failure.map_or(Ok(()), Err)

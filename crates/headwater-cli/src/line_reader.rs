@@ -69,7 +69,10 @@ impl LineReader {
     /// Adds a text to the history, without the passwords in it.
     pub(crate) async fn remember(&self, text: &str) {
         // Without the thread there is no history to add to.
-        let _ = self.asks.send(Ask::Remember(hide_in_sql(text.trim()))).await;
+        let _ = self
+            .asks
+            .send(Ask::Remember(hide_in_sql(text.trim())))
+            .await;
     }
 }
 

@@ -49,7 +49,8 @@ fn read_script(file: &Path) -> Result<String> {
     })
 }
 
-/// Puts values in place of `${NAME}`, everywhere in the text, comments included.
+/// Puts values in place of `${NAME}`, everywhere in the text, comments included. What names a place
+/// to read from, such as `${env:NAME}`, is left for who reads the option.
 ///
 /// # Errors
 /// If the text names something that has no value, or a value is for a name that is not in the
@@ -65,11 +66,19 @@ fn replace_names(template: &str, values: &[(String, String)]) -> Result<String> 
             rest = after;
             continue;
         };
+        if name.contains(':') {
+            text.extend(["${", name, "}"]);
+            rest = after;
+            continue;
+        }
         let Some((_, value)) = values.iter().rev().find(|(known, _)| known == name) else {
             let line = 1 + text.matches('\n').count();
             let error =
                 Error::configuration(format!("line {line} uses ${{{name}}}, which has no value"));
-            return Err(error.with_hint(format!("Give it one: --define {name}=….")));
+            return Err(error.with_hint(format!(
+                "Give it one: --define {name}=…; an option takes the environment's by \
+                 ${{env:{name}}}."
+            )));
         };
         unused.remove(name);
         text.push_str(value);
@@ -95,8 +104,9 @@ mod tests {
 
     #[test]
     fn names_are_replaced() {
-        let text = replace_names("a ${X}\n${Y}${X} ${", &values(&[("X", "1"), ("Y", "${X}")]));
-        assert_eq!(text.unwrap(), "a 1\n${X}1 ${");
+        let known = values(&[("X", "1"), ("Y", "${X}")]);
+        let text = replace_names("a ${X}\n${Y}${X} ${env:X} ${", &known);
+        assert_eq!(text.unwrap(), "a 1\n${X}1 ${env:X} ${");
     }
 
     #[test]

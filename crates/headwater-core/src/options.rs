@@ -359,11 +359,13 @@ mod tests {
 
     #[test]
     fn values_are_looked_up_and_messages_show_where() {
-        let mut r = reader(&[("a.count", "${CARGO_PKG_NAME}"), ("api.key", "k3y")]);
-        let error = r.take_parsed::<u64>("a.count", &[], "a number").unwrap_err();
+        let mut r = reader(&[("a.count", "${env:CARGO_PKG_NAME}"), ("api.key", "k3y")]);
+        let error = r
+            .take_parsed::<u64>("a.count", &[], "a number")
+            .unwrap_err();
         assert_eq!(
             error.message(),
-            "option \"a.count\" of source \"s\" is \"${CARGO_PKG_NAME}\", not a number"
+            "option \"a.count\" of source \"s\" is \"${env:CARGO_PKG_NAME}\", not a number"
         );
         let error = r.take_bool("api.key", &[]).unwrap_err();
         assert_eq!(
@@ -371,8 +373,13 @@ mod tests {
             "option \"api.key\" of source \"s\" is \"***\", not true or false"
         );
         assert!(!format!("{r:?}").contains("k3y"));
-        let mut r = reader(&[("a", "${HEADWATER_NO_SUCH_VARIABLE}")]);
-        assert!(r.take("a", &[]).unwrap_err().message().starts_with("option \"a\" of source"));
+        let mut r = reader(&[("a", "${env:HEADWATER_NO_SUCH_VARIABLE}")]);
+        assert!(
+            r.take("a", &[])
+                .unwrap_err()
+                .message()
+                .starts_with("option \"a\" of source")
+        );
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //!
 //! | reference | value |
 //! |---|---|
-//! | `${NAME}`, `${env:NAME}` | the environment variable |
+//! | `${env:NAME}` | the environment variable |
 //! | `${file:/path}` | what the file holds, without line ends at its end |
 //! | `$${` | the two characters `${` |
+//!
+//! (`${NAME}` in a script is replaced in its text, before it is read: `--define`.)
 //!
 //! A password that is written into a statement all the same is hidden by [`hide_in_sql`] wherever
 //! the statement is shown.
@@ -20,6 +22,8 @@ use crate::{Error, Result};
 
 /// What is shown in place of a secret.
 pub const HIDDEN: &str = "***";
+
+const FORMS: &str = "Write ${env:NAME} or ${file:/path}; $${ is a plain ${.";
 
 /// The largest file that can be a secret; one that is larger is something else.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -58,7 +62,8 @@ impl From<String> for Secret {
     }
 }
 
-/// Whether the value of an option is one that must not be shown, by the option's name.
+/// Whether the value of an option is one that must not be shown, by the option's name, also a
+/// misspelt one.
 pub fn is_secret_key(key: &str) -> bool {
     const SECRETS: [&str; 11] = [
         "password",
@@ -85,7 +90,9 @@ pub fn is_secret_key(key: &str) -> bool {
         ".method",
     ];
     let key = fold(key);
-    SECRETS.iter().any(|word| key.contains(word)) && !PLACES.iter().any(|end| key.ends_with(end))
+    let is_near = |part: &str, word: &str| strsim::jaro_winkler(part, word) > 0.9;
+    let is_named = |word: &&str| key.contains(*word) || key.split('.').any(|p| is_near(p, word));
+    SECRETS.iter().any(is_named) && !PLACES.iter().any(|end| key.ends_with(end))
 }
 
 /// Whether a value holds a reference, or the escape of one.
@@ -114,7 +121,7 @@ pub fn resolve(whose: &str, value: &str) -> Result<String> {
         let Some((reference, after)) = inside.split_once('}') else {
             return Err(
                 Error::configuration(format!("{whose} has a \"${{\" without a \"}}\""))
-                    .with_hint("Write ${NAME}, ${env:NAME} or ${file:/path}; $${ is a plain ${."),
+                    .with_hint(FORMS),
             );
         };
         out.push_str(&referred(whose, reference)?);
@@ -125,14 +132,18 @@ pub fn resolve(whose: &str, value: &str) -> Result<String> {
 }
 
 fn referred(whose: &str, reference: &str) -> Result<String> {
-    let (kind, name) = reference.split_once(':').unwrap_or(("env", reference));
+    let (kind, name) = reference.split_once(':').unwrap_or(("", reference));
     match kind.trim() {
         "env" => variable(whose, name.trim()),
         "file" => file(whose, Path::new(name.trim())),
+        "" => Err(Error::configuration(format!(
+            "{whose} refers to \"{name}\", and does not say where that is"
+        ))
+        .with_hint(FORMS)),
         other => Err(Error::configuration(format!(
             "{whose} refers to \"{other}:\", which is nowhere to read from"
         ))
-        .with_hint("Write ${NAME}, ${env:NAME} or ${file:/path}; $${ is a plain ${.")),
+        .with_hint(FORMS)),
     }
 }
 
@@ -171,18 +182,13 @@ fn file(whose: &str, path: &Path) -> Result<String> {
 /// References stay, as they are no secrets.
 pub fn hide_in_sql(sql: &str) -> String {
     let mut out = String::with_capacity(sql.len());
-    hide(sql, true, &mut out);
-    out
-}
-
-fn hide(sql: &str, has_comments: bool, out: &mut String) {
     let mut key = Key::default();
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
-        let token = token(rest, first, has_comments);
+        let token = token(rest, first);
         let (text, after) = rest.split_at(token.length);
         match token.kind {
-            TokenKind::Comment => hide(text, false, out),
+            TokenKind::Comment => hide_in_comment(text, &mut out),
             TokenKind::Text if is_secret_key(key.name) => {
                 let inside = text.get(1..).unwrap_or_default();
                 let inside = inside.strip_suffix('\'').unwrap_or(inside);
@@ -197,6 +203,26 @@ fn hide(sql: &str, has_comments: bool, out: &mut String) {
             _ => out.push_str(text),
         }
         key.read(token.kind, text);
+        rest = after;
+    }
+    out
+}
+
+/// In a comment quotes mean nothing, so that all that follows the name of a secret is hidden.
+fn hide_in_comment(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let word = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+        let (shown, after) = rest.split_at(word.max(first.len_utf8()));
+        out.push_str(shown);
+        if is_secret_key(shown) {
+            out.extend(
+                after
+                    .chars()
+                    .map(|c| if c.is_whitespace() { c } else { '*' }),
+            );
+            return;
+        }
         rest = after;
     }
 }
@@ -242,19 +268,22 @@ struct Token {
     length: usize,
 }
 
-/// The token that a text begins with; within a comment there are no others.
-fn token(text: &str, first: char, has_comments: bool) -> Token {
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '.' | '-')
+}
+
+/// The token that a text begins with.
+fn token(text: &str, first: char) -> Token {
     let of = |kind, length| Token { kind, length };
     let until = |is_in: fn(char) -> bool| text.find(|c| !is_in(c)).unwrap_or(text.len());
-    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
     match first {
         '\'' => of(TokenKind::Text, quoted(text, '\'')),
         '"' | '`' => of(TokenKind::Word, quoted(text, first)),
-        '-' if has_comments && text.starts_with("--") => {
+        '-' if text.starts_with("--") => {
             let length = text.find('\n').unwrap_or(text.len());
             of(TokenKind::Comment, length)
         }
-        '/' if has_comments && text.starts_with("/*") => {
+        '/' if text.starts_with("/*") => {
             let length = text.find("*/").map_or(text.len(), |at| at + 2);
             of(TokenKind::Comment, length)
         }
@@ -296,11 +325,16 @@ mod tests {
             "sasl.oauthbearer.client.secret",
             "sasl.oauthbearer.token",
             "ssl.key.pem",
+            "properties.sasl.pasword",
+            "sasl.passwrod",
         ] {
             assert!(is_secret_key(key), "{key}");
         }
         for key in [
             "topic",
+            "keys",
+            "tokenizer.words.path",
+            "sasl.username",
             "sasl.oauthbearer.token.endpoint.url",
             "ssl.key.location",
             "sasl.oauthbearer.token.file",
@@ -321,43 +355,59 @@ mod tests {
         assert_eq!(resolve("x", &value).unwrap(), expected);
         // Cargo sets it for every test.
         let name = std::env::var("CARGO_PKG_NAME").unwrap();
-        assert_eq!(resolve("x", "${CARGO_PKG_NAME}").unwrap(), name);
-        assert_eq!(resolve("x", "<${env:CARGO_PKG_NAME}>").unwrap(), format!("<{name}>"));
+        assert_eq!(resolve("x", "${env:CARGO_PKG_NAME}").unwrap(), name);
+        assert_eq!(
+            resolve("x", "<${env:CARGO_PKG_NAME}>").unwrap(),
+            format!("<{name}>")
+        );
     }
 
     #[test]
     fn references_that_cannot_be_read_are_refused() {
         let refused = |value: &str| resolve("option \"o\"", value).unwrap_err().to_string();
         assert_eq!(
-            refused("${HEADWATER_NO_SUCH_VARIABLE}"),
+            refused("${env:HEADWATER_NO_SUCH_VARIABLE}"),
             "option \"o\" needs the environment variable \"HEADWATER_NO_SUCH_VARIABLE\", which is not set"
         );
         assert_eq!(refused("a${b"), "option \"o\" has a \"${\" without a \"}\"");
         assert_eq!(
+            refused("${NAME}"),
+            "option \"o\" refers to \"NAME\", and does not say where that is"
+        );
+        assert_eq!(
             refused("${vault:x}"),
             "option \"o\" refers to \"vault:\", which is nowhere to read from"
         );
-        assert!(refused("${file:/no/such/file}").starts_with("option \"o\" cannot read the file \"/no/such/file\": "));
+        assert!(
+            refused("${file:/no/such/file}")
+                .starts_with("option \"o\" cannot read the file \"/no/such/file\": ")
+        );
     }
 
     #[test]
     fn passwords_in_statements_are_hidden_and_all_else_stays_in_its_place() {
         let sql = "CREATE SOURCE s (password VARCHAR) WITH (topic = 'password', \
                    'properties.sasl.password' = 'it''s', -- it's 'sasl.password' = 'no'\n\
-                   sasl.jaas.config='a\nb', \"api.key\" = /* = */ 'k', 'ssl.key.password' = '${P}')";
+                   sasl.jaas.config='a\nb', \"api.key\" = /* = */ 'k', 'ssl.key.password' = '${env:P}')";
         let shown = hide_in_sql(sql);
         assert_eq!(
             shown,
             "CREATE SOURCE s (password VARCHAR) WITH (topic = 'password', \
-             'properties.sasl.password' = '*****', -- it's 'sasl.password' = 'no'\n\
-             sasl.jaas.config='*\n*', \"api.key\" = /* = */ '*', 'ssl.key.password' = '${P}')"
+             'properties.sasl.password' = '*****', -- it's 'sasl.password* * ****\n\
+             sasl.jaas.config='*\n*', \"api.key\" = /* = */ '*', 'ssl.key.password' = '${env:P}')"
         );
         assert_eq!(shown.chars().count(), sql.chars().count());
     }
 
     #[test]
     fn half_a_password_is_hidden_too() {
-        assert_eq!(hide_in_sql("'sasl.password' = 'hunter2"), "'sasl.password' = '*******");
-        assert_eq!(hide_in_sql("'sasl.password' 'its'"), "'sasl.password' '***'");
+        assert_eq!(
+            hide_in_sql("'sasl.password' = 'hunter2"),
+            "'sasl.password' = '*******"
+        );
+        assert_eq!(
+            hide_in_sql("'sasl.password' 'its'"),
+            "'sasl.password' '***'"
+        );
     }
 }

@@ -7,10 +7,9 @@ use headwater_core::clock::Clock;
 use headwater_core::offset::Partition;
 use headwater_core::{Error, Result};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::client::{KafkaConnection, config_error};
+use crate::client::{ClientEvents, KafkaConnection, config_error};
 use crate::cluster::{ANSWER_TIMEOUT, Cluster, ask};
 use crate::delivery::{Deliveries, Row, RowProducer};
 use crate::topics::TopicChoice;
@@ -90,9 +89,15 @@ pub async fn create_topic(
     partitions: i32,
     replicas: Option<i32>,
 ) -> Result<()> {
-    let client: AdminClient<DefaultClientContext> = connection
+    if connection.logs_in_by_tokens() {
+        return Err(Error::unsupported(format!(
+            "topic \"{topic}\" cannot be created by a client that logs in by OAUTHBEARER"
+        ))
+        .with_hint("Create it with the tools of the cluster."));
+    }
+    let client: AdminClient<ClientEvents> = connection
         .config()
-        .create()
+        .create_with_context(connection.events(OWNER))
         .map_err(|error| config_error(OWNER, &error))?;
     let wanted = NewTopic::new(
         topic,

@@ -4,23 +4,30 @@
 //! Every client of the crate is made here, so that no secret of the properties is ever printed
 //! and no client differs from another by accident.
 
-use std::collections::BTreeMap;
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use headwater_core::options::{OptionReader, Options};
-use headwater_core::{Error, Result};
+use headwater_core::{Error, Result, secret};
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::oauth::OauthLogin;
+use crate::security::{self, Properties};
 
 /// Where a Kafka cluster is and how to talk to it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KafkaConnection {
     servers: String,
-    properties: BTreeMap<String, String>,
+    properties: Properties,
+    /// Who fetches tokens, if the brokers want them.
+    oauth: Option<OauthLogin>,
 }
 
 /// Names the servers and the properties; the values may hold passwords.
@@ -107,14 +114,32 @@ impl KafkaConnection {
     pub fn new(servers: impl Into<String>) -> Self {
         KafkaConnection {
             servers: servers.into(),
-            properties: BTreeMap::new(),
+            properties: Properties::new(),
+            oauth: None,
         }
     }
 
-    /// Sets a librdkafka property, such as `security.protocol`.
-    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.properties.insert(name.into(), value.into());
-        self
+    /// Sets properties, such as `security.protocol`, in librdkafka's spelling or the Java client's.
+    /// Their values may hold references, see [`headwater_core::secret`]. `owner` is who asks, for
+    /// messages.
+    ///
+    /// # Errors
+    /// If a property is unknown, or they do not fit together.
+    pub fn with_properties<'a>(
+        mut self,
+        owner: &str,
+        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self> {
+        for (name, written) in properties {
+            let whose = format!("property \"{name}\" of {owner}");
+            let value = secret::resolve(&whose, written)?;
+            self.properties.insert(property_name(name), value);
+        }
+        self.oauth = security::arrange(owner, &mut self.properties)?;
+        // A name that librdkafka does not know is found here, and not in the middle of a run.
+        let checked = self.config().create_native_config();
+        checked.map_err(|error| config_error(owner, &error))?;
+        Ok(self)
     }
 
     /// The servers as given.
@@ -142,7 +167,7 @@ impl KafkaConnection {
         if servers.trim().is_empty() {
             return Err(options.bad_value(SERVERS[0], &servers, "host:port[,host:port]"));
         }
-        let mut connection = KafkaConnection::new(servers.trim());
+        let mut properties: Vec<(String, String)> = Vec::new();
         for prefix in ["properties.", "kafka."] {
             let given: Options = options.take_prefixed(prefix);
             for (key, value) in given.iter() {
@@ -155,13 +180,42 @@ impl KafkaConnection {
                     .with_detail(format!("It cannot be changed: {why}."))
                     .with_hint("Leave it out."));
                 }
-                connection.properties.insert(name, value.to_string());
+                properties.push((name, value.to_string()));
             }
         }
-        // A name that librdkafka does not know is found here, when the object is declared.
-        let checked = connection.config().create_native_config();
-        checked.map_err(|error| config_error(options.owner(), &error))?;
-        Ok(connection)
+        let properties = properties.iter();
+        let properties = properties.map(|(name, value)| (name.as_str(), value.as_str()));
+        KafkaConnection::new(servers.trim()).with_properties(options.owner(), properties)
+    }
+
+    /// Makes a consumer, which has its first token if the brokers want one.
+    pub(crate) fn consumer(
+        &self,
+        owner: &str,
+        config: &ClientConfig,
+    ) -> Result<BaseConsumer<ClientEvents>> {
+        let consumer: BaseConsumer<ClientEvents> = config
+            .create_with_context(self.events(owner))
+            .map_err(|error| config_error(owner, &error))?;
+        if self.logs_in_by_tokens() {
+            // Hands the request for a token on; nothing is assigned, so no message is lost.
+            let _ = consumer.poll(Duration::ZERO);
+        }
+        Ok(consumer)
+    }
+
+    /// Whether clients need tokens that somebody hands them.
+    pub(crate) fn logs_in_by_tokens(&self) -> bool {
+        self.oauth.is_some()
+    }
+
+    /// What a client of this connection reports to.
+    pub(crate) fn events(&self, owner: &str) -> ClientEvents {
+        ClientEvents {
+            owner: owner.to_string(),
+            oauth: self.oauth.clone(),
+            ..ClientEvents::default()
+        }
     }
 
     /// The settings all clients share.
@@ -229,19 +283,13 @@ pub(crate) fn config_error(owner: &str, error: &KafkaError) -> Error {
 #[derive(Debug, Default)]
 pub(crate) struct ClientEvents {
     owner: String,
+    oauth: Option<OauthLogin>,
     is_down: AtomicBool,
     last_error: Mutex<Option<String>>,
     refused: Mutex<Option<String>>,
 }
 
 impl ClientEvents {
-    pub(crate) fn new(owner: impl Into<String>) -> Self {
-        ClientEvents {
-            owner: owner.into(),
-            ..ClientEvents::default()
-        }
-    }
-
     /// The newest trouble in librdkafka's words.
     pub(crate) fn last_error(&self) -> Option<String> {
         self.last_error.lock().clone()
@@ -268,6 +316,17 @@ impl ClientEvents {
 }
 
 impl ClientContext for ClientEvents {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn StdError>> {
+        let Some(login) = &self.oauth else {
+            return Err("there is no login by tokens".into());
+        };
+        // One line without a NUL: librdkafka puts it into a message of its own.
+        let token = login.token();
+        token.map_err(|error| error.report("", None).replace(['\n', '\0'], " ").into())
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(owner = %self.owner, ?level, facility, message, "librdkafka");
     }
@@ -349,7 +408,14 @@ mod tests {
     #[test]
     fn no_value_of_a_property_is_printed() {
         let secret = "hunter2";
-        let connection = KafkaConnection::new("b:1").with_property("sasl.password", secret);
+        let properties = [
+            ("security.protocol", "sasl_ssl"),
+            ("sasl.mechanism", "PLAIN"),
+            ("sasl.username", "me"),
+            ("sasl.password", secret),
+        ];
+        let connection = KafkaConnection::new("b:1");
+        let connection = connection.with_properties("it", properties).unwrap();
         assert!(!format!("{connection:?}").contains(secret));
         let mut options = reader(&[
             ("bootstrap.servers", "b:1"),

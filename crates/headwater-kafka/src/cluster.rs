@@ -17,7 +17,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::client::{ClientEvents, KafkaConnection, config_error};
+use crate::client::{ClientEvents, KafkaConnection};
+use crate::security::CHECK_LOGIN;
 use crate::topics::{INTERNAL, TopicChoice};
 
 /// How long a broker may take to answer a question.
@@ -28,7 +29,7 @@ const PASSING_TRIES_MAX: u32 = 10;
 const PASSING_WAIT: Duration = Duration::from_millis(200);
 
 /// Events looked at for the reason of a failure.
-const EVENTS_MAX: usize = 16;
+const EVENTS_MAX: usize = 512;
 
 /// Names listed in a hint before it is cut.
 const LISTED_NAMES_MAX: usize = 10;
@@ -71,7 +72,12 @@ pub(crate) async fn ask<T: Send + 'static>(
     question: impl FnOnce(&Cluster) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let cluster = Arc::clone(cluster);
-    blocking(move || question(&cluster)).await
+    blocking(move || {
+        // A token may have come to its end since the last question.
+        let _ = cluster.client.poll(Duration::ZERO);
+        question(&cluster)
+    })
+    .await
 }
 
 /// Runs blocking work off the async threads.
@@ -87,13 +93,9 @@ pub(crate) async fn blocking<T: Send + 'static>(
 impl Cluster {
     /// Makes the client; nothing is sent yet.
     pub(crate) fn connect(owner: &str, connection: &KafkaConnection) -> Result<Arc<Cluster>> {
-        let client = connection
-            .consumer_config()
-            .create_with_context(ClientEvents::new(owner))
-            .map_err(|error| config_error(owner, &error))?;
         Ok(Arc::new(Cluster {
             servers: connection.servers().to_string(),
-            client,
+            client: connection.consumer(owner, &connection.consumer_config())?,
         }))
     }
 
@@ -308,6 +310,11 @@ impl Cluster {
                     | RDKafkaErrorCode::TimedOutQueue
             )
         );
+        if let Some(reason) = self.client.context().refused() {
+            return Error::source_failed(format!("broker {} refused the connection", self.servers))
+                .with_detail(format!("librdkafka says: {reason}."))
+                .with_hint(CHECK_LOGIN);
+        }
         let reason = self.client.context().last_error();
         if unreachable {
             let told = Error::source_failed(format!("could not reach broker {}", self.servers));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use headwater_core::{Error, Result};
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
@@ -117,6 +118,15 @@ impl Deliveries {
 pub(crate) struct ProducerEvents(ClientEvents);
 
 impl ClientContext for ProducerEvents {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(
+        &self,
+        config: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.generate_oauth_token(config)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.0.log(level, facility, message);
     }
@@ -206,8 +216,9 @@ impl RowProducer {
         for (name, value) in own {
             config.set(name, value);
         }
+        // Its thread hands events on, such as the request for a token.
         let producer = config
-            .create_with_context(ProducerEvents(ClientEvents::new(owner)))
+            .create_with_context(ProducerEvents(connection.events(owner)))
             .map_err(|error| config_error(owner, &error))?;
         Ok(RowProducer { producer })
     }

@@ -9,6 +9,7 @@
 //!                       │       poll_loop ── batch_queue ── librdkafka
 //!                       └─────▶ sink ──▶ delivery ── librdkafka
 //! cluster: which topics, which offsets · client: how every client is made
+//! security, jaas, oauth: whom a client trusts, and how it logs in
 //! admin, tail, dev_broker: for the command line and for tests
 //! ```
 //! This is the only crate that knows rdkafka; none of its types is in a public signature.
@@ -25,15 +26,18 @@ mod delivery;
 mod dev_broker;
 mod discovery;
 mod failure;
+mod jaas;
 mod message_key;
 mod metadata;
 mod narrow;
+mod oauth;
 mod options;
 mod poll_loop;
 mod reader;
 mod resume;
 mod row_encoder;
 mod row_maker;
+mod security;
 mod share;
 mod sink;
 mod slice_stream;

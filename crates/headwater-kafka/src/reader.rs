@@ -15,9 +15,10 @@ use crate::batch_queue::{BatchQueue, Waker};
 use crate::budget::{Budget, queue_limits};
 use crate::buffer::{PartitionBuffer, Reach, ReadClaim};
 use crate::chunk::Kept;
-use crate::client::{ClientEvents, KafkaConnection, config_error};
+use crate::client::KafkaConnection;
 use crate::options::OnDataLoss;
 use crate::poll_loop::PollLoop;
+use crate::security::CHECK_LOGIN;
 use crate::share::share_records;
 use crate::topics::TopicChoice;
 
@@ -110,9 +111,7 @@ impl Reader {
         if spec.connection.property("group.id").is_none() {
             config.set("group.id", format!("headwater-{}", spec.source));
         }
-        let client = config
-            .create_with_context(ClientEvents::new(owner.as_str()))
-            .map_err(|error| config_error(&owner, &error))?;
+        let client = spec.connection.consumer(&owner, &config)?;
         let queue = BatchQueue::new(&Arc::new(client), spec.kept)?;
         let shared = Arc::new(Shared {
             buffers: RwLock::new(BTreeMap::new()),
@@ -277,7 +276,7 @@ impl Reader {
                 self.servers
             ))
             .with_detail(format!("librdkafka says: {reason}."))
-            .with_hint("Check the 'properties.sasl.*' and 'properties.ssl.*' options.")),
+            .with_hint(CHECK_LOGIN)),
         }
     }
 

@@ -17,7 +17,7 @@
 //!
 //! Time: the machine's. Randomness: the jitter, from a fixed seed.
 //!
-//! A connection is any pair of streams of bytes, so that TLS or a login can be put before it.
+//! A guard before it wants TLS, a client's certificate or a login; the broker has none of these.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,18 +27,24 @@ use std::time::Duration;
 use headwater_core::clock::{Clock, SystemClock};
 use headwater_core::{Error, Result};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
+use tokio_openssl::SslStream;
 
 mod addresses;
 mod connection;
 mod frame;
+mod guard;
 mod rules;
+mod sasl;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use guard::ServerTls;
+pub use guard::{Guard, Login};
 pub use rules::{Counts, Fault, Link, RequestKind};
 
 use addresses::Place;
@@ -79,6 +85,7 @@ struct Shared {
     cuts: watch::Sender<u64>,
     /// The proxy's port of every broker that was named.
     ports: Mutex<BTreeMap<Place, u16>>,
+    guard: Mutex<Guard>,
     handle: Handle,
     clock: SystemClock,
 }
@@ -89,6 +96,14 @@ impl KafkaProxy {
     /// # Errors
     /// If the address cannot be read, or no port can be opened.
     pub fn start(broker: &str) -> Result<KafkaProxy> {
+        Self::guarded(broker, Guard::default())
+    }
+
+    /// As [`KafkaProxy::start`], with TLS or a login before the broker.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn guarded(broker: &str, guard: Guard) -> Result<KafkaProxy> {
         let first = broker.split(',').next().unwrap_or(broker);
         let place = Place::parse(first).ok_or_else(|| {
             Error::configuration(format!("\"{broker}\" is not the address of a broker"))
@@ -104,6 +119,7 @@ impl KafkaProxy {
             door: watch::Sender::new(Door::Open),
             cuts: watch::Sender::new(0),
             ports: Mutex::new(BTreeMap::new()),
+            guard: Mutex::new(guard),
             handle: runtime.handle().clone(),
             clock: SystemClock::new(),
         });
@@ -120,6 +136,11 @@ impl KafkaProxy {
     /// The address for `bootstrap.servers`.
     pub fn bootstrap_servers(&self) -> String {
         format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)
+    }
+
+    /// Changes what new connections have to show.
+    pub fn set_guard(&self, guard: Guard) {
+        *self.shared.guard.lock() = guard;
     }
 
     /// Lets a fault happen to the next `times` requests of a kind that it fits.
@@ -234,20 +255,44 @@ async fn serve(shared: Arc<Shared>, client: TcpStream, broker: Place) {
         let _ = client.set_zero_linger();
         return;
     }
+    let _ = client.set_nodelay(true);
+    let guard = shared.guard.lock().clone();
+    match guard.tls() {
+        None => pass(&shared, client, &broker, &guard, |client| client).await,
+        Some(tls) => {
+            if let Ok(client) = tls.accept(client).await {
+                pass(&shared, client, &broker, &guard, SslStream::get_ref).await;
+            }
+        }
+    }
+}
+
+/// A connection once it can be read: the login, then all else.
+async fn pass<S: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Arc<Shared>,
+    mut client: S,
+    broker: &Place,
+    guard: &Guard,
+    socket: impl Fn(&S) -> &TcpStream,
+) {
     let mut cuts = shared.cuts.subscribe();
-    let Ok(upstream) = TcpStream::connect((broker.host.as_str(), broker.port)).await else {
-        let _ = client.set_zero_linger();
+    let Ok(mut upstream) = TcpStream::connect((broker.host.as_str(), broker.port)).await else {
+        let _ = socket(&client).set_zero_linger();
         return;
     };
-    for stream in [&client, &upstream] {
-        let _ = stream.set_nodelay(true);
+    let _ = upstream.set_nodelay(true);
+    if let Some(login) = guard.login()
+        && sasl::log_in(login, &mut client, &mut upstream)
+            .await
+            .is_err()
+    {
+        return;
     }
-    let (mut client, mut upstream) = (client, upstream);
     tokio::select! {
-        () = connection::run(&shared, &mut client, &mut upstream) => {}
+        () = connection::run(shared, &mut client, &mut upstream) => {}
         _ = cuts.changed() => {
             shared.rules.lock().counts.cut += 1;
-            let _ = client.set_zero_linger();
+            let _ = socket(&client).set_zero_linger();
         }
     }
 }

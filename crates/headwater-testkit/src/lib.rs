@@ -12,13 +12,18 @@
 //! check_oracle     folded output = bounded read                                    oracle.rs
 //! Simulator        a query in a world of one seed, on a disk that loses power    simulation.rs
 //! KafkaProxy       a proxy before a Kafka broker, for faults of the wire             kafka_proxy.rs
+//!   Guard          TLS and logins before it                                          kafka_proxy/guard.rs
+//! Authority        certificates, good and bad                                        certificates.rs
+//! HttpServer       answers to HTTP requests, with TLS                                http_server.rs
 //! ```
 //!
 //! Everything goes through the façade's own planning and the engine's own epoch loop; the kit only
 //! decides when an epoch runs and when a process ends.
 
+pub mod certificates;
 pub mod faults;
 pub mod feed;
+pub mod http_server;
 pub mod kafka_proxy;
 pub mod oracle;
 pub mod query;
@@ -30,6 +35,7 @@ pub mod statement;
 pub mod text_rows;
 pub mod timeline;
 
+pub use certificates::{Authority, Issued, Lifetime};
 pub use faults::{Faults, Moment};
 /// The checkpoint crate, for the moments of a crash.
 pub use headwater_checkpoint as checkpoint;
@@ -41,7 +47,10 @@ pub mod contract {
     pub use headwater_core::sink::Publication;
     pub use headwater_core::source::{EpochLimits, ReadRequest, SourceBatch};
 }
-pub use kafka_proxy::{Fault, KafkaProxy, Link, RequestKind};
+/// A schema registry in this process.
+pub use headwater_formats::DevRegistry;
+pub use http_server::{Answer, HttpServer};
+pub use kafka_proxy::{Fault, Guard, KafkaProxy, Link, Login, RequestKind};
 pub use oracle::check_oracle;
 pub use query::TestQuery;
 pub use recording_sink::{Ledger, RecordingSink};

@@ -6,6 +6,9 @@
 //! | `schema.file` | a file that holds it |
 //! | `schema.registry` | the URL of a schema registry; records are framed with a schema's id |
 //! | `schema.registry.user`, `schema.registry.password` | who asks |
+//! | `schema.registry.token` | the same by a token |
+//! | `schema.registry.ssl.ca.location` | PEM file of the authorities to trust; default: this machine's |
+//! | `schema.registry.ssl.certificate.location`, `…key.location` | PEM files that show who asks |
 //! | `subject` | where a sink registers its schema |
 //!
 //! Flink's `avro-confluent` has the same under the names `url`, `subject`, `schema` and

@@ -5,7 +5,10 @@ use std::fmt;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use headwater_core::options::OptionReader;
+use headwater_core::secret::Secret;
 use headwater_core::{Error, Result};
+
+use crate::http::HttpTls;
 
 /// The option that names a registry.
 const URL: &str = "schema.registry";
@@ -16,7 +19,8 @@ pub(crate) struct RegistryAddress {
     /// Without a slash at its end and without a user.
     url: String,
     /// The header of every request, if one logs in.
-    authorization: Option<String>,
+    authorization: Option<Secret>,
+    tls: HttpTls,
 }
 
 impl fmt::Debug for RegistryAddress {
@@ -31,7 +35,7 @@ impl RegistryAddress {
     /// Takes the options of a registry, if one is named.
     ///
     /// # Errors
-    /// If it is no `http://` URL, or half a login is given.
+    /// If it is no URL of a server, half a login is given, or a file of TLS cannot be read.
     pub(crate) fn take(reader: &mut OptionReader) -> Result<Option<Self>> {
         let url = reader.take(URL, &["schema.registry.url", "url"])?;
         let user = reader.take("schema.registry.user", &[])?;
@@ -39,23 +43,30 @@ impl RegistryAddress {
         let source = "basic-auth.credentials-source";
         reader.take_choice(source, &[], &[("USER_INFO", ())])?;
         let both = reader.take("basic-auth.user-info", &[])?;
+        let bearer = reader.take("schema.registry.token", &["bearer-auth.token"])?;
+        let tls = HttpTls::take(reader, "schema.registry.ssl.")?;
         let owner = reader.owner();
-        let login = match (user, password, both) {
-            (None, None, None) => None,
-            (Some(user), Some(password), None) => Some(format!("{user}:{password}")),
-            (None, None, Some(both)) => Some(both),
+        let bearer = bearer.map(|token| Secret::new(format!("Bearer {token}")));
+        let basic = |login: String| Secret::new(format!("Basic {}", BASE64_STANDARD.encode(login)));
+        let login = match (user, password, both, bearer) {
+            (None, None, None, bearer) => bearer,
+            (Some(user), Some(password), None, None) => Some(basic(format!("{user}:{password}"))),
+            (None, None, Some(both), None) => Some(basic(both)),
             _ => {
                 return Err(Error::configuration(format!(
                     "{owner} has half a login for its schema registry, or two"
                 ))
-                .with_hint("Give \"schema.registry.user\" and \"schema.registry.password\"."));
+                .with_hint(
+                    "Give \"schema.registry.user\" and \"schema.registry.password\", or \
+                     \"schema.registry.token\".",
+                ));
             }
         };
         match (url, login) {
-            (Some(url), login) => Ok(Some(RegistryAddress {
+            (Some(url), authorization) => Ok(Some(RegistryAddress {
                 url: checked_url(&url, owner)?,
-                authorization: login
-                    .map(|login| format!("Basic {}", BASE64_STANDARD.encode(login))),
+                authorization,
+                tls,
             })),
             (None, None) => Ok(None),
             (None, Some(_)) => Err(Error::configuration(format!(
@@ -71,7 +82,12 @@ impl RegistryAddress {
 
     /// The header `Authorization`, if one logs in.
     pub(crate) fn authorization(&self) -> Option<&str> {
-        self.authorization.as_deref()
+        self.authorization.as_ref().map(Secret::expose)
+    }
+
+    /// Whom to trust, and how to show who asks.
+    pub(crate) fn tls(&self) -> &HttpTls {
+        &self.tls
     }
 }
 
@@ -88,14 +104,10 @@ fn checked_url(url: &str, owner: &str) -> Result<String> {
             ),
         );
     }
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(Error::unsupported(format!(
-            "option \"{URL}\" of {owner} is \"{url}\", and there is no TLS for schema registries \
-             yet"
-        ))
-        .with_hint("Name an http:// address, such as that of a proxy on this machine."));
-    }
-    if !scheme.eq_ignore_ascii_case("http") || host.is_empty() || rest.contains(['?', '#', ' ']) {
+    let is_http = ["http", "https"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known));
+    if !is_http || host.is_empty() || rest.contains(['?', '#', ' ']) {
         return Err(Error::configuration(format!(
             "option \"{URL}\" of {owner} is \"{url}\", not a URL such as 'http://registry:8081'"
         )));

@@ -6,12 +6,11 @@
 //! | `GET /subjects/{subject}/versions/{version}` | the same, of a schema that another refers to |
 //! | `POST /subjects/{subject}/versions` | `id` of the schema, old or new |
 //!
-//! Calls block. Every one has an end: [`TIMEOUT`], and [`MAX_ANSWER_BYTES`]. Nothing is tried again
+//! Calls block. Every one has an end: that of [`crate::http`], and [`MAX_ANSWER_BYTES`]. Nothing is tried again
 //! here; who asks decides.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater_core::{Error, ErrorKind};
 use serde_json::{Value as Json, json};
@@ -20,10 +19,8 @@ use ureq::Agent;
 use crate::avro::parser::parse_schema;
 use crate::avro::registry_address::RegistryAddress;
 use crate::avro::schema::AvroSchema;
+use crate::http;
 
-/// From the first byte asked to the last one answered.
-const TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A schema of the greatest size, with what JSON adds to it in JSON.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 /// Schemas that one may refer to, with those that these refer to.
@@ -70,17 +67,9 @@ impl Answer {
 impl RegistryClient {
     /// A client; `kind` is the kind of its errors that may pass.
     pub(crate) fn new(address: RegistryAddress, owner: &str, kind: ErrorKind) -> Self {
-        let config = Agent::config_builder()
-            .timeout_global(Some(TIMEOUT))
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .http_status_as_error(false)
-            .user_agent("headwater")
-            // Options say where the registry is; the environment is not asked.
-            .proxy(None)
-            .build();
         RegistryClient {
+            agent: http::agent(address.tls()),
             address,
-            agent: Agent::new_with_config(config),
             owner: owner.to_string(),
             kind,
         }

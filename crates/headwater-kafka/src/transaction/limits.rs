@@ -130,11 +130,8 @@ mod tests {
     use super::*;
 
     fn limits(properties: &[(&str, &str)]) -> Result<TransactionLimits> {
-        let connection = properties
-            .iter()
-            .fold(KafkaConnection::new("b:1"), |connection, (name, value)| {
-                connection.with_property(*name, *value)
-            });
+        let properties = properties.iter().copied();
+        let connection = KafkaConnection::new("b:1").with_properties("sink \"k\"", properties)?;
         TransactionLimits::of("sink \"k\"", &connection)
     }
 

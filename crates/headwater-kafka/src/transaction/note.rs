@@ -13,7 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
-use crate::client::{ClientEvents, KafkaConnection, config_error};
+use crate::client::{ClientEvents, KafkaConnection};
 
 /// The partition of the sink's topic that has the note: every topic has this one.
 const NOTE_PARTITION: i32 = 0;
@@ -51,11 +51,9 @@ impl Notes {
         topic: &str,
         query: &QueryId,
     ) -> Result<Notes> {
-        let client = connection
-            .consumer_config()
-            .set("group.id", group)
-            .create_with_context(ClientEvents::new(owner))
-            .map_err(|error| config_error(owner, &error))?;
+        let mut config = connection.consumer_config();
+        config.set("group.id", group);
+        let client = connection.consumer(owner, &config)?;
         Ok(Notes {
             group: group.to_string(),
             topic: topic.to_string(),

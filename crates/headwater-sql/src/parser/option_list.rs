@@ -2,6 +2,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_core::format::FormatSpec;
+use headwater_core::secret::is_secret_key;
 use headwater_core::{Error, Result};
 
 use super::cursor::Cursor;
@@ -40,7 +41,13 @@ pub(super) fn parse_options(
         }
         let equals = cursor.take_sign(&Token::Eq);
         if !equals && between == Between::EqualsSign {
-            return Err(cursor.expected("\"=\" after the name of an option"));
+            let error = cursor.expected("\"=\" after the name of an option");
+            // What is found there is the password, as likely as not.
+            return Err(match is_secret_key(&key) {
+                true => Error::syntax(format!("expected \"=\" after the name \"{key}\""))
+                    .with_span(error.span()),
+                false => error,
+            });
         }
         let value = parse_value(cursor)?;
         options.push((key, value));

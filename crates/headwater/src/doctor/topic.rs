@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_core::Result;
 use headwater_core::event_time::{EventTime, micros};
+use headwater_core::secret::resolve;
 use headwater_kafka::{KafkaConnection, TailEnd, TailStart, TopicInfo, list_topics, tail};
 
 use super::{Doctor, Verdict, warn_if};
@@ -24,8 +26,19 @@ pub(super) enum Use {
 impl Doctor<'_> {
     /// Looks at where an object of the script is, as far as its options say.
     pub(super) async fn place(&mut self, object: &str, name: &str, use_of: Use) {
-        let Some(options) = self.declarations.get(name).cloned() else {
+        let Some(written) = self.declarations.get(name) else {
             return;
+        };
+        let resolved = written.iter().map(|(key, value)| {
+            let whose = format!("option \"{key}\" of {object}");
+            Ok((key.clone(), resolve(&whose, value)?))
+        });
+        let options = match resolved.collect::<Result<Vec<_>>>() {
+            Ok(options) => options,
+            Err(error) => {
+                self.fail(object, "options", &error);
+                return;
+            }
         };
         let option = |names: &[&str]| {
             let found = options
@@ -35,12 +48,13 @@ impl Doctor<'_> {
         };
         match (option(&["path"]), option(&["topic", "subscribe"])) {
             (Some(path), _) if use_of == Use::Write => self.disk(object, Path::new(&path)),
-            (_, Some(topics)) => {
-                let Some(connection) = connection(&options) else {
-                    return;
-                };
-                self.topics(object, &connection, &topics, use_of).await;
-            }
+            (_, Some(topics)) => match connection(object, &options) {
+                None => {}
+                Some(Ok(connection)) => {
+                    self.topics(object, &connection, &topics, use_of).await;
+                }
+                Some(Err(error)) => self.fail(object, "broker", &error),
+            },
             _ => {}
         }
     }
@@ -135,8 +149,8 @@ impl Doctor<'_> {
     }
 }
 
-/// How the cluster of a source or a sink is reached.
-fn connection(options: &[(String, String)]) -> Option<KafkaConnection> {
+/// How the cluster of a source or a sink is reached, if its options say.
+fn connection(object: &str, options: &[(String, String)]) -> Option<Result<KafkaConnection>> {
     let mut servers = None;
     let mut properties = vec![];
     for (key, value) in options {
@@ -144,14 +158,10 @@ fn connection(options: &[(String, String)]) -> Option<KafkaConnection> {
             .strip_prefix("properties.")
             .or_else(|| key.strip_prefix("kafka."));
         match property.unwrap_or(key) {
-            "bootstrap.servers" | "bootstrap.server" => servers = Some(value.clone()),
-            name if property.is_some() => properties.push((name.to_string(), value.clone())),
+            "bootstrap.servers" | "bootstrap.server" => servers = Some(value),
+            name if property.is_some() => properties.push((name, value.as_str())),
             _ => {}
         }
     }
-    let start = KafkaConnection::new(servers?);
-    let properties = properties.into_iter();
-    Some(properties.fold(start, |connection, (name, value)| {
-        connection.with_property(name, value)
-    }))
+    Some(KafkaConnection::new(servers?).with_properties(object, properties))
 }

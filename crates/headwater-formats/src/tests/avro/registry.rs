@@ -432,9 +432,12 @@ fn passwords_are_sent_and_never_shown() {
 fn what_a_registry_cannot_be_is_refused() {
     let cases: [(&[(&str, &str)], &str); 6] = [
         (
-            &[("schema.registry", "https://there:8081")],
-            "option \"schema.registry\" of format \"avro\" of source \"orders\" is \
-             \"https://there:8081\", and there is no TLS for schema registries yet",
+            &[
+                ("schema.registry", "https://there:8081"),
+                ("schema.registry.ssl.key.location", "/no/such/key"),
+            ],
+            "option \"schema.registry.ssl.key.location\" of format \"avro\" of source \"orders\" \
+             names \"/no/such/key\", which cannot be read",
         ),
         (
             &[("schema.registry", "there:8081")],

@@ -1,0 +1,521 @@
+//! TLS and logins: who has the right ones reads and writes, who has not is told why, and nothing
+//! that is shown or kept holds a password.
+//!
+//! The broker is open to all; a proxy before it wants what a guarded cluster wants.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use headwater::Headwater;
+use headwater_testkit::{
+    Answer, Authority, DevRegistry, Guard, HttpServer, Issued, KafkaProxy, Lifetime, Login,
+};
+use headwater_tests::real_broker;
+
+use crate::command::Dir;
+use crate::kafka::{Cluster, orders, produce, rows};
+
+const ROWS: u32 = 30;
+const LOCALHOST: &str = "127.0.0.1";
+const PASSWORD: &str = "correct horse; 'battery' staple";
+
+/// A topic with rows behind a proxy, and files of certificates.
+struct Guarded {
+    dir: Dir,
+    authority: Authority,
+    server: Issued,
+    proxy: KafkaProxy,
+    servers: String,
+    topic: String,
+}
+
+impl Guarded {
+    /// The guard is made of the server's certificate and the authority it comes from.
+    async fn new(
+        lifetime: Lifetime,
+        host: &str,
+        guard: impl Fn(&Issued, &Authority) -> Guard,
+    ) -> Option<Guarded> {
+        let cluster = Cluster {
+            servers: real_broker()?,
+            mock: None,
+        };
+        let topic = cluster.new_topic("guarded", 1).await;
+        produce(&cluster.servers, &topic, 0, orders(0, ROWS)).await;
+        let authority = Authority::new().unwrap();
+        let server = authority.issue(host, lifetime).unwrap();
+        let dir = Dir::new();
+        dir.create("ca.pem", &authority.pem().unwrap());
+        let client = authority.issue("client", Lifetime::Now).unwrap();
+        dir.create("client.pem", &client.certificate_pem().unwrap());
+        dir.create("client.key", &client.key_pem().unwrap());
+        let proxy = KafkaProxy::guarded(&cluster.servers, guard(&server, &authority)).unwrap();
+        Some(Guarded {
+            servers: proxy.bootstrap_servers(),
+            dir,
+            authority,
+            server,
+            proxy,
+            topic,
+        })
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    /// The properties of options; `CA` is the right authority's file.
+    fn options(&self, properties: &[(&str, &str)]) -> String {
+        let mut options = format!(
+            "connector = 'kafka', topic = '{}', 'bootstrap.servers' = '{}'",
+            self.topic, self.servers
+        );
+        for (name, value) in properties {
+            let value = value
+                .replace("CA", &self.file("ca.pem"))
+                .replace('\'', "''");
+            write!(options, ", 'properties.{name}' = '{value}'").unwrap();
+        }
+        options
+    }
+
+    /// A session that has declared the topic.
+    async fn session(&self, properties: &[(&str, &str)]) -> Headwater {
+        let hw = Headwater::builder().build().unwrap();
+        let options = self.options(properties);
+        let declared =
+            format!("CREATE SOURCE t (id BIGINT) WITH ({options}, start = 'earliest') FORMAT JSON");
+        hw.sql(&declared).await.unwrap();
+        hw
+    }
+
+    async fn count(&self, properties: &[(&str, &str)]) -> Vec<String> {
+        rows(
+            &self.session(properties).await,
+            "SELECT count(*), max(id) FROM t",
+        )
+        .await
+    }
+
+    /// What a reader is told that may not come in.
+    async fn refusal(&self, properties: &[(&str, &str)]) -> String {
+        let hw = self.session(properties).await;
+        let error = match hw.sql("SELECT count(*) FROM t").await {
+            Err(error) => error,
+            Ok(outcome) => outcome.collect().await.unwrap_err(),
+        };
+        error.report("it", None)
+    }
+}
+
+fn all() -> Vec<String> {
+    vec![format!("{ROWS} {}", ROWS - 1)]
+}
+
+fn tls(server: &Issued, _: &Authority) -> Guard {
+    Guard::default().with_tls(server).unwrap()
+}
+
+fn login() -> Login {
+    Login::Password {
+        user: "me".to_string(),
+        password: PASSWORD.to_string(),
+    }
+}
+
+const SSL: (&str, &str) = ("security.protocol", "ssl");
+const SASL_SSL: (&str, &str) = ("security.protocol", "SASL_SSL");
+const CA: (&str, &str) = ("ssl.ca.location", "CA");
+
+#[tokio::test]
+async fn topics_are_read_over_tls() {
+    let Some(guarded) = Guarded::new(Lifetime::Now, LOCALHOST, tls).await else {
+        return;
+    };
+    assert_eq!(guarded.count(&[SSL, CA]).await, all());
+    // As the Java client writes it.
+    let java = [
+        SSL,
+        ("ssl.truststore.type", "PEM"),
+        ("ssl.truststore.location", "CA"),
+    ];
+    assert_eq!(guarded.count(&java).await, all());
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_trusted_is_refused() {
+    let Some(guarded) = Guarded::new(Lifetime::Now, LOCALHOST, tls).await else {
+        return;
+    };
+    let unknown = guarded.refusal(&[SSL]).await;
+    assert!(unknown.contains("refused the connection"), "{unknown}");
+    assert!(unknown.contains("certificate verify failed"), "{unknown}");
+    assert!(
+        unknown.contains("hint: Check 'properties.security.protocol'"),
+        "{unknown}"
+    );
+    let over = Guarded::new(Lifetime::Over, LOCALHOST, tls).await.unwrap();
+    let over = over.refusal(&[SSL, CA]).await;
+    assert!(over.contains("certificate verify failed"), "{over}");
+    let other = Guarded::new(Lifetime::Now, "other.example", tls)
+        .await
+        .unwrap();
+    let told = other.refusal(&[SSL, CA]).await;
+    assert!(told.contains("certificate verify failed"), "{told}");
+    // Who asks for no check gets none.
+    let unchecked = [SSL, CA, ("ssl.endpoint.identification.algorithm", "")];
+    assert_eq!(other.count(&unchecked).await, all());
+}
+
+#[tokio::test]
+async fn plain_text_to_a_server_of_tls_is_told() {
+    let Some(guarded) = Guarded::new(Lifetime::Now, LOCALHOST, tls).await else {
+        return;
+    };
+    let told = guarded.refusal(&[]).await;
+    assert!(told.contains("could not reach broker"), "{told}");
+}
+
+#[tokio::test]
+async fn clients_show_certificates() {
+    let guard = |server: &Issued, authority: &Authority| {
+        Guard::default().with_mutual_tls(server, authority).unwrap()
+    };
+    let Some(guarded) = Guarded::new(Lifetime::Now, LOCALHOST, guard).await else {
+        return;
+    };
+    let (certificate, key) = (guarded.file("client.pem"), guarded.file("client.key"));
+    let shown = [
+        SSL,
+        CA,
+        ("ssl.certificate.location", certificate.as_str()),
+        ("ssl.key.location", key.as_str()),
+    ];
+    assert_eq!(guarded.count(&shown).await, all());
+    let told = guarded.refusal(&[SSL, CA]).await;
+    assert!(told.contains("hint: Check"), "{told}");
+}
+
+#[tokio::test]
+async fn passwords_open_and_wrong_ones_do_not() {
+    let guard = |server: &Issued, _: &Authority| {
+        Guard::default()
+            .with_tls(server)
+            .unwrap()
+            .with_login(login())
+    };
+    let Some(guarded) = Guarded::new(Lifetime::Now, LOCALHOST, guard).await else {
+        return;
+    };
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        let with = |password| {
+            [
+                SASL_SSL,
+                CA,
+                ("sasl.mechanism", mechanism),
+                ("sasl.username", "me"),
+                ("sasl.password", password),
+            ]
+        };
+        assert_eq!(guarded.count(&with(PASSWORD)).await, all(), "{mechanism}");
+        let told = guarded.refusal(&with("wr0ng")).await;
+        assert!(
+            told.contains("refused the connection"),
+            "{mechanism}: {told}"
+        );
+        assert!(told.contains("uthentication fail"), "{mechanism}: {told}");
+        assert!(!told.contains("wr0ng"), "{mechanism}: {told}");
+    }
+    let file = guarded.file("password");
+    guarded.dir.create("password", &format!("{PASSWORD}\n"));
+    let reference = format!("${{file:{file}}}");
+    let from_file = [
+        SASL_SSL,
+        CA,
+        ("sasl.mechanism", "PLAIN"),
+        ("sasl.username", "me"),
+        ("sasl.password", reference.as_str()),
+    ];
+    assert_eq!(guarded.count(&from_file).await, all());
+}
+
+#[tokio::test]
+async fn tokens_open() {
+    const TOKEN: &str = "t0ken-of-the-provider";
+    let guard = |server: &Issued, _: &Authority| {
+        let login = Login::Token(TOKEN.to_string());
+        Guard::default().with_tls(server).unwrap().with_login(login)
+    };
+    let Some(guarded) = Guarded::new(Lifetime::Now, LOCALHOST, guard).await else {
+        return;
+    };
+    let answer = |token: &str| {
+        let body = format!("{{\"access_token\":\"{token}\",\"expires_in\":3600}}");
+        Answer::Json(200, body)
+    };
+    let provider = HttpServer::start(answer(TOKEN), Some(&guarded.server)).unwrap();
+    let url = format!("{}/token", provider.url());
+    let asks = [
+        SASL_SSL,
+        CA,
+        ("sasl.mechanism", "OAUTHBEARER"),
+        ("sasl.oauthbearer.method", "oidc"),
+        ("sasl.oauthbearer.token.endpoint.url", url.as_str()),
+        ("sasl.oauthbearer.client.id", "job"),
+        ("sasl.oauthbearer.client.secret", "s3cret"),
+        ("sasl.oauthbearer.scope", "read write"),
+        ("https.ca.location", "CA"),
+    ];
+    assert_eq!(guarded.count(&asks).await, all());
+    let request = provider.requests().remove(0);
+    assert!(request.starts_with("POST /token "), "{request}");
+    assert!(
+        request.ends_with("grant_type=client_credentials&scope=read+write"),
+        "{request}"
+    );
+    // job:s3cret
+    assert!(request.contains("Basic am9iOnMzY3JldA=="), "{request}");
+
+    provider.set_answer(answer("another"));
+    let told = guarded.refusal(&asks).await;
+    assert!(told.contains("refused the connection"), "{told}");
+    provider.set_answer(Answer::Json(
+        401,
+        "{\"error\":\"invalid_client\"}".to_string(),
+    ));
+    let told = guarded.refusal(&asks).await;
+    assert!(told.contains("gave no token and status 401"), "{told}");
+    assert!(
+        told.contains("invalid_client") && !told.contains("s3cret"),
+        "{told}"
+    );
+
+    guarded.dir.create("token", TOKEN);
+    let file = guarded.file("token");
+    let reads = [
+        SASL_SSL,
+        CA,
+        ("sasl.mechanism", "OAUTHBEARER"),
+        ("sasl.oauthbearer.token.file", file.as_str()),
+    ];
+    assert_eq!(guarded.count(&reads).await, all());
+}
+
+/// Rows go through a topic behind the guard into another one, in transactions; then the password
+/// changes, and the query stops with the reason.
+#[tokio::test]
+async fn queries_read_and_write_until_the_password_changes() {
+    let guard = |server: &Issued, _: &Authority| {
+        Guard::default()
+            .with_tls(server)
+            .unwrap()
+            .with_login(login())
+    };
+    let Some(guarded) = Guarded::new(Lifetime::Now, LOCALHOST, guard).await else {
+        return;
+    };
+    let cluster = Cluster {
+        servers: real_broker().unwrap(),
+        mock: None,
+    };
+    let out = cluster.new_topic("guarded-out", 1).await;
+    let properties = [
+        SASL_SSL,
+        CA,
+        ("sasl.mechanism", "SCRAM-SHA-256"),
+        ("sasl.username", "me"),
+        ("sasl.password", PASSWORD),
+    ];
+    let hw = guarded.session(&properties).await;
+    let written = guarded.options(&properties).replace(&guarded.topic, &out);
+    let checkpoint = guarded.file("checkpoint");
+    hw.sql(&format!(
+        "CREATE SINK out (id BIGINT) WITH ({written}, delivery = 'exactly-once') FORMAT JSON;
+         SET 'checkpointLocation' = '{checkpoint}'"
+    ))
+    .await
+    .unwrap();
+    let query = hw
+        .sql("CREATE STREAMING QUERY q WITH (trigger = 'asap') AS INSERT INTO out SELECT id FROM t")
+        .await
+        .unwrap()
+        .into_query()
+        .unwrap();
+    query.process_all_available().await.unwrap();
+    let open = Headwater::builder().build().unwrap();
+    open.sql(&format!(
+        "CREATE SOURCE done (id BIGINT) WITH (connector = 'kafka', topic = '{out}',
+           'bootstrap.servers' = '{}') FORMAT JSON",
+        cluster.servers
+    ))
+    .await
+    .unwrap();
+    assert_eq!(
+        rows(&open, "SELECT count(*), max(id) FROM done").await,
+        all()
+    );
+
+    let changed = Login::Password {
+        user: "me".to_string(),
+        password: "another".to_string(),
+    };
+    let guard = Guard::default().with_tls(&guarded.server).unwrap();
+    guarded.proxy.set_guard(guard.with_login(changed));
+    guarded.proxy.cut();
+    let error = query.await_termination().await.unwrap_err();
+    let told = error.report("it", None);
+    assert!(told.contains("refused the connection"), "{told}");
+    assert!(!told.contains(PASSWORD), "{told}");
+}
+
+/// A registry behind TLS, asked by a source and trusted by its authority's file.
+#[tokio::test]
+async fn registries_are_asked_over_tls() {
+    let Some(guarded) = Guarded::new(Lifetime::Now, LOCALHOST, tls).await else {
+        return;
+    };
+    let provider = HttpServer::start(
+        Answer::Json(500, "{}".to_string()),
+        Some(&guarded.authority.issue(LOCALHOST, Lifetime::Now).unwrap()),
+    )
+    .unwrap();
+    let registry = DevRegistry::start().unwrap();
+    provider.set_answer(Answer::Of(registry.url().replace("http://", "")));
+    let (url, ca) = (provider.url(), guarded.file("ca.pem"));
+    let hw = Headwater::builder().build().unwrap();
+    let options = guarded.options(&[SSL, CA]);
+    hw.sql(&format!(
+        "CREATE SINK s WITH ({options}, 'avro.schema.registry' = '{url}',
+           'avro.schema.registry.ssl.ca.location' = '{ca}') FORMAT AVRO;
+         CREATE SINK untrusted WITH ({options}, 'avro.schema.registry' = '{url}') FORMAT AVRO"
+    ))
+    .await
+    .unwrap();
+    hw.sql("CREATE SOURCE d (id BIGINT) WITH (connector = 'datagen', rows = 3)")
+        .await
+        .unwrap();
+    let write = async |sink: &str| {
+        let started = hw
+            .sql(&format!(
+                "CREATE STREAMING QUERY to_{sink} WITH (trigger = 'available-now')
+                   AS INSERT INTO {sink} SELECT id FROM d"
+            ))
+            .await?;
+        started.into_query()?.await_termination().await
+    };
+    write("s").await.unwrap();
+    assert!(
+        registry
+            .latest(&format!("{}-value", guarded.topic))
+            .is_some()
+    );
+    let told = write("untrusted").await.unwrap_err().report("it", None);
+    assert!(told.contains("could not reach schema registry"), "{told}");
+    assert!(told.contains("certificate"), "{told}");
+}
+
+const CANARY: &str = "c4nary-hunter2";
+
+/// A password in every option that may hold one: written into statements, given by the
+/// environment, on the command line. Nothing that is printed, logged or kept shows it.
+#[test]
+fn no_password_is_shown_anywhere() {
+    let dir = Dir::new();
+    let jaas = format!(
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"me\" \
+         password=\"{CANARY}\";"
+    );
+    let script = format!(
+        "CREATE SOURCE a (id BIGINT) WITH (connector = 'kafka', topic = 'x',
+           'bootstrap.servers' = '127.0.0.1:1', 'properties.security.protocol' = 'sasl_plaintext',
+           'properties.sasl.mechanism' = 'PLAIN', 'properties.sasl.username' = 'me',
+           'properties.sasl.password' = '{CANARY}') FORMAT JSON;
+         CREATE SOURCE b (id BIGINT) WITH (connector = 'kafka', topic = 'x',
+           'bootstrap.servers' = '127.0.0.1:1', 'properties.security.protocol' = 'sasl_plaintext',
+           'properties.sasl.jaas.config' = '{jaas}') FORMAT JSON;
+         CREATE SINK c WITH (connector = 'kafka', topic = 'x', 'bootstrap.servers' = '127.0.0.1:1',
+           'properties.security.protocol' = 'sasl_plaintext',
+           'properties.sasl.mechanism' = 'SCRAM-SHA-256', 'properties.sasl.username' = 'me',
+           'properties.sasl.password' = '${{env:CANARY}}', 'avro.schema.registry' = 'http://127.0.0.1:1',
+           'avro.schema.registry.user' = 'me', 'avro.schema.registry.password' = '{CANARY}')
+           FORMAT AVRO;
+         CREATE SOURCE d (id BIGINT) WITH (connector = 'datagen', rows = 3);
+         CREATE SINK f WITH (connector = 'filesystem', path = 'out') FORMAT JSON;
+         SET 'checkpointLocation' = 'checkpoint';
+         SHOW CREATE SOURCE a; SHOW CREATE SOURCE b; SHOW CREATE SINK c; SHOW SOURCES; DESCRIBE a;
+         EXPLAIN SELECT * FROM a; EXPLAIN ANALYZE SELECT * FROM d;
+         CREATE STREAMING QUERY q WITH (trigger = 'available-now') AS INSERT INTO f SELECT id FROM d;
+         SELECT id FROM a"
+    );
+    dir.create("job.sql", &script);
+    let end = dir
+        .command(&["--log-level", "trace", "run", "job.sql"])
+        .env("CANARY", CANARY)
+        .output();
+    // The broker is not there.
+    assert_ne!(end.code, Some(0));
+    assert!(
+        end.stdout.contains("'properties.sasl.password' = '***"),
+        "{}",
+        end.stdout
+    );
+    assert!(end.stdout.contains("${env:CANARY}"), "{}", end.stdout);
+    let mut shown = vec![end.stdout, end.stderr];
+    let end = dir
+        .command(&["--log-level", "trace", "doctor", "job.sql"])
+        .env("CANARY", CANARY)
+        .output();
+    shown.extend([end.stdout, end.stderr]);
+    // A mistake on the line of the password shows that line.
+    for wrong in [
+        format!(
+            "CREATE SOURCE s WITH (connector = 'kafka', 'properties.sasl.password' = '{CANARY}' 'x')"
+        ),
+        format!(
+            "CREATE SOURCE s WITH (connector = 'kafka', 'properties.sasl.password' '{CANARY}')"
+        ),
+        format!(
+            "CREATE SOURCE s WITH (connector = 'kafka', 'properties.sasl.pasword' = '{CANARY}', topic = 'x')"
+        ),
+        format!(
+            "CREATE SOURCE s WITH (connector = 'kafka', topic = 'x', 'bootstrap.servers' = 'b', 'properties.sasl.password' = '{CANARY}') FORMAT RAW"
+        ),
+    ] {
+        let end = dir.command(&["sql", "-e", &wrong]).output();
+        assert_ne!(end.code, Some(0), "{wrong}");
+        shown.extend([end.stdout, end.stderr]);
+    }
+    let property = format!("sasl.password={CANARY}");
+    let kafka = [
+        "--log-level",
+        "trace",
+        "kafka",
+        "topics",
+        "--property",
+        &property,
+    ];
+    let end = dir.command(&kafka).output();
+    assert_ne!(end.code, Some(0));
+    shown.extend([end.stdout, end.stderr]);
+    for text in &shown {
+        assert!(!text.contains(CANARY), "{text}");
+    }
+    let files = files_below(&dir.path().join("checkpoint"));
+    assert!(!files.is_empty());
+    for (path, bytes) in files {
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains(CANARY), "{}", path.display());
+    }
+}
+
+fn files_below(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files_below(&path)),
+            false => found.push((path.clone(), std::fs::read(&path).unwrap())),
+        }
+    }
+    found
+}
