@@ -3,8 +3,7 @@
 //!
 //! A block that begins with ```` ```sql kafka ```` needs a broker and is a script by itself. Its
 //! declarations are made and its queries are bound to them, but nothing is read; `README.md` is
-//! treated so as a whole. A block that begins with ```` ```sql secret ```` is treated so too, with a
-//! value in place of the reference to [`SECRET`].
+//! treated so as a whole. [`NAMES`] have values, as `--define` and the environment would give them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,15 +13,17 @@ use headwater_sql::ast::Statement;
 use headwater_sql::parser::parse_script;
 use headwater_tests::workspace_root;
 
-/// The reference to a secret that the documentation uses.
-const SECRET: &str = "${env:KAFKA_PASSWORD}";
+/// The names that the documentation uses, and their values.
+const NAMES: [(&str, &str); 2] = [
+    ("${SERVERS}", "localhost:9092"),
+    ("${env:KAFKA_PASSWORD}", "secret"),
+];
 
 /// What is done with a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Treatment {
     Run,
     Plan,
-    PlanWithSecret,
 }
 
 /// A block of SQL.
@@ -54,7 +55,6 @@ fn blocks(page: &str) -> Vec<Block> {
                 let treatment = match info.trim() {
                     "sql" => Some(Treatment::Run),
                     "sql kafka" => Some(Treatment::Plan),
-                    "sql secret" => Some(Treatment::PlanWithSecret),
                     _ => None,
                 };
                 // Other code is gathered too, so that its end is not taken for a beginning.
@@ -117,15 +117,13 @@ async fn every_block_of_sql_is_right() {
         let name = page.strip_prefix(&root).unwrap().display();
         let session = new_session();
         for mut block in blocks(&fs::read_to_string(page).unwrap()) {
-            if block.treatment == Treatment::PlanWithSecret {
-                block.text = block.text.replace(SECRET, "secret");
+            for (name, value) in NAMES {
+                block.text = block.text.replace(name, value);
             }
             let result = match block.treatment {
                 _ if page.ends_with("README.md") => plan_block(&session, &block).await,
                 Treatment::Run => session.run_script(&block.text, finish).await,
-                Treatment::Plan | Treatment::PlanWithSecret => {
-                    plan_block(&new_session(), &block).await
-                }
+                Treatment::Plan => plan_block(&new_session(), &block).await,
             };
             if let Err(error) = result {
                 let report = error.report("block", Some(&block.text));

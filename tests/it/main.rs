@@ -61,6 +61,8 @@ mod query_modes;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod stalls;

@@ -1,11 +1,13 @@
 //! How schema registries and token services are asked: HTTP, with TLS on the OpenSSL that is built
 //! in, and an end to every call.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use headwater_core::options::OptionReader;
+use headwater_core::secret::Secret;
 use headwater_core::{Error, Result};
 use ureq::Agent;
 use ureq::tls::{
@@ -15,6 +17,7 @@ use ureq::tls::{
 /// From the first byte asked to the last one answered.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const FORM_ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Whom a client trusts, and how it shows who it is. The default trusts the authorities that this
 /// machine trusts, and shows nothing.
@@ -145,7 +148,7 @@ fn not_pem(whose: &str, what: &str) -> Error {
 }
 
 /// A client; statuses are answers and no errors.
-pub fn agent(tls: &HttpTls) -> Agent {
+pub(crate) fn agent(tls: &HttpTls) -> Agent {
     let config = Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
         .timeout_connect(Some(CONNECT_TIMEOUT))
@@ -156,4 +159,37 @@ pub fn agent(tls: &HttpTls) -> Agent {
         .tls_config(tls.config())
         .build();
     Agent::new_with_config(config)
+}
+
+/// Asks a service that takes forms and answers with JSON.
+#[derive(Debug, Clone)]
+pub struct FormClient(Agent);
+
+impl FormClient {
+    /// A client; nothing is sent yet.
+    pub fn new(tls: &HttpTls) -> Self {
+        FormClient(agent(tls))
+    }
+
+    /// Sends a form; blocks. Gives the status and the answer's body.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn post(
+        &self,
+        url: &str,
+        authorization: &Secret,
+        form: String,
+    ) -> std::result::Result<(u16, String), Box<dyn StdError + Send + Sync>> {
+        let mut answer = self
+            .0
+            .post(url)
+            .header("authorization", authorization.expose())
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("accept", "application/json")
+            .send(form)?;
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().with_config().limit(FORM_ANSWER_BYTES_MAX);
+        Ok((status, body.read_to_string()?))
+    }
 }

@@ -22,10 +22,9 @@ use headwater_core::clock::{Clock, SystemClock};
 use headwater_core::excerpt::excerpt;
 use headwater_core::secret::Secret;
 use headwater_core::{Error, Result};
-use headwater_formats::http::{self, HttpTls};
+use headwater_formats::http::{self, FormClient, HttpTls};
 use rdkafka::client::OAuthToken;
 use serde_json::Value as Json;
-use ureq::Agent;
 
 use crate::security::Properties;
 
@@ -54,7 +53,6 @@ pub(crate) const OAUTH_PROPERTIES: [&str; 8] = [
 const UNKNOWN_LIFE_MS: i64 = 300_000;
 /// The life of a token that is given once and for all.
 const FIXED_LIFE_MS: i64 = 10 * 365 * 86_400_000;
-const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Who shows tokens to the brokers.
 #[derive(Clone, Debug)]
@@ -85,7 +83,7 @@ struct Endpoint {
     client_secret: Secret,
     scope: Option<String>,
     tls: HttpTls,
-    agent: Agent,
+    client: FormClient,
 }
 
 impl fmt::Debug for Endpoint {
@@ -153,7 +151,7 @@ impl OauthLogin {
                     client_id,
                     client_secret: Secret::new(client_secret),
                     scope,
-                    agent: http::agent(&tls),
+                    client: FormClient::new(&tls),
                     tls,
                 })
             }
@@ -211,21 +209,11 @@ impl Endpoint {
         let id = form_encoded(&self.client_id);
         let secret = form_encoded(self.client_secret.expose());
         let login = BASE64_STANDARD.encode(format!("{id}:{secret}"));
-        let failed = |error: ureq::Error| {
+        let login = Secret::new(format!("Basic {login}"));
+        let (status, body) = self.client.post(&self.url, &login, form).map_err(|error| {
             Error::source_failed(format!("could not fetch a token from \"{}\"", self.url))
                 .with_source(error)
-        };
-        let mut answer = self
-            .agent
-            .post(&self.url)
-            .header("authorization", format!("Basic {login}"))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .header("accept", "application/json")
-            .send(form)
-            .map_err(failed)?;
-        let status = answer.status().as_u16();
-        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX);
-        let body = body.read_to_string().map_err(failed)?;
+        })?;
         let json: Json = serde_json::from_str(&body).unwrap_or_default();
         let Some(token) = json.get("access_token").and_then(Json::as_str) else {
             let error = Error::source_failed(format!(
