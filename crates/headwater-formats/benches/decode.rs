@@ -116,14 +116,28 @@ fn avro() -> FormatSpec {
     spec
 }
 
-/// The orders of [`json_records`].
-fn avro_records() -> BinaryArray {
+/// The orders of [`json_records`] in another format.
+fn encoded(spec: &FormatSpec) -> BinaryArray {
     let schema = orders();
     let json = FormatSpec::named("json");
     let mut decoder = new_decoder(&json, OWNER, &schema, &ALL).unwrap();
     let rows = decoder.decode(&json_records()).unwrap().rows;
-    let mut encoder = new_encoder(&avro(), OWNER, &schema).unwrap();
+    let mut encoder = new_encoder(spec, OWNER, &schema).unwrap();
     encoder.encode(&rows).unwrap()
+}
+
+fn protobuf() -> FormatSpec {
+    let mut spec = FormatSpec::named("protobuf");
+    let schema = "syntax = \"proto3\"; import \"google/protobuf/timestamp.proto\"; message Order {
+        google.protobuf.Timestamp time = 1;
+        int64 order_id = 2;
+        optional int64 client_id = 3;
+        string symbol = 4;
+        int32 amount = 5;
+        double price = 6;
+        string buy = 7; }";
+    spec.options.set("schema", schema);
+    spec
 }
 
 fn decode(c: &mut Criterion) {
@@ -131,7 +145,8 @@ fn decode(c: &mut Criterion) {
     for (spec, records) in [
         (FormatSpec::named("json"), json_records()),
         (FormatSpec::named("csv"), csv_records()),
-        (avro(), avro_records()),
+        (avro(), encoded(&avro())),
+        (protobuf(), encoded(&protobuf())),
         (FormatSpec::named("influx"), influx_records()),
         (FormatSpec::named("debezium-json"), debezium_records()),
     ] {
@@ -170,7 +185,8 @@ fn encode(c: &mut Criterion) {
     let rows = decoder.decode(&json_records()).unwrap().rows;
     let mut group = c.benchmark_group("encode");
     group.throughput(Throughput::Elements(ROWS as u64));
-    for spec in [FormatSpec::named("json"), FormatSpec::named("csv"), avro()] {
+    let (json, csv) = (FormatSpec::named("json"), FormatSpec::named("csv"));
+    for spec in [json, csv, avro(), protobuf()] {
         let mut encoder = new_encoder(&spec, OWNER, &schema).unwrap();
         group.bench_function(&spec.name, |b| {
             b.iter(|| black_box(encoder.encode(black_box(&rows)).unwrap()));

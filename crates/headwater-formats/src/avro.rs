@@ -14,8 +14,6 @@
 //! record that breaks off leaves half a row behind, which costs the whole batch or makes a wrong
 //! row.
 
-mod append;
-mod column;
 mod cursor;
 mod decoder;
 mod default_value;
@@ -40,4 +38,9 @@ pub use schema_cache::SchemaCache;
 pub(crate) use decoder::{check_columns, new_avro_decoder};
 pub(crate) use encoder::AvroEncoder;
 pub(crate) use options::{AvroOptions, with_schema_text};
-pub(crate) use registry_client::RegistryClient;
+pub(crate) use parser::{MAX_SCHEMA_BYTES, SchemaFlaw};
+pub(crate) use registry_address::RegistryAddress;
+pub(crate) use registry_client::{RegistryClient, SchemaKind, WriterSchema};
+pub(crate) use resolve::per_second;
+pub(crate) use schema_cache::look_up;
+pub(crate) use schema_text::is_field_name;

@@ -5,7 +5,7 @@
 //!   payloads ──► RowAssembler ──► Decoder (every format) ──► rows + bad records
 //!                     │                                           │
 //!                     └── metadata columns, BadDataPolicy ◄───────┘
-//!   rows ──► Encoder (json, csv, avro, raw, text) ──► payloads
+//!   rows ──► Encoder (json, csv, avro, protobuf, raw, text) ──► payloads
 //! ```
 //!
 //! A connector makes a [`RowAssembler`] per reader and an encoder per writer; it never looks into
@@ -21,6 +21,7 @@ mod assembler;
 mod avro;
 mod column;
 mod column_builder;
+mod column_values;
 mod csv;
 mod debezium;
 mod decimal;
@@ -30,6 +31,7 @@ mod influx;
 mod json;
 mod number;
 mod payload_buffer;
+mod protobuf;
 mod raw;
 mod registry;
 mod row_collector;
@@ -38,6 +40,9 @@ mod special_column;
 mod time;
 mod timestamp;
 mod timestamp_array;
+mod typed_column;
+mod typed_rows;
+mod typed_value;
 
 pub use assembler::{AssembledRows, RowAssembler, RowDefinition};
 pub use avro::SchemaCache;

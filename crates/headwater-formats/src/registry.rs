@@ -8,30 +8,30 @@ use headwater_core::options::{OptionReader, nearest};
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
-use crate::avro::{
-    AvroEncoder, AvroOptions, SchemaCache, check_columns, new_avro_decoder, with_schema_text,
-};
+use crate::avro::{self, AvroEncoder, AvroOptions, SchemaCache, new_avro_decoder};
 use crate::column::scalar_column;
 use crate::column_builder::ColumnBuilder;
 use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, Header, check_header};
 use crate::debezium::{DebeziumDecoder, DebeziumOptions};
 use crate::influx::{InfluxDecoder, InfluxOptions};
 use crate::json::{JsonDecoder, JsonEncoder, json_column};
+use crate::protobuf::{self, ProtobufEncoder, ProtobufOptions, new_protobuf_decoder};
 use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
 use crate::timestamp::TimestampOptions;
 
 /// Formats that can be read; INFLUX and DEBEZIUM cannot be written.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "json",
     "csv",
     "avro",
+    "protobuf",
     "raw",
     "text",
     "influx",
     "debezium-json",
 ];
 /// Formats that the SQL grammar names and nothing implements.
-const PLANNED: [&str; 2] = ["protobuf", "debezium-avro"];
+const PLANNED: [&str; 1] = ["debezium-avro"];
 
 /// A format with its options read.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ pub(crate) enum Format {
     Json(TimestampOptions),
     Csv(Box<CsvOptions>),
     Avro(Box<AvroOptions>),
+    Protobuf(Box<ProtobufOptions>),
     Raw,
     Text,
     Influx(Box<InfluxOptions>),
@@ -59,6 +60,10 @@ impl Format {
             "csv" => Format::Csv(Box::new(CsvOptions::take(&mut reader)?)),
             // The second is Flink's name for Avro with a registry.
             "avro" | "avro-confluent" => Format::Avro(Box::new(AvroOptions::take(&mut reader)?)),
+            // As for Avro; Flink itself calls the one with a registry that.
+            "protobuf" | "protobuf-confluent" => {
+                Format::Protobuf(Box::new(ProtobufOptions::take(&mut reader)?))
+            }
             "raw" => Format::Raw,
             "text" => Format::Text,
             "influx" => Format::Influx(Box::new(InfluxOptions::take(&mut reader)?)),
@@ -76,6 +81,7 @@ impl Format {
             Format::Json(_) => "json",
             Format::Csv(_) => "csv",
             Format::Avro(_) => "avro",
+            Format::Protobuf(_) => "protobuf",
             Format::Raw => "raw",
             Format::Text => "text",
             Format::Influx(_) => "influx",
@@ -90,7 +96,7 @@ impl Format {
             Format::Csv(options) => scalar_column(field, &options.timestamps),
             Format::Influx(options) => options.column(field),
             Format::Debezium(options) => options.column(field),
-            Format::Avro(_) | Format::Raw | Format::Text => None,
+            Format::Avro(_) | Format::Protobuf(_) | Format::Raw | Format::Text => None,
         }
     }
 
@@ -105,7 +111,8 @@ impl Format {
                 options.check_named(&self.of(owner), declared)?;
                 self.check_each(owner, declared)
             }
-            Format::Avro(options) => check_columns(options, owner, declared),
+            Format::Avro(options) => avro::check_columns(options, owner, declared),
+            Format::Protobuf(options) => protobuf::check_columns(options, owner, declared),
             Format::Raw | Format::Text => self.only_column(owner, declared).map(|_| ()),
         }
     }
@@ -152,7 +159,7 @@ impl Format {
             a_type_name(field.data_type())
         ));
         match self {
-            Format::Json(_) | Format::Avro(_) => error,
+            Format::Json(_) | Format::Avro(_) | Format::Protobuf(_) => error,
             Format::Csv(_) => error.with_hint("A CSV field holds one value: use format \"json\"."),
             Format::Raw => error.with_hint("Declare the column as BINARY or STRING."),
             Format::Text => error.with_hint("Declare the column as STRING."),
@@ -210,7 +217,11 @@ pub fn with_files(spec: FormatSpec, owner: &str) -> Result<FormatSpec> {
     let whose = format!("format \"{}\" of {owner}", spec.name);
     match spec.name.as_str() {
         "avro" | "avro-confluent" => Ok(FormatSpec {
-            options: with_schema_text(&spec.options, &whose)?,
+            options: avro::with_schema_text(&spec.options, &whose)?,
+            name: spec.name,
+        }),
+        "protobuf" | "protobuf-confluent" => Ok(FormatSpec {
+            options: protobuf::with_proto_texts(&spec.options, &whose)?,
             name: spec.name,
         }),
         _ => Ok(spec),
@@ -243,9 +254,9 @@ fn not_written(format: &Format, owner: &str) -> Error {
 /// If the definition is wrong or its records may hold any byte.
 pub fn check_lines(spec: &FormatSpec, owner: &str) -> Result<()> {
     match Format::from_spec(spec, owner)? {
-        Format::Avro(_) => Err(Error::unsupported(format!(
-            "format \"avro\" of {owner} needs records that may hold any byte, and this connector \
-             parts them by lines"
+        format @ (Format::Avro(_) | Format::Protobuf(_)) => Err(Error::unsupported(format!(
+            "{} needs records that may hold any byte, and this connector parts them by lines",
+            format.of(owner)
         ))
         .with_hint("Use the connector \"kafka\", or one of the formats json, csv, text.")),
         _ => Ok(()),
@@ -343,6 +354,7 @@ pub(crate) fn new_sharing_decoder(
             Box::new(CsvDecoder::new(*options, places, schema, builders))
         }
         Format::Avro(options) => new_avro_decoder(*options, owner, schema, schemas)?,
+        Format::Protobuf(options) => new_protobuf_decoder(*options, owner, schema, schemas)?,
         Format::Raw | Format::Text => {
             let declared = format.only_column(owner, declared)?;
             Box::new(RawDecoder::new(declared, schema))
@@ -382,6 +394,9 @@ pub(crate) fn encoder_of(
         }
         Format::Csv(options) => Box::new(CsvEncoder::try_new(schema, *options, owner)?),
         Format::Avro(options) => Box::new(AvroEncoder::try_new(&options, schema, owner, id)?),
+        Format::Protobuf(options) => {
+            Box::new(ProtobufEncoder::try_new(&options, schema, owner, id)?)
+        }
         Format::Raw | Format::Text => {
             format.only_column(owner, schema)?;
             Box::new(RawEncoder)

@@ -11,7 +11,7 @@ use datafusion_common_runtime::SpawnedTask;
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::{Error, ErrorKind, Result};
 
-use crate::avro::RegistryClient;
+use crate::avro::{RegistryAddress, RegistryClient, SchemaKind};
 use crate::registry::{Format, encoder_of};
 
 /// A sink's format, ready to write.
@@ -47,19 +47,17 @@ impl SinkFormat {
             rows: SchemaRef::clone(rows),
             schema_id: None,
         };
-        let Format::Avro(options) = Format::from_spec(spec, owner)? else {
+        let Some(registered) = Registered::of(spec, owner, rows)? else {
             return Ok(opened);
         };
-        if let Some(address) = &options.registry {
-            let client = RegistryClient::new(address.clone(), owner, ErrorKind::Sink);
-            let text = options.text_for(rows, owner)?;
-            let subject = options.subject.unwrap_or_else(|| subject.to_string());
-            let call = move || client.register(&subject, &text);
-            let id = SpawnedTask::spawn_blocking(call).await.map_err(|e| {
-                Error::internal("the call of a schema registry did not finish").with_source(e)
-            })?;
-            opened.schema_id = Some(id?);
-        }
+        let client = RegistryClient::new(registered.registry, owner, ErrorKind::Sink);
+        let (kind, text) = (registered.kind, registered.text);
+        let subject = registered.subject.unwrap_or_else(|| subject.to_string());
+        let call = move || client.register(&subject, kind, &text);
+        let id = SpawnedTask::spawn_blocking(call).await.map_err(|e| {
+            Error::internal("the call of a schema registry did not finish").with_source(e)
+        })?;
+        opened.schema_id = Some(id?);
         Ok(opened)
     }
 
@@ -70,5 +68,52 @@ impl SinkFormat {
     /// Only for a bug: the definition was checked when it was opened.
     pub fn encoder(&self) -> Result<Box<dyn Encoder>> {
         encoder_of(&self.spec, &self.owner, &self.rows, self.schema_id)
+    }
+}
+
+/// What a registry is told of a sink's rows.
+struct Registered {
+    registry: RegistryAddress,
+    kind: SchemaKind,
+    text: String,
+    /// Where, if the user says so.
+    subject: Option<String>,
+}
+
+impl Registered {
+    /// What to register; `None` if the format has no registry.
+    fn of(spec: &FormatSpec, owner: &str, rows: &SchemaRef) -> Result<Option<Self>> {
+        match Format::from_spec(spec, owner)? {
+            Format::Avro(options) => {
+                let Some(registry) = &options.registry else {
+                    return Ok(None);
+                };
+                Ok(Some(Registered {
+                    registry: registry.clone(),
+                    kind: SchemaKind::Avro,
+                    text: options.text_for(rows, owner)?,
+                    subject: options.subject,
+                }))
+            }
+            Format::Protobuf(options) => {
+                let Some(registry) = &options.registry else {
+                    return Ok(None);
+                };
+                let written = options.written(rows, owner)?;
+                let (text, _) = written.registered(owner)?;
+                Ok(Some(Registered {
+                    registry: registry.clone(),
+                    kind: SchemaKind::Protobuf,
+                    text: text.to_string(),
+                    subject: options.subject,
+                }))
+            }
+            Format::Json(_)
+            | Format::Csv(_)
+            | Format::Raw
+            | Format::Text
+            | Format::Influx(_)
+            | Format::Debezium(_) => Ok(None),
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! What this crate promises, checked from outside: data in, text out.
 //!
-//! `json`, `csv`, `raw`, `influx` and `debezium` are tables of good and bad input; `assembler` holds
-//! the policies; `properties` prove the decoders' contract on random input; `round_trip` that what
-//! an encoder writes its decoder reads.
+//! `json`, `csv`, `raw`, `influx`, `debezium`, `avro` and `protobuf` are tables of good and bad
+//! input; `assembler` holds the policies; `properties` prove the decoders' contract on random input;
+//! `round_trip` that what an encoder writes its decoder reads.
 
 mod assembler;
 mod avro;
@@ -12,6 +12,7 @@ mod influx;
 mod influx_properties;
 mod json;
 mod properties;
+mod protobuf;
 mod raw;
 mod round_trip;
 
@@ -83,6 +84,56 @@ fn outcomes(decoded: &Decoded) -> Vec<String> {
             None => rows.next().unwrap(),
         })
         .collect()
+}
+
+/// Bytes of hexadecimal digits.
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<u32> = hex.chars().map(|c| c.to_digit(16).unwrap()).collect();
+    let pairs = digits.chunks(2);
+    pairs
+        .map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap())
+        .collect()
+}
+
+/// A MAP with keys of text.
+fn map_of(value: DataType) -> DataType {
+    let fields = vec![
+        Field::new("key", DataType::Utf8View, false),
+        Field::new("value", value, true),
+    ];
+    let entries = Field::new("entries", DataType::Struct(fields.into()), false);
+    DataType::Map(Arc::new(entries), false)
+}
+
+/// Prepares and decodes on a runtime, as a connector would.
+fn try_decode_framed(
+    spec: &FormatSpec,
+    columns: &SchemaRef,
+    payloads: &BinaryArray,
+) -> headwater_core::Result<Vec<String>> {
+    let all: Vec<usize> = (0..columns.fields().len()).collect();
+    let mut decoder = new_decoder(spec, OWNER, columns, &all)?;
+    on_a_runtime(async {
+        decoder.prepare(payloads).await?;
+        Ok(outcomes(&decoder.decode(payloads)?))
+    })
+}
+
+fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build();
+    runtime.unwrap().block_on(future)
+}
+
+/// Numbers of a seed, one after the other.
+fn generator(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        state ^ (state >> 29)
+    }
 }
 
 /// Decodes every record, alone and all together, and compares with what was expected.

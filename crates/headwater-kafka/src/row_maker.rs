@@ -66,7 +66,9 @@ impl SourceColumns {
             return Err(Error::configuration(format!(
                 "{owner} declares columns but no format for the payload"
             ))
-            .with_hint("Add FORMAT JSON, CSV, AVRO, DEBEZIUM JSON, INFLUX, TEXT or RAW."));
+            .with_hint(
+                "Add FORMAT JSON, CSV, AVRO, PROTOBUF, DEBEZIUM JSON, INFLUX, TEXT or RAW.",
+            ));
         };
         let format = with_files(format.clone(), owner)?;
         check_format(&format, owner, payload)?;

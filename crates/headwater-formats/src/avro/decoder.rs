@@ -9,7 +9,6 @@ use headwater_core::options::nearest;
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, ErrorKind, Result};
 
-use crate::avro::column::Column;
 use crate::avro::framed_decoder::FramedDecoder;
 use crate::avro::options::AvroOptions;
 use crate::avro::registry_client::RegistryClient;
@@ -17,7 +16,8 @@ use crate::avro::resolve::{Plan, Problem, resolve};
 use crate::avro::rows::AvroRows;
 use crate::avro::schema::AvroSchema;
 use crate::avro::schema_cache::SchemaCache;
-use crate::row_collector::Flaw;
+use crate::typed_column::Column;
+use crate::typed_rows::no_value;
 
 /// Decodes Avro whose every record is of one schema.
 #[derive(Debug)]
@@ -78,14 +78,6 @@ pub(crate) fn new_avro_decoder(
 /// The collector of rows whose columns were checked.
 pub(crate) fn rows_of(schema: SchemaRef) -> Result<AvroRows> {
     AvroRows::new(schema).ok_or_else(|| Error::internal("an Avro column was not checked"))
-}
-
-/// What is said of a record without a value.
-pub(crate) fn no_value() -> Flaw {
-    Flaw {
-        reason: "no value",
-        detail: String::new(),
-    }
 }
 
 /// Refuses columns of a source that Avro, or the schema that the user gave, cannot fill.

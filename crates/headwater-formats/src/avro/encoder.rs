@@ -10,8 +10,9 @@ use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
 use crate::avro::options::AvroOptions;
-use crate::avro::row_writer::{RecordWriter, Unwritable};
+use crate::avro::row_writer::RecordWriter;
 use crate::avro::writing::{FieldWriting, WritingProblem, plan_writing};
+use crate::column_values::Unwritable;
 use crate::payload_buffer::PayloadBuffer;
 
 /// Encodes Avro with one schema.

@@ -13,17 +13,17 @@ use std::sync::Arc;
 use arrow::array::BinaryArray;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion_common_runtime::SpawnedTask;
 use headwater_core::format::{Decoded, Decoder};
 use headwater_core::{Error, Result};
 
-use crate::avro::decoder::{no_value, rows_of};
+use crate::avro::decoder::rows_of;
 use crate::avro::registry_client::{RegistryClient, WriterSchema};
 use crate::avro::resolve::{Plan, resolve};
-use crate::avro::rows::{AvroRows, shown_bytes};
+use crate::avro::rows::AvroRows;
 use crate::avro::schema::AvroSchema;
-use crate::avro::schema_cache::SchemaCache;
+use crate::avro::schema_cache::{SchemaCache, look_up};
 use crate::row_collector::Flaw;
+use crate::typed_rows::{no_value, shown_bytes};
 
 /// Plans that are kept at most; a topic has a few schemas, and one whose ids are noise has many.
 const MAX_PLANS: usize = 10_000;
@@ -87,10 +87,11 @@ impl FramedDecoder {
         wanted
     }
 
-    fn add(&mut self, id: u32, schema: Option<Arc<AvroSchema>>) {
+    fn add(&mut self, id: u32, schema: WriterSchema) {
         let plan = match schema {
-            None => WriterPlan::NotAvro,
-            Some(schema) => {
+            WriterSchema::Unknown => WriterPlan::Unknown,
+            WriterSchema::Other | WriterSchema::Protobuf(_) => WriterPlan::NotAvro,
+            WriterSchema::Avro(schema) => {
                 let columns = self.rows.schema();
                 let (plan, _) = resolve(&schema, self.reader.as_ref(), columns.fields());
                 WriterPlan::Known(Box::new(plan))
@@ -123,34 +124,7 @@ impl Decoder for FramedDecoder {
             self.plans.clear();
             wanted = self.wanted(payloads);
         }
-        let mut unknown = Vec::new();
-        for id in wanted {
-            match self.cache.get(id) {
-                Some(schema) => self.add(id, schema),
-                None => unknown.push(id),
-            }
-        }
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let client = self.client.clone();
-        let ask = move || {
-            let answers = unknown.into_iter().map(|id| Ok((id, client.schema(id)?)));
-            answers.collect::<Result<Vec<(u32, WriterSchema)>>>()
-        };
-        let answers = SpawnedTask::spawn_blocking(ask).await.map_err(|e| {
-            Error::internal("the call of a schema registry did not finish").with_source(e)
-        })??;
-        for (id, answer) in answers {
-            let schema = match answer {
-                WriterSchema::Unknown => {
-                    self.plans.insert(id, WriterPlan::Unknown);
-                    continue;
-                }
-                WriterSchema::Avro(schema) => Some(schema),
-                WriterSchema::Other => None,
-            };
-            self.cache.put(id, schema.clone());
+        for (id, schema) in look_up(&self.client, &self.cache, wanted).await? {
             self.add(id, schema);
         }
         Ok(())

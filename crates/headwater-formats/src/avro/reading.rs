@@ -8,14 +8,14 @@
 
 use std::sync::Arc;
 
-use crate::avro::append::{
-    append_null, big_endian, misfit, push_boolean, push_bytes, push_decimal, push_double,
-    push_float, push_integer, push_uuid,
-};
-use crate::avro::column::{Column, ListColumn, MapColumn, StructColumn};
 use crate::avro::cursor::{Broken, Cursor};
 use crate::avro::schema::{AvroSchema, TypeId};
 use crate::avro::skip::skip;
+use crate::typed_column::{Column, ListColumn, MapColumn, StructColumn};
+use crate::typed_value::{
+    Outcome, append_null, big_endian, misfit, push_boolean, push_bytes, push_decimal, push_double,
+    push_float, push_integer, push_uuid,
+};
 
 /// How a value becomes one of its column.
 #[derive(Debug, Clone)]
@@ -92,15 +92,6 @@ pub(crate) enum Step {
     Skip(TypeId),
     /// Goes into a column.
     Read(usize, Reading),
-}
-
-/// What a value turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Value,
-    Null,
-    /// Not a value of the column's type; NULL stands for it.
-    Misfit,
 }
 
 /// What is wrong with a column of a record, and the bytes in which it was found.
@@ -335,15 +326,10 @@ impl Reader<'_> {
         column: &mut Column,
         cursor: &mut Cursor<'_>,
     ) -> Result<Outcome, Broken> {
-        let Column::Map(MapColumn {
-            keys,
-            values,
-            spans,
-            ..
-        }) = column
-        else {
+        let Column::Map(MapColumn { parts, spans, .. }) = column else {
             return Ok(misfit(column));
         };
+        let [keys, values] = parts.as_mut();
         let mut seen: Vec<&[u8]> = Vec::new();
         let mut is_right = true;
         let mut entries = 0_i32;

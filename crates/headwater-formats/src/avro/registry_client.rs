@@ -20,6 +20,7 @@ use crate::avro::parser::parse_schema;
 use crate::avro::registry_address::RegistryAddress;
 use crate::avro::schema::AvroSchema;
 use crate::http;
+use crate::protobuf::ProtoSchema;
 
 /// A schema of the greatest size, with what JSON adds to it in JSON.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
@@ -35,10 +36,18 @@ const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 #[derive(Debug, Clone)]
 pub(crate) enum WriterSchema {
     Avro(Arc<AvroSchema>),
+    Protobuf(Arc<ProtoSchema>),
     /// A schema of another kind, or one that cannot be read.
     Other,
     /// Nothing.
     Unknown,
+}
+
+/// What a schema is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SchemaKind {
+    Avro,
+    Protobuf,
 }
 
 /// A registry to ask.
@@ -86,29 +95,37 @@ impl RegistryClient {
             404 if answer.code() == Some(NO_SCHEMA) => return Ok(WriterSchema::Unknown),
             _ => return Err(self.refused(&format!("schema {id}"), &answer)),
         }
-        let Some(text) = avro_text(&answer.body) else {
+        let Some((kind, text)) = schema_text(&answer.body) else {
             return Ok(WriterSchema::Other);
         };
         let mut references = Vec::new();
         if !self.collect(&answer.body, &mut BTreeSet::new(), &mut references)? {
             return Ok(WriterSchema::Other);
         }
-        Ok(match parse_schema(text, &references) {
-            Ok(schema) => WriterSchema::Avro(Arc::new(schema)),
-            Err(flaw) => {
-                tracing::warn!(id, owner = %self.owner, detail = %flaw.0, "a schema cannot be read");
-                WriterSchema::Other
+        let schema = match kind {
+            SchemaKind::Avro => {
+                let texts = references.into_iter().map(|(_, text)| text);
+                let schema = parse_schema(text, &texts.collect::<Vec<String>>());
+                schema.map(|schema| WriterSchema::Avro(Arc::new(schema)))
             }
-        })
+            SchemaKind::Protobuf => {
+                let schema = ProtoSchema::from_registry(text, references);
+                schema.map(|schema| WriterSchema::Protobuf(Arc::new(schema)))
+            }
+        };
+        Ok(schema.unwrap_or_else(|flaw| {
+            tracing::warn!(id, owner = %self.owner, detail = %flaw.0, "a schema cannot be read");
+            WriterSchema::Other
+        }))
     }
 
-    /// Collects the texts that a schema refers to, those first that others refer to; `false` if one
-    /// is missing.
+    /// Collects the texts that a schema refers to with the names that it has for them, those first
+    /// that others refer to; `false` if one is missing.
     fn collect(
         &self,
         body: &Json,
         seen: &mut BTreeSet<(String, i64)>,
-        texts: &mut Vec<String>,
+        texts: &mut Vec<(String, String)>,
     ) -> Result<bool, Error> {
         let references = body.get("references").and_then(Json::as_array);
         for reference in references.into_iter().flatten() {
@@ -133,8 +150,11 @@ impl RegistryClient {
             if !self.collect(&answer.body, seen, texts)? {
                 return Ok(false);
             }
-            match avro_text(&answer.body) {
-                Some(text) => texts.push(text.to_string()),
+            let name = reference.get("name").and_then(Json::as_str);
+            match schema_text(&answer.body) {
+                Some((_, text)) => {
+                    texts.push((name.unwrap_or_default().to_string(), text.to_string()));
+                }
                 None => return Ok(false),
             }
         }
@@ -145,7 +165,12 @@ impl RegistryClient {
     ///
     /// # Errors
     /// If the registry does not answer, or refuses the schema.
-    pub(crate) fn register(&self, subject: &str, schema: &str) -> Result<u32, Error> {
+    pub(crate) fn register(
+        &self,
+        subject: &str,
+        kind: SchemaKind,
+        schema: &str,
+    ) -> Result<u32, Error> {
         let path = format!("/subjects/{}/versions", in_path(subject));
         let request = self.agent.post(self.url(&path)).content_type(CONTENT_TYPE);
         let request = request.header("Accept", CONTENT_TYPE);
@@ -153,7 +178,12 @@ impl RegistryClient {
             Some(login) => request.header("Authorization", login),
             None => request,
         };
-        let body = json!({ "schema": schema }).to_string();
+        // A registry from before there were kinds knows no `schemaType`.
+        let body = match kind {
+            SchemaKind::Avro => json!({ "schema": schema }),
+            SchemaKind::Protobuf => json!({ "schema": schema, "schemaType": "PROTOBUF" }),
+        };
+        let body = body.to_string();
         let answer = request
             .send(body)
             .map_err(|error| self.unreachable(error))?;
@@ -245,13 +275,14 @@ impl RegistryClient {
     }
 }
 
-/// The text of an Avro schema; a registry leaves the type out for Avro.
-fn avro_text(body: &Json) -> Option<&str> {
-    let kind = body.get("schemaType").and_then(Json::as_str);
-    if kind.is_some_and(|kind| kind != "AVRO") {
-        return None;
-    }
-    body.get("schema").and_then(Json::as_str)
+/// The text of a schema of a kind that is read; a registry leaves the kind out for Avro.
+fn schema_text(body: &Json) -> Option<(SchemaKind, &str)> {
+    let kind = match body.get("schemaType").and_then(Json::as_str) {
+        None | Some("AVRO") => SchemaKind::Avro,
+        Some("PROTOBUF") => SchemaKind::Protobuf,
+        Some(_) => return None,
+    };
+    Some((kind, body.get("schema").and_then(Json::as_str)?))
 }
 
 /// A name as a piece of a path.

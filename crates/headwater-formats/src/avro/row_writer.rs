@@ -5,22 +5,13 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, StringViewArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Float32Type, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Float32Type, Float64Type};
 use arrow::error::ArrowError;
 
 use crate::avro::default_value::{write_bytes, write_long};
 use crate::avro::reading::Factor;
 use crate::avro::writing::{Branches, FieldWriting, Writing, WritingKind};
-
-/// A value that its field cannot hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unwritable {
-    pub(crate) column: String,
-    /// What the field is, for messages.
-    pub(crate) described: String,
-    pub(crate) why: &'static str,
-}
+use crate::column_values::{Unwritable, bytes, integers, no_such_column, text, to};
 
 /// The fields of a record, with the values of a batch.
 pub(crate) struct RecordWriter<'p> {
@@ -90,36 +81,6 @@ impl<'p> RecordWriter<'p> {
         }
         Ok(())
     }
-}
-
-fn no_such_column() -> ArrowError {
-    ArrowError::SchemaError("rows have other columns than their encoder".to_string())
-}
-
-/// A column as another type; what does not fit is an error and not NULL.
-fn to(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
-    let options = CastOptions {
-        safe: false,
-        ..CastOptions::default()
-    };
-    cast_with_options(column, data_type, &options)
-}
-
-fn integers(column: &ArrayRef) -> Result<ScalarBuffer<i64>, ArrowError> {
-    let column = match column.data_type() {
-        DataType::Date32 | DataType::Time32(_) => to(column, &DataType::Int32)?,
-        _ => ArrayRef::clone(column),
-    };
-    let integers = to(&column, &DataType::Int64)?;
-    Ok(integers.as_primitive::<Int64Type>().values().clone())
-}
-
-fn text(column: &ArrayRef) -> Result<StringViewArray, ArrowError> {
-    Ok(to(column, &DataType::Utf8View)?.as_string_view().clone())
-}
-
-fn bytes(column: &ArrayRef) -> Result<BinaryViewArray, ArrowError> {
-    Ok(to(column, &DataType::BinaryView)?.as_binary_view().clone())
 }
 
 impl<'p> ColumnWriter<'p> {

@@ -1,11 +1,13 @@
-//! The schemas of writers that a source has met.
+//! The schemas of writers that a source has met, and how one that it has not is found.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use datafusion_common_runtime::SpawnedTask;
+use headwater_core::{Error, Result};
 use parking_lot::Mutex;
 
-use crate::avro::schema::AvroSchema;
+use crate::avro::registry_client::{RegistryClient, WriterSchema};
 
 /// Schemas that are kept at most; a registry with more is asked again.
 const MAX_SCHEMAS: usize = 10_000;
@@ -15,23 +17,57 @@ const MAX_SCHEMAS: usize = 10_000;
 /// An id means the same schema for ever, so one is asked for once in the life of a source. An id
 /// that the registry does not know is not kept here: it may be known later.
 #[derive(Debug, Clone, Default)]
-pub struct SchemaCache(Arc<Mutex<HashMap<u32, CachedSchema>>>);
-
-/// A schema; `None` if it is not of Avro.
-pub(crate) type CachedSchema = Option<Arc<AvroSchema>>;
+pub struct SchemaCache(Arc<Mutex<HashMap<u32, WriterSchema>>>);
 
 impl SchemaCache {
     /// The schema of an id, if it has been met.
-    pub(crate) fn get(&self, id: u32) -> Option<CachedSchema> {
+    fn get(&self, id: u32) -> Option<WriterSchema> {
         self.0.lock().get(&id).cloned()
     }
 
     /// Keeps a schema.
-    pub(crate) fn put(&self, id: u32, schema: CachedSchema) {
+    fn put(&self, id: u32, schema: WriterSchema) {
         let mut schemas = self.0.lock();
         if schemas.len() >= MAX_SCHEMAS {
             schemas.clear();
         }
         schemas.insert(id, schema);
     }
+}
+
+/// The schemas of some ids. The registry is asked for those that have not been met.
+///
+/// # Errors
+/// If it does not answer.
+pub(crate) async fn look_up(
+    client: &RegistryClient,
+    cache: &SchemaCache,
+    wanted: BTreeSet<u32>,
+) -> Result<Vec<(u32, WriterSchema)>> {
+    let mut found = Vec::with_capacity(wanted.len());
+    let mut missing = Vec::new();
+    for id in wanted {
+        match cache.get(id) {
+            Some(schema) => found.push((id, schema)),
+            None => missing.push(id),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    let client = client.clone();
+    let ask = move || {
+        let answers = missing.into_iter().map(|id| Ok((id, client.schema(id)?)));
+        answers.collect::<Result<Vec<(u32, WriterSchema)>>>()
+    };
+    let answers = SpawnedTask::spawn_blocking(ask).await.map_err(|e| {
+        Error::internal("the call of a schema registry did not finish").with_source(e)
+    })??;
+    for (id, schema) in answers {
+        if !matches!(schema, WriterSchema::Unknown) {
+            cache.put(id, schema.clone());
+        }
+        found.push((id, schema));
+    }
+    Ok(found)
 }

@@ -33,11 +33,7 @@ fn record(columns: &Fields, name: &str) -> Result<Json, NoSchema> {
 
 fn field(column: &Field, around: &str) -> Result<Json, NoSchema> {
     let name = column.name();
-    let mut characters = name.chars();
-    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
-    let is_name = characters.next().is_some_and(is_first)
-        && characters.all(|c| is_first(c) || c.is_ascii_digit());
-    if !is_name {
+    if !is_field_name(name) {
         return Err(NoSchema::Name(name.clone()));
     }
     let avro_type = value(column, &format!("{around}_{name}"))?;
@@ -46,6 +42,13 @@ fn field(column: &Field, around: &str) -> Result<Json, NoSchema> {
     } else {
         json!({ "name": name, "type": avro_type })
     })
+}
+
+/// Whether a column's name may be one of a field, in Avro as in Protobuf.
+pub(crate) fn is_field_name(name: &str) -> bool {
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let mut characters = name.chars();
+    characters.next().is_some_and(is_first) && characters.all(|c| is_first(c) || c.is_ascii_digit())
 }
 
 /// The type of values that are not NULL.

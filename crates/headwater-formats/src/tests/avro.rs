@@ -20,14 +20,6 @@ const ORDERS: [&str; 2] = [
     "d80401000000807f9c7500883ce4377e0000000000000000000000027f0200ffffff172b5af001b6c202000000808082e288d2a306004830303030303030302d303030302d303030302d303030302d303030303030303030303030",
 ];
 
-fn bytes_of(hex: &str) -> Vec<u8> {
-    let digits: Vec<u32> = hex.chars().map(|c| c.to_digit(16).unwrap()).collect();
-    let pairs = digits.chunks(2);
-    pairs
-        .map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap())
-        .collect()
-}
-
 fn avro(schema: &str) -> FormatSpec {
     spec("avro", &[("schema", schema)])
 }
@@ -37,15 +29,6 @@ fn one_field(avro_type: &str) -> FormatSpec {
     avro(&format!(
         r#"{{"type":"record","name":"R","fields":[{{"name":"a","type":{avro_type}}}]}}"#
     ))
-}
-
-fn map_of(value: DataType) -> DataType {
-    let fields = vec![
-        Field::new("key", DataType::Utf8View, false),
-        Field::new("value", value, true),
-    ];
-    let entries = Field::new("entries", DataType::Struct(fields.into()), false);
-    DataType::Map(Arc::new(entries), false)
 }
 
 fn order_columns() -> SchemaRef {

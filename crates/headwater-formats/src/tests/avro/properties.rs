@@ -158,15 +158,6 @@ fn values(data_type: &DataType, rows: usize, next: &mut dyn FnMut() -> u64) -> A
     }
 }
 
-fn generator(mut state: u64) -> impl FnMut() -> u64 {
-    move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        state ^ (state >> 29)
-    }
-}
-
 /// Columns of random types and their schema, and rows of them.
 fn any_rows() -> impl Strategy<Value = (FormatSpec, RecordBatch)> {
     (vec(any_type(), 1..5), 0..8_usize, any::<u64>()).prop_map(|(types, rows, seed)| {

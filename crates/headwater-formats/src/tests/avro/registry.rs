@@ -21,27 +21,6 @@ fn with_registry(registry: &DevRegistry, options: &[(&str, &str)]) -> FormatSpec
     spec
 }
 
-/// Prepares and decodes on a runtime, as a connector would.
-fn try_decode_framed(
-    spec: &FormatSpec,
-    columns: &SchemaRef,
-    payloads: &BinaryArray,
-) -> headwater_core::Result<Vec<String>> {
-    let all: Vec<usize> = (0..columns.fields().len()).collect();
-    let mut decoder = new_decoder(spec, OWNER, columns, &all)?;
-    on_a_runtime(async {
-        decoder.prepare(payloads).await?;
-        Ok(outcomes(&decoder.decode(payloads)?))
-    })
-}
-
-fn on_a_runtime<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .build();
-    runtime.unwrap().block_on(future)
-}
-
 #[test]
 fn records_of_several_schemas_are_read_side_by_side() {
     let registry = DevRegistry::start().unwrap();

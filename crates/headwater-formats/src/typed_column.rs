@@ -1,8 +1,9 @@
-//! What collects the values of one column, by its declared type.
+//! What collects the values of one column, by its declared type, for binary formats.
 //!
 //! Values come typed, so a column is plain vectors and no parser. A nested column holds the columns
 //! inside it. Every value that is read adds one value to its column, whatever becomes of it
-//! (`reading.rs` sees to that), so a record that breaks off half-way is filled up and left out.
+//! (`avro/reading.rs` and `protobuf/reading.rs` see to that), so a record that breaks off half-way
+//! is filled up and left out.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use arrow::datatypes::{
     ArrowNativeType, DataType, Date32Type, Decimal128Type, FieldRef, Fields, Float32Type,
     Float64Type, Int32Type, Int64Type, Time32MillisecondType, Time32SecondType,
     Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
 };
 use arrow::error::ArrowError;
 use headwater_core::{Error, Result};
@@ -28,7 +29,9 @@ pub(crate) enum Column {
     Int(Values<i32>),
     /// BIGINT, TIMESTAMP, TIME of microseconds or nanoseconds.
     Long(Values<i64>),
-    /// Integers that Avro has no type for: kept wide, with the least and the greatest value.
+    /// BIGINT UNSIGNED.
+    Unsigned(Values<u64>),
+    /// Smaller integers: kept wide, with the least and the greatest value.
     Narrow(Values<i64>, i64, i64),
     Float(Values<f32>),
     Double(Values<f64>),
@@ -68,8 +71,8 @@ pub(crate) struct ListColumn {
 pub(crate) struct MapColumn {
     entries: FieldRef,
     fields: Fields,
-    pub(crate) keys: Box<Column>,
-    pub(crate) values: Box<Column>,
+    /// The keys and the values.
+    pub(crate) parts: Box<[Column; 2]>,
     pub(crate) spans: Spans,
 }
 
@@ -80,7 +83,7 @@ pub(crate) struct Spans {
 }
 
 impl Column {
-    /// The column of a type; `None` if Avro has nothing for it.
+    /// The column of a type; `None` if binary formats have nothing for it.
     pub(crate) fn of(data_type: &DataType) -> Option<Column> {
         let long = |values: Values<i64>| Some(Column::Long(values));
         Some(match data_type {
@@ -99,11 +102,11 @@ impl Column {
             | DataType::Int16
             | DataType::UInt8
             | DataType::UInt16
-            | DataType::UInt32
-            | DataType::UInt64 => {
+            | DataType::UInt32 => {
                 let (least, greatest) = narrow_range(data_type)?;
                 Column::Narrow(Values::new(data_type), least, greatest)
             }
+            DataType::UInt64 => Column::Unsigned(Values::new(data_type)),
             DataType::Float32 => Column::Float(Values::new(data_type)),
             DataType::Float64 => Column::Double(Values::new(data_type)),
             DataType::Decimal128(precision, _) => {
@@ -136,6 +139,7 @@ impl Column {
             Column::Boolean(builder) => Builder::len(builder),
             Column::Int(values) => values.values.len(),
             Column::Long(values) | Column::Narrow(values, ..) => values.values.len(),
+            Column::Unsigned(values) => values.values.len(),
             Column::Float(values) => values.values.len(),
             Column::Double(values) => values.values.len(),
             Column::Decimal(values, _) => values.values.len(),
@@ -155,6 +159,7 @@ impl Column {
             Column::Boolean(builder) => builder.append_null(),
             Column::Int(values) => values.push_null(),
             Column::Long(values) | Column::Narrow(values, ..) => values.push_null(),
+            Column::Unsigned(values) => values.push_null(),
             Column::Float(values) => values.push_null(),
             Column::Double(values) => values.push_null(),
             Column::Decimal(values, _) => values.push_null(),
@@ -186,6 +191,7 @@ impl Column {
                 let wide = values.take::<Int64Type>()?;
                 cast(&wide, &values.data_type).map_err(not_built)?
             }
+            Column::Unsigned(values) => Arc::new(values.take::<UInt64Type>()?),
             Column::Float(values) => Arc::new(values.take::<Float32Type>()?),
             Column::Double(values) => Arc::new(values.take::<Float64Type>()?),
             Column::Decimal(values, _) => {
@@ -204,13 +210,13 @@ impl Column {
     }
 }
 
-/// The columns of fields, if Avro has something for each.
+/// The columns of fields, if each has a type that [`Column::of`] knows.
 pub(crate) fn columns_of(fields: &Fields) -> Option<Vec<Column>> {
     let columns = fields.iter().map(|field| Column::of(field.data_type()));
     columns.collect()
 }
 
-/// The least and the greatest value of an integer type that Avro does not have.
+/// The least and the greatest value of an integer type that is kept wide.
 fn narrow_range(data_type: &DataType) -> Option<(i64, i64)> {
     Some(match data_type {
         DataType::Int8 => (i8::MIN.into(), i8::MAX.into()),
@@ -218,7 +224,6 @@ fn narrow_range(data_type: &DataType) -> Option<(i64, i64)> {
         DataType::UInt8 => (0, u8::MAX.into()),
         DataType::UInt16 => (0, u16::MAX.into()),
         DataType::UInt32 => (0, u32::MAX.into()),
-        DataType::UInt64 => (0, i64::MAX),
         _ => return None,
     })
 }
@@ -334,15 +339,15 @@ impl MapColumn {
         Some(MapColumn {
             entries: Arc::clone(entries),
             fields: fields.clone(),
-            keys: Box::new(Column::of(key.data_type())?),
-            values: Box::new(Column::of(value.data_type())?),
+            parts: Box::new([Column::of(key.data_type())?, Column::of(value.data_type())?]),
             spans: Spans::new(),
         })
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
         let (offsets, nulls) = self.spans.finish();
-        let arrays = vec![self.keys.finish()?, self.values.finish()?];
+        let [keys, values] = self.parts.as_mut();
+        let arrays = vec![keys.finish()?, values.finish()?];
         let entries = StructArray::try_new(self.fields.clone(), arrays, None).map_err(not_built)?;
         let map = MapArray::try_new(Arc::clone(&self.entries), offsets, entries, nulls, false);
         Ok(Arc::new(map.map_err(not_built)?))
@@ -377,5 +382,5 @@ impl Spans {
 }
 
 fn not_built(error: ArrowError) -> Error {
-    Error::internal("could not build a column of Avro values").with_source(error)
+    Error::internal("could not build a column of values").with_source(error)
 }

@@ -1,8 +1,16 @@
 //! One value into a column, if it fits: ranges, digits and text are looked at here. Each function
 //! adds one value, whatever it gives back.
 
-use crate::avro::column::Column;
-use crate::avro::reading::Outcome;
+use crate::typed_column::Column;
+
+/// What a value turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Value,
+    Null,
+    /// Not a value of the column's type; NULL stands for it.
+    Misfit,
+}
 
 /// Appends NULL.
 pub(crate) fn append_null(column: &mut Column) -> Outcome {
@@ -45,19 +53,45 @@ pub(crate) fn push_integer(column: &mut Column, value: Option<i64>) -> Outcome {
             }
             values.push(value);
         }
+        Column::Unsigned(values) => match u64::try_from(value) {
+            Ok(value) => values.push(value),
+            Err(_) => return misfit(column),
+        },
         #[expect(
             clippy::cast_precision_loss,
-            reason = "Avro promotes whole numbers to the nearest float"
+            reason = "whole numbers become the nearest float"
         )]
         Column::Float(values) => values.push(value as f32),
         #[expect(
             clippy::cast_precision_loss,
-            reason = "Avro promotes whole numbers to the nearest double"
+            reason = "whole numbers become the nearest double"
         )]
         Column::Double(values) => values.push(value as f64),
         other => return misfit(other),
     }
     Outcome::Value
+}
+
+/// Appends a whole number of 64 bits without a sign.
+#[inline]
+pub(crate) fn push_unsigned(column: &mut Column, value: u64) -> Outcome {
+    match (column, i64::try_from(value)) {
+        (column, Ok(value)) => push_integer(column, Some(value)),
+        (Column::Unsigned(values), Err(_)) => {
+            values.push(value);
+            Outcome::Value
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "whole numbers become the nearest float"
+        )]
+        (column @ Column::Float(_), Err(_)) => push_float(column, value as f32),
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "whole numbers become the nearest double"
+        )]
+        (column, Err(_)) => push_double(column, value as f64),
+    }
 }
 
 /// Appends a float.
@@ -88,11 +122,11 @@ pub(crate) fn push_bytes(column: &mut Column, bytes: &[u8]) -> Outcome {
     match column {
         Column::TextView(builder) => match std::str::from_utf8(bytes) {
             Ok(text) => builder.append_value(text),
-            Err(_) => return lost_text(column),
+            Err(_) => return lost(column),
         },
         Column::Text(builder) => match std::str::from_utf8(bytes) {
             Ok(text) if has_room(builder.values_slice(), text.len()) => builder.append_value(text),
-            _ => return lost_text(column),
+            _ => return lost(column),
         },
         Column::BytesView(builder) => builder.append_value(bytes),
         Column::Bytes(builder) if has_room(builder.values_slice(), bytes.len()) => {
@@ -107,9 +141,10 @@ fn has_room(values: &[u8], more: usize) -> bool {
     values.len() + more <= MAX_COLUMN_BYTES
 }
 
-fn lost_text(column: &mut Column) -> Outcome {
+/// Appends what stands for a value that is lost with its record: a column of keys has no NULL.
+pub(crate) fn lost(column: &mut Column) -> Outcome {
     match column {
-        // Keys of maps are not NULL, so an empty text takes the place.
+        // Keys of maps are text.
         Column::TextView(builder) => builder.append_value(""),
         Column::Text(builder) => builder.append_value(""),
         other => other.append_null(),
