@@ -16,6 +16,7 @@
 
 mod append;
 mod column;
+mod columns_of_schema;
 mod cursor;
 mod decoder;
 mod default_value;
@@ -35,6 +36,7 @@ mod schema_text;
 mod skip;
 mod writing;
 
+pub use columns_of_schema::columns_of_schema;
 pub use schema_cache::SchemaCache;
 
 pub(crate) use decoder::{check_columns, new_avro_decoder};
