@@ -54,7 +54,7 @@ impl DeclaredSchema {
 /// # Errors
 /// If it cannot be read, with the place in it.
 pub(super) fn read_schema(text: &str, owner: &str, types: &SessionState) -> Result<DeclaredSchema> {
-    let in_place = |error| in_schema(error, text, owner);
+    let in_place = |error: Error| in_schema(&error, text, owner);
     let data_type = match parse_schema_text(text).map_err(in_place)? {
         SchemaText::Type(sql_type, span) => {
             arrow_type(types, &sql_type).map_err(|e| in_place(e.with_span(Some(span))))?
@@ -75,7 +75,7 @@ pub(super) fn read_schema(text: &str, owner: &str, types: &SessionState) -> Resu
 }
 
 /// The error with its place in words: a place in a text that stands in a query is none in the query.
-fn in_schema(error: Error, text: &str, owner: &str) -> Error {
+fn in_schema(error: &Error, text: &str, owner: &str) -> Error {
     let shown: String = text.chars().take(SHOWN).collect();
     let more = if shown.len() < text.len() { "…" } else { "" };
     let place = match error.span() {
