@@ -45,6 +45,9 @@ pub(crate) fn reword(text: &str) -> Reworded {
     if let Some(twice) = named_twice(text) {
         return twice;
     }
+    if let Some(wrong) = wrong_json_argument(text) {
+        return wrong;
+    }
     if text.contains("must appear in the GROUP BY clause") {
         let column = between(text, "column \"", "\"").unwrap_or("?");
         return plain(format!(
@@ -164,6 +167,30 @@ fn wrong_argument(text: &str) -> String {
     }
 }
 
+/// What the functions over JSON say of an argument.
+fn wrong_json_argument(text: &str) -> Option<Reworded> {
+    let rest = text.strip_prefix("Unexpected argument type to '")?;
+    let function = rest.split_once('\'')?.0;
+    let place = between(rest, "at position ", ",")?;
+    let found = rest.split_once(", got ")?.1.trim_end_matches('.');
+    let found = found.split('(').next().unwrap_or_default();
+    let (expected, hint) = match place {
+        "1" if found.contains("Binary") => ("text", "Write decode(column, 'utf-8') in its place."),
+        "1" if found.contains("Struct") => ("text", "Write column['field']."),
+        "1" => ("text", "Give it a column that is VARCHAR."),
+        _ => (
+            "a text or a BIGINT",
+            "Keys are texts, and places in arrays are numbers from 0.",
+        ),
+    };
+    Some(Reworded {
+        message: format!(
+            "function \"{function}\" takes {expected} as argument {place}, not a value of type {found}"
+        ),
+        hint: Some(hint.to_string()),
+    })
+}
+
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     let rest = text.split_once(before)?.1;
     Some(rest.split_once(after)?.0)
@@ -210,6 +237,12 @@ mod tests {
     #[test]
     fn messages_are_reworded() {
         let cases = [
+            (
+                "Error during planning: Unexpected argument type to 'json_get' at position 1, \
+                 expected a string, got Struct(\"a\": Int32).",
+                "function \"json_get\" takes text as argument 1, not a value of type Struct",
+                Some("Write column['field']."),
+            ),
             (
                 "Error during planning: table 'datafusion.public.tt' not found",
                 "table \"tt\" does not exist",

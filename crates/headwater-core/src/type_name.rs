@@ -57,6 +57,8 @@ pub fn type_name(data_type: &DataType) -> String {
             _ => "MAP",
         },
         DataType::Dictionary(_, value) => return type_name(value),
+        // What looking into JSON gives: nothing else here is one of several types.
+        DataType::Union(..) => "JSON value",
         DataType::Null => "NULL",
         other => return other.to_string(),
     };

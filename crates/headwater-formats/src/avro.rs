@@ -14,6 +14,7 @@
 //! record that breaks off leaves half a row behind, which costs the whole batch or makes a wrong
 //! row.
 
+mod columns_of_schema;
 mod cursor;
 mod decoder;
 mod default_value;
@@ -33,6 +34,7 @@ mod schema_text;
 mod skip;
 mod writing;
 
+pub use columns_of_schema::columns_of_schema;
 pub use schema_cache::SchemaCache;
 
 pub(crate) use decoder::{check_columns, new_avro_decoder};

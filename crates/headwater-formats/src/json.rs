@@ -13,10 +13,12 @@ mod encoder;
 mod nested;
 mod object_shape;
 mod scanner;
+mod value_decoder;
 
 pub(crate) use cell::JsonCell;
 pub(crate) use decoder::{JsonDecoder, read_object};
-pub(crate) use encoder::JsonEncoder;
+pub(crate) use encoder::{JsonEncoder, JsonTexts};
 pub(crate) use nested::json_column;
 pub(crate) use object_shape::ObjectShape;
 pub(crate) use scanner::{Scanner, unescape};
+pub(crate) use value_decoder::JsonValueDecoder;

@@ -11,6 +11,9 @@
 //! A connector makes a [`RowAssembler`] per reader and an encoder per writer; it never looks into
 //! a payload itself. [`check_format`] refuses a definition before anything runs.
 //!
+//! What a connector does with payloads a query can do with a column of them: [`PayloadReader`] and
+//! [`JsonWriter`] are behind SQL's `from_json`, `to_json` and their like.
+//!
 //! Formats with a schema registry ask it in [`RowAssembler::prepare`] and [`SinkFormat::open`], and
 //! nowhere else; what a source has learned is in its [`SchemaCache`].
 //!
@@ -29,8 +32,10 @@ mod dev_registry;
 pub mod http;
 mod influx;
 mod json;
+mod json_writer;
 mod number;
 mod payload_buffer;
+mod payload_reader;
 mod protobuf;
 mod raw;
 mod registry;
@@ -45,8 +50,10 @@ mod typed_rows;
 mod typed_value;
 
 pub use assembler::{AssembledRows, RowAssembler, RowDefinition};
-pub use avro::SchemaCache;
+pub use avro::{SchemaCache, columns_of_schema};
 pub use dev_registry::DevRegistry;
+pub use json_writer::JsonWriter;
+pub use payload_reader::{PayloadReader, as_payloads, holds_payloads};
 pub use registry::{
     check_file_header, check_format, check_lines, check_written, has_header, header_quote,
     new_decoder, new_encoder, with_files,

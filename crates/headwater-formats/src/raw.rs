@@ -78,7 +78,11 @@ impl RawDecoder {
     }
 }
 
-fn as_text(payloads: &BinaryArray) -> Result<StringArray> {
+/// Payloads that are UTF-8 as text.
+///
+/// # Errors
+/// Only for a bug: if they are not.
+pub(crate) fn as_text(payloads: &BinaryArray) -> Result<StringArray> {
     StringArray::try_from_binary(payloads.clone())
         .map_err(|e| Error::internal("payloads judged to be UTF-8 are not").with_source(e))
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use headwater_core::format::{Decoder, Encoder, FormatSpec};
-use headwater_core::options::{OptionReader, nearest};
+use headwater_core::options::{OptionReader, Options, nearest};
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
@@ -14,7 +14,7 @@ use crate::column_builder::ColumnBuilder;
 use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, Header, check_header};
 use crate::debezium::{DebeziumDecoder, DebeziumOptions};
 use crate::influx::{InfluxDecoder, InfluxOptions};
-use crate::json::{JsonDecoder, JsonEncoder, json_column};
+use crate::json::{JsonDecoder, JsonEncoder, JsonTexts, JsonValueDecoder, json_column};
 use crate::protobuf::{self, ProtobufEncoder, ProtobufOptions, new_protobuf_decoder};
 use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
 use crate::timestamp::TimestampOptions;
@@ -306,6 +306,45 @@ pub fn check_file_header(
         }
         _ => Ok(()),
     }
+}
+
+/// Makes a decoder of JSON whose every record is one value of a type: an array, say.
+///
+/// # Errors
+/// If the definition is wrong, or JSON cannot hold the type.
+pub(crate) fn new_json_value_decoder(
+    options: &Options,
+    owner: &str,
+    field: Field,
+) -> Result<Box<dyn Decoder>> {
+    let spec = FormatSpec {
+        options: options.clone(),
+        ..FormatSpec::named("json")
+    };
+    let format = Format::from_spec(&spec, owner)?;
+    let Some(builder) = format.column(&field) else {
+        return Err(format.cannot_hold(&field, owner));
+    };
+    let schema = Schema::new(vec![field]);
+    Ok(Box::new(JsonValueDecoder::new(schema, builder)))
+}
+
+/// Makes what writes values of a type as JSON.
+///
+/// # Errors
+/// If the definition is wrong, or JSON cannot hold the type.
+pub(crate) fn new_json_texts(
+    options: &Options,
+    owner: &str,
+    data_type: &DataType,
+) -> Result<JsonTexts> {
+    let mut reader = OptionReader::new(format!("format \"json\" of {owner}"), options);
+    let timestamps = TimestampOptions::take(&mut reader)?;
+    reader.finish()?;
+    JsonTexts::try_new(data_type, timestamps).map_err(|e| {
+        let message = format!("{owner} cannot write {}", a_type_name(data_type));
+        Error::unsupported(message).with_source(e)
+    })
 }
 
 /// Makes a decoder for some of the declared columns: `projection` has their indices, in the order

@@ -11,6 +11,7 @@ mod debezium;
 mod influx;
 mod influx_properties;
 mod json;
+mod payload_reader;
 mod properties;
 mod protobuf;
 mod raw;

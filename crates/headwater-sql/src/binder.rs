@@ -23,7 +23,11 @@ use headwater_plan::{StreamTable, on_large_stack, refuse_deep_plan};
 use crate::ast::{EmitClause, EmitMode, InsertQuery, Name, TableDeclaration, span_from_tokens};
 use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::declare::{declare_sink, declare_source};
-use crate::parser::{refuse_group_windows, rewrite_statement_windows, rewrite_windows};
+use crate::functions::{placed_at_call, register_functions};
+use crate::parser::{
+    refuse_group_windows, rewrite_field_access, rewrite_statement_field_access,
+    rewrite_statement_windows, rewrite_windows,
+};
 use crate::relation_planner::WindowRelationPlanner;
 use crate::with_tables::{refuse_many_tables, refuse_many_tables_of};
 
@@ -54,12 +58,13 @@ impl std::fmt::Debug for Binder {
 }
 
 impl Binder {
-    /// A binder; teaches the session headwater's window functions.
+    /// A binder; teaches the session headwater's window functions and functions of payloads.
     ///
     /// # Errors
     /// If the session refuses the planner.
     pub fn try_new(session: SessionContext, catalog: Catalog) -> Result<Self> {
         session.register_relation_planner(Arc::new(WindowRelationPlanner))?;
+        register_functions(&session)?;
         Ok(Binder { session, catalog })
     }
 
@@ -222,11 +227,13 @@ impl Binder {
         on_large_stack(async {
             refuse_group_windows(query)?;
             refuse_many_tables(query)?;
-            let mut query = query.clone();
-            rewrite_windows(&mut query)?;
-            let statement = SqlStatement::Query(Box::new(query));
+            let mut rewritten = query.clone();
+            rewrite_windows(&mut rewritten)?;
+            rewrite_field_access(&mut rewritten);
+            let statement = SqlStatement::Query(Box::new(rewritten));
             let statement = DFStatement::Statement(Box::new(statement));
-            let plan = self.state().statement_to_plan(statement).await?;
+            let plan = self.state().statement_to_plan(statement).await;
+            let plan = plan.map_err(|e| placed_at_call(e.into(), query))?;
             // Before anything else walks over it.
             refuse_deep_plan(&plan)?;
             Ok(plan)
@@ -241,9 +248,14 @@ impl Binder {
     pub async fn bind_statement(&self, statement: &DFStatement) -> Result<LogicalPlan> {
         on_large_stack(async {
             refuse_many_tables_of(statement)?;
-            let mut statement = statement.clone();
-            rewrite_statement_windows(&mut statement)?;
-            let plan = self.state().statement_to_plan(statement).await?;
+            let mut rewritten = statement.clone();
+            rewrite_statement_windows(&mut rewritten)?;
+            rewrite_statement_field_access(&mut rewritten);
+            let plan = self.state().statement_to_plan(rewritten).await;
+            let plan = plan.map_err(|e| match statement {
+                DFStatement::Statement(statement) => placed_at_call(e.into(), statement.as_ref()),
+                _ => e.into(),
+            })?;
             refuse_deep_plan(&plan)?;
             Ok(plan)
         })

@@ -25,7 +25,7 @@ use headwater_plan::{StreamDefinition, TableColumn};
 use crate::ast::{ColumnDefinition, ColumnKind, Name, TableDeclaration};
 use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::dialect::HeadwaterDialect;
-use crate::parser::signed_micros_of;
+use crate::parser::{rewrite_field_access, signed_micros_of};
 use crate::type_planner::arrow_type;
 
 /// Makes a source out of its declaration.
@@ -405,11 +405,10 @@ fn generated(
     session: &SessionState,
 ) -> Result<(Field, LogicalExpr)> {
     let schema = DFSchema::try_from(Arc::clone(source))?;
+    let mut expr = expr.clone();
+    rewrite_field_access(&mut expr);
     let expr = session.create_logical_expr_from_sql_expr(
-        datafusion::sql::sqlparser::ast::ExprWithAlias {
-            expr: expr.clone(),
-            alias: None,
-        },
+        datafusion::sql::sqlparser::ast::ExprWithAlias { expr, alias: None },
         &schema,
     )?;
     headwater_plan::check_repeatable(&expr)?;

@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod dead_letters;
 mod declare;
 pub mod dialect;
+mod functions;
 pub mod late_rows;
 pub mod parser;
 pub mod relation_planner;

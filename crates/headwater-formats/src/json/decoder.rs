@@ -59,8 +59,8 @@ pub(crate) fn read_object<'a>(
     payload: Option<&'a [u8]>,
     cells: &mut [JsonCell<'a>],
 ) -> Result<(), Flaw> {
-    let bytes = payload.ok_or_else(|| flaw("no value", b""))?;
-    let text = std::str::from_utf8(bytes).map_err(|_| flaw("not UTF-8", bytes))?;
+    let text = text_of(payload)?;
+    let bytes = text.as_bytes();
     let mut scanner = Scanner::new(text);
     scanner.skip_space();
     match scanner.peek() {
@@ -81,7 +81,17 @@ pub(crate) fn read_object<'a>(
     }
 }
 
-fn flaw(reason: &'static str, bytes: &[u8]) -> Flaw {
+/// The text of a record.
+///
+/// # Errors
+/// If it has none.
+pub(crate) fn text_of(payload: Option<&[u8]>) -> Result<&str, Flaw> {
+    let bytes = payload.ok_or_else(|| flaw("no value", b""))?;
+    std::str::from_utf8(bytes).map_err(|_| flaw("not UTF-8", bytes))
+}
+
+/// What is wrong with the bytes of a record.
+pub(crate) fn flaw(reason: &'static str, bytes: &[u8]) -> Flaw {
     Flaw {
         reason,
         detail: excerpt(bytes),

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, BinaryArray, RecordBatch, StructArray};
+use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, StructArray, new_empty_array};
 use arrow::buffer::ScalarBuffer;
-use arrow::datatypes::{Field, FieldRef, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::json::writer::{NullableEncoder, make_encoder};
 use arrow::json::{Encoder as ValueEncoder, EncoderFactory, EncoderOptions};
@@ -37,14 +37,9 @@ impl JsonEncoder {
         timestamps: TimestampOptions,
         owner: &str,
     ) -> Result<Self> {
-        let factory = TimestampFactory {
-            timestamps: Arc::new(timestamps),
-        };
         let mut encoder = JsonEncoder {
             row: Arc::new(Field::new_struct("row", schema.fields().clone(), false)),
-            options: EncoderOptions::default()
-                .with_explicit_nulls(true)
-                .with_encoder_factory(Arc::new(factory)),
+            options: options_of(timestamps),
             bytes_per_row: 0,
         };
         // Whether a type has a form is decided when its encoder is made: try it without rows.
@@ -77,6 +72,55 @@ impl Encoder for JsonEncoder {
         }
         payloads.finish(None)
     }
+}
+
+/// The JSON text of the values of a column, in the forms that [`JsonEncoder`] has for columns.
+#[derive(Debug)]
+pub(crate) struct JsonTexts {
+    field: FieldRef,
+    options: EncoderOptions,
+}
+
+impl JsonTexts {
+    /// For values of a type.
+    ///
+    /// # Errors
+    /// If JSON has no form for them.
+    pub(crate) fn try_new(data_type: &DataType, timestamps: TimestampOptions) -> Result<Self> {
+        let texts = JsonTexts {
+            field: Arc::new(Field::new("value", data_type.clone(), true)),
+            options: options_of(timestamps),
+        };
+        // As above: it shows without values.
+        texts.write(&new_empty_array(data_type))?;
+        Ok(texts)
+    }
+
+    /// The text of every value; that of NULL is NULL.
+    ///
+    /// # Errors
+    /// If all texts together are larger than 2 GiB.
+    pub(crate) fn write(&self, column: &ArrayRef) -> Result<BinaryArray> {
+        let mut values = make_encoder(&self.field, column, &self.options).map_err(not_encoded)?;
+        let nulls = column.logical_nulls();
+        let mut payloads = PayloadBuffer::with_capacity(column.len(), 0);
+        for row in 0..column.len() {
+            if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
+                values.encode(row, &mut payloads.bytes);
+            }
+            payloads.end_payload()?;
+        }
+        payloads.finish(nulls)
+    }
+}
+
+fn options_of(timestamps: TimestampOptions) -> EncoderOptions {
+    let factory = TimestampFactory {
+        timestamps: Arc::new(timestamps),
+    };
+    EncoderOptions::default()
+        .with_explicit_nulls(true)
+        .with_encoder_factory(Arc::new(factory))
 }
 
 fn not_encoded(error: ArrowError) -> Error {

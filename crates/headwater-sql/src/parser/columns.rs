@@ -48,6 +48,27 @@ pub(super) fn parse_column_list(cursor: &mut Cursor<'_>) -> Result<ColumnList> {
     }
 }
 
+/// Reads columns up to the end of the text.
+///
+/// # Errors
+/// If they cannot be read, or are more than columns.
+pub(super) fn parse_payload_columns(cursor: &mut Cursor<'_>) -> Result<Vec<ColumnDefinition>> {
+    let mut list = ColumnList::default();
+    loop {
+        let start = cursor.location();
+        parse_column(cursor, &mut list)?;
+        if !list.primary_key.is_empty() {
+            return Err(Error::unsupported("there is no PRIMARY KEY here")
+                .with_span(Some(cursor.span_from(start)))
+                .with_hint("Leave it out."));
+        }
+        if !cursor.take_sign(&Token::Comma) {
+            cursor.expect_end("\",\" or the end after a column")?;
+            return Ok(list.columns);
+        }
+    }
+}
+
 fn parse_entry(cursor: &mut Cursor<'_>, list: &mut ColumnList) -> Result<()> {
     let start = cursor.location();
     if cursor.take(&["WATERMARK", "FOR"]) {

@@ -31,9 +31,10 @@ impl<'s> Script<'s> {
     /// # Errors
     /// If a quotation or a comment has no end.
     pub(super) fn read(sql: &'s str) -> Result<Self> {
-        let tokens = Tokenizer::new(&HeadwaterDialect, sql)
+        let mut tokens = Tokenizer::new(&HeadwaterDialect, sql)
             .tokenize_with_location()
             .map_err(|e| syntax_error::from_tokenizer(&e))?;
+        tokens.iter_mut().for_each(read_question_mark);
         let starts = sql.match_indices('\n').map(|(at, _)| at + 1);
         let end = tokens
             .last()
@@ -134,6 +135,14 @@ impl<'s> StatementTokens<'s> {
         self.tokens
             .first()
             .map_or(self.end, |token| token.span.start)
+    }
+}
+
+/// Makes an operator of `?`, which asks whether JSON has a key. The generic dialect takes it for a
+/// parameter, of which there are none.
+fn read_question_mark(token: &mut TokenWithSpan) {
+    if matches!(&token.token, Token::Placeholder(name) if name == "?") {
+        token.token = Token::Question;
     }
 }
 
