@@ -13,6 +13,7 @@ mod encoder;
 mod nested;
 mod object_shape;
 mod scanner;
+mod walk;
 
 pub(crate) use cell::JsonCell;
 pub(crate) use decoder::{JsonDecoder, read_object};
@@ -20,3 +21,4 @@ pub(crate) use encoder::JsonEncoder;
 pub(crate) use nested::json_column;
 pub(crate) use object_shape::ObjectShape;
 pub(crate) use scanner::{Scanner, unescape};
+pub(crate) use walk::{walk_elements, walk_members};

@@ -25,6 +25,7 @@ mod csv;
 mod debezium;
 mod decimal;
 mod dev_registry;
+pub mod infer;
 mod influx;
 mod json;
 mod number;

@@ -1,6 +1,6 @@
 //! What this crate promises, checked from outside: data in, text out.
 //!
-//! `json`, `csv`, `raw`, `influx` and `debezium` are tables of good and bad input; `assembler` holds
+//! `infer` finds columns in samples; `json`, `csv`, `raw`, `influx` and `debezium` are tables of good and bad input; `assembler` holds
 //! the policies; `properties` prove the decoders' contract on random input; `round_trip` that what
 //! an encoder writes its decoder reads.
 
@@ -8,6 +8,7 @@ mod assembler;
 mod avro;
 mod csv;
 mod debezium;
+mod infer;
 mod influx;
 mod influx_properties;
 mod json;
