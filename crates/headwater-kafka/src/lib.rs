@@ -9,6 +9,7 @@
 //!                       │       poll_loop ── batch_queue ── librdkafka
 //!                       └─────▶ sink ──▶ delivery ── librdkafka
 //! cluster: which topics, which offsets · client: how every client is made
+//! sampler: a few messages, to find columns in · walk: messages for a person or a sampler
 //! admin, tail, dev_broker: for the command line and for tests
 //! ```
 //! This is the only crate that knows rdkafka; none of its types is in a public signature.
@@ -34,6 +35,7 @@ mod reader;
 mod resume;
 mod row_encoder;
 mod row_maker;
+mod sampler;
 mod share;
 mod sink;
 mod slice_stream;
@@ -42,6 +44,7 @@ mod start;
 mod tail;
 mod topics;
 mod transaction;
+mod walk;
 
 pub use admin::{PartitionInfo, TopicInfo, create_topic, list_topics, produce_lines};
 pub use client::{KafkaConnection, librdkafka_version};
