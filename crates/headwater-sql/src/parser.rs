@@ -14,6 +14,7 @@ mod depth;
 mod durations;
 mod emit;
 mod external_table;
+mod infer;
 mod inspect;
 mod option_list;
 mod query;
