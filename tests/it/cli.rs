@@ -409,3 +409,42 @@ fn tables(stdout: &str) -> BTreeMap<String, Vec<String>> {
     }
     tables
 }
+
+#[test]
+fn the_columns_of_a_topic_are_found_and_the_statement_runs() {
+    let dir = Dir::new();
+    let mut broker = dir.command(&["dev-broker", "--topic", "orders:2"]).spawn();
+    let started = broker.read_stdout_line();
+    let (_, servers) = started.split_once("bootstrap.servers=").unwrap();
+    let at = ["--bootstrap", servers];
+    let produce = [&["kafka", "produce", "--topic", "orders"][..], &at].concat();
+    let lines: String = (0..7)
+        .map(|n| format!("{{\"id\":{n},\"Price\":{n}.5,\"ts\":\"2026-01-01T00:00:0{n}Z\"}}\n"))
+        .collect();
+    dir.command(&produce).stdin(&lines).stdout();
+    let property = ["--property", "ssl.keystore.password=hunter2"];
+    let infer = [&["kafka", "infer", "orders"][..], &at, &property].concat();
+    let statement = dir.command(&infer).stdout();
+    let expected = format!(
+        "CREATE SOURCE orders (\n  id      BIGINT,\n  \"Price\" DOUBLE,\n  ts      TIMESTAMP\n  \
+         -- , WATERMARK FOR ts AS ts - INTERVAL '10 seconds'\n) FORMAT JSON WITH (\n  \
+         'connector' = 'kafka',\n  'bootstrap.servers' = '{servers}',\n  'topic' = 'orders',\n  \
+         'properties.ssl.keystore.password' = '${{env:SSL_KEYSTORE_PASSWORD}}'\n);\n"
+    );
+    assert_eq!(statement, expected);
+    dir.create(
+        "read.sql",
+        &format!("{statement}SELECT count(*) AS n, sum(\"Price\") AS p FROM orders;"),
+    );
+    let read = dir.command(&["run", "read.sql", "--format", "csv"]);
+    let rows = read.env("SSL_KEYSTORE_PASSWORD", "x").stdout();
+    let empty = [
+        &["kafka", "infer", "orders", "--format", "nothing"][..],
+        &at,
+    ]
+    .concat();
+    dir.command(&empty).fails_with(2);
+    broker.signal("INT");
+    broker.wait();
+    assert_eq!(rows, "n,p\n7,24.5\n");
+}

@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Run a Kafka broker inside this process, for trying things out
     DevBroker(DevBrokerArgs),
-    /// List topics, write lines to one, look at one
+    /// List topics, write lines to one, look at one, find the columns of one
     Kafka(KafkaArgs),
     /// Look at the checkpoint of a query, check its files, or take the query back
     Checkpoint(CheckpointArgs),
@@ -243,6 +243,46 @@ Examples:
   headwater kafka tail --topic metrics --from earliest --until-end --format json
   headwater kafka tail --topic metrics --from earliest --max 10")]
     Tail(TailArgs),
+    /// Look at messages of a topic, and print the CREATE SOURCE that declares it
+    #[command(after_help = INFER_HELP)]
+    Infer(InferArgs),
+}
+
+const INFER_HELP: &str = "\
+Prints the statement on standard output, and what was seen on standard error. Columns are nullable,
+and as wide as the messages need; names that no one type holds are left out, and noted. Values of
+passwords are printed as references to environment variables.
+
+Without --format it is guessed: debezium-json, json, influx, csv, text or raw. Avro needs its schema
+or the registry that knows it.
+
+Examples:
+  headwater kafka infer orders
+  headwater kafka infer orders --bootstrap localhost:9092 --sample 10000 > orders.sql
+  headwater kafka infer trades --format csv --format-option 'delimiter=;'
+  headwater kafka infer events --format avro --format-option schema.registry=http://localhost:8081";
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct InferArgs {
+    /// The topic
+    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    /// The format of the messages, such as json, csv, avro, influx, debezium-json
+    #[arg(long, value_name = "NAME")]
+    pub(crate) format: Option<String>,
+    /// An option of the format, as in the parentheses after FORMAT
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value, requires = "format")]
+    pub(crate) format_option: Vec<(String, String)>,
+    /// Messages to look at, at most
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = sample_size)]
+    pub(crate) sample: usize,
+    /// Whether to look at the first messages there are, or at the last ones
+    #[arg(long, value_enum, default_value = "earliest")]
+    pub(crate) from: From,
+    /// The name of the source in the statement; without it, the topic's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -415,6 +455,13 @@ fn topic_partitions(text: &str) -> Result<(String, i32), String> {
             Ok((name.to_string(), partitions))
         }
         _ => Err("expected a name, `:` and a number of partitions from 1 to 1000".to_string()),
+    }
+}
+
+fn sample_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(sample) if (1..=100_000).contains(&sample) => Ok(sample),
+        _ => Err("expected a number from 1 to 100000".to_string()),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::args::{
 };
 use crate::context::Context;
 use crate::exit_code::Exit;
+use crate::kafka_infer::infer;
 use crate::print::print_batch;
 use crate::progress::counted;
 use crate::screen::print_line;
@@ -39,6 +40,10 @@ pub(crate) async fn kafka(args: KafkaArgs, context: &Context) -> Result<Exit> {
         KafkaCommand::Produce(args) => produce(args, context, &signals).await,
         KafkaCommand::Topics(args) => tokio::select! {
             done = topics(&args, context) => done.map(|()| Exit::Done),
+            exit = signals.first() => Ok(exit),
+        },
+        KafkaCommand::Infer(args) => tokio::select! {
+            done = infer(&args, context) => done.map(|()| Exit::Done),
             exit = signals.first() => Ok(exit),
         },
         KafkaCommand::Tail(args) => tokio::select! {

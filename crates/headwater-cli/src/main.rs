@@ -12,6 +12,7 @@ mod dev_broker;
 mod doctor;
 mod exit_code;
 mod kafka;
+mod kafka_infer;
 mod line_reader;
 mod logging;
 mod print;

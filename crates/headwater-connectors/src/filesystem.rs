@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::connector::{
-    Connector, DeclaredSink, DeclaredSource, SinkDefinition, SourceDefinition,
+    Connector, DeclaredSink, DeclaredSource, SamplerDefinition, SinkDefinition, SourceDefinition,
 };
 use headwater_core::options::OptionReader;
+use headwater_core::sample::Sampler;
 use headwater_core::{Error, Result};
 
 use crate::change_columns::ChangeColumns;
@@ -24,6 +25,7 @@ mod parquet_rows;
 mod parquet_values;
 mod permanent;
 mod reader;
+mod sampler;
 mod sink;
 mod source;
 
@@ -31,6 +33,7 @@ pub use sink::{CLAIM_FOLDER, FilesystemSink};
 
 use file_rows::FileRows;
 use folder::NamePattern;
+use sampler::FilesSampler;
 use sink::SinkFiles;
 use source::{DeclaredFiles, FilesOptions};
 
@@ -68,15 +71,19 @@ impl Connector for FilesystemConnector {
     ) -> Result<Arc<dyn DeclaredSource>> {
         let path = take_path(options, "/data/orders")?;
         let rows = FileRows::try_new(definition, options)?;
-        let files = FilesOptions {
-            max_files: take_max_files(options)?,
-            pattern: NamePattern::new(options.take("pattern", &["glob"])?.as_deref()),
-            poll_interval: options
-                .take_duration("poll.interval", &[])?
-                .unwrap_or(DEFAULT_POLL_INTERVAL)
-                .max(Duration::from_millis(1)),
-        };
+        let files = take_files(options)?;
         Ok(Arc::new(DeclaredFiles::new(path, rows, files)))
+    }
+
+    fn declare_sampler(
+        &self,
+        definition: SamplerDefinition,
+        options: &mut OptionReader,
+    ) -> Result<Box<dyn Sampler>> {
+        let path = take_path(options, "/data/orders")?;
+        let pattern = take_files(options)?.pattern;
+        let sampler = FilesSampler::try_new(&definition, path, pattern, options)?;
+        Ok(Box::new(sampler))
     }
 
     fn declare_sink(
@@ -94,6 +101,18 @@ impl Connector for FilesystemConnector {
         let declared = sink::declare(path, format, files, owner, schema.as_ref())?;
         Ok(added.around(declared))
     }
+}
+
+/// What the options of a source say about its files.
+fn take_files(options: &mut OptionReader) -> Result<FilesOptions> {
+    Ok(FilesOptions {
+        max_files: take_max_files(options)?,
+        pattern: NamePattern::new(options.take("pattern", &["glob"])?.as_deref()),
+        poll_interval: options
+            .take_duration("poll.interval", &[])?
+            .unwrap_or(DEFAULT_POLL_INTERVAL)
+            .max(Duration::from_millis(1)),
+    })
 }
 
 /// Reads `path`, which may be written as a `file://` URL.

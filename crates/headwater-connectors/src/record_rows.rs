@@ -127,13 +127,9 @@ impl RecordRows {
         check_file_header(&self.format, &self.owner, &self.payload, place, header)
     }
 
-    /// Which lines hold no record: those that could be none in the format.
+    /// Which lines hold no record.
     pub(crate) fn passed_over(&self) -> PassedOver {
-        match self.format.name.as_str() {
-            "json" | "csv" | "debezium" | "debezium-json" => PassedOver::Blank,
-            "influx" => PassedOver::BlankAndComments,
-            _ => PassedOver::Nothing,
-        }
+        passed_over(&self.format)
     }
 
     /// An assembler for some of the columns of [`RecordRows::schema`].
@@ -191,4 +187,13 @@ pub(crate) fn check_metadata(
         }
     }
     Ok(())
+}
+
+/// Which lines hold no record: those that could be none in the format.
+pub(crate) fn passed_over(format: &FormatSpec) -> PassedOver {
+    match format.name.as_str() {
+        "json" | "csv" | "debezium" | "debezium-json" => PassedOver::Blank,
+        "influx" => PassedOver::BlankAndComments,
+        _ => PassedOver::Nothing,
+    }
 }

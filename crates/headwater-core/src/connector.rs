@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::format::{BadDataPolicy, FormatSpec};
 use crate::options::OptionReader;
+use crate::sample::Sampler;
 use crate::sink::{Sink, SinkCapabilities};
 use crate::source::{Source, SourceJournal};
 use crate::{Error, Result};
@@ -39,6 +40,15 @@ pub struct SourceDefinition {
     pub format: Option<FormatSpec>,
     /// What to do with bad records.
     pub bad_data: BadDataPolicy,
+}
+
+/// A source whose columns are not known yet.
+#[derive(Debug, Clone)]
+pub struct SamplerDefinition {
+    /// The user's name of it.
+    pub name: String,
+    /// How the payload is encoded; `None` if that is to be found too.
+    pub format: Option<FormatSpec>,
 }
 
 /// A sink as declared.
@@ -162,6 +172,24 @@ pub trait Connector: Debug + Send + Sync {
             "connector \"{}\" cannot be a source",
             self.name()
         )))
+    }
+
+    /// Checks the options of a source whose columns are to be found in its records; takes every
+    /// option that [`Connector::declare_source`] takes.
+    fn declare_sampler(
+        &self,
+        definition: SamplerDefinition,
+        options: &mut OptionReader,
+    ) -> Result<Box<dyn Sampler>> {
+        let _ = (definition, options);
+        Err(Error::unsupported(format!(
+            "the columns of a source of connector \"{}\" cannot be inferred",
+            self.name()
+        ))
+        .with_hint(
+            "Declare them: CREATE SOURCE name (column TYPE, …). Records are looked at by the \
+             connectors \"kafka\" and \"filesystem\".",
+        ))
     }
 
     /// Checks a sink's definition and options; takes every option it knows.

@@ -26,6 +26,7 @@ pub mod other_names;
 pub mod read_bounds;
 pub mod records;
 mod reword;
+pub mod sample;
 pub mod secret;
 pub mod sink;
 pub mod source;

@@ -20,6 +20,7 @@ mod decoder;
 mod default_value;
 mod encoder;
 mod framed_decoder;
+mod infer;
 mod options;
 mod parser;
 mod reading;
@@ -39,6 +40,8 @@ pub use schema_cache::SchemaCache;
 
 pub(crate) use decoder::{check_columns, new_avro_decoder};
 pub(crate) use encoder::AvroEncoder;
+pub(crate) use framed_decoder::schema_id;
+pub(crate) use infer::infer_avro;
 pub(crate) use options::{AvroOptions, with_schema_text};
 pub(crate) use parser::{MAX_SCHEMA_BYTES, SchemaFlaw};
 pub(crate) use registry_address::RegistryAddress;

@@ -6,7 +6,8 @@ mod header;
 mod line;
 mod options;
 
-pub(crate) use decoder::CsvDecoder;
+pub(crate) use decoder::{CsvDecoder, NullRule};
 pub(crate) use encoder::CsvEncoder;
-pub(crate) use header::check_header;
-pub(crate) use options::{CsvOptions, Header};
+pub(crate) use header::{check_header, header_names};
+pub(crate) use line::split_line;
+pub(crate) use options::{CsvOptions, Dialect, Header};

@@ -15,5 +15,5 @@
 mod decoder;
 mod options;
 
-pub(crate) use decoder::DebeziumDecoder;
+pub(crate) use decoder::{DebeziumDecoder, EventFinder};
 pub(crate) use options::DebeziumOptions;

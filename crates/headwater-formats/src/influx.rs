@@ -20,6 +20,8 @@ mod decoder;
 mod keys;
 mod options;
 mod scanner;
+mod walk;
 
 pub(crate) use decoder::InfluxDecoder;
 pub(crate) use options::InfluxOptions;
+pub(crate) use walk::{LinePart, walk_line};

@@ -14,6 +14,7 @@ mod nested;
 mod object_shape;
 mod scanner;
 mod value_decoder;
+mod walk;
 
 pub(crate) use cell::JsonCell;
 pub(crate) use decoder::{JsonDecoder, read_object};
@@ -22,3 +23,4 @@ pub(crate) use nested::json_column;
 pub(crate) use object_shape::ObjectShape;
 pub(crate) use scanner::{Scanner, unescape};
 pub(crate) use value_decoder::JsonValueDecoder;
+pub(crate) use walk::{walk_elements, walk_members};

@@ -30,6 +30,7 @@ mod debezium;
 mod decimal;
 mod dev_registry;
 pub mod http;
+pub mod infer;
 mod influx;
 mod json;
 mod json_writer;

@@ -76,6 +76,15 @@ impl Format {
         Ok(format)
     }
 
+    /// Whether its columns are known before there is a record.
+    pub(crate) fn knows_its_columns(&self) -> bool {
+        match self {
+            Format::Avro(options) => options.schema.is_some(),
+            Format::Protobuf(_) | Format::Raw | Format::Text => true,
+            Format::Json(_) | Format::Csv(_) | Format::Influx(_) | Format::Debezium(_) => false,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Format::Json(_) => "json",

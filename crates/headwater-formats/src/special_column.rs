@@ -34,6 +34,11 @@ impl SpecialColumn {
         })
     }
 
+    /// The name of the column, if there can be one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Whether a column is this one.
     pub(crate) fn is(&self, field: &Field) -> bool {
         self.name.as_ref() == Some(field.name())

@@ -1,13 +1,14 @@
 //! What this crate promises, checked from outside: data in, text out.
 //!
 //! `json`, `csv`, `raw`, `influx`, `debezium`, `avro` and `protobuf` are tables of good and bad
-//! input; `assembler` holds the policies; `properties` prove the decoders' contract on random input;
-//! `round_trip` that what an encoder writes its decoder reads.
+//! input; `infer` finds columns in samples; `assembler` holds the policies; `properties` prove the
+//! decoders' contract on random input; `round_trip` that what an encoder writes its decoder reads.
 
 mod assembler;
 mod avro;
 mod csv;
 mod debezium;
+mod infer;
 mod influx;
 mod influx_properties;
 mod json;

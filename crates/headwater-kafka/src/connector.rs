@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use headwater_core::Result;
 use headwater_core::connector::{
-    Connector, DeclaredSink, DeclaredSource, SinkDefinition, SourceDefinition,
+    Connector, DeclaredSink, DeclaredSource, SamplerDefinition, SinkDefinition, SourceDefinition,
 };
 use headwater_core::options::OptionReader;
+use headwater_core::sample::Sampler;
 
 use crate::options::{SinkOptions, SourceOptions};
 use crate::row_maker::SourceColumns;
+use crate::sampler::KafkaSampler;
 use crate::sink::{DeclaredKafkaSink, KafkaSinkSpec};
 use crate::source::{DeclaredKafkaSource, KafkaSourceSpec};
 
@@ -34,6 +36,17 @@ impl Connector for KafkaConnector {
             options: read,
             columns,
         }))))
+    }
+
+    fn declare_sampler(
+        &self,
+        definition: SamplerDefinition,
+        options: &mut OptionReader,
+    ) -> Result<Box<dyn Sampler>> {
+        Ok(Box::new(KafkaSampler {
+            name: definition.name,
+            options: SourceOptions::read(options)?,
+        }))
     }
 
     fn declare_sink(

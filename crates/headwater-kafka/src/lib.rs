@@ -10,6 +10,7 @@
 //!                       └─────▶ sink ──▶ delivery ── librdkafka
 //! cluster: which topics, which offsets · client: how every client is made
 //! security, jaas, oauth: whom a client trusts, and how it logs in
+//! sampler: a few messages, to find columns in · walk: messages for a person or a sampler
 //! admin, tail, dev_broker: for the command line and for tests
 //! ```
 //! This is the only crate that knows rdkafka; none of its types is in a public signature.
@@ -37,6 +38,7 @@ mod reader;
 mod resume;
 mod row_encoder;
 mod row_maker;
+mod sampler;
 mod security;
 mod share;
 mod sink;
@@ -46,6 +48,7 @@ mod start;
 mod tail;
 mod topics;
 mod transaction;
+mod walk;
 
 pub use admin::{PartitionInfo, TopicInfo, create_topic, list_topics, produce_lines};
 pub use client::{KafkaConnection, librdkafka_version};

@@ -5,19 +5,15 @@ use std::sync::Arc;
 
 use headwater_core::clock::Clock;
 use headwater_core::event_time::EventTime;
-use headwater_core::offset::Offsets;
+use headwater_core::offset::{Offsets, Partition};
 use headwater_core::{Error, Result};
 
-use crate::buffer::Taken;
-use crate::chunk::{CHUNK_RECORDS_MAX, Kept, RecordChunk};
+use crate::chunk::RecordChunk;
 use crate::client::KafkaConnection;
 use crate::cluster::{Cluster, Place, ask};
 use crate::message_key::bytes_at;
-use crate::options::OnDataLoss;
-use crate::reader::{Reader, ReaderSpec};
 use crate::topics::TopicChoice;
-
-const PREFETCH_BYTES: usize = 16 << 20;
+use crate::walk::{Stretch, WalkSpec, walk};
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,57 +69,24 @@ pub async fn tail(
         let topics = topics.clone();
         ask(&cluster, move |cluster| bounds(cluster, &topics, start)).await?
     };
-    let spec = ReaderSpec {
-        source: "tail",
+    let spec = WalkSpec {
+        owner: "tail",
         connection,
         topics: &topics,
-        partitions: from.len(),
-        kept: Kept {
-            key: true,
-            timestamp: true,
-            headers: false,
-        },
-        prefetch_bytes: PREFETCH_BYTES,
-        on_data_loss: OnDataLoss::Stop,
+        has_key: true,
+        from,
     };
-    let reader = Reader::start(&spec, clock)?;
-    let mut claims = Vec::new();
-    for (partition, offset) in from.iter() {
-        let stop = match end {
-            TailEnd::Now => bound.get(partition).unwrap_or(offset),
+    let stretch = |partition: &Partition| Stretch {
+        end: match end {
+            TailEnd::Now => bound.get(partition).unwrap_or(0),
             TailEnd::Never => i64::MAX,
-        };
-        claims.push((reader.claim(partition, offset)?, stop));
-    }
-    loop {
-        let changed = reader.changed();
-        tokio::pin!(changed);
-        changed.as_mut().enable();
-        reader.check_refused()?;
-        let mut has_waiting = false;
-        for (claim, stop) in &claims {
-            loop {
-                match claim.buffer().take(*stop, CHUNK_RECORDS_MAX)? {
-                    Taken::Records(chunk) => {
-                        reader.gave_back();
-                        let partition = claim.buffer().partition().index;
-                        if show_chunk(partition, &chunk, &mut show)?.is_break() {
-                            return Ok(());
-                        }
-                    }
-                    Taken::NotYet => {
-                        has_waiting = true;
-                        break;
-                    }
-                    Taken::End => break,
-                }
-            }
-        }
-        if !has_waiting {
-            return Ok(());
-        }
-        changed.await;
-    }
+        },
+        messages: usize::MAX,
+    };
+    walk(spec, stretch, clock, |partition, chunk| {
+        show_chunk(partition, chunk, &mut show)
+    })
+    .await
 }
 
 fn bounds(cluster: &Cluster, topics: &TopicChoice, start: TailStart) -> Result<(Offsets, Offsets)> {

@@ -15,6 +15,7 @@ mod faults;
 pub(crate) mod fixture;
 mod read;
 mod resume;
+mod sample;
 mod topic_choice;
 mod transaction_errors;
 mod write;

@@ -134,6 +134,23 @@ pub struct TableDeclaration {
     pub format: Option<FormatSpec>,
     /// `KEY FORMAT …`.
     pub key_format: Option<FormatSpec>,
+    /// `INFER`; there are no columns then.
+    pub infer: Option<InferClause>,
+}
+
+/// `INFER [(sample = n)]`: the columns are found in records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InferClause {
+    /// How many records are looked at, if it is said.
+    pub sample: Option<usize>,
+    /// The byte of the statement's text at which a list of columns can stand.
+    pub columns_at: usize,
+    /// The byte at which the clause begins.
+    pub start: usize,
+    /// The byte after it.
+    pub end: usize,
+    /// The clause.
+    pub span: Span,
 }
 
 /// One column of a declaration.

@@ -185,7 +185,11 @@ impl Binder {
         Ok(())
     }
 
-    fn may_create(&self, kind: &str, declaration: &TableDeclaration) -> Result<bool> {
+    /// Whether a table is to be declared: not if it exists and the declaration leaves it then.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn may_create(&self, kind: &str, declaration: &TableDeclaration) -> Result<bool> {
         let name = &declaration.name;
         let is_table = self
             .session

@@ -39,6 +39,13 @@ pub(crate) fn declare_source(
     text: &str,
 ) -> Result<SourceEntry> {
     let name = declaration.name.value.clone();
+    if let Some(infer) = declaration.infer {
+        return Err(Error::unsupported(format!(
+            "the columns of source \"{name}\" cannot be inferred here"
+        ))
+        .with_hint("Run CREATE SOURCE … INFER as a statement, or declare the columns.")
+        .with_span(Some(infer.span)));
+    }
     let mut reader = reader("source", declaration);
     let connector = catalog.connector(&reader.require("connector", &[], "kafka")?)?;
     if declaration.key_format.is_some() {
@@ -156,7 +163,8 @@ pub(crate) fn declare_sink(
     })
 }
 
-fn reader(kind: &str, declaration: &TableDeclaration) -> OptionReader {
+/// The options of a declaration.
+pub(crate) fn reader(kind: &str, declaration: &TableDeclaration) -> OptionReader {
     let options: Options = declaration.options.iter().cloned().collect();
     OptionReader::new(format!("{kind} \"{}\"", declaration.name.value), &options)
 }
@@ -176,7 +184,7 @@ fn check_key(sink: &str, key: &[Name], schema: Option<&SchemaRef>) -> Result<()>
 }
 
 /// `FORMAT x (…)`, or the option `format` with options that start with `x.`.
-fn format_of(
+pub(crate) fn format_of(
     declaration: &TableDeclaration,
     reader: &mut OptionReader,
 ) -> Result<Option<FormatSpec>> {
@@ -200,7 +208,7 @@ fn format_of(
 }
 
 /// What becomes of bad records, and the sink that takes dead letters.
-fn bad_data(reader: &mut OptionReader) -> Result<(BadDataPolicy, Option<String>)> {
+pub(crate) fn bad_data(reader: &mut OptionReader) -> Result<(BadDataPolicy, Option<String>)> {
     let choices = [
         ("fail", BadDataPolicy::Fail),
         ("drop", BadDataPolicy::Drop),
@@ -225,7 +233,8 @@ fn bad_data(reader: &mut OptionReader) -> Result<(BadDataPolicy, Option<String>)
     }
 }
 
-fn watermark(
+/// The watermark, by its clause or by options.
+pub(crate) fn watermark(
     declaration: &TableDeclaration,
     reader: &mut OptionReader,
 ) -> Result<Option<WatermarkSpec>> {

@@ -4,10 +4,12 @@
 pub mod ast;
 pub mod binder;
 pub mod catalog;
+pub mod column_text;
 pub mod dead_letters;
 mod declare;
 pub mod dialect;
 mod functions;
+pub mod infer;
 pub mod late_rows;
 pub mod parser;
 pub mod relation_planner;

@@ -15,6 +15,7 @@ mod durations;
 mod emit;
 mod external_table;
 mod field_access;
+mod infer;
 mod inspect;
 mod option_list;
 mod query;

@@ -44,6 +44,7 @@ mod builder;
 mod doctor;
 mod explain;
 mod frame;
+mod infer;
 mod inspect;
 mod outcome;
 mod quote;
@@ -58,6 +59,7 @@ mod writer;
 pub use builder::HeadwaterBuilder;
 pub use doctor::{Finding, Verdict};
 pub use frame::{Frame, StreamFrame};
+pub use infer::{InferRequest, InferredSource};
 pub use outcome::{Outcome, Rows};
 pub use reader::{Reader, StreamReader};
 pub use session::Headwater;
@@ -97,6 +99,7 @@ pub use headwater_engine::{
     DRAIN_TIMEOUT, EndOfInput, QueryManager, QuerySpec, QueryState, QueryStatus, RestartPolicy,
     Stall, StallAction, StallPolicy, StallReason, StreamingQuery,
 };
+pub use headwater_formats::infer::{Inferred, InferredColumn};
 pub use headwater_sql::parser::is_complete;
 
 /// Arrow, in the version headwater is built with.

@@ -27,7 +27,10 @@ impl Headwater {
         let text = parsed.text.as_str();
         match &parsed.statement {
             Statement::CreateSource(declaration) => {
-                self.binder.create_source(declaration, text)?;
+                match declaration.infer {
+                    None => self.binder.create_source(declaration, text)?,
+                    Some(infer) => self.create_inferred(declaration, infer, text).await?,
+                }
                 Ok(done("source", &declaration.name, "created"))
             }
             Statement::CreateSink(declaration) => {

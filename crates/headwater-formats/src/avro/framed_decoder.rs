@@ -101,6 +101,14 @@ impl FramedDecoder {
     }
 }
 
+/// The id of the schema that a record was written with, if it names one.
+pub(crate) fn schema_id(payload: &[u8]) -> Option<u32> {
+    match take_apart(payload) {
+        Framed::Datum(id, _) => Some(id),
+        Framed::Empty | Framed::NoId => None,
+    }
+}
+
 fn take_apart(payload: &[u8]) -> Framed<'_> {
     match payload {
         [] => Framed::Empty,

@@ -27,14 +27,15 @@ pub(crate) struct CsvDecoder {
 
 /// Which unquoted text is NULL in a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum NullRule {
+pub(crate) enum NullRule {
     Empty,
     Never,
     Text(String),
 }
 
 impl NullRule {
-    fn of(data_type: &DataType, null_value: Option<&String>) -> Self {
+    /// The rule of a column's type.
+    pub(crate) fn of(data_type: &DataType, null_value: Option<&String>) -> Self {
         let is_string = matches!(data_type, DataType::Utf8 | DataType::Utf8View);
         match null_value {
             Some(text) => NullRule::Text(text.clone()),
@@ -43,7 +44,8 @@ impl NullRule {
         }
     }
 
-    fn is_null(&self, field: &CsvField<'_>) -> bool {
+    /// Whether a field is NULL.
+    pub(crate) fn is_null(&self, field: &CsvField<'_>) -> bool {
         let is_null = match self {
             NullRule::Empty => field.text.is_empty(),
             NullRule::Never => false,

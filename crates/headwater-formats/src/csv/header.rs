@@ -26,7 +26,7 @@ pub(crate) fn check_header(
     owner: &str,
 ) -> Result<()> {
     let header = String::from_utf8_lossy(header);
-    let named = names(&header, dialect);
+    let named = header_names(&header, dialect);
     let columns: Vec<_> = declared.fields().iter().map(|field| field.name()).collect();
     let is_same =
         |(name, column): (&String, &&String)| name.to_lowercase() == column.trim().to_lowercase();
@@ -48,7 +48,7 @@ pub(crate) fn check_header(
 }
 
 /// The names without quotes and spaces around them; of a line that is no CSV the line itself.
-fn names(header: &str, dialect: Dialect) -> Vec<String> {
+pub(crate) fn header_names(header: &str, dialect: Dialect) -> Vec<String> {
     let mut names = Vec::new();
     let quote = char::from(dialect.quote);
     let split = split_line(header, dialect, |_, field| {

@@ -19,7 +19,7 @@ use headwater_core::excerpt::excerpt;
 const MEMBERS: [&str; 5] = ["payload", "op", "before", "after", "source"];
 
 /// What was found for [`MEMBERS`].
-type Members<'a> = [JsonCell<'a>; MEMBERS.len()];
+pub(crate) type Members<'a> = [JsonCell<'a>; MEMBERS.len()];
 
 /// Decodes DEBEZIUM JSON.
 ///
@@ -31,14 +31,20 @@ pub(crate) struct DebeziumDecoder {
     rows: RowCollector,
 }
 
-/// Where the parts of an event go.
+/// Finds the event of a record.
 #[derive(Debug)]
-struct EventReader {
+pub(crate) struct EventFinder {
     place: EventPlace,
     /// The members of a record.
     record: ObjectShape,
     /// The members of an event in a record.
     event: ObjectShape,
+}
+
+/// Where the parts of an event go.
+#[derive(Debug)]
+struct EventReader {
+    events: EventFinder,
     row: ObjectShape,
     op: Option<usize>,
     before: Option<usize>,
@@ -56,14 +62,8 @@ impl DebeziumDecoder {
         let place_of = |part| fields.iter().position(|f| options.part_of(f) == part);
         let values = (0..).zip(fields.iter());
         let values = values.filter(|(_, field)| options.part_of(field) == Part::Value);
-        let members = || {
-            let names = MEMBERS.iter().map(ToString::to_string);
-            ObjectShape::of_places(names.zip(0..).collect())
-        };
         let events = EventReader {
-            place: options.place,
-            record: members(),
-            event: members(),
+            events: EventFinder::new(options.place),
             row: ObjectShape::of_places(values.map(|(at, f)| (f.name().clone(), at)).collect()),
             op: place_of(Part::Op),
             before: place_of(Part::Before),
@@ -93,12 +93,28 @@ impl Decoder for DebeziumDecoder {
     }
 }
 
-impl EventReader {
-    fn read_record<'a>(
+impl EventFinder {
+    /// Looks for events where they are.
+    pub(crate) fn new(place: EventPlace) -> Self {
+        let members = || {
+            let names = MEMBERS.iter().map(ToString::to_string);
+            ObjectShape::of_places(names.zip(0..).collect())
+        };
+        EventFinder {
+            place,
+            record: members(),
+            event: members(),
+        }
+    }
+
+    /// The members of the event of a record, and the text that holds them.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn find<'a>(
         &mut self,
         payload: Option<&'a [u8]>,
-        cells: &mut [JsonCell<'a>],
-    ) -> Result<(), Flaw> {
+    ) -> Result<(Members<'a>, &'a [u8]), Flaw> {
         let mut members: Members<'a> = [JsonCell::Null; MEMBERS.len()];
         read_object(&mut self.record, payload, &mut members)?;
         let mut found = payload.unwrap_or_default();
@@ -116,6 +132,17 @@ impl EventReader {
             let read = self.event.read(&mut Scanner::new(text), &mut members);
             read.map_err(|_| flaw("not JSON", found))?;
         }
+        Ok((members, found))
+    }
+}
+
+impl EventReader {
+    fn read_record<'a>(
+        &mut self,
+        payload: Option<&'a [u8]>,
+        cells: &mut [JsonCell<'a>],
+    ) -> Result<(), Flaw> {
+        let (members, found) = self.events.find(payload)?;
         self.read_event(&members, cells)
             .map_err(|reason| flaw(reason, found))
     }

@@ -78,6 +78,26 @@ impl DebeziumOptions {
         })
     }
 
+    /// The column of what has happened.
+    pub(crate) fn op_name(&self) -> Option<&str> {
+        self.op.name()
+    }
+
+    /// The column of the row before the change.
+    pub(crate) fn before_name(&self) -> Option<&str> {
+        self.before.name()
+    }
+
+    /// The column of where the change came from.
+    pub(crate) fn source_name(&self) -> Option<&str> {
+        self.source.name()
+    }
+
+    /// How times are read.
+    pub(crate) fn timestamps(&self) -> &TimestampOptions {
+        &self.timestamps
+    }
+
     /// What a column holds.
     pub(crate) fn part_of(&self, field: &Field) -> Part {
         if self.op.is(field) {

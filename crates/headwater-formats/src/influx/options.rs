@@ -62,6 +62,21 @@ impl InfluxOptions {
         })
     }
 
+    /// The column of the measurement.
+    pub(crate) fn measurement_name(&self) -> Option<&str> {
+        self.measurement.name()
+    }
+
+    /// The column of the line's time.
+    pub(crate) fn time_name(&self) -> Option<&str> {
+        self.time.name()
+    }
+
+    /// How times in fields are read.
+    pub(crate) fn timestamps(&self) -> &TimestampOptions {
+        &self.timestamps
+    }
+
     /// What a column holds.
     pub(crate) fn part_of(&self, field: &Field) -> Part {
         if self.measurement.is(field) {

@@ -171,6 +171,12 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Whether the value of a field comes next that has the letter of whole numbers.
+    pub(crate) fn is_at_whole_number(&self) -> bool {
+        let Piece { text, .. } = self.clone().piece(&IN_VALUE);
+        text.ends_with(['i', 'u'])
+    }
+
     /// The time at the end of the line, which must be a whole number.
     pub(crate) fn time(&mut self) -> Result<InfluxCell<'a>, Reason> {
         let Piece { text, .. } = self.piece(&IN_VALUE);

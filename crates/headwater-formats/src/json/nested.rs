@@ -15,7 +15,8 @@ use crate::column::scalar_column;
 use crate::column_builder::{ColumnBuilder, Mismatch, Value};
 use crate::json::cell::JsonCell;
 use crate::json::object_shape::ObjectShape;
-use crate::json::scanner::{Scanner, unescape};
+use crate::json::scanner::Scanner;
+use crate::json::walk::walk_members;
 use crate::row_collector::Cell;
 use crate::timestamp::TimestampOptions;
 
@@ -226,34 +227,21 @@ impl MapColumn {
 
 /// The members of an object, by their first places; `None` if a key is not Unicode.
 fn read_members(text: &str) -> Option<Vec<(String, JsonCell<'_>)>> {
-    let mut scanner = Scanner::new(text);
     let mut members: Vec<(String, JsonCell<'_>)> = Vec::new();
     let mut places = std::collections::HashMap::new();
-    scanner.next_byte();
-    scanner.skip_space();
-    if scanner.take("}") {
-        return Some(members);
-    }
-    loop {
-        let (key, has_escapes) = scanner.string().ok()?;
-        scanner.colon().ok()?;
-        let cell = scanner.value().ok()?;
-        let key = if has_escapes {
-            unescape(key)?
-        } else {
-            key.to_string()
+    let mut is_unicode = true;
+    let read = walk_members(text, |key, cell| {
+        let Some(key) = key else {
+            is_unicode = false;
+            return;
         };
         let place = *places.entry(key.clone()).or_insert(members.len());
         match members.get_mut(place) {
             Some((_, earlier)) => *earlier = cell,
             None => members.push((key, cell)),
         }
-        scanner.skip_space();
-        match scanner.next_byte() {
-            Some(b',') => scanner.skip_space(),
-            last => return (last == Some(b'}')).then_some(members),
-        }
-    }
+    });
+    (read.is_ok() && is_unicode).then_some(members)
 }
 
 impl ColumnBuilder for MapColumn {

@@ -8,6 +8,7 @@ use crate::ast::{CreateStreamingQuery, Name, Statement, TableDeclaration, span_f
 use super::columns::{ColumnList, parse_column_list, parse_names};
 use super::cursor::Cursor;
 use super::external_table::{is_kafka_table, parse_kafka_table};
+use super::infer::{parse_infer, refuse_infer};
 use super::option_list::{Between, parse_format, parse_options};
 use super::query::parse_insert_query;
 use super::script::{is_blank, plain_word};
@@ -44,14 +45,18 @@ pub(super) fn parse_create(cursor: &mut Cursor<'_>) -> Result<Statement> {
         }
         (Some("SINK"), _) => {
             let heading = parse_heading(cursor, &["SINK"], "the name of the sink")?;
-            parse_declaration(cursor, heading).map(Statement::CreateSink)
+            let declaration = parse_declaration(cursor, heading)?;
+            refuse_infer(&declaration)?;
+            Ok(Statement::CreateSink(declaration))
         }
         (Some("STREAMING"), Some("QUERY")) => parse_streaming_query(cursor),
         (Some("TEMPORARY" | "TEMP"), Some("TABLE")) | (Some("TABLE"), _)
             if has_connector(cursor.statement().tokens()) =>
         {
             let heading = parse_heading(cursor, &["TABLE"], "the name of the table")?;
-            parse_declaration(cursor, heading).map(Statement::CreateConnectorTable)
+            let declaration = parse_declaration(cursor, heading)?;
+            refuse_infer(&declaration)?;
+            Ok(Statement::CreateConnectorTable(declaration))
         }
         (Some("UNBOUNDED" | "EXTERNAL"), _) if is_kafka_table(cursor.statement().tokens()) => {
             parse_kafka_table(cursor).map(Statement::CreateSource)
@@ -93,6 +98,7 @@ pub(super) fn parse_heading(
 
 /// Reads `[(columns)]` and the clauses after it, in any order, to the end of the statement.
 fn parse_declaration(cursor: &mut Cursor<'_>, heading: Heading) -> Result<TableDeclaration> {
+    let columns_at = cursor.location();
     let columns = parse_column_list(cursor)?;
     let mut declaration = declare(heading, columns);
     let mut has_options = false;
@@ -107,6 +113,12 @@ fn parse_declaration(cursor: &mut Cursor<'_>, heading: Heading) -> Result<TableD
         } else if cursor.take(&["COMMENT"]) {
             cursor.take_sign(&Token::Eq);
             cursor.string("a quoted comment")?;
+            continue;
+        } else if cursor.at(&["INFER"]) {
+            let infer = parse_infer(cursor, columns_at, &declaration)?;
+            if declaration.infer.replace(infer).is_some() {
+                return Err(twice("INFER", cursor, start));
+            }
             continue;
         } else if cursor.take(&["PARTITIONED", "BY"]) {
             let columns = parse_names(cursor)?;
@@ -145,6 +157,7 @@ pub(super) fn declare(heading: Heading, columns: ColumnList) -> TableDeclaration
         options: Vec::new(),
         format: None,
         key_format: None,
+        infer: None,
     }
 }
 

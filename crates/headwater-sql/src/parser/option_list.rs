@@ -17,7 +17,7 @@ pub(super) enum Between {
 }
 
 /// Words that begin the next clause and so end the name of a format.
-const CLAUSE_WORDS: &[&str] = &["AS", "COMMENT", "FORMAT", "KEY", "VALUE", "WITH"];
+const CLAUSE_WORDS: &[&str] = &["AS", "COMMENT", "FORMAT", "INFER", "KEY", "VALUE", "WITH"];
 
 /// Reads a list in parentheses, a comma after the last pair allowed.
 ///
