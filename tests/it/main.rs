@@ -47,6 +47,8 @@ mod kafka;
 #[cfg(test)]
 mod kafka_faults;
 #[cfg(test)]
+mod kafka_keys;
+#[cfg(test)]
 mod kafka_security;
 #[cfg(test)]
 mod late_rows;

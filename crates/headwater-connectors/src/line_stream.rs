@@ -391,7 +391,8 @@ impl Source for LineSource {
                 rows.metadata_column(index, |_| numbers)
             };
             let locate = |record: usize| place_of(&partition, &numbers, record);
-            let assembled = assembler.assemble(&payloads, &line, &locate, &request.counters)?;
+            let assembled =
+                assembler.assemble(&payloads, None, &line, &locate, &request.counters)?;
             let of = partition.clone();
             let records = records_of(payloads, move |record| place_of(&of, &numbers, record));
             Ok(assembled.into_batch(partition.clone(), records))

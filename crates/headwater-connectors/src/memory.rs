@@ -156,6 +156,7 @@ mod tests {
             payload: Some(ints(&[]).schema()),
             metadata: vec![],
             format: None,
+            key_format: None,
             bad_data: BadDataPolicy::Fail,
         }
     }
@@ -189,6 +190,7 @@ mod tests {
             primary_key: vec!["n".to_string()],
             partitioned_by: vec![],
             format: None,
+            key_format: None,
         };
         let mut none = OptionReader::new("sink \"m\"", &Options::new());
         connector.declare_sink(sink, &mut none).unwrap();

@@ -135,6 +135,7 @@ impl RecordRows {
     /// An assembler for some of the columns of [`RecordRows::schema`].
     pub(crate) fn assembler(&self, projection: &[usize]) -> Result<RowAssembler> {
         let definition = RowDefinition {
+            keys: None,
             payload: Arc::clone(&self.payload),
             metadata: self.metadata.iter().map(|m| Arc::clone(&m.field)).collect(),
             projection: projection.to_vec(),

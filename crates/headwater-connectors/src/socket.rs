@@ -142,6 +142,7 @@ mod tests {
             payload: None,
             metadata: vec![],
             format: None,
+            key_format: None,
             bad_data: BadDataPolicy::Fail,
         };
         let port = port.to_string();

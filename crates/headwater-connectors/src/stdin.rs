@@ -120,6 +120,7 @@ mod tests {
             payload: None,
             metadata: vec![],
             format: None,
+            key_format: None,
             bad_data: BadDataPolicy::Fail,
         };
         let mut options = OptionReader::new("source \"s\"", &Options::new());

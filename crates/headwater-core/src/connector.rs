@@ -38,6 +38,8 @@ pub struct SourceDefinition {
     pub metadata: Vec<MetadataColumn>,
     /// How the payload is encoded, if it was said.
     pub format: Option<FormatSpec>,
+    /// How keys are encoded, if it was said; of a connector with [`Connector::has_keys`].
+    pub key_format: Option<FormatSpec>,
     /// What to do with bad records.
     pub bad_data: BadDataPolicy,
 }
@@ -65,6 +67,8 @@ pub struct SinkDefinition {
     pub partitioned_by: Vec<String>,
     /// How rows are encoded, if it was said.
     pub format: Option<FormatSpec>,
+    /// How keys are encoded, if it was said; of a connector with [`Connector::has_keys`].
+    pub key_format: Option<FormatSpec>,
 }
 
 /// Where rows are written to and read from outside, such as a topic.
@@ -154,6 +158,11 @@ pub trait Connector: Debug + Send + Sync {
     /// Other names for it.
     fn aliases(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether its records have keys, which can have a format.
+    fn has_keys(&self) -> bool {
+        false
     }
 
     /// Whether its sinks can be PARTITIONED BY columns.

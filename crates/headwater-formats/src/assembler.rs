@@ -8,10 +8,14 @@
 //!   metadata ───────────────────────────┘
 //! ```
 //!
+//! Columns may be in the keys of records instead, see `key_columns`; these have a decoder of their own.
+//!
 //! Which rows exist does not depend on the projection as far as the records' syntax goes: with
 //! `fail` and `drop` every record is read even if no payload column is wanted. A wrong value is
 //! found only in columns that are wanted. With `null` every record is a row, so nothing is decoded
 //! when nothing is wanted, and nothing is counted as bad.
+
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
 use arrow::compute::{filter, take};
@@ -23,14 +27,17 @@ use headwater_core::source::{ReadCounters, SourceBatch};
 use headwater_core::{Error, Result};
 
 use crate::avro::SchemaCache;
+use crate::key_columns::{KeyColumns, KeyDefinition, merged};
 use crate::registry::new_sharing_decoder;
 use crate::row_collector::{good_records, record_batch};
 
 /// What rows to make of records.
 #[derive(Debug, Clone)]
 pub struct RowDefinition {
-    /// Declared payload columns, all of them.
+    /// Declared payload columns, all of them, with those that are in the keys.
     pub payload: SchemaRef,
+    /// Which of them are in the keys.
+    pub keys: Option<KeyDefinition>,
     /// Metadata columns, all of them.
     pub metadata: Vec<FieldRef>,
     /// The columns wanted, in the order wanted: indices into payload and then metadata columns.
@@ -50,6 +57,8 @@ pub struct RowAssembler {
     columns: Vec<ColumnOrigin>,
     /// `None` if no payload column is wanted and no record can be left out.
     decoder: Option<Box<dyn Decoder>>,
+    /// The same for columns of the keys.
+    keys: Option<KeyColumns>,
 }
 
 /// The rows of a chunk of records.
@@ -86,6 +95,8 @@ impl AssembledRows {
 enum ColumnOrigin {
     /// Index into the decoder's schema.
     Payload(usize),
+    /// Index into the columns that are decoded of the keys.
+    Key(usize),
     /// Index into the metadata columns.
     Metadata(usize),
 }
@@ -115,22 +126,34 @@ impl RowAssembler {
     pub fn sharing(definition: &RowDefinition, owner: &str, schemas: &SchemaCache) -> Result<Self> {
         let RowDefinition {
             payload,
+            keys,
             metadata,
             projection,
             format,
             bad_data,
         } = definition;
         check_nullable(payload, *bad_data, owner)?;
-        let mut wanted: Vec<usize> = Vec::new();
+        let in_keys: &[usize] = keys.as_ref().map_or(&[], |keys| &keys.columns);
+        let in_values = (0..payload.fields().len()).filter(|index| !in_keys.contains(index));
+        let in_values: Vec<usize> = in_values.collect();
+        let (mut wanted, mut wanted_keys) = (Vec::new(), Vec::new());
         let mut columns = Vec::with_capacity(projection.len());
         let mut fields = Vec::with_capacity(projection.len());
         for index in projection {
-            let (field, origin) = match payload.fields().get(*index) {
-                Some(field) => (
+            let place_in = |columns: &[usize]| columns.iter().position(|column| column == index);
+            let (field, origin) = match (payload.fields().get(*index), place_in(in_keys)) {
+                (Some(field), Some(of_key)) => (
                     Some(field),
-                    ColumnOrigin::Payload(place(&mut wanted, *index)),
+                    ColumnOrigin::Key(place(&mut wanted_keys, of_key)),
                 ),
-                None => {
+                (Some(field), None) => {
+                    let of_value = place_in(&in_values).unwrap_or_default();
+                    (
+                        Some(field),
+                        ColumnOrigin::Payload(place(&mut wanted, of_value)),
+                    )
+                }
+                (None, _) => {
                     let index = index.saturating_sub(payload.fields().len());
                     (metadata.get(index), ColumnOrigin::Metadata(index))
                 }
@@ -140,18 +163,30 @@ impl RowAssembler {
             fields.push(FieldRef::clone(field));
             columns.push(origin);
         }
-        let must_judge = match bad_data {
+        let must_judge = |wanted: &[usize]| match bad_data {
             BadDataPolicy::Fail | BadDataPolicy::Drop | BadDataPolicy::DeadLetter => true,
             BadDataPolicy::Null => !wanted.is_empty(),
         };
-        let decoder = new_sharing_decoder(format, owner, payload, &wanted, schemas)?;
+        let values = payload.project(&in_values).map_err(|e| {
+            Error::internal(format!("the columns of {owner} are not there")).with_source(e)
+        })?;
+        let decoder = new_sharing_decoder(format, owner, &Arc::new(values), &wanted, schemas)?;
+        let keys = keys.as_ref().filter(|_| must_judge(&wanted_keys));
+        let keys =
+            keys.map(|keys| KeyColumns::try_new(keys, payload, &wanted_keys, owner, schemas));
         Ok(RowAssembler {
             owner: owner.to_string(),
             policy: *bad_data,
             schema: SchemaRef::new(Schema::new(fields)),
             columns,
-            decoder: must_judge.then_some(decoder),
+            decoder: must_judge(&wanted).then_some(decoder),
+            keys: keys.transpose()?,
         })
+    }
+
+    /// Whether [`RowAssembler::assemble`] needs the keys of the records.
+    pub fn needs_keys(&self) -> bool {
+        self.keys.is_some()
     }
 
     /// The columns of the batches.
@@ -164,14 +199,22 @@ impl RowAssembler {
     ///
     /// # Errors
     /// A source's error if what was asked does not answer: it may be tried again.
-    pub async fn prepare(&mut self, payloads: &BinaryArray) -> Result<()> {
-        match &mut self.decoder {
-            Some(decoder) => decoder.prepare(payloads).await,
-            None => Ok(()),
+    pub async fn prepare(
+        &mut self,
+        payloads: &BinaryArray,
+        keys: Option<&BinaryArray>,
+    ) -> Result<()> {
+        if let Some(decoder) = &mut self.decoder {
+            decoder.prepare(payloads).await?;
+        }
+        match (&mut self.keys, keys) {
+            (Some(columns), Some(keys)) => columns.prepare(keys).await,
+            _ => Ok(()),
         }
     }
 
-    /// Makes one batch of a chunk of records, and counts them.
+    /// Makes one batch of a chunk of records, and counts them. `keys` are those of the records, if
+    /// columns are in them.
     ///
     /// `metadata` gives the metadata column of an index, one value per record, and is asked only
     /// for columns that are wanted. `locate` says where a record is, for messages: `partition 3 of
@@ -182,30 +225,47 @@ impl RowAssembler {
     pub fn assemble(
         &mut self,
         payloads: &BinaryArray,
+        keys: Option<&BinaryArray>,
         metadata: &dyn Fn(usize) -> Result<ArrayRef>,
         locate: &dyn Fn(usize) -> String,
         counters: &ReadCounters,
     ) -> Result<AssembledRows> {
-        counters.add_records(count(payloads.len()), payload_bytes(payloads));
-        let (payload_columns, kept) = match &mut self.decoder {
-            None => (Vec::new(), Kept::All),
+        let records = payloads.len();
+        counters.add_records(count(records), payload_bytes(payloads));
+        let (values, bad) = match &mut self.decoder {
+            None => (Vec::new(), Vec::new()),
             Some(decoder) => {
                 let decoded = decoder.decode(payloads)?;
-                let columns = decoded.rows.columns().to_vec();
-                self.apply_policy(columns, decoded.bad, payloads.len(), locate, counters)?
+                (decoded.rows.columns().to_vec(), decoded.bad)
+            }
+        };
+        let (payload_columns, key_columns, kept) = match (&mut self.keys, keys) {
+            (None, _) => {
+                let (values, kept) = self.apply_policy(values, bad, records, locate, counters)?;
+                (values, Vec::new(), kept)
+            }
+            (Some(_), None) => {
+                return Err(Error::internal(format!(
+                    "the keys of {} are not there",
+                    self.owner
+                )));
+            }
+            (Some(columns), Some(keys)) => {
+                let (keys, bad_keys) = columns.decode(keys)?;
+                let values = spread(&values, records, &bad)?;
+                let kept = self.judge(merged(bad, bad_keys), locate, counters)?;
+                (without(&kept, values)?, without(&kept, keys)?, kept)
             }
         };
         let good = match &kept {
             Kept::All | Kept::WithNulls(_) => None,
-            Kept::Without(bad) => Some(good_records(payloads.len(), bad)),
+            Kept::Without(bad) => Some(good_records(records, bad)),
         };
         let mut arrays = Vec::with_capacity(self.columns.len());
         for origin in &self.columns {
             let array = match (*origin, &good) {
-                (ColumnOrigin::Payload(index), _) => payload_columns
-                    .get(index)
-                    .cloned()
-                    .ok_or_else(|| Error::internal("a decoder gave too few columns"))?,
+                (ColumnOrigin::Payload(index), _) => decoded(&payload_columns, index)?,
+                (ColumnOrigin::Key(index), _) => decoded(&key_columns, index)?,
                 (ColumnOrigin::Metadata(index), None) => metadata(index)?,
                 (ColumnOrigin::Metadata(index), Some(good)) => filter(&metadata(index)?, good)
                     .map_err(|e| {
@@ -219,7 +279,7 @@ impl RowAssembler {
             Kept::Without(bad) => (bad, vec![]),
             Kept::WithNulls(bad) => (vec![], bad.into_iter().map(|b| b.record).collect()),
         };
-        let rows = payloads.len() - left_out.len();
+        let rows = records - left_out.len();
         Ok(AssembledRows {
             rows: record_batch(self.schema(), arrays, rows)?,
             left_out,
@@ -236,8 +296,23 @@ impl RowAssembler {
         locate: &dyn Fn(usize) -> String,
         counters: &ReadCounters,
     ) -> Result<(Vec<ArrayRef>, Kept)> {
+        let kept = self.judge(bad, locate, counters)?;
+        let columns = match &kept {
+            Kept::All | Kept::Without(_) => columns,
+            Kept::WithNulls(bad) => spread(&columns, records, bad)?,
+        };
+        Ok((columns, kept))
+    }
+
+    /// What the policy makes of bad records; counts them.
+    fn judge(
+        &self,
+        bad: Vec<BadRecord>,
+        locate: &dyn Fn(usize) -> String,
+        counters: &ReadCounters,
+    ) -> Result<Kept> {
         let Some(first) = bad.first() else {
-            return Ok((columns, Kept::All));
+            return Ok(Kept::All);
         };
         match self.policy {
             BadDataPolicy::Fail => {
@@ -246,12 +321,11 @@ impl RowAssembler {
             }
             BadDataPolicy::Drop | BadDataPolicy::DeadLetter => {
                 counters.add_bad_records(&bad, locate);
-                Ok((columns, Kept::Without(bad)))
+                Ok(Kept::Without(bad))
             }
             BadDataPolicy::Null => {
                 counters.add_bad_records(&bad, locate);
-                let columns = spread(&columns, records, &bad)?;
-                Ok((columns, Kept::WithNulls(bad)))
+                Ok(Kept::WithNulls(bad))
             }
         }
     }
@@ -302,8 +376,28 @@ fn check_nullable(payload: &Schema, policy: BadDataPolicy, owner: &str) -> Resul
     }
 }
 
+fn decoded(columns: &[ArrayRef], index: usize) -> Result<ArrayRef> {
+    let column = columns.get(index).cloned();
+    column.ok_or_else(|| Error::internal("a decoder gave too few columns"))
+}
+
+/// Columns with a value per record, without those of records that are left out.
+fn without(kept: &Kept, columns: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+    let (Kept::Without(bad), Some(first)) = (kept, columns.first()) else {
+        return Ok(columns);
+    };
+    let good = good_records(first.len(), bad);
+    let columns = columns.iter().map(|column| filter(column, &good));
+    columns
+        .collect::<Result<_, _>>()
+        .map_err(|e| Error::internal("could not leave out bad records").with_source(e))
+}
+
 /// Puts NULL in the places of bad records.
 fn spread(columns: &[ArrayRef], records: usize, bad: &[BadRecord]) -> Result<Vec<ArrayRef>> {
+    if bad.is_empty() {
+        return Ok(columns.to_vec());
+    }
     let good = good_records(records, bad);
     let mut next_row = 0_u32;
     let rows = good.values().iter().map(|is_good| {

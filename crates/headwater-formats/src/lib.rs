@@ -34,6 +34,7 @@ pub mod infer;
 mod influx;
 mod json;
 mod json_writer;
+mod key_columns;
 mod number;
 mod payload_buffer;
 mod payload_reader;
@@ -54,6 +55,7 @@ pub use assembler::{AssembledRows, RowAssembler, RowDefinition};
 pub use avro::{SchemaCache, columns_of_schema};
 pub use dev_registry::DevRegistry;
 pub use json_writer::JsonWriter;
+pub use key_columns::KeyDefinition;
 pub use payload_reader::{PayloadReader, as_payloads, holds_payloads};
 pub use registry::{
     check_file_header, check_format, check_lines, check_written, has_header, header_quote,

@@ -9,6 +9,7 @@ use headwater_core::connector::{
 use headwater_core::options::OptionReader;
 use headwater_core::sample::Sampler;
 
+use crate::key_names::KeyNames;
 use crate::options::{SinkOptions, SourceOptions};
 use crate::row_maker::SourceColumns;
 use crate::sampler::KafkaSampler;
@@ -24,13 +25,18 @@ impl Connector for KafkaConnector {
         "kafka"
     }
 
+    fn has_keys(&self) -> bool {
+        true
+    }
+
     fn declare_source(
         &self,
         definition: SourceDefinition,
         options: &mut OptionReader,
     ) -> Result<Arc<dyn DeclaredSource>> {
         let read = SourceOptions::read(options)?;
-        let columns = SourceColumns::declare(options.owner(), &definition)?;
+        let keys = KeyNames::of_source(&definition, options)?;
+        let columns = SourceColumns::declare(options.owner(), &definition, keys)?;
         Ok(Arc::new(DeclaredKafkaSource(Arc::new(KafkaSourceSpec {
             name: definition.name,
             options: read,

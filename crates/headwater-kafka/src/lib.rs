@@ -28,6 +28,7 @@ mod dev_broker;
 mod discovery;
 mod failure;
 mod jaas;
+mod key_names;
 mod message_key;
 mod metadata;
 mod narrow;

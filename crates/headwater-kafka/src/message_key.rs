@@ -7,16 +7,17 @@
 //! | one number or boolean | its text, as in JSON; no key if it is NULL |
 //! | anything else | a JSON object of the columns: `{"symbol":"A","start":"2026-11-01T00:00:00Z"}` |
 //!
-//! The key columns are in the value too, so a reader needs only one of the two.
+//! With a KEY FORMAT the columns are encoded by it instead. The key columns are in the value too,
+//! unless the sink was told otherwise, so a reader needs only one of the two.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BinaryArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::{Error, Result};
-use headwater_formats::new_encoder;
+use headwater_formats::{SinkFormat, new_encoder};
 
 /// Makes the keys of batches of one schema.
 #[derive(Debug)]
@@ -24,31 +25,82 @@ pub(crate) enum KeyMaker {
     None,
     /// The index of a column that has a text of its own.
     Text(usize),
-    /// Indices of the columns of a JSON object.
-    Object(Vec<usize>, Box<dyn Encoder>),
+    /// Indices of the columns of a key that is encoded, their names in it, and the encoder.
+    Encoded(Vec<usize>, SchemaRef, Box<dyn Encoder>),
+}
+
+/// How keys are encoded, as a sink was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyForm {
+    pub(crate) format: FormatSpec,
+    /// What the names of the columns begin with and the names in the keys do not.
+    pub(crate) prefix: String,
+}
+
+impl KeyForm {
+    /// The columns of the keys, as these name them, and their places among those of the rows.
+    ///
+    /// # Errors
+    /// If one of them is not there.
+    pub(crate) fn columns(
+        &self,
+        owner: &str,
+        rows: &SchemaRef,
+        names: &[String],
+    ) -> Result<(Vec<usize>, SchemaRef)> {
+        let indices = places(owner, rows, names)?;
+        let fields = rows.project(&indices)?;
+        let fields = fields.fields().iter().map(|field| {
+            let name = field.name().strip_prefix(&self.prefix);
+            field
+                .as_ref()
+                .clone()
+                .with_name(name.unwrap_or(field.name()))
+        });
+        let named = Schema::new(fields.collect::<Vec<_>>());
+        Ok((indices, Arc::new(named)))
+    }
+}
+
+/// The places of columns.
+fn places(owner: &str, schema: &SchemaRef, columns: &[String]) -> Result<Vec<usize>> {
+    let places = columns.iter().map(|column| {
+        schema.index_of(column).map_err(|_| {
+            Error::configuration(format!("{owner} has no column \"{column}\" to use as key"))
+        })
+    });
+    places.collect()
 }
 
 impl KeyMaker {
+    /// Keys without a format of their own.
     pub(crate) fn try_new(owner: &str, schema: &SchemaRef, columns: &[String]) -> Result<Self> {
-        let indices = columns
-            .iter()
-            .map(|column| {
-                schema.index_of(column).map_err(|_| {
-                    Error::configuration(format!(
-                        "{owner} has no column \"{column}\" to use as key"
-                    ))
-                })
-            })
-            .collect::<Result<Vec<usize>>>()?;
+        let indices = places(owner, schema, columns)?;
         match indices.as_slice() {
             [] => Ok(KeyMaker::None),
             [index] if has_text(schema.field(*index).data_type()) => Ok(KeyMaker::Text(*index)),
             _ => {
                 let projected = Arc::new(schema.project(&indices)?);
                 let encoder = new_encoder(&FormatSpec::named("json"), owner, &projected)?;
-                Ok(KeyMaker::Object(indices, encoder))
+                Ok(KeyMaker::Encoded(indices, projected, encoder))
             }
         }
+    }
+
+    /// Keys in a format; without `opened` it only checks.
+    pub(crate) fn encoded(
+        owner: &str,
+        schema: &SchemaRef,
+        columns: &[String],
+        form: &KeyForm,
+        opened: Option<&SinkFormat>,
+    ) -> Result<Self> {
+        let (indices, named) = form.columns(owner, schema, columns)?;
+        let encoder = match opened {
+            Some(opened) => opened.encoder()?,
+            None => new_encoder(&form.format, &key_of(owner), &named)?,
+        };
+        Ok(KeyMaker::Encoded(indices, named, encoder))
     }
 
     /// The keys of all rows; `None` if rows have none.
@@ -66,11 +118,18 @@ impl KeyMaker {
                 };
                 Ok(Some(bytes.as_binary::<i32>().clone()))
             }
-            KeyMaker::Object(indices, encoder) => {
-                Ok(Some(encoder.encode(&rows.project(indices)?)?))
+            KeyMaker::Encoded(indices, named, encoder) => {
+                let columns = rows.project(indices)?.columns().to_vec();
+                let keys = RecordBatch::try_new(Arc::clone(named), columns)?;
+                Ok(Some(encoder.encode(&keys)?))
             }
         }
     }
+}
+
+/// How messages name the keys of a sink.
+pub(crate) fn key_of(owner: &str) -> String {
+    format!("the key of {owner}")
 }
 
 fn has_text(data_type: &DataType) -> bool {
@@ -124,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_key_column_must_exist() {
-        let schema = Arc::new(arrow::datatypes::Schema::empty());
+        let schema = Arc::new(Schema::empty());
         assert!(KeyMaker::try_new("sink \"k\"", &schema, &["x".into()]).is_err());
     }
 }

@@ -6,6 +6,7 @@ use headwater_core::source::EpochLimits;
 use headwater_core::{Error, Result};
 
 use crate::client::KafkaConnection;
+use crate::key_names::SinkKeyOptions;
 use crate::start::{Position, take_end, take_start};
 use crate::topics::TopicChoice;
 
@@ -102,7 +103,7 @@ pub(crate) enum Delivery {
 pub(crate) struct SinkOptions {
     pub(crate) connection: KafkaConnection,
     pub(crate) topic: String,
-    pub(crate) key_columns: Vec<String>,
+    pub(crate) key: SinkKeyOptions,
     /// `None` is the best that the query allows.
     pub(crate) delivery: Option<Delivery>,
     /// How transactional ids, and the groups of their notes, begin.
@@ -115,20 +116,12 @@ impl SinkOptions {
         if topic.is_empty() || topic.contains(',') {
             return Err(options.bad_value("topic", &topic, "the name of one topic"));
         }
-        let key_columns = options.take("key.columns", &["key.fields", "key"])?;
+        let key = SinkKeyOptions::take(definition, options)?;
         let delivery = take_delivery(options)?;
         let id_prefix = take_id_prefix(options, delivery)?;
-        let key_columns = match key_columns {
-            Some(text) => text
-                .split([',', ';'])
-                .map(|column| column.trim().to_string())
-                .filter(|column| !column.is_empty())
-                .collect(),
-            None => definition.primary_key.clone(),
-        };
         let connection = KafkaConnection::of_sink(options)?;
         if let Some(schema) = &definition.schema {
-            for column in &key_columns {
+            for column in &key.columns {
                 if schema.index_of(column).is_err() {
                     return Err(Error::configuration(format!(
                         "{} has no column \"{column}\" to use as key",
@@ -140,7 +133,7 @@ impl SinkOptions {
         Ok(SinkOptions {
             connection,
             topic,
-            key_columns,
+            key,
             delivery,
             id_prefix,
         })
@@ -238,15 +231,16 @@ mod tests {
             primary_key: vec!["id".into()],
             partitioned_by: vec![],
             format: None,
+            key_format: None,
         };
         let read = |pairs: &[(&str, &str)]| {
             let mut options = OptionReader::new("sink \"k\"", &pairs.iter().copied().collect());
             SinkOptions::read(&definition, &mut options)
         };
         let base = [("bootstrap.servers", "b:1"), ("topic", "t")];
-        assert_eq!(read(&base).unwrap().key_columns, ["id"]);
+        assert_eq!(read(&base).unwrap().key.columns, ["id"]);
         let with_key = [base[0], base[1], ("key.columns", "a, b")];
-        assert_eq!(read(&with_key).unwrap().key_columns, ["a", "b"]);
+        assert_eq!(read(&with_key).unwrap().key.columns, ["a", "b"]);
     }
 
     #[test]
@@ -257,6 +251,7 @@ mod tests {
             primary_key: vec![],
             partitioned_by: vec![],
             format: None,
+            key_format: None,
         };
         let read = |more: &[(&str, &str)]| {
             let base = [("bootstrap.servers", "b:1"), ("topic", "t")];

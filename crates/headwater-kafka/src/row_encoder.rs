@@ -2,7 +2,7 @@
 //!
 //! | sink | key | value | headers |
 //! | --- | --- | --- | --- |
-//! | with a format | the key columns | all columns | none |
+//! | with a format | the key columns, with a format of their own or without | all columns, or those that are not in the key | none |
 //! | without one | column `key` | column `value` | column `headers` |
 //!
 //! The second form is that of Spark's Kafka sink: what is written is what was selected, byte for byte.
@@ -20,7 +20,8 @@ use headwater_core::{Error, Result};
 use headwater_formats::{SinkFormat, check_written, new_encoder, with_files};
 
 use crate::chunk::{Header, headers_in};
-use crate::message_key::{KeyMaker, bytes_at};
+use crate::key_names::{SinkKeyOptions, ValueColumns};
+use crate::message_key::{KeyForm, KeyMaker, bytes_at, key_of};
 
 const KEY: &str = "key";
 const VALUE: &str = "value";
@@ -33,6 +34,9 @@ pub(crate) enum MessageForm {
     Encoded {
         format: FormatSpec,
         key_columns: Vec<String>,
+        /// How these are encoded, if the sink was told.
+        key: Option<KeyForm>,
+        value_columns: ValueColumns,
     },
     /// The columns `key`, `value` and `headers` are those of the record.
     Record,
@@ -46,15 +50,35 @@ impl MessageForm {
     pub(crate) fn declare(
         owner: &str,
         definition: &SinkDefinition,
-        key_columns: &[String],
+        options: &SinkKeyOptions,
     ) -> Result<Self> {
+        let key_columns = options.columns.as_slice();
         if let Some(format) = &definition.format {
             let format = with_files(format.clone(), owner)?;
             check_written(&format, owner)?;
+            let key = match &definition.key_format {
+                Some(format) => {
+                    let format = with_files(format.clone(), &key_of(owner))?;
+                    check_written(&format, &key_of(owner))?;
+                    Some(KeyForm {
+                        format,
+                        prefix: options.prefix.clone(),
+                    })
+                }
+                None => None,
+            };
             return Ok(MessageForm::Encoded {
                 format,
                 key_columns: key_columns.to_vec(),
+                key,
+                value_columns: options.value_columns,
             });
+        }
+        if definition.key_format.is_some() {
+            return Err(
+                Error::configuration(format!("{owner} has a KEY FORMAT and no FORMAT"))
+                    .with_hint("Add FORMAT JSON or another format for the value."),
+            );
         }
         if let Some(schema) = &definition.schema {
             check_record_columns(owner, schema)?;
@@ -69,20 +93,57 @@ impl MessageForm {
         }
     }
 
-    /// The format, ready to write rows of a schema to a topic; `None` without one.
+    /// The formats, ready to write rows of a schema to a topic; `None` without one.
     pub(crate) async fn open(
         &self,
         owner: &str,
         topic: &str,
         rows: &SchemaRef,
-    ) -> Result<Option<SinkFormat>> {
-        match self {
-            MessageForm::Record => Ok(None),
-            MessageForm::Encoded { format, .. } => {
-                let subject = format!("{topic}-value");
-                let opened = SinkFormat::open(format, owner, rows, &subject).await;
-                opened.map(Some)
+    ) -> Result<Option<OpenFormats>> {
+        let MessageForm::Encoded {
+            format,
+            key_columns,
+            key,
+            ..
+        } = self
+        else {
+            return Ok(None);
+        };
+        let key = match key {
+            None => None,
+            Some(key) => {
+                let (_, columns) = key.columns(owner, rows, key_columns)?;
+                let (owner, subject) = (key_of(owner), format!("{topic}-key"));
+                Some(SinkFormat::open(&key.format, &owner, &columns, &subject).await?)
             }
+        };
+        let values = match self.value_places(owner, rows)? {
+            Some(places) => Arc::new(rows.project(&places)?),
+            None => Arc::clone(rows),
+        };
+        let value = SinkFormat::open(format, owner, &values, &format!("{topic}-value")).await?;
+        Ok(Some(OpenFormats { value, key }))
+    }
+
+    /// The places of the columns that are in the value, if not all are.
+    fn value_places(&self, owner: &str, rows: &SchemaRef) -> Result<Option<Vec<usize>>> {
+        let MessageForm::Encoded {
+            key_columns,
+            value_columns: ValueColumns::ExceptKey,
+            ..
+        } = self
+        else {
+            return Ok(None);
+        };
+        let fields = rows.fields().iter().enumerate();
+        let left = fields.filter(|(_, field)| !key_columns.contains(field.name()));
+        let left: Vec<usize> = left.map(|(place, _)| place).collect();
+        match left.is_empty() {
+            true => Err(Error::configuration(format!(
+                "{owner} has every column in its key, and the value would hold none"
+            ))
+            .with_hint("Leave \"value.columns\" out, or name fewer \"key.columns\".")),
+            false => Ok(Some(left)),
         }
     }
 
@@ -94,6 +155,13 @@ impl MessageForm {
             Field::new(HEADERS, headers_type(), true),
         ]))
     }
+}
+
+/// The formats of a sink that is open.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenFormats {
+    value: SinkFormat,
+    key: Option<SinkFormat>,
 }
 
 /// Refuses columns that are no part of a record.
@@ -160,7 +228,8 @@ pub(crate) struct RowEncoder {
 }
 
 enum Values {
-    Encoded(Box<dyn Encoder>),
+    /// Of these columns, if not of all.
+    Encoded(Box<dyn Encoder>, Option<Vec<usize>>),
     /// Places of the columns.
     Record {
         value: usize,
@@ -206,20 +275,33 @@ impl RowEncoder {
     pub(crate) fn try_new(
         owner: &str,
         form: &MessageForm,
-        opened: Option<&SinkFormat>,
+        opened: Option<&OpenFormats>,
         schema: &SchemaRef,
     ) -> Result<Self> {
         match form {
             MessageForm::Encoded {
                 format,
                 key_columns,
-            } => Ok(RowEncoder {
-                keys: KeyMaker::try_new(owner, schema, key_columns)?,
-                values: Values::Encoded(match opened {
-                    Some(opened) => opened.encoder()?,
-                    None => new_encoder(format, owner, schema)?,
-                }),
-            }),
+                key,
+                ..
+            } => {
+                let places = form.value_places(owner, schema)?;
+                let encoder = match (opened, &places) {
+                    (Some(opened), _) => opened.value.encoder()?,
+                    (None, None) => new_encoder(format, owner, schema)?,
+                    (None, Some(places)) => {
+                        new_encoder(format, owner, &Arc::new(schema.project(places)?))?
+                    }
+                };
+                let open_key = opened.and_then(|opened| opened.key.as_ref());
+                Ok(RowEncoder {
+                    keys: match key {
+                        None => KeyMaker::try_new(owner, schema, key_columns)?,
+                        Some(key) => KeyMaker::encoded(owner, schema, key_columns, key, open_key)?,
+                    },
+                    values: Values::Encoded(encoder, places),
+                })
+            }
             MessageForm::Record => {
                 check_record_columns(owner, schema)?;
                 let key = schema.index_of(KEY).is_ok().then(|| KEY.to_string());
@@ -242,7 +324,10 @@ impl RowEncoder {
     ) -> Result<Messages> {
         let keys = self.keys.keys(rows)?;
         let (values, headers) = match &mut self.values {
-            Values::Encoded(encoder) => (encoder.encode(rows)?, None),
+            Values::Encoded(encoder, None) => (encoder.encode(rows)?, None),
+            Values::Encoded(encoder, Some(places)) => {
+                (encoder.encode(&rows.project(places)?)?, None)
+            }
             Values::Record { value, headers } => {
                 let values = cast(rows.column(*value), &DataType::Binary)?;
                 let headers = headers.map(|headers| cast(rows.column(headers), &headers_type()));
@@ -265,6 +350,14 @@ impl RowEncoder {
 mod tests {
     use super::*;
 
+    fn keyed(columns: &[&str]) -> SinkKeyOptions {
+        SinkKeyOptions {
+            columns: columns.iter().map(|column| (*column).to_string()).collect(),
+            prefix: String::new(),
+            value_columns: ValueColumns::All,
+        }
+    }
+
     const OWNER: &str = "sink \"out\"";
 
     fn definition(columns: &[(&str, DataType)], format: Option<&str>) -> SinkDefinition {
@@ -276,6 +369,7 @@ mod tests {
             primary_key: vec![],
             partitioned_by: vec![],
             format: format.map(FormatSpec::named),
+            key_format: None,
         }
     }
 
@@ -283,19 +377,19 @@ mod tests {
     fn without_a_format_the_columns_are_those_of_a_record() {
         let text = DataType::Utf8View;
         let record = definition(&[("value", text.clone()), ("key", DataType::Int64)], None);
-        let error = MessageForm::declare(OWNER, &record, &[]).unwrap_err();
+        let error = MessageForm::declare(OWNER, &record, &keyed(&[])).unwrap_err();
         assert_eq!(
             error.message(),
             "column \"key\" of sink \"out\" is not what a record has there"
         );
         let record = definition(&[("value", text.clone()), ("key", text.clone())], None);
-        let form = MessageForm::declare(OWNER, &record, &["key".to_string()]).unwrap();
+        let form = MessageForm::declare(OWNER, &record, &keyed(&["key"])).unwrap();
         assert_eq!(form, MessageForm::Record);
-        let error = MessageForm::declare(OWNER, &record, &["value".to_string()]).unwrap_err();
+        let error = MessageForm::declare(OWNER, &record, &keyed(&["value"])).unwrap_err();
         assert!(error.message().contains("its key is column \"key\""));
 
         let other = definition(&[("value", text.clone()), ("price", text.clone())], None);
-        let error = MessageForm::declare(OWNER, &other, &[]).unwrap_err();
+        let error = MessageForm::declare(OWNER, &other, &keyed(&[])).unwrap_err();
         assert_eq!(
             error.message(),
             "sink \"out\" has no format for the payload"
@@ -305,10 +399,10 @@ mod tests {
             schema: None,
             ..definition(&[], Some("influx"))
         };
-        let error = MessageForm::declare(OWNER, &sources_only, &[]).unwrap_err();
+        let error = MessageForm::declare(OWNER, &sources_only, &keyed(&[])).unwrap_err();
         assert!(error.message().contains("is for sources"), "{error}");
         let without = definition(&[("key", text)], None);
-        let error = MessageForm::declare(OWNER, &without, &[]).unwrap_err();
+        let error = MessageForm::declare(OWNER, &without, &keyed(&[])).unwrap_err();
         assert!(error.message().ends_with("no column \"value\""));
     }
 

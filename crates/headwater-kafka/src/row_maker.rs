@@ -11,11 +11,13 @@ use headwater_core::records::{RawRecord, Records};
 use headwater_core::source::ReadCounters;
 use headwater_core::{Error, Result};
 use headwater_formats::{
-    AssembledRows, RowAssembler, RowDefinition, SchemaCache, check_format, with_files,
+    AssembledRows, KeyDefinition, RowAssembler, RowDefinition, SchemaCache, check_format,
+    with_files,
 };
 
 use crate::chunk::{Kept, RecordChunk};
 use crate::cluster::named;
+use crate::key_names::KeyNames;
 use crate::message_key::bytes_at;
 use crate::metadata::{Part, PartColumn, kept_for, part_array, part_columns, raw_columns};
 
@@ -23,6 +25,8 @@ use crate::metadata::{Part, PartColumn, kept_for, part_array, part_columns, raw_
 #[derive(Debug)]
 pub(crate) struct SourceColumns {
     payload: Option<(SchemaRef, FormatSpec)>,
+    /// Which payload columns are in the keys.
+    keys: Option<KeyDefinition>,
     parts: Vec<PartColumn>,
     bad_data: BadDataPolicy,
     /// What a schema registry has told, for all reads of the source.
@@ -31,7 +35,12 @@ pub(crate) struct SourceColumns {
 
 impl SourceColumns {
     /// Checks the columns and the format of a definition.
-    pub(crate) fn declare(owner: &str, definition: &SourceDefinition) -> Result<Self> {
+    /// `keys` are the columns in the keys, if their format was said.
+    pub(crate) fn declare(
+        owner: &str,
+        definition: &SourceDefinition,
+        keys: Option<KeyNames>,
+    ) -> Result<Self> {
         let metadata = part_columns(owner, &definition.metadata)?;
         let bad_data = definition.bad_data;
         let Some(payload) = &definition.payload else {
@@ -49,6 +58,7 @@ impl SourceColumns {
             parts.extend(metadata);
             return Ok(SourceColumns {
                 payload: None,
+                keys: None,
                 parts,
                 bad_data,
                 schemas: SchemaCache::default(),
@@ -57,6 +67,7 @@ impl SourceColumns {
         if payload.fields().is_empty() {
             return Ok(SourceColumns {
                 payload: None,
+                keys: None,
                 parts: metadata,
                 bad_data,
                 schemas: SchemaCache::default(),
@@ -71,9 +82,16 @@ impl SourceColumns {
             ));
         };
         let format = with_files(format.clone(), owner)?;
-        check_format(&format, owner, payload)?;
+        let keys = keys
+            .map(|keys| keys.definition(owner, payload))
+            .transpose()?;
+        let in_keys: &[usize] = keys.as_ref().map_or(&[], |keys| &keys.columns);
+        let in_values = (0..payload.fields().len()).filter(|index| !in_keys.contains(index));
+        let values = payload.project(&in_values.collect::<Vec<_>>())?;
+        check_format(&format, owner, &Arc::new(values))?;
         Ok(SourceColumns {
             payload: Some((Arc::clone(payload), format)),
+            keys,
             parts: metadata,
             bad_data,
             schemas: SchemaCache::default(),
@@ -100,7 +118,8 @@ impl SourceColumns {
 
     /// What must be kept of every message.
     pub(crate) fn kept(&self) -> Kept {
-        let kept = kept_for(&self.parts);
+        let mut kept = kept_for(&self.parts);
+        kept.key |= self.keys.is_some();
         match self.bad_data {
             BadDataPolicy::DeadLetter => Kept {
                 key: true,
@@ -135,6 +154,7 @@ impl RowMaker {
         if let Some((payload, format)) = &columns.payload {
             let definition = RowDefinition {
                 payload: Arc::clone(payload),
+                keys: columns.keys.clone(),
                 metadata: columns.part_fields().collect(),
                 projection: projection.to_vec(),
                 format: format.clone(),
@@ -158,7 +178,10 @@ impl RowMaker {
     /// Fetches what decoding a chunk needs from outside; must have returned before its rows are made.
     pub(crate) async fn prepare(&mut self, chunk: &RecordChunk) -> Result<()> {
         match self {
-            RowMaker::Decoded(assembler, _) => assembler.prepare(&chunk.values).await,
+            RowMaker::Decoded(assembler, _) => {
+                let keys = chunk.keys.as_ref().filter(|_| assembler.needs_keys());
+                assembler.prepare(&chunk.values, keys).await
+            }
             RowMaker::Plain(..) => Ok(()),
         }
     }
@@ -178,7 +201,8 @@ impl RowMaker {
                     part_array(part, partition, chunk)
                 };
                 let locate = |record: usize| place_of(partition, chunk.offsets.values(), record);
-                assembler.assemble(&chunk.values, &metadata, &locate, counters)
+                let keys = chunk.keys.as_ref();
+                assembler.assemble(&chunk.values, keys, &metadata, &locate, counters)
             }
             RowMaker::Plain(schema, parts) => {
                 counters.add_records(chunk.rows() as u64, chunk.value_bytes() as u64);

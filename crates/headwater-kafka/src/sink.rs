@@ -26,13 +26,12 @@ use headwater_core::sink::{
     self, CommitToken, Publication, Sink, SinkCapabilities, SinkContext, Staged,
 };
 use headwater_core::{Error, ErrorKind, Result};
-use headwater_formats::SinkFormat;
 use parking_lot::Mutex;
 
 use crate::cluster::{Cluster, ask, blocking};
 use crate::delivery::{Deliveries, Row, RowProducer};
 use crate::options::{Delivery, SinkOptions};
-use crate::row_encoder::{MessageForm, Messages, RowEncoder};
+use crate::row_encoder::{MessageForm, Messages, OpenFormats, RowEncoder};
 use crate::topics::TopicChoice;
 use crate::transaction::{TransactionSpec, Transactions};
 
@@ -51,7 +50,7 @@ impl KafkaSinkSpec {
         definition: &SinkDefinition,
         options: SinkOptions,
     ) -> Result<Self> {
-        let form = MessageForm::declare(owner, definition, &options.key_columns)?;
+        let form = MessageForm::declare(owner, definition, &options.key)?;
         if let Some(schema) = &definition.schema {
             RowEncoder::try_new(owner, &form, None, schema)?;
         }
@@ -154,7 +153,7 @@ pub(crate) struct KafkaSink {
     /// Whether rows say what they do to the result, in the last column.
     has_ops: AtomicBool,
     /// The format of the rows, which is known when the sink is open.
-    format: Mutex<Option<SinkFormat>>,
+    formats: Mutex<Option<OpenFormats>>,
     epochs: Mutex<BTreeMap<EpochId, Arc<Deliveries>>>,
 }
 
@@ -165,7 +164,7 @@ impl KafkaSink {
             transactions: Mutex::new(None),
             producer: Mutex::new(None),
             has_ops: AtomicBool::new(false),
-            format: Mutex::new(None),
+            formats: Mutex::new(None),
             epochs: Mutex::new(BTreeMap::new()),
         }
     }
@@ -195,7 +194,7 @@ impl KafkaSink {
     }
 
     fn tombstone_without_key(&self) -> Error {
-        let columns = self.spec.options.key_columns.join(", ");
+        let columns = self.spec.options.key.columns.join(", ");
         Error::bad_data(format!(
             "{} cannot delete a row whose key ({columns}) is NULL",
             self.spec.owner
@@ -233,8 +232,8 @@ impl KafkaSink {
     }
 
     fn encoder(&self, schema: &SchemaRef) -> Result<RowEncoder> {
-        let (spec, format) = (&self.spec, self.format.lock());
-        RowEncoder::try_new(&spec.owner, &spec.form, format.as_ref(), schema)
+        let (spec, formats) = (&self.spec, self.formats.lock());
+        RowEncoder::try_new(&spec.owner, &spec.form, formats.as_ref(), schema)
     }
 
     /// Refuses to delete rows that have no key.
@@ -271,7 +270,7 @@ impl KafkaSink {
 #[async_trait]
 impl Sink for KafkaSink {
     fn capabilities(&self) -> SinkCapabilities {
-        let key = self.spec.options.key_columns.clone();
+        let key = self.spec.options.key.columns.clone();
         let mut modes = vec![OutputMode::Append];
         if !key.is_empty() {
             modes.push(OutputMode::Update);
@@ -332,7 +331,7 @@ impl Sink for KafkaSink {
         ask(&cluster, move |cluster| cluster.partitions(&topic))
             .await
             .map_err(of_a_sink)?;
-        *self.format.lock() = spec
+        *self.formats.lock() = spec
             .form
             .open(&spec.owner, &spec.options.topic, &rows)
             .await?;

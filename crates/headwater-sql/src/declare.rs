@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr};
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use headwater_core::connector::{MetadataColumn, SinkDefinition, SourceDefinition};
+use headwater_core::connector::{Connector, MetadataColumn, SinkDefinition, SourceDefinition};
 use headwater_core::duration::parse_duration;
 use headwater_core::format::{BadDataPolicy, FormatSpec};
 use headwater_core::options::{OptionReader, Options};
@@ -48,10 +48,6 @@ pub(crate) fn declare_source(
     }
     let mut reader = reader("source", declaration);
     let connector = catalog.connector(&reader.require("connector", &[], "kafka")?)?;
-    if declaration.key_format.is_some() {
-        return Err(Error::unsupported("KEY FORMAT is not there yet")
-            .with_hint("Declare the key as a column: `k VARCHAR METADATA FROM 'key'`."));
-    }
     if let Some(key) = declaration.primary_key.first() {
         return Err(
             Error::unsupported(format!("source \"{name}\" cannot have a PRIMARY KEY yet"))
@@ -67,6 +63,7 @@ pub(crate) fn declare_source(
         .with_span(Some(column.span)));
     }
     let format = format_of(declaration, &mut reader)?;
+    let key_format = key_format_of(declaration, connector.as_ref(), &mut reader)?;
     let (bad_data, dead_letter_sink) = bad_data(&mut reader)?;
     let watermark = watermark(declaration, &mut reader)?;
     let payload = payload(declaration, session)?;
@@ -75,6 +72,7 @@ pub(crate) fn declare_source(
         payload,
         metadata: metadata(declaration, session)?,
         format,
+        key_format,
         bad_data,
     };
     let declared = connector.declare_source(definition, &mut reader)?;
@@ -150,6 +148,7 @@ pub(crate) fn declare_sink(
         primary_key: values(&declaration.primary_key),
         partitioned_by: values(&declaration.partitioned_by),
         format: format_of(declaration, &mut reader)?,
+        key_format: key_format_of(declaration, connector.as_ref(), &mut reader)?,
     };
     let declared = connector.declare_sink(definition, &mut reader)?;
     reader.finish()?;
@@ -189,22 +188,62 @@ pub(crate) fn format_of(
     reader: &mut OptionReader,
 ) -> Result<Option<FormatSpec>> {
     let named = reader.take("format", &["value.format"])?;
-    let mut format = match (&declaration.format, named) {
-        (Some(_), Some(_)) => {
-            return Err(Error::configuration(format!(
-                "{} has a FORMAT clause and an option \"format\"",
-                reader.owner()
-            ))
-            .with_hint("Keep one of the two."));
-        }
-        (Some(clause), None) => clause.clone(),
-        (None, Some(name)) => FormatSpec::named(name),
-        (None, None) => return Ok(None),
+    let Some(mut format) = one_format(&declaration.format, named, "FORMAT", reader)? else {
+        return Ok(None);
     };
     for (key, value) in reader.take_prefixed(&format!("{}.", format.name)).iter() {
         format.options.set(key, value);
     }
     Ok(Some(format))
+}
+
+/// `KEY FORMAT x (…)`, or the option `key.format` with options that start with `key.x.`.
+fn key_format_of(
+    declaration: &TableDeclaration,
+    connector: &dyn Connector,
+    reader: &mut OptionReader,
+) -> Result<Option<FormatSpec>> {
+    let named = match connector.has_keys() {
+        true => reader.take("key.format", &[])?,
+        false => None,
+    };
+    let Some(mut format) = one_format(&declaration.key_format, named, "KEY FORMAT", reader)? else {
+        return Ok(None);
+    };
+    if !connector.has_keys() {
+        return Err(Error::unsupported(format!(
+            "{} has a KEY FORMAT, but records of connector \"{}\" have no keys",
+            reader.owner(),
+            connector.name()
+        ))
+        .with_hint("Leave it out."));
+    }
+    for (key, value) in reader
+        .take_prefixed(&format!("key.{}.", format.name))
+        .iter()
+    {
+        format.options.set(key, value);
+    }
+    Ok(Some(format))
+}
+
+/// The format of a clause or of an option, of which there may be one.
+fn one_format(
+    clause: &Option<FormatSpec>,
+    named: Option<String>,
+    what: &str,
+    reader: &OptionReader,
+) -> Result<Option<FormatSpec>> {
+    match (clause, named) {
+        (Some(_), Some(_)) => Err(Error::configuration(format!(
+            "{} has a {what} clause and an option for the same",
+            reader.owner()
+        ))
+        .with_hint("Keep one of the two.")),
+        (Some(clause), None) => Ok(Some(clause.clone())),
+        (None, Some(name)) => Ok(Some(FormatSpec::named(name))),
+        (None, None) => Ok(None),
+    }
 }
 
 /// What becomes of bad records, and the sink that takes dead letters.

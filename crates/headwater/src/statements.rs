@@ -234,6 +234,7 @@ impl Headwater {
             primary_key: vec![],
             partitioned_by: vec![],
             format: None,
+            key_format: None,
         };
         let mut reader = OptionReader::new("sink \"console\"", &self.shared.select_stream);
         let connector = self.binder.catalog().connector("console")?;

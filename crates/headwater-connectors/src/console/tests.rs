@@ -23,6 +23,7 @@ fn declare(pairs: &[(&str, &str)], buffer: &Buffer) -> Result<Arc<dyn Sink>> {
         primary_key: vec![],
         partitioned_by: vec![],
         format: None,
+        key_format: None,
     };
     let writer: SharedWriter = Arc::<Mutex<Vec<u8>>>::clone(buffer);
     let declared = ConsoleConnector::new(writer).declare_sink(definition, &mut options)?;

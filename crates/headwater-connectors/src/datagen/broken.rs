@@ -68,6 +68,7 @@ impl BrokenRows {
     /// An assembler for some of the columns.
     pub(super) fn assembler(&self, projection: &[usize]) -> Result<RowAssembler> {
         let definition = RowDefinition {
+            keys: None,
             payload: Arc::clone(&self.payload),
             metadata: Vec::new(),
             projection: projection.to_vec(),
@@ -91,7 +92,7 @@ impl BrokenRows {
         let records = self.spoil(&encoder.encode(&good)?, rows);
         let no_metadata = |_| Err(Error::internal("a generator has no metadata columns"));
         let locate = |record: usize| place_of(rows, record);
-        let assembled = assembler.assemble(&records, &no_metadata, &locate, counters)?;
+        let assembled = assembler.assemble(&records, None, &no_metadata, &locate, counters)?;
         let records = records_of(records, move |record| place_of(rows, record));
         Ok(assembled.into_batch(partition, records))
     }

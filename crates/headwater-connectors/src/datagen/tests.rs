@@ -43,6 +43,7 @@ fn declare_with(
         payload: schema,
         metadata: vec![],
         format,
+        key_format: None,
         bad_data,
     };
     let declared = DatagenConnector.declare_source(definition, &mut reader)?;

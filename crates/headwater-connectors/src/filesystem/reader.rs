@@ -92,9 +92,9 @@ impl FilesReader {
             self.rows
                 .metadata_column(index, |from| file.metadata(from, &numbers))
         };
-        let assembled = self
-            .assembler
-            .assemble(&payloads, &metadata, &locate, &self.counters)?;
+        let assembled =
+            self.assembler
+                .assemble(&payloads, None, &metadata, &locate, &self.counters)?;
         let path = file.path.clone();
         let records = records_of(payloads, move |record| place_of(&path, &numbers, record));
         Ok(assembled.into_batch(self.partition.clone(), records))

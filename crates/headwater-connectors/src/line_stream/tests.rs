@@ -21,6 +21,7 @@ fn rows() -> Arc<RecordRows> {
             from: "line".to_string(),
         }],
         format: None,
+        key_format: None,
         bad_data: BadDataPolicy::Fail,
     };
     let mut options = OptionReader::new("source \"s\"", &Options::new());

@@ -14,6 +14,7 @@ use crate::{RowAssembler, RowDefinition};
 fn definition(bad_data: BadDataPolicy, projection: &[usize]) -> RowDefinition {
     let metadata = ["offset", "partition"];
     RowDefinition {
+        keys: None,
         payload: schema(&[("a", DataType::Int64), ("b", DataType::Utf8View)]),
         metadata: metadata
             .map(|name| Arc::new(Field::new(name, DataType::Int64, false)))
@@ -46,7 +47,7 @@ fn assemble_batch(
         let values = (0..payloads.len()).map(|i| start + step * i64::try_from(i).unwrap());
         Ok(Arc::new(Int64Array::from_iter_values(values)))
     };
-    let assembled = assembler.assemble(payloads, &metadata, &locate, counters)?;
+    let assembled = assembler.assemble(payloads, None, &metadata, &locate, counters)?;
     assert_eq!(assembled.rows.schema(), assembler.schema());
     let records = BatchRecords::named_by(locate);
     Ok(assembled.into_batch(Partition::new("orders", 3), records))

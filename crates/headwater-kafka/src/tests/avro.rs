@@ -36,6 +36,7 @@ async fn write(servers: &str, registry: &DevRegistry, rows: RecordBatch) {
         primary_key: vec![],
         partitioned_by: vec![],
         format: Some(avro(registry)),
+        key_format: None,
     };
     let options = [("bootstrap.servers", servers), ("topic", "t")];
     let mut options = OptionReader::new("sink \"k\"", &options.into_iter().collect());

@@ -126,6 +126,7 @@ pub(crate) fn raw(servers: &str, topic: &str) -> Declared {
             payload: None,
             metadata: vec![],
             format: None,
+            key_format: None,
             bad_data: BadDataPolicy::Fail,
         },
         options: vec![],
@@ -204,7 +205,7 @@ pub(crate) async fn open_own_at(declared: Declared, clock: impl Clock) -> KafkaS
     let spec = KafkaSourceSpec {
         name: declared.definition.name.clone(),
         options: SourceOptions::read(&mut options).unwrap(),
-        columns: SourceColumns::declare(owner, &declared.definition).unwrap(),
+        columns: SourceColumns::declare(owner, &declared.definition, None).unwrap(),
     };
     let context = SourceContext {
         clock: Arc::new(clock),

@@ -29,6 +29,7 @@ pub(crate) fn sink(servers: &str, topic: &str, more: &[(&str, &str)]) -> Result<
         primary_key: vec!["symbol".into()],
         partitioned_by: vec![],
         format: Some(FormatSpec::named("json")),
+        key_format: None,
     };
     let base = [("bootstrap.servers", servers), ("topic", topic)];
     let options = base.iter().chain(more).copied().collect();

@@ -175,6 +175,7 @@ async fn a_declared_sink_writes_to_its_folder() {
         primary_key: vec![],
         partitioned_by: vec![],
         format: Some(FormatSpec::named("csv")),
+        key_format: None,
     };
     let mut reader = OptionReader::new("sink \"f\"", &options);
     let declared = FilesystemConnector
@@ -204,6 +205,7 @@ fn a_folder_that_cannot_be_is_an_error_of_the_declaration() {
         primary_key: vec![],
         partitioned_by: vec![],
         format: None,
+        key_format: None,
     };
     let mut reader = OptionReader::new("sink \"f\"", &options);
     let declared = FilesystemConnector.declare_sink(definition, &mut reader);

@@ -85,6 +85,7 @@ impl Fixture {
             payload: columns,
             metadata: metadata.to_vec(),
             format: None,
+            key_format: None,
             bad_data,
         };
         let mut reader = OptionReader::new("source \"s\"", &options);
@@ -415,6 +416,7 @@ fn wrong_declarations_are_refused() {
             payload: None,
             metadata: vec![],
             format: None,
+            key_format: None,
             bad_data: BadDataPolicy::Fail,
         };
         let declared = FilesystemConnector.declare_source(definition, &mut reader);

@@ -281,6 +281,7 @@ fn schemas_may_refer_to_others() {
 
 fn definition(format: FormatSpec) -> RowDefinition {
     RowDefinition {
+        keys: None,
         payload: schema(&[("a", DataType::Int64)]),
         metadata: vec![],
         projection: vec![0],
@@ -555,6 +556,7 @@ fn a_page_that_is_not_there_is_no_answer_about_a_schema() {
     let columns = schema(&[("a", DataType::Int64)]);
     let spec = spec("avro", &[("schema.registry", wrong.as_str())]);
     let definition = RowDefinition {
+        keys: None,
         payload: columns,
         metadata: vec![],
         projection: vec![0],

@@ -1,0 +1,197 @@
+//! Which columns are in the keys of messages, as the options say.
+//!
+//! | option | Flink's | meaning |
+//! |---|---|---|
+//! | `KEY FORMAT x`, `key.format` | `key.format` | how keys are encoded |
+//! | `key.columns` | `key.fields` | the columns that are in the keys |
+//! | `key.columns.prefix` | `key.fields-prefix` | what their names begin with, and the names in the keys do not |
+//! | `value.columns` | `value.fields-include` | `EXCEPT_KEY` or `ALL`: whether the columns of the key are in the value too |
+
+use arrow::datatypes::SchemaRef;
+use headwater_core::connector::{SinkDefinition, SourceDefinition};
+use headwater_core::format::FormatSpec;
+use headwater_core::options::OptionReader;
+use headwater_core::{Error, Result};
+use headwater_formats::{KeyDefinition, with_files};
+
+/// The option that names the columns.
+const KEY_COLUMNS: &str = "key.columns";
+/// Its other names.
+const KEY_COLUMNS_ALIASES: [&str; 2] = ["key.fields", "key"];
+const PREFIX: &str = "key.columns.prefix";
+const PREFIX_ALIAS: &str = "key.fields-prefix";
+
+/// What a sink was told of its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SinkKeyOptions {
+    pub(crate) columns: Vec<String>,
+    pub(crate) prefix: String,
+    pub(crate) value_columns: ValueColumns,
+}
+
+impl SinkKeyOptions {
+    /// The options of a sink; without them the columns are those of the PRIMARY KEY.
+    ///
+    /// # Errors
+    /// If they do not fit together.
+    pub(crate) fn take(definition: &SinkDefinition, options: &mut OptionReader) -> Result<Self> {
+        let named = options.take(KEY_COLUMNS, &KEY_COLUMNS_ALIASES)?;
+        let prefix = options.take(PREFIX, &[PREFIX_ALIAS])?;
+        let value_columns = take_value_columns(options)?;
+        let columns = match named {
+            Some(named) => names_in(&named),
+            None => definition.primary_key.clone(),
+        };
+        let owner = options.owner();
+        if definition.key_format.is_some() && columns.is_empty() {
+            return Err(which_columns(owner));
+        }
+        if let (None, Some(_)) = (&definition.key_format, &prefix) {
+            return Err(how_encoded(owner));
+        }
+        let prefix = prefix.unwrap_or_default();
+        if let Some(column) = columns.iter().find(|column| !column.starts_with(&prefix)) {
+            return Err(not_prefixed(column, owner, &prefix));
+        }
+        Ok(SinkKeyOptions {
+            columns,
+            prefix,
+            value_columns: value_columns.unwrap_or(ValueColumns::All),
+        })
+    }
+}
+
+fn which_columns(owner: &str) -> Error {
+    Error::configuration(format!(
+        "{owner} has a KEY FORMAT and does not say which columns are in the key"
+    ))
+    .with_hint("Add 'key.columns' = 'id', or 'id, region'.")
+}
+
+fn how_encoded(owner: &str) -> Error {
+    Error::configuration(format!(
+        "{owner} says which columns are in the key, and not how keys are encoded"
+    ))
+    .with_hint("Add KEY FORMAT JSON, RAW or another format.")
+}
+
+fn not_prefixed(column: &str, owner: &str, prefix: &str) -> Error {
+    Error::configuration(format!(
+        "column \"{column}\" of the key of {owner} does not begin with \"{prefix}\""
+    ))
+}
+
+/// The columns of the keys of a source, by name.
+#[derive(Debug)]
+pub(crate) struct KeyNames {
+    format: FormatSpec,
+    columns: Vec<String>,
+    prefix: String,
+}
+
+/// Names in a text with commas or semicolons between them.
+fn names_in(text: &str) -> Vec<String> {
+    let names = text.split([',', ';']).map(str::trim);
+    names
+        .filter(|name| !name.is_empty())
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// Takes whether the columns of the key are in the value too.
+///
+/// # Errors
+/// If the word is unknown.
+fn take_value_columns(options: &mut OptionReader) -> Result<Option<ValueColumns>> {
+    let choices = [
+        ("ALL", ValueColumns::All),
+        ("EXCEPT_KEY", ValueColumns::ExceptKey),
+    ];
+    options.take_choice("value.columns", &["value.fields-include"], &choices)
+}
+
+/// Which columns are in the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ValueColumns {
+    All,
+    ExceptKey,
+}
+
+impl KeyNames {
+    /// The options of a source, if it has a KEY FORMAT.
+    ///
+    /// # Errors
+    /// If they are wrong, or there is one without the other.
+    pub(crate) fn of_source(
+        definition: &SourceDefinition,
+        options: &mut OptionReader,
+    ) -> Result<Option<Self>> {
+        let named = options.take(KEY_COLUMNS, &["key.fields"])?;
+        let prefix = options.take(PREFIX, &[PREFIX_ALIAS])?;
+        let values = take_value_columns(options)?;
+        let owner = options.owner();
+        let (format, columns) = match (&definition.key_format, named) {
+            (Some(format), Some(named)) => (format, names_in(&named)),
+            (None, None) if prefix.is_none() && values.is_none() => return Ok(None),
+            (Some(_), None) => return Err(which_columns(owner)),
+            (None, _) => return Err(how_encoded(owner)),
+        };
+        if values == Some(ValueColumns::All) {
+            return Err(Error::unsupported(format!(
+                "{owner} wants the columns of the key from the value too"
+            ))
+            .with_hint(
+                "A column is read from one of the two: leave \"value.columns\" out to read them \
+                 from the key, or leave KEY FORMAT out to read them from the value.",
+            ));
+        }
+        Ok(Some(KeyNames {
+            format: format.clone(),
+            columns,
+            prefix: prefix.unwrap_or_default(),
+        }))
+    }
+
+    /// The columns by their places among the declared ones.
+    ///
+    /// # Errors
+    /// If one is not declared, all of them are, or the format cannot hold them.
+    pub(crate) fn definition(self, owner: &str, payload: &SchemaRef) -> Result<KeyDefinition> {
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for name in &self.columns {
+            let index = payload.index_of(name).map_err(|_| {
+                let declared: Vec<_> = payload.fields().iter().map(|f| f.name().as_str()).collect();
+                Error::configuration(format!(
+                    "{owner} has no column \"{name}\" for \"{KEY_COLUMNS}\""
+                ))
+                .with_hint(format!("The columns are {}.", declared.join(", ")))
+            })?;
+            if !name.starts_with(&self.prefix) {
+                return Err(not_prefixed(name, owner, &self.prefix));
+            }
+            if !columns.contains(&index) {
+                columns.push(index);
+            }
+        }
+        if columns.is_empty() || columns.len() == payload.fields().len() {
+            let what = if columns.is_empty() {
+                "no column"
+            } else {
+                "every column"
+            };
+            return Err(
+                Error::configuration(format!("{owner} has {what} in its key")).with_hint(
+                    "Name those of the key in \"key.columns\", and declare at least one of the \
+                     value; without columns a source has `key` and `value` as bytes.",
+                ),
+            );
+        }
+        let keys = KeyDefinition {
+            format: with_files(self.format, owner)?,
+            columns,
+            prefix: self.prefix,
+        };
+        keys.check(owner, payload)?;
+        Ok(keys)
+    }
+}
