@@ -13,9 +13,9 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr};
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use headwater_core::connector::{Connector, MetadataColumn, SinkDefinition, SourceDefinition};
+use headwater_core::connector::{MetadataColumn, SinkDefinition, SourceDefinition};
 use headwater_core::duration::parse_duration;
-use headwater_core::format::{BadDataPolicy, FormatSpec};
+use headwater_core::format::BadDataPolicy;
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::watermark::{WatermarkCombine, WatermarkSpec};
 use headwater_core::{Error, Result};
@@ -25,6 +25,7 @@ use headwater_plan::{StreamDefinition, TableColumn};
 use crate::ast::{ColumnDefinition, ColumnKind, Name, TableDeclaration};
 use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::dialect::HeadwaterDialect;
+use crate::format_clauses::{format_of, key_format_of};
 use crate::parser::{rewrite_field_access, signed_micros_of};
 use crate::type_planner::arrow_type;
 
@@ -180,70 +181,6 @@ fn check_key(sink: &str, key: &[Name], schema: Option<&SchemaRef>) -> Result<()>
         }
     }
     Ok(())
-}
-
-/// `FORMAT x (…)`, or the option `format` with options that start with `x.`.
-pub(crate) fn format_of(
-    declaration: &TableDeclaration,
-    reader: &mut OptionReader,
-) -> Result<Option<FormatSpec>> {
-    let named = reader.take("format", &["value.format"])?;
-    let Some(mut format) = one_format(&declaration.format, named, "FORMAT", reader)? else {
-        return Ok(None);
-    };
-    for (key, value) in reader.take_prefixed(&format!("{}.", format.name)).iter() {
-        format.options.set(key, value);
-    }
-    Ok(Some(format))
-}
-
-/// `KEY FORMAT x (…)`, or the option `key.format` with options that start with `key.x.`.
-fn key_format_of(
-    declaration: &TableDeclaration,
-    connector: &dyn Connector,
-    reader: &mut OptionReader,
-) -> Result<Option<FormatSpec>> {
-    let named = match connector.has_keys() {
-        true => reader.take("key.format", &[])?,
-        false => None,
-    };
-    let Some(mut format) = one_format(&declaration.key_format, named, "KEY FORMAT", reader)? else {
-        return Ok(None);
-    };
-    if !connector.has_keys() {
-        return Err(Error::unsupported(format!(
-            "{} has a KEY FORMAT, but records of connector \"{}\" have no keys",
-            reader.owner(),
-            connector.name()
-        ))
-        .with_hint("Leave it out."));
-    }
-    for (key, value) in reader
-        .take_prefixed(&format!("key.{}.", format.name))
-        .iter()
-    {
-        format.options.set(key, value);
-    }
-    Ok(Some(format))
-}
-
-/// The format of a clause or of an option, of which there may be one.
-fn one_format(
-    clause: &Option<FormatSpec>,
-    named: Option<String>,
-    what: &str,
-    reader: &OptionReader,
-) -> Result<Option<FormatSpec>> {
-    match (clause, named) {
-        (Some(_), Some(_)) => Err(Error::configuration(format!(
-            "{} has a {what} clause and an option for the same",
-            reader.owner()
-        ))
-        .with_hint("Keep one of the two.")),
-        (Some(clause), None) => Ok(Some(clause.clone())),
-        (None, Some(name)) => Ok(Some(FormatSpec::named(name))),
-        (None, None) => Ok(None),
-    }
 }
 
 /// What becomes of bad records, and the sink that takes dead letters.

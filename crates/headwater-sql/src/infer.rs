@@ -24,7 +24,8 @@ use headwater_formats::infer::{Guess, Inferred, check_options, guess_format, inf
 use crate::ast::{InferClause, Statement, TableDeclaration};
 use crate::binder::Binder;
 use crate::column_text::{column_list, format_text};
-use crate::declare::{bad_data, format_of, reader, watermark};
+use crate::declare::{bad_data, reader, watermark};
+use crate::format_clauses::{format_of, key_format_of};
 use crate::parser::parse_script;
 
 /// What a sample has said of a source.
@@ -66,6 +67,15 @@ impl Binder {
         let format = format_of(declaration, &mut options)?;
         if let Some(format) = &format {
             check_options(format, &owner)?;
+        }
+        if key_format_of(declaration, connector.as_ref(), &mut options)?.is_some() {
+            return Err(Error::unsupported(format!(
+                "the columns in the key of {owner} cannot be inferred"
+            ))
+            .with_hint(
+                "Leave KEY FORMAT out, take the statement that SHOW CREATE SOURCE prints, and \
+                 declare the columns of the key in it.",
+            ));
         }
         bad_data(&mut options)?;
         watermark(declaration, &mut options)?;

@@ -8,6 +8,7 @@ pub mod column_text;
 pub mod dead_letters;
 mod declare;
 pub mod dialect;
+mod format_clauses;
 mod functions;
 pub mod infer;
 pub mod late_rows;
