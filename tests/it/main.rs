@@ -45,6 +45,8 @@ mod full_disk;
 #[cfg(test)]
 mod kafka;
 #[cfg(test)]
+mod kafka_ends;
+#[cfg(test)]
 mod kafka_faults;
 #[cfg(test)]
 mod kafka_keys;

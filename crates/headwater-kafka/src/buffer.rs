@@ -70,6 +70,8 @@ pub(crate) struct Reach {
     pub(crate) position: i64,
     /// Records in between.
     pub(crate) records: u64,
+    /// About the memory that these take.
+    pub(crate) bytes: u64,
 }
 
 impl PartitionBuffer {
@@ -120,6 +122,7 @@ impl PartitionBuffer {
             return Ok(Reach {
                 position: from,
                 records: 0,
+                bytes: 0,
             });
         }
         // Offsets below the base must be fetched again; how many records that gives is not
@@ -135,9 +138,14 @@ impl PartitionBuffer {
             .take_while(|chunk| chunk.first() < from)
             .map(|chunk| chunk.rows_below(from))
             .sum();
+        let records = behind + state.records.saturating_sub(skipped as u64);
+        // Those that are not there yet are taken for as large as those that are.
+        let held = self.held_bytes.load(Ordering::Relaxed) as u128;
+        let bytes = held * u128::from(records) / u128::from(state.records.max(1));
         Ok(Reach {
             position: state.position,
-            records: behind + state.records.saturating_sub(skipped as u64),
+            records,
+            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
         })
     }
 

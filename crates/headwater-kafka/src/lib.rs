@@ -46,6 +46,7 @@ mod sink;
 mod slice_stream;
 mod source;
 mod start;
+mod stop;
 mod tail;
 mod topics;
 mod transaction;

@@ -7,6 +7,7 @@ use headwater_core::{Error, Result};
 
 use crate::client::KafkaConnection;
 use crate::key_names::SinkKeyOptions;
+use crate::share::ReadLimits;
 use crate::start::{Position, take_end, take_start};
 use crate::topics::TopicChoice;
 
@@ -34,6 +35,7 @@ pub(crate) struct SourceOptions {
     pub(crate) start: Position,
     pub(crate) end: Option<Position>,
     pub(crate) limits: EpochLimits,
+    pub(crate) read_limits: ReadLimits,
     pub(crate) prefetch_bytes: usize,
     pub(crate) on_data_loss: OnDataLoss,
 }
@@ -51,6 +53,13 @@ impl SourceOptions {
         if max_records == Some(0) {
             return Err(options.bad_value("max.records.per.epoch", "0", "at least 1"));
         }
+        let read_limits = ReadLimits {
+            records_per_partition: take_at_least_one(options, "max.records.per.partition")?,
+            bytes: options.take_byte_size("max.bytes.per.epoch", &[])?,
+        };
+        if read_limits.bytes == Some(0) {
+            return Err(options.bad_value("max.bytes.per.epoch", "0", "a size above 0"));
+        }
         let prefetch: u64 = options
             .take_parsed("prefetch.bytes", &[], "a number of bytes")?
             .unwrap_or(PREFETCH_BYTES_DEFAULT);
@@ -67,9 +76,19 @@ impl SourceOptions {
             start,
             end,
             limits: EpochLimits { max_records },
+            read_limits,
             prefetch_bytes: usize::try_from(prefetch).unwrap_or(usize::MAX),
             on_data_loss,
         })
+    }
+}
+
+/// A number of records of every partition.
+fn take_at_least_one(options: &mut OptionReader, name: &str) -> Result<Option<u64>> {
+    let records = options.take_parsed(name, &[], "a number of records")?;
+    match records {
+        Some(0) => Err(options.bad_value(name, "0", "at least 1")),
+        records => Ok(records),
     }
 }
 

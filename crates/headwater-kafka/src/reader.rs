@@ -19,7 +19,7 @@ use crate::client::KafkaConnection;
 use crate::options::OnDataLoss;
 use crate::poll_loop::PollLoop;
 use crate::security::CHECK_LOGIN;
-use crate::share::share_records;
+use crate::share::{ReadLimits, share_records};
 use crate::topics::TopicChoice;
 
 /// What the thread and its users share.
@@ -69,6 +69,7 @@ pub(crate) struct ReaderSpec<'a> {
     pub(crate) partitions: usize,
     pub(crate) kept: Kept,
     pub(crate) prefetch_bytes: usize,
+    pub(crate) limits: ReadLimits,
     pub(crate) on_data_loss: OnDataLoss,
 }
 
@@ -77,6 +78,7 @@ pub(crate) struct Reader {
     shared: Arc<Shared>,
     waker: Waker,
     servers: String,
+    limits: ReadLimits,
 }
 
 impl std::fmt::Debug for Reader {
@@ -135,6 +137,7 @@ impl Reader {
             shared,
             waker,
             servers: spec.connection.servers().to_string(),
+            limits: spec.limits,
         })
     }
 
@@ -201,8 +204,9 @@ impl Reader {
             let start = from.get(buffer.partition()).unwrap_or(0);
             reaches.push((start, self.reach(buffer, start)?));
         }
-        let records: Vec<u64> = reaches.iter().map(|(_, reach)| reach.records).collect();
-        let shares = share_records(&records, limits.max_records.unwrap_or(u64::MAX));
+        let reached: Vec<Reach> = reaches.iter().map(|(_, reach)| *reach).collect();
+        let (records, max) = self.limits.applied(&reached, limits);
+        let shares = share_records(&records, max);
         let mut end = from.clone();
         for ((buffer, (start, reach)), share) in buffers.iter().zip(reaches).zip(shares) {
             end.set(

@@ -2,6 +2,42 @@
 
 use std::cmp::Reverse;
 
+use headwater_core::source::EpochLimits;
+
+use crate::buffer::Reach;
+
+/// What an epoch may read besides [`EpochLimits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ReadLimits {
+    /// Of every partition at most so many records.
+    pub(crate) records_per_partition: Option<u64>,
+    /// Of all together about so many bytes in memory, and one record at least.
+    pub(crate) bytes: Option<u64>,
+}
+
+impl ReadLimits {
+    /// The records that partitions may give, and how many may be given of all.
+    pub(crate) fn applied(&self, reached: &[Reach], limits: &EpochLimits) -> (Vec<u64>, u64) {
+        let of_each = self.records_per_partition.unwrap_or(u64::MAX);
+        let records: Vec<u64> = reached.iter().map(|r| r.records.min(of_each)).collect();
+        let mut max = limits.max_records.unwrap_or(u64::MAX);
+        if let Some(bytes_max) = self.bytes {
+            let shares = reached.iter().zip(&records);
+            let bytes: u128 = shares
+                .map(|(reach, share)| {
+                    u128::from(reach.bytes) * u128::from(*share) / u128::from(reach.records.max(1))
+                })
+                .sum();
+            if bytes > u128::from(bytes_max) {
+                let total: u128 = records.iter().map(|r| u128::from(*r)).sum();
+                let fitting = total * u128::from(bytes_max) / bytes;
+                max = max.min(u64::try_from(fitting).unwrap_or(u64::MAX).max(1));
+            }
+        }
+        (records, max)
+    }
+}
+
 /// Shares out at most `max` records: one to every partition that has any, the rest in proportion.
 ///
 /// The shares depend on the numbers alone, add up to `max` when there is more, and never exceed
@@ -62,6 +98,35 @@ fn in_proportion(records: &[u64], max: u64) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_and_partitions_limit_what_is_shared() {
+        let reach = |records, bytes| Reach {
+            position: 0,
+            records,
+            bytes,
+        };
+        let reached = [reach(100, 1_000), reach(10, 9_000), reach(0, 0)];
+        let none = EpochLimits::default();
+        let limits = |records_per_partition, bytes| ReadLimits {
+            records_per_partition,
+            bytes,
+        };
+        let applied = |limits: ReadLimits| limits.applied(&reached, &none);
+        assert_eq!(applied(limits(None, None)), (vec![100, 10, 0], u64::MAX));
+        assert_eq!(applied(limits(Some(20), None)), (vec![20, 10, 0], u64::MAX));
+        assert_eq!(applied(limits(None, Some(5_000))), (vec![100, 10, 0], 55));
+        // 200 and 9,000 bytes for 30 records.
+        assert_eq!(
+            applied(limits(Some(20), Some(4_600))),
+            (vec![20, 10, 0], 15)
+        );
+        assert_eq!(applied(limits(None, Some(1))), (vec![100, 10, 0], 1));
+        let few = EpochLimits {
+            max_records: Some(7),
+        };
+        assert_eq!(limits(None, Some(5_000)).applied(&reached, &few).1, 7);
+    }
 
     #[test]
     fn shares_follow_what_there_is() {

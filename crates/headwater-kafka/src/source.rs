@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use headwater_core::clock::Clock;
-use headwater_core::connector::{DeclaredSource, Place as NamedPlace, SourceContext, SourceUse};
+use headwater_core::connector::{DeclaredSource, Place as NamedPlace, SourceContext};
 use headwater_core::fingerprint::{Fingerprint, Fingerprints};
 use headwater_core::offset::{Offsets, Partition, Slice};
 use headwater_core::read_bounds::ReadBounds;
@@ -29,6 +29,7 @@ use crate::resume;
 use crate::row_maker::{RowMaker, SourceColumns};
 use crate::slice_stream;
 use crate::start::{resolve_end, resolve_start};
+use crate::stop::Stop;
 
 /// A source as declared.
 #[derive(Debug)]
@@ -77,6 +78,8 @@ pub(crate) struct Inner {
     spec: Arc<KafkaSourceSpec>,
     cluster: Arc<Cluster>,
     clock: Arc<dyn Clock>,
+    /// Where a stream ends, if it does.
+    stop: Option<Stop>,
     /// The partitions there were when the query started.
     partitions: Vec<Partition>,
     /// The start that was told, which needs no check.
@@ -94,12 +97,6 @@ impl KafkaSource {
         context: &SourceContext,
     ) -> Result<KafkaSource> {
         let owner = format!("source \"{}\"", spec.name);
-        if context.use_of == SourceUse::Stream && spec.options.end.is_some() {
-            return Err(Error::configuration(format!(
-                "{owner} has the option \"end\", so it cannot be read as a stream"
-            ))
-            .with_hint("Leave \"end\" out, or read the source with a plain SELECT."));
-        }
         let cluster = Cluster::connect(&owner, &spec.options.connection)?;
         let topics = spec.options.topics.clone();
         let partitions = ask(&cluster, move |cluster| cluster.partitions(&topics)).await;
@@ -107,8 +104,11 @@ impl KafkaSource {
             true => told_as_loss(error),
             false => error,
         })?;
+        let end = spec.options.end.as_ref();
+        let stop = Stop::of(end, context, &cluster, &partitions).await?;
         Ok(KafkaSource(Arc::new(Inner {
             spec,
+            stop,
             cluster,
             clock: Arc::clone(&context.clock),
             partitions,
@@ -161,6 +161,7 @@ impl Inner {
             partitions: self.partitions.len(),
             kept: self.spec.columns.kept(),
             prefetch_bytes: options.prefetch_bytes,
+            limits: options.read_limits,
             on_data_loss: options.on_data_loss,
         };
         Reader::start(&spec, Arc::clone(&self.clock)).map(Arc::new)
@@ -290,8 +291,11 @@ impl Source for KafkaSource {
         self.0.last_records.lock().before(up_to)
     }
 
-    fn has_ended(&self, _from: &Offsets) -> bool {
-        false
+    fn has_ended(&self, from: &Offsets) -> bool {
+        self.0
+            .stop
+            .as_ref()
+            .is_some_and(|stop| stop.is_reached(from))
     }
 
     async fn latest(&self) -> Result<Offsets> {
@@ -322,11 +326,29 @@ impl Source for KafkaSource {
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
-        self.0.whole_reader(from).await?.available(from, limits)
+        let available = self.0.whole_reader(from).await?.available(from, limits)?;
+        Ok(match &self.0.stop {
+            Some(stop) => stop.before(from, &available),
+            None => available,
+        })
     }
 
     async fn wait_ready(&self, from: &Offsets) -> Result<()> {
-        self.0.whole_reader(from).await?.wait_ready(from).await
+        let reader = self.0.whole_reader(from).await?;
+        let Some(stop) = &self.0.stop else {
+            return reader.wait_ready(from).await;
+        };
+        // What comes behind the stop makes nothing ready.
+        loop {
+            let changed = reader.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let available = reader.available(from, &EpochLimits::default())?;
+            if stop.before(from, &available) != *from {
+                return Ok(());
+            }
+            changed.await;
+        }
     }
 
     fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>> {

@@ -69,7 +69,6 @@ pub(crate) fn take_end(options: &mut OptionReader) -> Result<Option<Position>> {
         return Ok(None);
     };
     match parse(options, "end", &text)? {
-        Position::Latest => Ok(None),
         Position::Earliest => Err(Error::configuration(format!(
             "option \"end\" of {} is \"{text}\", so nothing could be read",
             options.owner()

@@ -12,6 +12,7 @@ use crate::chunk::{CHUNK_RECORDS_MAX, Kept, RecordChunk};
 use crate::client::KafkaConnection;
 use crate::options::OnDataLoss;
 use crate::reader::{Reader, ReaderSpec};
+use crate::share::ReadLimits;
 use crate::topics::TopicChoice;
 
 const PREFETCH_BYTES: usize = 16 << 20;
@@ -62,6 +63,7 @@ pub(crate) async fn walk(
                 headers: false,
             },
             prefetch_bytes: PREFETCH_BYTES,
+            limits: ReadLimits::default(),
             on_data_loss: OnDataLoss::Stop,
         },
         clock,

@@ -35,6 +35,12 @@ fn take(buffer: &PartitionBuffer, end: i64) -> String {
     }
 }
 
+/// Position and records.
+fn reach(buffer: &PartitionBuffer, from: i64) -> (i64, u64) {
+    let reach = buffer.reach(from).unwrap();
+    (reach.position, reach.records)
+}
+
 #[test]
 fn a_slice_cuts_a_chunk_in_the_middle() {
     let (buffer, budget) = buffer(0);
@@ -50,29 +56,11 @@ fn a_slice_cuts_a_chunk_in_the_middle() {
 fn the_end_of_the_partition_closes_a_gap() {
     let (buffer, _) = buffer(0);
     push(&buffer, &[0, 1]);
-    assert_eq!(
-        buffer.reach(0).unwrap(),
-        Reach {
-            position: 2,
-            records: 2
-        }
-    );
+    assert_eq!(reach(&buffer, 0), (2, 2));
     buffer.lock().reached_end(5);
-    assert_eq!(
-        buffer.reach(0).unwrap(),
-        Reach {
-            position: 5,
-            records: 2
-        }
-    );
+    assert_eq!(reach(&buffer, 0), (5, 2));
     assert_eq!(take(&buffer, 4), "[0, 1] end");
-    assert_eq!(
-        buffer.reach(4).unwrap(),
-        Reach {
-            position: 5,
-            records: 0
-        }
-    );
+    assert_eq!(reach(&buffer, 4), (5, 0));
 }
 
 #[test]
@@ -84,13 +72,7 @@ fn a_number_of_records_ends_after_the_last_of_them() {
     assert_eq!(buffer.offset_after(0, 9), 9);
     assert_eq!(take(&buffer, 5), "[2, 4] end");
     // What was taken can be asked for again: as many offsets as there may be records.
-    assert_eq!(
-        buffer.reach(2).unwrap(),
-        Reach {
-            position: 9,
-            records: 3 + 2
-        }
-    );
+    assert_eq!(reach(&buffer, 2), (9, 3 + 2));
     assert_eq!(buffer.offset_after(2, 2), 4);
     assert_eq!(buffer.offset_after(2, 4), 7);
 }
@@ -107,13 +89,7 @@ fn reading_again_starts_fetching_anew() {
     assert_eq!(budget.held_bytes(), 0);
     push(&buffer, &[4]);
     assert_eq!(take(&buffer, 4), "[] not yet");
-    assert_eq!(
-        buffer.reach(0).unwrap(),
-        Reach {
-            position: 0,
-            records: 0
-        }
-    );
+    assert_eq!(reach(&buffer, 0), (0, 0));
     buffer.lock().moved_to(0);
     push(&buffer, &[0, 1]);
     assert_eq!(take(&buffer, 2), "[0, 1] end");

@@ -163,6 +163,35 @@ async fn a_slice_gives_the_same_rows_every_time() {
 }
 
 #[tokio::test]
+async fn partitions_and_bytes_have_limits_of_their_own() {
+    let broker = broker(&[("t", 2)]);
+    let servers = broker.bootstrap_servers();
+    put(&servers, "t", &numbers(0, 0..300));
+    put(&servers, "t", &numbers(1, 0..100));
+    let (start, all) = (at("t", &[0, 0]), at("t", &[300, 100]));
+    let available = async |name: &str, value: &str| {
+        let source = json(&servers, "t").option(name, value).open().await;
+        assert_eq!(source.initial().await.unwrap(), start);
+        // What is there is fetched, whatever an epoch may take of it.
+        within(20, async {
+            loop {
+                let end = source.available(&start, &NO_LIMITS).await.unwrap();
+                if end.iter().all(|(_, offset)| offset > 0) {
+                    return end;
+                }
+                source.wait_ready(&start).await.unwrap();
+            }
+        })
+        .await
+    };
+    let each = available("max.records.per.partition", "20").await;
+    assert_eq!(each, at("t", &[20, 20]));
+    // Every partition gives a record, so that none holds the watermark.
+    let bytes = available("max.bytes.per.epoch", "300").await;
+    assert!(!bytes.has_reached(&all) && bytes.has_reached(&at("t", &[1, 1])));
+}
+
+#[tokio::test]
 async fn a_limit_is_shared_among_partitions() {
     let broker = broker(&[("t", 3)]);
     let servers = broker.bootstrap_servers();
@@ -352,7 +381,9 @@ async fn starts_and_ends_are_resolved() {
     let bounded = bounded.try_open(SourceUse::BoundedRead).await.unwrap();
     assert_eq!(bounded.latest().await.unwrap(), at("t", &[2, 0]));
     let streamed = json(&servers, "t").option("end", r#"offsets:{"t":{"0":2}}"#);
-    assert!(streamed.try_open(SourceUse::Stream).await.is_err());
+    let streamed = streamed.try_open(SourceUse::Stream).await.unwrap();
+    assert!(!streamed.has_ended(&at("t", &[1, 0])));
+    assert!(streamed.has_ended(&at("t", &[2, 0])));
 }
 
 #[tokio::test]
