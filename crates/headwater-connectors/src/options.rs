@@ -41,9 +41,7 @@ pub(crate) fn take_format(
         (None, None) => FormatSpec::named(default),
     };
     let prefix = format!("{}.", format.name);
-    for (key, value) in options.take_prefixed(&prefix).iter() {
-        format.options.set(key, value);
-    }
+    format.options.extend(options.take_prefixed(&prefix));
     Ok(format)
 }
 

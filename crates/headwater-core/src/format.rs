@@ -37,7 +37,8 @@ pub enum BadDataPolicy {
     Fail,
     /// Leave the record out and count it by reason.
     Drop,
-    /// Keep the record with NULL in every payload column, and count it by reason.
+    /// Keep the record with NULL in every column of the part that is bad, payload or key, and count
+    /// it by reason.
     Null,
     /// Leave the record out, count it by reason, and write it as it was to a sink of its own.
     DeadLetter,

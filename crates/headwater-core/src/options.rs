@@ -18,7 +18,15 @@ use crate::{Error, Result};
 
 /// Options of one object, as written; later keys replace earlier ones of the same spelling.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Options(BTreeMap<String, (String, String)>);
+pub struct Options(BTreeMap<String, (String, Value)>);
+
+/// What an option was given.
+#[derive(Clone, PartialEq, Eq)]
+struct Value {
+    text: String,
+    /// Of a value that holds no references any more: what messages show.
+    looked_up: Option<String>,
+}
 
 /// Values may be passwords, so that keys alone are shown.
 impl fmt::Debug for Options {
@@ -38,21 +46,68 @@ impl Options {
     /// Sets an option; returns the value it replaces.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) -> Option<String> {
         let key = key.into();
-        self.0
-            .insert(fold(&key), (key, value.into()))
-            .map(|(_, old)| old)
+        let value = Value {
+            text: value.into(),
+            looked_up: None,
+        };
+        let old = self.0.insert(fold(&key), (key, value));
+        old.map(|(_, old)| old.text)
     }
 
-    /// The value of an option.
+    /// Sets an option to a text in which a reference means nothing, such as what a file holds;
+    /// returns the value it replaces.
+    pub fn set_literal(
+        &mut self,
+        key: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Option<String> {
+        let (key, text) = (key.into(), value.into());
+        let looked_up = Some(text.clone());
+        let old = self.0.insert(fold(&key), (key, Value { text, looked_up }));
+        old.map(|(_, old)| old.text)
+    }
+
+    /// The options with every reference replaced, once and for all. `whose` is the owner, for
+    /// messages.
+    ///
+    /// # Errors
+    /// If a reference cannot be read.
+    pub fn looked_up(&self, whose: &str) -> Result<Options> {
+        let looked_up = self.0.iter().map(|(folded, (key, value))| {
+            let mut value = value.clone();
+            if value.looked_up.is_none() && has_reference(&value.text) {
+                let text = resolve(&format!("option \"{key}\" of {whose}"), &value.text)?;
+                value.looked_up = Some(std::mem::replace(&mut value.text, text));
+            }
+            Ok((folded.clone(), (key.clone(), value)))
+        });
+        looked_up.collect::<Result<_>>().map(Options)
+    }
+
+    /// The value of an option, as written.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(&fold(key)).map(|(_, value)| value.as_str())
+        self.0.get(&fold(key)).map(|(_, value)| value.text.as_str())
     }
 
     /// Keys as written, with their values, ordered by folded key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .values()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .map(|(key, value)| (key.as_str(), value.text.as_str()))
+    }
+
+    /// Takes over the options of another set, with what is known of their values.
+    pub fn extend(&mut self, others: Options) {
+        self.0.extend(others.0);
+    }
+
+    /// The options but some.
+    pub fn without(&self, is_left_out: impl Fn(&str) -> bool) -> Options {
+        let kept = self.0.iter().filter(|(_, (key, _))| !is_left_out(key));
+        Options(
+            kept.map(|(folded, entry)| (folded.clone(), entry.clone()))
+                .collect(),
+        )
     }
 
     /// Whether there are none.
@@ -128,7 +183,7 @@ impl OptionReader {
     /// The options that nobody has taken yet: their keys, folded, and their values as written.
     pub fn left(&self) -> impl Iterator<Item = (&str, &str)> {
         let left = self.left.0.iter();
-        left.map(|(folded, (_, value))| (folded.as_str(), value.as_str()))
+        left.map(|(folded, (_, value))| (folded.as_str(), value.text.as_str()))
     }
 
     /// Takes an option under its name or one of its aliases.
@@ -137,7 +192,7 @@ impl OptionReader {
     /// If it is given twice, under two names, or its value refers to what cannot be read.
     pub fn take(&mut self, name: &str, aliases: &[&str]) -> Result<Option<String>> {
         self.known.push(name.to_string());
-        let mut found: Option<(String, String)> = None;
+        let mut found: Option<(String, Value)> = None;
         for candidate in std::iter::once(&name).chain(aliases) {
             self.known.push((*candidate).to_string());
             if let Some((key, value)) = self.left.0.remove(&fold(candidate)) {
@@ -156,7 +211,18 @@ impl OptionReader {
     }
 
     /// The value of an option, with its references replaced.
-    fn resolved(&mut self, key: &str, written: String) -> Result<String> {
+    fn resolved(&mut self, key: &str, value: Value) -> Result<String> {
+        let Value { text, looked_up } = value;
+        if let Some(shown) = looked_up {
+            let shown = if is_secret_key(key) {
+                HIDDEN.to_string()
+            } else {
+                shown
+            };
+            self.shown.0.push((text.clone(), shown));
+            return Ok(text);
+        }
+        let written = text;
         if has_reference(&written) {
             let whose = format!("option \"{key}\" of {}", self.owner);
             let value = resolve(&whose, &written)?;
@@ -295,7 +361,8 @@ impl OptionReader {
         let mut taken = Options::new();
         for key in keys {
             if let Some((written, value)) = self.left.0.remove(&key) {
-                taken.set(written.get(prefix.len()..).unwrap_or_default(), value);
+                let key = written.get(prefix.len()..).unwrap_or_default().to_string();
+                taken.0.insert(fold(&key), (key, value));
             }
         }
         taken
@@ -355,6 +422,20 @@ mod tests {
 
     fn reader(pairs: &[(&str, &str)]) -> OptionReader {
         OptionReader::new("source \"s\"", &pairs.iter().copied().collect())
+    }
+
+    #[test]
+    fn values_are_looked_up_once_and_what_a_file_holds_is_no_reference() {
+        let mut options: Options = [("a", "${env:CARGO_PKG_NAME}"), ("b", "1")]
+            .into_iter()
+            .collect();
+        options.set_literal("c", "${env:X}");
+        let options = options.looked_up("it").unwrap();
+        assert_eq!(options.get("a"), Some(env!("CARGO_PKG_NAME")));
+        let mut r = OptionReader::new("it", &options);
+        let error = r.take_parsed::<u64>("a", &[], "a number").unwrap_err();
+        assert!(error.message().contains("${env:CARGO_PKG_NAME}"), "{error}");
+        assert_eq!(r.take("c", &[]).unwrap().as_deref(), Some("${env:X}"));
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl From<String> for Secret {
 /// Whether the value of an option is one that must not be shown, by the option's name, also a
 /// misspelt one.
 pub fn is_secret_key(key: &str) -> bool {
-    const SECRETS: [&str; 11] = [
+    const SECRETS: [&str; 14] = [
         "password",
         "passwd",
         "passphrase",
@@ -74,6 +74,9 @@ pub fn is_secret_key(key: &str) -> bool {
         "credential",
         "jaas.config",
         "key.pem",
+        "keystore.key",
+        "oauthbearer.config",
+        "oauthbearer.extensions",
         "private.key",
         "api.key",
         "user.info",
@@ -180,36 +183,41 @@ fn file(whose: &str, path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// A statement as it may be shown: in `'key' = 'value'`, the value of a key that names a secret is
+/// A statement as it may be shown: behind `'key' =`, the value of a key that names a secret is
 /// asterisks, as many as it has characters, so that every other place stays where it is.
 ///
-/// References stay, as they are no secrets.
+/// A value ends with the comma or the parenthesis behind it, whatever it is made of: a password that
+/// is not quoted, or not rightly, is one all the same. References stay, as they are no secrets.
 pub fn hide_in_sql(sql: &str) -> String {
     let mut out = String::with_capacity(sql.len());
-    let mut key = Key::default();
+    let mut place = Place::Elsewhere;
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
         let token = token(rest, first);
         let (text, after) = rest.split_at(token.length);
+        place = place.next(token.kind, text);
         match token.kind {
             TokenKind::Comment => hide_in_comment(text, &mut out),
-            TokenKind::Text if is_secret_key(key.name) => {
-                let inside = text.get(1..).unwrap_or_default();
-                let inside = inside.strip_suffix('\'').unwrap_or(inside);
-                if !is_reference(inside) {
-                    out.push('\'');
-                    out.extend(inside.chars().map(|c| if c == '\n' { c } else { '*' }));
-                    out.push_str(text.get(1 + inside.len()..).unwrap_or_default());
-                } else {
-                    out.push_str(text);
-                }
+            TokenKind::Blank => out.push_str(text),
+            _ if place == Place::Value && !is_reference(unquoted(text)) => {
+                let quote = |c: char| matches!(c, '\'' | '"' | '`');
+                let is_quoted = matches!(token.kind, TokenKind::Text | TokenKind::Quoted);
+                let last = text.char_indices().last().map_or(0, |(at, _)| at);
+                out.extend(text.char_indices().map(|(at, c)| match c {
+                    c if c.is_whitespace() => c,
+                    c if is_quoted && quote(c) && (at == 0 || at == last) => c,
+                    _ => '*',
+                }));
             }
             _ => out.push_str(text),
         }
-        key.read(token.kind, text);
         rest = after;
     }
     out
+}
+
+fn unquoted(text: &str) -> &str {
+    text.trim_matches(['\'', '"', '`'])
 }
 
 /// In a comment quotes mean nothing, so that all that follows the name of a secret is hidden.
@@ -232,24 +240,46 @@ fn hide_in_comment(text: &str, out: &mut String) {
 }
 
 /// Whether a value is nothing but one reference.
-fn is_reference(value: &str) -> bool {
+pub fn is_reference(value: &str) -> bool {
     let inside = value.strip_prefix("${").and_then(|v| v.strip_suffix('}'));
     inside.is_some_and(|name| !name.contains(['{', '}']))
 }
 
-/// The key that was read last, until something other than its `=` and its value comes.
-#[derive(Default)]
-struct Key<'a> {
-    name: &'a str,
+/// Where in a list of options a token stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Elsewhere,
+    /// The name of a secret.
+    Key,
+    /// The sign between a name and its value.
+    Sign,
+    Value,
 }
 
-impl<'a> Key<'a> {
-    fn read(&mut self, kind: TokenKind, text: &'a str) {
-        match kind {
-            TokenKind::Blank | TokenKind::Comment => {}
-            TokenKind::Other if text == "=" => {}
-            TokenKind::Other => self.name = "",
-            TokenKind::Text | TokenKind::Word => self.name = text.trim_matches(['\'', '"', '`']),
+impl Place {
+    /// The place of a token that stands behind this one.
+    fn next(self, kind: TokenKind, text: &str) -> Place {
+        const ENDS: [&str; 14] = [
+            "and", "or", "from", "where", "group", "order", "having", "limit", "then", "end", "as",
+            "is", "format", "with",
+        ];
+        let is_key = || is_secret_key(unquoted(text));
+        match (self, kind) {
+            (_, TokenKind::Blank | TokenKind::Comment) => self,
+            (_, TokenKind::Other) if [",", ")", "(", ";"].contains(&text) => Place::Elsewhere,
+            (Place::Key | Place::Sign, TokenKind::Other) => Place::Sign,
+            // Two names side by side are a column and its type.
+            (Place::Key, TokenKind::Word) if !is_key() => Place::Elsewhere,
+            (Place::Key, TokenKind::Text) | (Place::Sign, _) => Place::Value,
+            (Place::Value, TokenKind::Word)
+                if ENDS.iter().any(|end| text.eq_ignore_ascii_case(end)) =>
+            {
+                Place::Elsewhere
+            }
+            (Place::Value, _) => Place::Value,
+            (_, TokenKind::Other) => Place::Elsewhere,
+            (_, TokenKind::Text | TokenKind::Quoted | TokenKind::Word) if is_key() => Place::Key,
+            _ => Place::Elsewhere,
         }
     }
 }
@@ -262,7 +292,9 @@ enum TokenKind {
     Comment,
     /// `'…'`
     Text,
-    /// `name`, `a.b-c`, `"name"`
+    /// `"name"`
+    Quoted,
+    /// `name`, `a.b-c`, `12`
     Word,
     Other,
 }
@@ -282,7 +314,7 @@ fn token(text: &str, first: char) -> Token {
     let until = |is_in: fn(char) -> bool| text.find(|c| !is_in(c)).unwrap_or(text.len());
     match first {
         '\'' => of(TokenKind::Text, quoted(text, '\'')),
-        '"' | '`' => of(TokenKind::Word, quoted(text, first)),
+        '"' | '`' => of(TokenKind::Quoted, quoted(text, first)),
         '-' if text.starts_with("--") => {
             let length = text.find('\n').unwrap_or(text.len());
             of(TokenKind::Comment, length)
@@ -405,6 +437,35 @@ mod tests {
              sasl.jaas.config='*\n*', \"api.key\" = /* = */ '*', 'ssl.key.password' = '${env:P}')"
         );
         assert_eq!(shown.chars().count(), sql.chars().count());
+    }
+
+    #[test]
+    fn passwords_are_hidden_however_they_are_written() {
+        for (sql, shown) in [
+            (
+                "(sasl.password = \"hunter2\", a = 1)",
+                "(sasl.password = \"*******\", a = 1)",
+            ),
+            (
+                "(sasl.password = hunter2, a = 1)",
+                "(sasl.password = *******, a = 1)",
+            ),
+            ("('api.key' = -12)", "('api.key' = ***)"),
+            ("('api.key' => 'x')", "('api.key' => '*')"),
+            ("('api.key': 'x')", "('api.key': '*')"),
+            ("('api.key' = E'x')", "('api.key' = *'*')"),
+            ("('api.key' = $$x$$)", "('api.key' = $$***)"),
+            ("(api.key = my secret)", "(api.key = ** ******)"),
+            (
+                "WHERE token = 'a' AND b = 'c'",
+                "WHERE token = '*' AND b = 'c'",
+            ),
+            ("(token VARCHAR, b INT)", "(token VARCHAR, b INT)"),
+            ("SELECT token, b FROM t", "SELECT token, b FROM t"),
+            ("'ssl.keystore.key' = 'pem'", "'ssl.keystore.key' = '***'"),
+        ] {
+            assert_eq!(hide_in_sql(sql), shown);
+        }
     }
 
     #[test]

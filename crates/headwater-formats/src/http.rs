@@ -121,6 +121,38 @@ impl HttpTls {
     }
 }
 
+/// A URL of a server, without a slash at its end. `whose` names the option it comes from.
+///
+/// # Errors
+/// If it is none, or holds a user or a query: these may be secrets, so that it is not shown then.
+pub fn checked_url(whose: &str, url: &str) -> Result<String> {
+    let url = url.trim().trim_end_matches('/');
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_http = scheme.eq_ignore_ascii_case("http");
+    if host.contains('@') || rest.contains(['?', '#']) {
+        return Err(Error::configuration(format!(
+            "{whose} is a URL with a user, a query or a fragment"
+        ))
+        .with_hint("Give who asks by options of their own, which are in no message."));
+    }
+    if !(is_http || scheme.eq_ignore_ascii_case("https")) || host.is_empty() || rest.contains(' ') {
+        return Err(Error::configuration(format!(
+            "{whose} is \"{url}\", not a URL such as 'https://server:8081'"
+        )));
+    }
+    let is_near = ["localhost", "127.", "[::1]"]
+        .iter()
+        .any(|near| host.starts_with(near));
+    if is_http && !is_near {
+        tracing::warn!(
+            url,
+            "{whose} has no TLS: what is asked can be read on the way"
+        );
+    }
+    Ok(url.to_string())
+}
+
 /// The file that an option names.
 ///
 /// # Errors

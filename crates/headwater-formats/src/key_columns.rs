@@ -74,7 +74,8 @@ impl KeyColumns {
     ) -> Result<Self> {
         let schema = definition.schema(owner, declared)?;
         let owner = key_of(owner);
-        let decoder = new_sharing_decoder(&definition.format, &owner, &schema, wanted, schemas)?;
+        let schemas = schemas.keys();
+        let decoder = new_sharing_decoder(&definition.format, &owner, &schema, wanted, &schemas)?;
         Ok(KeyColumns {
             decoder,
             needs_keys: schema.fields().iter().any(|field| !field.is_nullable()),

@@ -216,7 +216,8 @@ pub fn check_format(spec: &FormatSpec, owner: &str, declared: &SchemaRef) -> Res
     Format::from_spec(spec, owner)?.check_columns(owner, declared)
 }
 
-/// The format with what it names in files in its options themselves. A connector whose sources and
+/// The format with what its options refer to and what they name in files in the options themselves.
+/// A connector whose sources and
 /// sinks can have such a format calls it once, when one is declared: every epoch then reads what was
 /// declared, whatever becomes of the files.
 ///
@@ -224,6 +225,10 @@ pub fn check_format(spec: &FormatSpec, owner: &str, declared: &SchemaRef) -> Res
 /// If a file cannot be read.
 pub fn with_files(spec: FormatSpec, owner: &str) -> Result<FormatSpec> {
     let whose = format!("format \"{}\" of {owner}", spec.name);
+    let spec = FormatSpec {
+        options: spec.options.looked_up(&whose)?,
+        name: spec.name,
+    };
     match spec.name.as_str() {
         "avro" | "avro-confluent" => Ok(FormatSpec {
             options: avro::with_schema_text(&spec.options, &whose)?,

@@ -6,9 +6,9 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use headwater_core::clock::{Clock, SystemClock};
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::{Error, Result, secret};
 use parking_lot::Mutex;
@@ -188,20 +188,16 @@ impl KafkaConnection {
         KafkaConnection::new(servers.trim()).with_properties(options.owner(), properties)
     }
 
-    /// Makes a consumer, which has its first token if the brokers want one.
+    /// Makes a consumer. One that logs in by tokens asks for them when it is polled, which may take
+    /// as long as a call over the network: who uses it polls it before, off the async threads.
     pub(crate) fn consumer(
         &self,
         owner: &str,
         config: &ClientConfig,
     ) -> Result<BaseConsumer<ClientEvents>> {
-        let consumer: BaseConsumer<ClientEvents> = config
+        config
             .create_with_context(self.events(owner))
-            .map_err(|error| config_error(owner, &error))?;
-        if self.logs_in_by_tokens() {
-            // Hands the request for a token on; nothing is assigned, so no message is lost.
-            let _ = consumer.poll(Duration::ZERO);
-        }
-        Ok(consumer)
+            .map_err(|error| config_error(owner, &error))
     }
 
     /// Whether clients need tokens that somebody hands them.
@@ -284,6 +280,8 @@ pub(crate) fn config_error(owner: &str, error: &KafkaError) -> Error {
 pub(crate) struct ClientEvents {
     owner: String,
     oauth: Option<OauthLogin>,
+    /// When the newest token ends, in milliseconds since 1970.
+    token_ends_ms: AtomicI64,
     is_down: AtomicBool,
     last_error: Mutex<Option<String>>,
     refused: Mutex<Option<String>>,
@@ -298,6 +296,16 @@ impl ClientEvents {
     /// Why the brokers will not have us, if they said so since data last came.
     pub(crate) fn refused(&self) -> Option<String> {
         self.refused.lock().clone()
+    }
+
+    /// Whether there is a token that has not come to its end.
+    fn has_token(&self) -> bool {
+        self.token_ends_ms.load(Ordering::Relaxed) > SystemClock::new().now().as_millis()
+    }
+
+    /// Tells that the brokers have answered: what they refused before is over.
+    pub(crate) fn mark_answered(&self) {
+        *self.refused.lock() = None;
     }
 
     /// Tells that data came: the brokers are there.
@@ -322,9 +330,16 @@ impl ClientContext for ClientEvents {
         let Some(login) = &self.oauth else {
             return Err("there is no login by tokens".into());
         };
-        // One line without a NUL: librdkafka puts it into a message of its own.
-        let token = login.token();
-        token.map_err(|error| error.report("", None).replace(['\n', '\0'], " ").into())
+        match login.token() {
+            Ok(token) => {
+                self.token_ends_ms
+                    .store(token.lifetime_ms, Ordering::Relaxed);
+                *self.refused.lock() = None;
+                Ok(token)
+            }
+            // One line without a NUL: librdkafka puts it into a message of its own.
+            Err(error) => Err(error.report("", None).replace(['\n', '\0'], " ").into()),
+        }
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -344,6 +359,10 @@ impl ClientContext for ClientEvents {
             *self.last_error.lock() = Some(reason.to_string());
         }
         match code {
+            // The brokers know the last one still; librdkafka asks for another in a few seconds.
+            RDKafkaErrorCode::Authentication if self.has_token() => {
+                tracing::warn!(owner = %self.owner, reason, "no new token yet");
+            }
             RDKafkaErrorCode::Authentication
             | RDKafkaErrorCode::SaslAuthenticationFailed
             | RDKafkaErrorCode::SSL => {

@@ -73,9 +73,13 @@ pub(crate) async fn ask<T: Send + 'static>(
 ) -> Result<T> {
     let cluster = Arc::clone(cluster);
     blocking(move || {
-        // A token may have come to its end since the last question.
+        // Hands events on: a client that logs in by tokens asks for one now and then.
         let _ = cluster.client.poll(Duration::ZERO);
-        question(&cluster)
+        let answer = question(&cluster);
+        if answer.is_ok() {
+            cluster.client.context().mark_answered();
+        }
+        answer
     })
     .await
 }
@@ -310,7 +314,8 @@ impl Cluster {
                     | RDKafkaErrorCode::TimedOutQueue
             )
         );
-        if let Some(reason) = self.client.context().refused() {
+        let refused = self.client.context().refused();
+        if let Some(reason) = refused.filter(|_| unreachable) {
             return Error::source_failed(format!("broker {} refused the connection", self.servers))
                 .with_detail(format!("librdkafka says: {reason}."))
                 .with_hint(CHECK_LOGIN);

@@ -30,11 +30,11 @@ impl JaasConfig {
             }
             let (name, after) = rest.split_once('=')?;
             let (value, after) = value(after.trim_start())?;
-            options.push((name.trim().to_string(), value));
+            options.push((name_of(name.trim())?, value));
             rest = after;
         }
         Some(JaasConfig {
-            class: class.to_string(),
+            class: name_of(class)?,
             options,
         })
     }
@@ -50,6 +50,14 @@ impl JaasConfig {
             .iter()
             .map(|(name, value)| (name.as_str(), value))
     }
+}
+
+/// A name of Java. Anything else may be a part of a value, which must not be taken for a name: names
+/// are shown in messages.
+fn name_of(text: &str) -> Option<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$');
+    let is_name = !text.is_empty() && text.chars().all(is_name);
+    is_name.then(|| text.to_string())
 }
 
 /// A value, with or without quotes, and what follows it.

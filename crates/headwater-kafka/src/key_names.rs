@@ -49,6 +49,14 @@ impl SinkKeyOptions {
         if let (None, Some(_)) = (&definition.key_format, &prefix) {
             return Err(how_encoded(owner));
         }
+        if value_columns == Some(ValueColumns::ExceptKey)
+            && (columns.is_empty() || definition.format.is_none())
+        {
+            return Err(Error::configuration(format!(
+                "{owner} leaves the columns of the key out of the value, and has none"
+            ))
+            .with_hint("Name them in 'key.columns', and give the sink a FORMAT."));
+        }
         let prefix = prefix.unwrap_or_default();
         if let Some(column) = columns.iter().find(|column| !column.starts_with(&prefix)) {
             return Err(not_prefixed(column, owner, &prefix));

@@ -49,6 +49,15 @@ pub(crate) const OAUTH_PROPERTIES: [&str; 8] = [
     AUTHORITIES,
 ];
 
+/// Other names that librdkafka has for some of them.
+pub(crate) const OAUTH_ALIASES: [(&str, &str); 2] = [
+    ("sasl.oauthbearer.client.credentials.client.id", CLIENT_ID),
+    (
+        "sasl.oauthbearer.client.credentials.client.secret",
+        CLIENT_SECRET,
+    ),
+];
+
 /// The life of a token that does not say how long it lives: it is asked for again before long.
 const UNKNOWN_LIFE_MS: i64 = 300_000;
 /// The life of a token that is given once and for all.
@@ -147,7 +156,7 @@ impl OauthLogin {
                     }
                 };
                 TokenSource::Endpoint(Endpoint {
-                    url: url.trim().to_string(),
+                    url: http::checked_url(&format!("property \"{URL}\" of {owner}"), &url)?,
                     client_id,
                     client_secret: Secret::new(client_secret),
                     scope,

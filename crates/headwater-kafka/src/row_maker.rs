@@ -43,6 +43,16 @@ impl SourceColumns {
     ) -> Result<Self> {
         let metadata = part_columns(owner, &definition.metadata)?;
         let bad_data = definition.bad_data;
+        let has_columns = definition
+            .payload
+            .as_ref()
+            .is_some_and(|p| !p.fields().is_empty());
+        if keys.is_some() && !has_columns {
+            return Err(Error::configuration(format!(
+                "{owner} has a KEY FORMAT and no columns for it"
+            ))
+            .with_hint("Declare the columns of the key and of the value."));
+        }
         let Some(payload) = &definition.payload else {
             if let Some(format) = definition.format.as_ref().filter(|f| f.name != "raw") {
                 return Err(Error::configuration(format!(

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use headwater_core::{Error, Result};
 
 use crate::jaas::JaasConfig;
-use crate::oauth::{OAUTH_PROPERTIES, OauthLogin};
+use crate::oauth::{OAUTH_ALIASES, OAUTH_PROPERTIES, OauthLogin};
 
 /// What to do when the brokers will not have us.
 pub(crate) const CHECK_LOGIN: &str = "Check 'properties.security.protocol' and the 'properties.sasl.*' and 'properties.ssl.*' \
@@ -39,6 +39,9 @@ const TO_PEM: &str = "Export it as PEM: keytool -exportcert -rfc for certificate
 pub(crate) fn arrange(owner: &str, properties: &mut Properties) -> Result<Option<OauthLogin>> {
     let refusal = Refusal { owner };
     one_name(properties, "sasl.mechanisms", MECHANISM);
+    for (other, name) in OAUTH_ALIASES {
+        one_name(properties, other, name);
+    }
     translate_jaas(&refusal, properties)?;
     translate_truststore(&refusal, properties)?;
     translate_keystore(&refusal, properties)?;
@@ -53,6 +56,7 @@ pub(crate) fn arrange(owner: &str, properties: &mut Properties) -> Result<Option
         .map(|p| p.trim().to_ascii_lowercase());
     let protocol = protocol.as_deref().unwrap_or("plaintext");
     refuse_unused(&refusal, protocol, properties)?;
+    refuse_half_a_certificate(&refusal, properties)?;
     warn_of_weakness(owner, protocol, properties);
     if protocol.ends_with("ssl") && !has_authorities(properties) {
         // OpenSSL is built in and does not know where this machine keeps them.
@@ -242,15 +246,18 @@ fn refuse_unused(refusal: &Refusal<'_>, protocol: &str, properties: &Properties)
         "ssl.key.password",
         "ssl.keystore.location",
     ];
-    const OF_LOGIN: [&str; 3] = [MECHANISM, USERNAME, PASSWORD];
+    let of_login: Vec<&'static str> = [MECHANISM, USERNAME, PASSWORD]
+        .into_iter()
+        .chain(OAUTH_PROPERTIES)
+        .collect();
     let given = |names: &[&'static str]| -> Option<&'static str> {
         let mut names = names.iter();
         names.find(|name| properties.contains_key(**name)).copied()
     };
     let unused = match protocol {
-        "plaintext" => given(&OF_LOGIN).or_else(|| given(&OF_TLS)),
+        "plaintext" => given(&of_login).or_else(|| given(&OF_TLS)),
         "sasl_plaintext" => given(&OF_TLS),
-        "ssl" => given(&OF_LOGIN),
+        "ssl" => given(&of_login),
         _ => None,
     };
     let Some(name) = unused else { return Ok(()) };
@@ -267,6 +274,21 @@ fn refuse_unused(refusal: &Refusal<'_>, protocol: &str, properties: &Properties)
         .with_hint(format!("Add 'properties.{PROTOCOL}' = '{needed}'.")))
 }
 
+/// Refuses a certificate without its key, which librdkafka would not show.
+fn refuse_half_a_certificate(refusal: &Refusal<'_>, properties: &Properties) -> Result<()> {
+    let has = |names: [&str; 2]| names.iter().any(|name| properties.contains_key(*name));
+    let certificate = has(["ssl.certificate.location", "ssl.certificate.pem"]);
+    let key = has(["ssl.key.location", "ssl.key.pem"]);
+    match (certificate, key) {
+        (true, false) | (false, true) => Err(refusal
+            .wrong("has one of a certificate and its key, and a client shows both")
+            .with_hint(
+                "Set 'properties.ssl.certificate.location' and 'properties.ssl.key.location'.",
+            )),
+        _ => Ok(()),
+    }
+}
+
 /// Says in the log what is dangerous and allowed.
 fn warn_of_weakness(owner: &str, protocol: &str, properties: &Properties) {
     let is = |name: &str, value: &str| {
@@ -274,10 +296,16 @@ fn warn_of_weakness(owner: &str, protocol: &str, properties: &Properties) {
         found.is_some_and(|found| found.trim().eq_ignore_ascii_case(value))
     };
     if protocol == "sasl_plaintext" && !SCRAM.iter().any(|scram| is(MECHANISM, scram)) {
-        tracing::warn!(owner, "the password is sent to the brokers unencrypted");
+        tracing::warn!(owner, "the login is sent to the brokers unencrypted");
     }
     if protocol.ends_with("ssl") && is("enable.ssl.certificate.verification", "false") {
         tracing::warn!(owner, "the certificates of the brokers are not checked");
+    }
+    if protocol.ends_with("ssl") && is("ssl.endpoint.identification.algorithm", "none") {
+        tracing::warn!(
+            owner,
+            "the host names of the brokers are not compared with certificates"
+        );
     }
 }
 

@@ -16,9 +16,9 @@ pub(crate) fn format_of(
     let Some(mut format) = one_format(&declaration.format, named, "FORMAT", reader)? else {
         return Ok(None);
     };
-    for (key, value) in reader.take_prefixed(&format!("{}.", format.name)).iter() {
-        format.options.set(key, value);
-    }
+    format
+        .options
+        .extend(reader.take_prefixed(&format!("{}.", format.name)));
     Ok(Some(format))
 }
 

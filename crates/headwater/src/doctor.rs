@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use headwater_checkpoint::{CHECKPOINT_FORMAT_VERSION, FileStore, HEADWATER_VERSION, MemoryFiles};
 use headwater_core::clock::Clock;
 use headwater_core::connector::{SourceContext, SourceUse};
+use headwater_core::secret::hide_in_sql;
 use headwater_core::{Error, ErrorKind, Result};
 use headwater_engine::{LeftToRead, Preview};
 use headwater_plan::on_large_stack;
@@ -164,7 +165,7 @@ impl Doctor<'_> {
     async fn statement(&mut self, parsed: &ParsedStatement) {
         let object = || {
             let first = parsed.text.lines().next().unwrap_or_default();
-            format!("statement \"{first}\"")
+            format!("statement \"{}\"", hide_in_sql(first))
         };
         let done = match &parsed.statement {
             Statement::CreateSource(declaration)

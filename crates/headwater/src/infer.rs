@@ -2,7 +2,7 @@
 
 use headwater_core::format::FormatSpec;
 use headwater_core::sample::SampleLimits;
-use headwater_core::secret::is_secret_key;
+use headwater_core::secret::{is_reference, is_secret_key};
 use headwater_core::{Error, Result};
 use headwater_formats::infer::Inferred;
 use headwater_sql::ast::{InferClause, Statement, TableDeclaration};
@@ -149,7 +149,7 @@ impl InferRequest {
 /// A value as the statement has it: of a secret a reference, that which was given or one to the
 /// environment.
 fn shown(key: &str, value: &str) -> String {
-    if !is_secret_key(key) || value.contains("${") {
+    if !is_secret_key(key) || is_reference(value) {
         return value.to_string();
     }
     let words = key.strip_prefix("properties.").unwrap_or(key);

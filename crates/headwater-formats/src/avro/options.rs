@@ -143,10 +143,9 @@ pub(crate) fn with_schema_text(options: &Options, owner: &str) -> Result<Options
         return Ok(options.clone());
     };
     let text = read_schema_file(path, owner)?;
-    let others = options.iter().filter(|(key, _)| fold(key) != SCHEMA_FILE);
-    let mut options: Options = others.collect();
+    let mut options = options.without(|key| fold(key) == SCHEMA_FILE);
     // Both are refused, as they would be without this.
-    if options.set("schema", text).is_some() {
+    if options.set_literal("schema", text).is_some() {
         return Err(two_schemas(owner));
     }
     Ok(options)

@@ -8,7 +8,7 @@ use headwater_core::options::OptionReader;
 use headwater_core::secret::Secret;
 use headwater_core::{Error, Result};
 
-use crate::http::HttpTls;
+use crate::http::{HttpTls, checked_url};
 
 /// The option that names a registry.
 const URL: &str = "schema.registry";
@@ -64,7 +64,7 @@ impl RegistryAddress {
         };
         match (url, login) {
             (Some(url), authorization) => Ok(Some(RegistryAddress {
-                url: checked_url(&url, owner)?,
+                url: checked_url(&format!("option \"{URL}\" of {owner}"), &url)?,
                 authorization,
                 tls,
             })),
@@ -89,28 +89,4 @@ impl RegistryAddress {
     pub(crate) fn tls(&self) -> &HttpTls {
         &self.tls
     }
-}
-
-/// The URL without a slash at its end.
-fn checked_url(url: &str, owner: &str) -> Result<String> {
-    let url = url.trim().trim_end_matches('/');
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if host.contains('@') {
-        return Err(
-            Error::configuration(format!("option \"{URL}\" of {owner} holds a user")).with_hint(
-                "Give \"schema.registry.user\" and \"schema.registry.password\", which are in no \
-             message.",
-            ),
-        );
-    }
-    let is_http = ["http", "https"]
-        .iter()
-        .any(|known| scheme.eq_ignore_ascii_case(known));
-    if !is_http || host.is_empty() || rest.contains(['?', '#', ' ']) {
-        return Err(Error::configuration(format!(
-            "option \"{URL}\" of {owner} is \"{url}\", not a URL such as 'http://registry:8081'"
-        )));
-    }
-    Ok(url.to_string())
 }

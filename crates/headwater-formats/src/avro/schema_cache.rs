@@ -15,11 +15,34 @@ const MAX_SCHEMAS: usize = 10_000;
 /// Schemas of a registry by their ids, for all decoders of one source; clones share them.
 ///
 /// An id means the same schema for ever, so one is asked for once in the life of a source. An id
-/// that the registry does not know is not kept here: it may be known later.
+/// that the registry does not know is not kept here: it may be known later. Keys and values may have
+/// a registry each, and the same id in both.
 #[derive(Debug, Clone, Default)]
-pub struct SchemaCache(Arc<Mutex<HashMap<u32, WriterSchema>>>);
+pub struct SchemaCache {
+    values: Schemas,
+    keys: Schemas,
+}
+
+/// Of one registry.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Schemas(Arc<Mutex<HashMap<u32, WriterSchema>>>);
 
 impl SchemaCache {
+    /// Those of the payloads.
+    pub(crate) fn values(&self) -> &Schemas {
+        &self.values
+    }
+
+    /// Those of the keys, as if they were payloads.
+    pub(crate) fn keys(&self) -> SchemaCache {
+        SchemaCache {
+            values: self.keys.clone(),
+            keys: Schemas::default(),
+        }
+    }
+}
+
+impl Schemas {
     /// The schema of an id, if it has been met.
     fn get(&self, id: u32) -> Option<WriterSchema> {
         self.0.lock().get(&id).cloned()
@@ -47,7 +70,7 @@ pub(crate) async fn look_up(
     let mut found = Vec::with_capacity(wanted.len());
     let mut missing = Vec::new();
     for id in wanted {
-        match cache.get(id) {
+        match cache.values().get(id) {
             Some(schema) => found.push((id, schema)),
             None => missing.push(id),
         }
@@ -65,7 +88,7 @@ pub(crate) async fn look_up(
     })??;
     for (id, schema) in answers {
         if !matches!(schema, WriterSchema::Unknown) {
-            cache.put(id, schema.clone());
+            cache.values().put(id, schema.clone());
         }
         found.push((id, schema));
     }

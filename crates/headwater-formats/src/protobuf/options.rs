@@ -312,20 +312,19 @@ pub(crate) fn with_proto_texts(options: &Options, owner: &str) -> Result<Options
         let mut names = DESCRIPTOR_FILE.iter().chain(&[SCHEMA_FILE, IMPORT_PATH]);
         names.any(|name| fold(name) == fold(key))
     };
-    let others = options.iter().filter(|(key, _)| !replaced(key));
-    let mut options: Options = others.collect();
+    let mut options = options.without(replaced);
     match source {
         Some(SchemaSource::Text(text, imports)) => {
-            options.set(SCHEMA, text);
+            options.set_literal(SCHEMA, text);
             if !imports.is_empty() {
                 let imports = serde_json::to_string(&imports).map_err(|error| {
                     Error::internal("texts have no form in JSON").with_source(error)
                 })?;
-                options.set(IMPORTS, imports);
+                options.set_literal(IMPORTS, imports);
             }
         }
         Some(SchemaSource::Descriptors(bytes)) => {
-            options.set(DESCRIPTOR, BASE64_STANDARD.encode(bytes));
+            options.set_literal(DESCRIPTOR, BASE64_STANDARD.encode(bytes));
         }
         None => {}
     }

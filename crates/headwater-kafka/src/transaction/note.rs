@@ -85,6 +85,8 @@ impl Notes {
 
     /// Asks the broker for the newest committed note. Blocks.
     pub(crate) fn read(&self, wait: Duration) -> Result<Option<Note>, KafkaError> {
+        // Nothing is assigned: this hands events on, such as the request for a token.
+        let _ = self.client.poll(Duration::ZERO);
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition(&self.topic, NOTE_PARTITION);
         let answer = self.client.committed_offsets(list, wait)?;

@@ -41,21 +41,41 @@ pub(super) fn parse_options(
         }
         let equals = cursor.take_sign(&Token::Eq);
         if !equals && between == Between::EqualsSign {
-            let error = cursor.expected("\"=\" after the name of an option");
-            // What is found there is the password, as likely as not.
-            return Err(match is_secret_key(&key) {
-                true => Error::syntax(format!("expected \"=\" after the name \"{key}\""))
-                    .with_span(error.span()),
-                false => error,
-            });
+            return Err(untold(
+                &key,
+                cursor.expected("\"=\" after the name of an option"),
+            ));
         }
-        let value = parse_value(cursor)?;
+        let value = parse_value(cursor).map_err(|error| untold(&key, error))?;
+        let is_secret = is_secret_key(&key);
         options.push((key, value));
         if !cursor.take_sign(&Token::Comma) && *cursor.peek_nth(0) != Token::RParen {
-            return Err(cursor.expected("\",\" or \")\" after an option"));
+            let error = cursor.expected("\",\" or \")\" after an option");
+            return Err(if is_secret {
+                without_found(&error)
+            } else {
+                error
+            });
         }
     }
     Ok(options)
+}
+
+/// An error about the value of an option: of a secret it does not say what was found, which is the
+/// secret as likely as not.
+fn untold(key: &str, error: Error) -> Error {
+    if is_secret_key(key) {
+        return without_found(&error);
+    }
+    error
+}
+
+fn without_found(error: &Error) -> Error {
+    let message = error.message();
+    let told = message
+        .split_once(", found ")
+        .map_or(message, |(told, _)| told);
+    Error::syntax(told).with_span(error.span())
 }
 
 /// Reads a key: quoted, or words joined by `.` and `-`.

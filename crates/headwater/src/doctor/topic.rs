@@ -26,9 +26,10 @@ pub(super) enum Use {
 impl Doctor<'_> {
     /// Looks at where an object of the script is, as far as its options say.
     pub(super) async fn place(&mut self, object: &str, name: &str, use_of: Use) {
-        let Some(written) = self.declarations.get(name) else {
+        let Some(written) = self.declarations.get(name).cloned() else {
             return;
         };
+        let written = &written;
         let resolved = written.iter().map(|(key, value)| {
             let whose = format!("option \"{key}\" of {object}");
             Ok((key.clone(), resolve(&whose, value)?))
@@ -48,7 +49,7 @@ impl Doctor<'_> {
         };
         match (option(&["path"]), option(&["topic", "subscribe"])) {
             (Some(path), _) if use_of == Use::Write => self.disk(object, Path::new(&path)),
-            (_, Some(topics)) => match connection(object, &options) {
+            (_, Some(topics)) => match connection(object, &options, written) {
                 None => {}
                 Some(Ok(connection)) => {
                     self.topics(object, &connection, &topics, use_of).await;
@@ -149,19 +150,27 @@ impl Doctor<'_> {
     }
 }
 
-/// How the cluster of a source or a sink is reached, if its options say.
-fn connection(object: &str, options: &[(String, String)]) -> Option<Result<KafkaConnection>> {
-    let mut servers = None;
-    let mut properties = vec![];
-    for (key, value) in options {
-        let property = key
-            .strip_prefix("properties.")
-            .or_else(|| key.strip_prefix("kafka."));
-        match property.unwrap_or(key) {
-            "bootstrap.servers" | "bootstrap.server" => servers = Some(value),
-            name if property.is_some() => properties.push((name, value.as_str())),
-            _ => {}
-        }
-    }
-    Some(KafkaConnection::new(servers?).with_properties(object, properties))
+/// How the cluster of a source or a sink is reached, if its options say; `written` are the options
+/// as they were written, whose properties the connection looks up itself.
+fn connection(
+    object: &str,
+    options: &[(String, String)],
+    written: &[(String, String)],
+) -> Option<Result<KafkaConnection>> {
+    let own = |key: &str| {
+        let own = key.strip_prefix("properties.");
+        own.or_else(|| key.strip_prefix("kafka."))
+            .map(ToString::to_string)
+    };
+    let is_servers = |name: &str| ["bootstrap.servers", "bootstrap.server"].contains(&name);
+    let mut named = options.iter();
+    let servers = named.find(|(key, _)| is_servers(&own(key).unwrap_or_else(|| key.clone())));
+    let properties = written
+        .iter()
+        .filter_map(|(key, value)| Some((own(key)?, value)));
+    let properties: Vec<_> = properties.filter(|(name, _)| !is_servers(name)).collect();
+    let properties = properties
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    Some(KafkaConnection::new(&servers?.1).with_properties(object, properties))
 }

@@ -301,10 +301,10 @@ fn a_schema_is_asked_for_once_in_the_life_of_a_source() {
         let mut rows = RowAssembler::sharing(&definition, OWNER, &cache).unwrap();
         let counters = ReadCounters::default();
         let assembled = on_a_runtime(async {
-            rows.prepare(&payloads).await.unwrap();
-            rows.prepare(&payloads).await.unwrap();
+            rows.prepare(&payloads, None).await.unwrap();
+            rows.prepare(&payloads, None).await.unwrap();
             let metadata = |_| Err(headwater_core::Error::internal("none"));
-            rows.assemble(&payloads, &metadata, &|at| at.to_string(), &counters)
+            rows.assemble(&payloads, None, &metadata, &|at| at.to_string(), &counters)
         });
         assert_eq!(rows_as_text(&assembled.unwrap().rows), ["1", "2"]);
         assert_eq!(counters.bad().get("unknown schema id"), Some(&1));
@@ -422,7 +422,7 @@ fn what_a_registry_cannot_be_is_refused() {
         (
             &[("schema.registry", "there:8081")],
             "option \"schema.registry\" of format \"avro\" of source \"orders\" is \"there:8081\", \
-             not a URL such as 'http://registry:8081'",
+             not a URL such as 'https://server:8081'",
         ),
         (
             &[
@@ -565,7 +565,7 @@ fn a_page_that_is_not_there_is_no_answer_about_a_schema() {
     };
     let mut rows = RowAssembler::try_new(&definition, OWNER).unwrap();
     let record = BinaryArray::from_vec(vec![&[0, 0, 0, 0, 1, 14]]);
-    let error = on_a_runtime(rows.prepare(&record)).unwrap_err();
+    let error = on_a_runtime(rows.prepare(&record, None)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
 }
 
