@@ -37,4 +37,4 @@ pub(crate) use encoder::ProtobufEncoder;
 pub(crate) use options::{ProtobufOptions, with_proto_texts};
 pub(crate) use schema::ProtoSchema;
 #[cfg(test)]
-pub(crate) use wire::{Raw, Span, Wire, WireType};
+pub(crate) use wire::{Raw, Span, Wire};
