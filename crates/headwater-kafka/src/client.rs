@@ -55,6 +55,9 @@ pub(crate) const SERVERS: [&str; 5] = [
     "kafka.bootstrap.server",
 ];
 
+/// How librdkafka says that there is no token, and that it is no broker who refused one.
+const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
+
 const WHERE_OFFSETS_LIVE: &str = "offsets are kept in the query's checkpoint";
 const WHERE_MEMORY_LIVES: &str = "the option \"prefetch.bytes\" bounds memory";
 const NO_WRONG_ROWS: &str = "anything else could give wrong rows";
@@ -360,7 +363,9 @@ impl ClientContext for ClientEvents {
         }
         match code {
             // The brokers know the last one still; librdkafka asks for another in a few seconds.
-            RDKafkaErrorCode::Authentication if self.has_token() => {
+            RDKafkaErrorCode::Authentication
+                if reason.starts_with(NO_TOKEN) && self.has_token() =>
+            {
                 tracing::warn!(owner = %self.owner, reason, "no new token yet");
             }
             RDKafkaErrorCode::Authentication
