@@ -35,6 +35,7 @@ mod influx;
 mod json;
 mod json_writer;
 mod number;
+mod option_tables;
 mod payload_buffer;
 mod payload_reader;
 mod protobuf;
@@ -54,6 +55,7 @@ pub use assembler::{AssembledRows, RowAssembler, RowDefinition};
 pub use avro::{SchemaCache, columns_of_schema};
 pub use dev_registry::DevRegistry;
 pub use json_writer::JsonWriter;
+pub use option_tables::option_tables;
 pub use payload_reader::{PayloadReader, as_payloads, holds_payloads};
 pub use registry::{
     check_file_header, check_format, check_lines, check_written, has_header, header_quote,
