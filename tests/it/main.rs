@@ -59,6 +59,8 @@ mod narrowed_reads;
 #[cfg(test)]
 mod old_checkpoints;
 #[cfg(test)]
+mod option_tables;
+#[cfg(test)]
 mod query_changes;
 #[cfg(test)]
 mod query_modes;

@@ -21,6 +21,7 @@ pub mod format;
 pub mod id;
 pub mod mode;
 pub mod offset;
+pub mod option_doc;
 pub mod options;
 pub mod other_names;
 pub mod read_bounds;

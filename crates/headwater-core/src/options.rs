@@ -16,6 +16,9 @@ use crate::duration::parse_duration;
 use crate::secret::{HIDDEN, has_reference, is_secret_key, resolve};
 use crate::{Error, Result};
 
+/// What stands for every name after a prefix.
+const ANY_NAME: &str = "<name>";
+
 /// Options of one object, as written; later keys replace earlier ones of the same spelling.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Options(BTreeMap<String, (String, Value)>);
@@ -148,9 +151,31 @@ pub fn fold(key: &str) -> String {
 pub struct OptionReader {
     owner: String,
     left: Options,
-    known: Vec<String>,
+    asked: Vec<AskedOption>,
     /// What messages show instead of a value.
     shown: Shown,
+}
+
+/// An option that a reader was asked for, whether it was given or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedOption {
+    /// Its name; of all options with a prefix, `<prefix><name>`.
+    pub name: String,
+    /// The other names that it is read under.
+    pub aliases: Vec<String>,
+    /// What is read.
+    pub values: AskedValues,
+}
+
+/// What is read of an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskedValues {
+    /// A text; who takes it may read more in it.
+    Any,
+    /// `true` or `false`.
+    Bool,
+    /// One of these words.
+    Words(Vec<String>),
 }
 
 /// Values that are not shown, and what is shown instead.
@@ -170,7 +195,7 @@ impl OptionReader {
         OptionReader {
             owner: owner.into(),
             left: options.clone(),
-            known: Vec::new(),
+            asked: Vec::new(),
             shown: Shown::default(),
         }
     }
@@ -186,15 +211,33 @@ impl OptionReader {
         left.map(|(folded, (_, value))| (folded.as_str(), value.text.as_str()))
     }
 
+    /// The options that it was asked for so far, in that order.
+    pub fn asked(&self) -> &[AskedOption] {
+        &self.asked
+    }
+
     /// Takes an option under its name or one of its aliases.
     ///
     /// # Errors
     /// If it is given twice, under two names, or its value refers to what cannot be read.
     pub fn take(&mut self, name: &str, aliases: &[&str]) -> Result<Option<String>> {
-        self.known.push(name.to_string());
+        self.take_as(name, aliases, AskedValues::Any)
+    }
+
+    /// Takes an option of which `values` is read.
+    fn take_as(
+        &mut self,
+        name: &str,
+        aliases: &[&str],
+        values: AskedValues,
+    ) -> Result<Option<String>> {
+        self.asked.push(AskedOption {
+            name: name.to_string(),
+            aliases: aliases.iter().map(ToString::to_string).collect(),
+            values,
+        });
         let mut found: Option<(String, Value)> = None;
         for candidate in std::iter::once(&name).chain(aliases) {
-            self.known.push((*candidate).to_string());
             if let Some((key, value)) = self.left.0.remove(&fold(candidate)) {
                 if let Some((earlier, _)) = &found {
                     return Err(Error::configuration(format!(
@@ -308,7 +351,7 @@ impl OptionReader {
     /// # Errors
     /// If it is neither.
     pub fn take_bool(&mut self, name: &str, aliases: &[&str]) -> Result<Option<bool>> {
-        let Some(text) = self.take(name, aliases)? else {
+        let Some(text) = self.take_as(name, aliases, AskedValues::Bool)? else {
             return Ok(None);
         };
         match text.trim().to_ascii_lowercase().as_str() {
@@ -328,7 +371,9 @@ impl OptionReader {
         aliases: &[&str],
         choices: &[(&str, T)],
     ) -> Result<Option<T>> {
-        let Some(text) = self.take(name, aliases)? else {
+        let words = choices.iter().map(|(word, _)| (*word).to_string());
+        let values = AskedValues::Words(words.collect());
+        let Some(text) = self.take_as(name, aliases, values)? else {
             return Ok(None);
         };
         let wanted = text.trim();
@@ -350,6 +395,11 @@ impl OptionReader {
     /// Takes every remaining option whose folded key starts with `prefix`, prefix removed. The
     /// values are as written: who takes them one by one looks their references up.
     pub fn take_prefixed(&mut self, prefix: &str) -> Options {
+        self.asked.push(AskedOption {
+            name: format!("{prefix}{ANY_NAME}"),
+            aliases: Vec::new(),
+            values: AskedValues::Any,
+        });
         let prefix = fold(prefix);
         let keys: Vec<_> = self
             .left
@@ -387,17 +437,24 @@ impl OptionReader {
             return Ok(());
         };
         let error = Error::configuration(format!("{} has no option \"{written}\"", self.owner));
-        Err(
-            match nearest(written, self.known.iter().map(String::as_str)) {
-                Some(name) => error.with_hint(format!("Did you mean \"{name}\"?")),
-                None => error.with_hint(known_list(&self.known)),
-            },
-        )
+        let known: Vec<&str> = self.known_names().collect();
+        Err(match nearest(written, known.iter().copied()) {
+            Some(name) => error.with_hint(format!("Did you mean \"{name}\"?")),
+            None => error.with_hint(known_list(known)),
+        })
+    }
+
+    /// All names that something is read under.
+    fn known_names(&self) -> impl Iterator<Item = &str> {
+        let asked = self.asked.iter();
+        let names = asked.flat_map(|asked| std::iter::once(&asked.name).chain(&asked.aliases));
+        names
+            .map(String::as_str)
+            .filter(|name| !name.ends_with(ANY_NAME))
     }
 }
 
-fn known_list(known: &[String]) -> String {
-    let mut names: Vec<&str> = known.iter().map(String::as_str).collect();
+fn known_list(mut names: Vec<&str>) -> String {
     names.sort_unstable();
     names.dedup();
     if names.is_empty() {

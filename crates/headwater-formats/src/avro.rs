@@ -42,7 +42,7 @@ pub(crate) use decoder::{check_columns, new_avro_decoder};
 pub(crate) use encoder::AvroEncoder;
 pub(crate) use framed_decoder::schema_id;
 pub(crate) use infer::infer_avro;
-pub(crate) use options::{AvroOptions, with_schema_text};
+pub(crate) use options::{AvroOptions, SUBJECT, with_schema_text};
 pub(crate) use parser::{MAX_SCHEMA_BYTES, SchemaFlaw};
 pub(crate) use registry_address::RegistryAddress;
 pub(crate) use registry_client::{RegistryClient, SchemaKind, WriterSchema};

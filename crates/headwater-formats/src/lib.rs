@@ -36,6 +36,7 @@ mod json;
 mod json_writer;
 mod key_columns;
 mod number;
+mod option_tables;
 mod payload_buffer;
 mod payload_reader;
 mod protobuf;
@@ -56,6 +57,7 @@ pub use avro::{SchemaCache, columns_of_schema};
 pub use dev_registry::DevRegistry;
 pub use json_writer::JsonWriter;
 pub use key_columns::KeyDefinition;
+pub use option_tables::option_tables;
 pub use payload_reader::{PayloadReader, as_payloads, holds_payloads};
 pub use registry::{
     check_file_header, check_format, check_lines, check_written, has_header, header_quote,

@@ -20,7 +20,7 @@ use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
 use crate::timestamp::TimestampOptions;
 
 /// Formats that can be read; INFLUX and DEBEZIUM cannot be written.
-const KNOWN: [&str; 8] = [
+pub(crate) const KNOWN: [&str; 8] = [
     "json",
     "csv",
     "avro",
@@ -55,25 +55,33 @@ impl Format {
         let name = spec.name.to_ascii_lowercase();
         let whose = format!("format \"{name}\" of {owner}");
         let mut reader = OptionReader::new(whose, &spec.options);
-        let format = match name.as_str() {
-            "json" => Format::Json(TimestampOptions::take(&mut reader)?),
-            "csv" => Format::Csv(Box::new(CsvOptions::take(&mut reader)?)),
+        let format = Self::take(&name, owner, &mut reader)?;
+        reader.finish()?;
+        Ok(format)
+    }
+
+    /// Takes the options of the format of a name.
+    ///
+    /// # Errors
+    /// As [`Format::from_spec`].
+    pub(crate) fn take(name: &str, owner: &str, reader: &mut OptionReader) -> Result<Self> {
+        Ok(match name {
+            "json" => Format::Json(TimestampOptions::take(reader)?),
+            "csv" => Format::Csv(Box::new(CsvOptions::take(reader)?)),
             // The second is Flink's name for Avro with a registry.
-            "avro" | "avro-confluent" => Format::Avro(Box::new(AvroOptions::take(&mut reader)?)),
+            "avro" | "avro-confluent" => Format::Avro(Box::new(AvroOptions::take(reader)?)),
             // As for Avro; Flink itself calls the one with a registry that.
             "protobuf" | "protobuf-confluent" => {
-                Format::Protobuf(Box::new(ProtobufOptions::take(&mut reader)?))
+                Format::Protobuf(Box::new(ProtobufOptions::take(reader)?))
             }
             "raw" => Format::Raw,
             "text" => Format::Text,
-            "influx" => Format::Influx(Box::new(InfluxOptions::take(&mut reader)?)),
+            "influx" => Format::Influx(Box::new(InfluxOptions::take(reader)?)),
             "debezium" | "debezium-json" => {
-                Format::Debezium(Box::new(DebeziumOptions::take(&mut reader)?))
+                Format::Debezium(Box::new(DebeziumOptions::take(reader)?))
             }
-            _ => return Err(unknown(&name, owner)),
-        };
-        reader.finish()?;
-        Ok(format)
+            _ => return Err(unknown(name, owner)),
+        })
     }
 
     /// Whether its columns are known before there is a record.

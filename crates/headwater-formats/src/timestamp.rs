@@ -15,10 +15,26 @@ use arrow::datatypes::TimeUnit;
 use chrono::DateTime;
 use chrono::format::{Item, Parsed, StrftimeItems};
 use headwater_core::Result;
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 
 use crate::decimal::parse_scaled;
 use crate::time::{FIRST_SECOND, Instant, LAST_SECOND, parse_timestamp, write_timestamp};
+
+const UNIT: OptionDoc = OptionDoc::new(
+    "timestamp.unit",
+    OptionValues::Words(&["s", "ms", "us", "ns"]),
+    OptionDefault::Nothing,
+    "TIMESTAMP columns are numbers of this unit since 1970; without it a number is no time",
+)
+.with_also(&["timestampUnit"]);
+const FORMAT: OptionDoc = OptionDoc::new(
+    "timestamp.format",
+    OptionValues::Described("a strftime pattern such as `%Y-%m-%d %H:%M:%S`; not one of Java's"),
+    OptionDefault::Described("ISO 8601, without a zone UTC"),
+    "how TIMESTAMP columns are written as text; not together with `timestamp.unit`",
+)
+.with_spark(&["timestampFormat"]);
 
 /// How timestamps look in a payload.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +44,9 @@ pub(crate) struct TimestampOptions {
 }
 
 impl TimestampOptions {
+    /// What it takes.
+    pub(crate) const DOCS: [&'static OptionDoc; 2] = [&UNIT, &FORMAT];
+
     /// Takes the two options.
     ///
     /// # Errors
@@ -39,8 +58,8 @@ impl TimestampOptions {
             ("us", TimeUnit::Microsecond),
             ("ns", TimeUnit::Nanosecond),
         ];
-        let unit = reader.take_choice("timestamp.unit", &["timestampUnit"], &units)?;
-        let format = reader.take("timestamp.format", &["timestampFormat"])?;
+        let unit = reader.take_choice(UNIT.name, &UNIT.aliases(), &units)?;
+        let format = reader.take(FORMAT.name, &FORMAT.aliases())?;
         let Some(format) = format else {
             return Ok(TimestampOptions {
                 unit,
@@ -49,11 +68,11 @@ impl TimestampOptions {
         };
         if unit.is_some() {
             let expected = "used together with \"timestamp.unit\"";
-            return Err(reader.bad_value("timestamp.format", &format, expected));
+            return Err(reader.bad_value(FORMAT.name, &format, expected));
         }
         let pattern = StrftimeItems::new(&format).parse_to_owned().map_err(|_| {
             let expected = "a strftime pattern such as '%Y-%m-%d %H:%M:%S'";
-            reader.bad_value("timestamp.format", &format, expected)
+            reader.bad_value(FORMAT.name, &format, expected)
         })?;
         Ok(TimestampOptions {
             unit: None,

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use headwater_core::clock::{Clock, SystemClock};
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::{Error, Result, secret};
 use parking_lot::Mutex;
@@ -46,14 +47,25 @@ pub fn librdkafka_version() -> String {
     rdkafka::util::get_rdkafka_version().1
 }
 
-/// Spellings of the servers option, canonical first.
-pub(crate) const SERVERS: [&str; 5] = [
+const SERVERS: OptionDoc = OptionDoc::new(
     "bootstrap.servers",
-    "properties.bootstrap.servers",
-    "kafka.bootstrap.servers",
-    "properties.bootstrap.server",
-    "kafka.bootstrap.server",
-];
+    OptionValues::Described("`host:port`, several between commas"),
+    OptionDefault::Required,
+    "the brokers that are asked first",
+)
+.with_spark(&["kafka.bootstrap.servers"])
+.with_flink(&["properties.bootstrap.servers"])
+.with_also(&["properties.bootstrap.server", "kafka.bootstrap.server"]);
+const PROPERTY: OptionDoc = OptionDoc::new(
+    "properties.<name>",
+    OptionValues::Described("of the property"),
+    OptionDefault::Described("see below"),
+    "a property of librdkafka; TLS and logins: [security](../security.md)",
+)
+.with_spark(&["kafka.<name>"])
+.with_flink(&["properties.<name>"]);
+/// How names of properties begin among the options.
+const PREFIXES: [&str; 2] = ["properties.", "kafka."];
 
 /// How librdkafka says that there is no token, and that it is no broker who refused one.
 const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
@@ -64,7 +76,7 @@ const NO_WRONG_ROWS: &str = "anything else could give wrong rows";
 const ONE_WAY_TO_SERVERS: &str = "the option \"bootstrap.servers\" names the brokers";
 
 /// librdkafka settings of a reader that headwater sets itself, and why.
-const OWNED_BY_SOURCE: &[(&str, &str)] = &[
+pub(crate) const OWNED_BY_SOURCE: &[(&str, &str)] = &[
     ("bootstrap.servers", ONE_WAY_TO_SERVERS),
     ("metadata.broker.list", ONE_WAY_TO_SERVERS),
     ("enable.auto.commit", WHERE_OFFSETS_LIVE),
@@ -86,7 +98,7 @@ const OWNED_BY_SOURCE: &[(&str, &str)] = &[
 ];
 
 /// librdkafka settings of a writer that headwater sets itself, and why.
-const OWNED_BY_SINK: &[(&str, &str)] = &[
+pub(crate) const OWNED_BY_SINK: &[(&str, &str)] = &[
     ("bootstrap.servers", ONE_WAY_TO_SERVERS),
     ("metadata.broker.list", ONE_WAY_TO_SERVERS),
     (
@@ -112,7 +124,32 @@ const OWNED_BY_SINK: &[(&str, &str)] = &[
     ),
 ];
 
+/// A property of librdkafka that a user may change, what it is if not, and what it does.
+pub(crate) type DefaultProperty = (&'static str, &'static str, &'static str);
+
+/// Defaults of every client.
+pub(crate) const DEFAULTS: [DefaultProperty; 3] = [
+    (
+        "client.id",
+        "headwater",
+        "the name in the logs of the brokers",
+    ),
+    (
+        "socket.keepalive.enable",
+        "true",
+        "a connection that has silently gone is noticed",
+    ),
+    (
+        "topic.metadata.refresh.interval.ms",
+        "30000",
+        "milliseconds between two questions which broker leads a partition",
+    ),
+];
+
 impl KafkaConnection {
+    /// The options of a connection.
+    pub(crate) const DOCS: [&'static OptionDoc; 2] = [&SERVERS, &PROPERTY];
+
     /// A connection with librdkafka's defaults; `servers` is `host:port[,host:port]`.
     pub fn new(servers: impl Into<String>) -> Self {
         KafkaConnection {
@@ -166,12 +203,12 @@ impl KafkaConnection {
     }
 
     fn from_options(options: &mut OptionReader, owned: &[(&str, &str)]) -> Result<Self> {
-        let servers = options.require(SERVERS[0], &SERVERS[1..], "localhost:9092")?;
+        let servers = options.require(SERVERS.name, &SERVERS.aliases(), "localhost:9092")?;
         if servers.trim().is_empty() {
-            return Err(options.bad_value(SERVERS[0], &servers, "host:port[,host:port]"));
+            return Err(options.bad_value(SERVERS.name, &servers, "host:port[,host:port]"));
         }
         let mut properties: Vec<(String, String)> = Vec::new();
-        for prefix in ["properties.", "kafka."] {
+        for prefix in PREFIXES {
             let given: Options = options.take_prefixed(prefix);
             for (key, value) in given.iter() {
                 let name = property_name(key);
@@ -222,11 +259,11 @@ impl KafkaConnection {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.servers)
-            .set("client.id", "headwater")
-            .set("socket.keepalive.enable", "true")
-            .set("topic.metadata.refresh.interval.ms", "30000")
             .set("allow.auto.create.topics", "false")
             .set_log_level(RDKafkaLogLevel::Info);
+        for (name, value, _) in DEFAULTS {
+            config.set(name, value);
+        }
         for (name, value) in &self.properties {
             config.set(name, value);
         }
@@ -393,7 +430,7 @@ mod tests {
 
     #[test]
     fn every_spelling_of_the_servers_is_read() {
-        for name in SERVERS.iter().chain(&["bootstrap_servers"]) {
+        for name in SERVERS.names().iter().chain(&["bootstrap_servers"]) {
             let mut options = reader(&[(name, "b:1")]);
             let connection = KafkaConnection::of_source(&mut options).unwrap();
             assert_eq!(connection.servers(), "b:1", "{name}");

@@ -15,7 +15,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use tokio::sync::Notify;
 
 use crate::chunk::Header;
-use crate::client::{ClientEvents, KafkaConnection, config_error};
+use crate::client::{ClientEvents, DefaultProperty, KafkaConnection, config_error};
 use crate::cluster::blocking;
 use crate::transaction::TransactionLimits;
 
@@ -23,16 +23,40 @@ pub(crate) const MESSAGE_TIMEOUT: &str = "message.timeout.ms";
 /// The longest time until a row that cannot be delivered fails its epoch, unless the user says.
 pub(crate) const MESSAGE_TIMEOUT_DEFAULT_MS: &str = "60000";
 
-/// Settings of a producer that a user may change, and what they are if not.
-const DEFAULTS: [(&str, &str); 7] = [
-    ("linger.ms", "5"),
-    ("batch.num.messages", "10000"),
-    ("queue.buffering.max.messages", "100000"),
-    ("queue.buffering.max.kbytes", "65536"),
-    (MESSAGE_TIMEOUT, MESSAGE_TIMEOUT_DEFAULT_MS),
-    // The partition of a key is then the one that Kafka's own clients choose.
-    ("partitioner", "murmur2_random"),
-    ("topic.metadata.propagation.max.ms", "5000"),
+/// Defaults of a producer.
+pub(crate) const DEFAULTS: [DefaultProperty; 7] = [
+    (
+        "linger.ms",
+        "5",
+        "milliseconds that a row waits for others to be sent with it",
+    ),
+    ("batch.num.messages", "10000", "rows sent together, at most"),
+    (
+        "queue.buffering.max.messages",
+        "100000",
+        "rows that wait to be sent, at most",
+    ),
+    (
+        "queue.buffering.max.kbytes",
+        "65536",
+        "KiB of rows that wait to be sent, at most",
+    ),
+    (
+        MESSAGE_TIMEOUT,
+        MESSAGE_TIMEOUT_DEFAULT_MS,
+        "milliseconds that a row, or a step of a transaction, may wait for the broker; not longer \
+         than a transaction",
+    ),
+    (
+        "partitioner",
+        "murmur2_random",
+        "the partition of a key is the one that Kafka's own clients choose",
+    ),
+    (
+        "topic.metadata.propagation.max.ms",
+        "5000",
+        "milliseconds that a topic may be unknown after it was made",
+    ),
 ];
 
 /// How long a writer that waits for room serves deliveries before it looks again.
@@ -207,7 +231,7 @@ impl RowProducer {
         own: Vec<(&str, String)>,
     ) -> Result<RowProducer> {
         let mut config = connection.config();
-        for (name, value) in DEFAULTS {
+        for (name, value, _) in DEFAULTS {
             if connection.property(name).is_none() {
                 config.set(name, value);
             }

@@ -10,16 +10,40 @@
 use arrow::datatypes::SchemaRef;
 use headwater_core::connector::{SinkDefinition, SourceDefinition};
 use headwater_core::format::FormatSpec;
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 use headwater_core::{Error, Result};
 use headwater_formats::{KeyDefinition, with_files};
 
-/// The option that names the columns.
-const KEY_COLUMNS: &str = "key.columns";
-/// Its other names.
-const KEY_COLUMNS_ALIASES: [&str; 2] = ["key.fields", "key"];
-const PREFIX: &str = "key.columns.prefix";
-const PREFIX_ALIAS: &str = "key.fields-prefix";
+const KEY_COLUMNS: OptionDoc = OptionDoc::new(
+    "key.columns",
+    OptionValues::Described("columns, between `,` or `;`"),
+    OptionDefault::Described("the PRIMARY KEY"),
+    "what the key of a message is made of",
+)
+.with_flink(&["key.fields"])
+.with_also(&["key"]);
+const SOURCE_KEY_COLUMNS: OptionDoc = OptionDoc::new(
+    "key.columns",
+    OptionValues::Described("columns, between `,` or `;`"),
+    OptionDefault::Described("none; needed with a KEY FORMAT"),
+    "the columns that are read from the key of a message",
+)
+.with_flink(&["key.fields"]);
+const PREFIX: OptionDoc = OptionDoc::new(
+    "key.columns.prefix",
+    OptionValues::Described("a text"),
+    OptionDefault::Nothing,
+    "what the names of these columns begin with, and the names in the key do not",
+)
+.with_flink(&["key.fields-prefix"]);
+const VALUE_COLUMNS: OptionDoc = OptionDoc::new(
+    "value.columns",
+    OptionValues::Words(&["ALL", "EXCEPT_KEY"]),
+    OptionDefault::Described("of a sink `ALL`, of a source with a KEY FORMAT `EXCEPT_KEY`"),
+    "whether the columns of the key are in the value too; a source reads a column from one of both",
+)
+.with_flink(&["value.fields-include"]);
 
 /// What a sink was told of its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +54,16 @@ pub(crate) struct SinkKeyOptions {
 }
 
 impl SinkKeyOptions {
+    /// What [`SinkKeyOptions::take`] reads.
+    pub(crate) const DOCS: [&'static OptionDoc; 3] = [&KEY_COLUMNS, &PREFIX, &VALUE_COLUMNS];
+
     /// The options of a sink; without them the columns are those of the PRIMARY KEY.
     ///
     /// # Errors
     /// If they do not fit together.
     pub(crate) fn take(definition: &SinkDefinition, options: &mut OptionReader) -> Result<Self> {
-        let named = options.take(KEY_COLUMNS, &KEY_COLUMNS_ALIASES)?;
-        let prefix = options.take(PREFIX, &[PREFIX_ALIAS])?;
+        let named = options.take(KEY_COLUMNS.name, &KEY_COLUMNS.aliases())?;
+        let prefix = options.take(PREFIX.name, &PREFIX.aliases())?;
         let value_columns = take_value_columns(options)?;
         let columns = match named {
             Some(named) => names_in(&named),
@@ -115,7 +142,7 @@ fn take_value_columns(options: &mut OptionReader) -> Result<Option<ValueColumns>
         ("ALL", ValueColumns::All),
         ("EXCEPT_KEY", ValueColumns::ExceptKey),
     ];
-    options.take_choice("value.columns", &["value.fields-include"], &choices)
+    options.take_choice(VALUE_COLUMNS.name, &VALUE_COLUMNS.aliases(), &choices)
 }
 
 /// Which columns are in the value.
@@ -126,6 +153,9 @@ pub(crate) enum ValueColumns {
 }
 
 impl KeyNames {
+    /// What [`KeyNames::of_source`] reads.
+    pub(crate) const DOCS: [&'static OptionDoc; 3] = [&SOURCE_KEY_COLUMNS, &PREFIX, &VALUE_COLUMNS];
+
     /// The options of a source, if it has a KEY FORMAT.
     ///
     /// # Errors
@@ -134,8 +164,8 @@ impl KeyNames {
         definition: &SourceDefinition,
         options: &mut OptionReader,
     ) -> Result<Option<Self>> {
-        let named = options.take(KEY_COLUMNS, &["key.fields"])?;
-        let prefix = options.take(PREFIX, &[PREFIX_ALIAS])?;
+        let named = options.take(SOURCE_KEY_COLUMNS.name, &SOURCE_KEY_COLUMNS.aliases())?;
+        let prefix = options.take(PREFIX.name, &PREFIX.aliases())?;
         let values = take_value_columns(options)?;
         let owner = options.owner();
         let (format, columns) = match (&definition.key_format, named) {
@@ -170,7 +200,8 @@ impl KeyNames {
             let index = payload.index_of(name).map_err(|_| {
                 let declared: Vec<_> = payload.fields().iter().map(|f| f.name().as_str()).collect();
                 Error::configuration(format!(
-                    "{owner} has no column \"{name}\" for \"{KEY_COLUMNS}\""
+                    "{owner} has no column \"{name}\" for \"{}\"",
+                    KEY_COLUMNS.name
                 ))
                 .with_hint(format!("The columns are {}.", declared.join(", ")))
             })?;

@@ -33,6 +33,7 @@ mod message_key;
 mod metadata;
 mod narrow;
 mod oauth;
+mod option_tables;
 mod options;
 mod poll_loop;
 mod reader;
@@ -56,6 +57,7 @@ pub use admin::{PartitionInfo, TopicInfo, create_topic, list_topics, produce_lin
 pub use client::{KafkaConnection, librdkafka_version};
 pub use connector::KafkaConnector;
 pub use dev_broker::{DEV_BROKER_LIMITS, DevBroker, DevFault, DevRequest};
+pub use option_tables::option_tables;
 pub use tail::{TailEnd, TailRecord, TailStart, tail};
 
 #[cfg(test)]

@@ -1,22 +1,108 @@
 //! The options of the source and of the sink.
 
 use headwater_core::connector::SinkDefinition;
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 use headwater_core::source::EpochLimits;
 use headwater_core::{Error, Result};
 
 use crate::client::KafkaConnection;
-use crate::key_names::SinkKeyOptions;
+use crate::key_names::{KeyNames, SinkKeyOptions};
 use crate::share::ReadLimits;
-use crate::start::{Position, take_end, take_start};
+use crate::start::{self, Position, take_end, take_start};
 use crate::topics::TopicChoice;
 
+/// An epoch of no records would be the last.
+const MAX_RECORDS_MIN: u64 = 1;
 /// Bytes of unread records kept in memory when the user does not say.
 const PREFETCH_BYTES_DEFAULT: u64 = 64 << 20;
 /// Below this, a partition could not hold one ordinary fetch.
 const PREFETCH_BYTES_MIN: u64 = 1 << 20;
 /// How transactional ids begin when the user does not say; rights are given by it.
 const ID_PREFIX_DEFAULT: &str = "headwater";
+
+const MAX_RECORDS: OptionDoc = OptionDoc::new(
+    "max.records.per.epoch",
+    OptionValues::AtLeast(MAX_RECORDS_MIN, "records"),
+    OptionDefault::Described("what is buffered"),
+    "how much an epoch reads",
+)
+.with_spark(&["maxOffsetsPerTrigger"])
+.with_also(&["max.offsets.per.trigger"]);
+const MAX_RECORDS_PER_PARTITION: OptionDoc = OptionDoc::new(
+    "max.records.per.partition",
+    OptionValues::AtLeast(MAX_RECORDS_MIN, "records"),
+    OptionDefault::Described("what is buffered"),
+    "how much an epoch reads of every partition",
+);
+const MAX_BYTES: OptionDoc = OptionDoc::new(
+    "max.bytes.per.epoch",
+    OptionValues::Described("a size above 0, such as `16 MiB`"),
+    OptionDefault::Described("what is buffered"),
+    "about how much memory the records of an epoch take; every partition that has any gives one",
+);
+const PREFETCH_BYTES: OptionDoc = OptionDoc::new(
+    "prefetch.bytes",
+    OptionValues::AtLeast(PREFETCH_BYTES_MIN, "bytes"),
+    OptionDefault::Number(PREFETCH_BYTES_DEFAULT),
+    "how much memory unread records may take",
+);
+const ON_DATA_LOSS: OptionDoc = OptionDoc::new(
+    "on.data.loss",
+    OptionValues::Words(&["stop", "skip"]),
+    OptionDefault::Value("stop"),
+    "what happens when the retention has removed records that were not read; \
+     `failOnDataLoss = false` is `skip`",
+)
+.with_spark(&["failOnDataLoss"]);
+const SINK_TOPIC: OptionDoc = OptionDoc::new(
+    "topic",
+    OptionValues::Described("the name of a topic"),
+    OptionDefault::Required,
+    "where rows are written to",
+)
+.with_spark(&["topic"])
+.with_flink(&["topic"]);
+const DELIVERY: OptionDoc = OptionDoc::new(
+    "delivery",
+    OptionValues::Words(&["exactly-once", "at-least-once"]),
+    OptionDefault::Described("`exactly-once`, if the query allows it"),
+    "how often a row is there when something has failed",
+)
+.with_flink(&["sink.delivery-guarantee"])
+.with_also(&["delivery.guarantee"]);
+const ID_PREFIX: OptionDoc = OptionDoc::new(
+    "transactional.id.prefix",
+    OptionValues::Described("a text"),
+    OptionDefault::Value(ID_PREFIX_DEFAULT),
+    "how the id of transactions, and the group of their note, begin; of exactly once",
+)
+.with_flink(&["sink.transactional-id-prefix"]);
+
+/// The options of a source.
+pub(crate) fn source_docs() -> Vec<&'static OptionDoc> {
+    let own = [
+        &MAX_RECORDS,
+        &MAX_RECORDS_PER_PARTITION,
+        &MAX_BYTES,
+        &PREFETCH_BYTES,
+        &ON_DATA_LOSS,
+    ];
+    let parts: [&[_]; 5] = [
+        &KafkaConnection::DOCS,
+        &TopicChoice::DOCS,
+        &start::DOCS,
+        &own,
+        &KeyNames::DOCS,
+    ];
+    parts.concat()
+}
+
+/// The options of a sink.
+pub(crate) fn sink_docs() -> Vec<&'static OptionDoc> {
+    let own = [&SINK_TOPIC, &DELIVERY, &ID_PREFIX];
+    [&KafkaConnection::DOCS[..], &own, &SinkKeyOptions::DOCS].concat()
+}
 
 /// What happens when records that were not read yet are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,26 +132,27 @@ impl SourceOptions {
         let start = take_start(options)?;
         let end = take_end(options)?;
         let max_records: Option<u64> = options.take_parsed(
-            "max.records.per.epoch",
-            &["maxOffsetsPerTrigger", "max.offsets.per.trigger"],
+            MAX_RECORDS.name,
+            &MAX_RECORDS.aliases(),
             "a number of records",
         )?;
-        if max_records == Some(0) {
-            return Err(options.bad_value("max.records.per.epoch", "0", "at least 1"));
+        if let Some(records) = max_records.filter(|records| *records < MAX_RECORDS_MIN) {
+            let expected = format!("at least {MAX_RECORDS_MIN}");
+            return Err(options.bad_value(MAX_RECORDS.name, &records.to_string(), &expected));
         }
         let read_limits = ReadLimits {
-            records_per_partition: take_at_least_one(options, "max.records.per.partition")?,
-            bytes: options.take_byte_size("max.bytes.per.epoch", &[])?,
+            records_per_partition: take_at_least_one(options, MAX_RECORDS_PER_PARTITION.name)?,
+            bytes: options.take_byte_size(MAX_BYTES.name, &[])?,
         };
         if read_limits.bytes == Some(0) {
-            return Err(options.bad_value("max.bytes.per.epoch", "0", "a size above 0"));
+            return Err(options.bad_value(MAX_BYTES.name, "0", "a size above 0"));
         }
         let prefetch: u64 = options
-            .take_parsed("prefetch.bytes", &[], "a number of bytes")?
+            .take_parsed(PREFETCH_BYTES.name, &[], "a number of bytes")?
             .unwrap_or(PREFETCH_BYTES_DEFAULT);
         if prefetch < PREFETCH_BYTES_MIN {
             let expected = format!("at least {PREFETCH_BYTES_MIN}");
-            return Err(options.bad_value("prefetch.bytes", &prefetch.to_string(), &expected));
+            return Err(options.bad_value(PREFETCH_BYTES.name, &prefetch.to_string(), &expected));
         }
         let on_data_loss = take_on_data_loss(options)?;
         // Last, because it takes everything that begins with "kafka." or "properties.".
@@ -95,7 +182,7 @@ fn take_at_least_one(options: &mut OptionReader, name: &str) -> Result<Option<u6
 /// Spark's name for it asks whether to fail.
 fn take_on_data_loss(options: &mut OptionReader) -> Result<OnDataLoss> {
     let choices = [("stop", OnDataLoss::Stop), ("skip", OnDataLoss::Skip)];
-    let own = options.take_choice("on.data.loss", &[], &choices)?;
+    let own = options.take_choice(ON_DATA_LOSS.name, &[], &choices)?;
     let fails = options.take_bool("failOnDataLoss", &[])?;
     match (own, fails) {
         (Some(_), Some(_)) => Err(Error::configuration(format!(
@@ -131,9 +218,12 @@ pub(crate) struct SinkOptions {
 
 impl SinkOptions {
     pub(crate) fn read(definition: &SinkDefinition, options: &mut OptionReader) -> Result<Self> {
-        let topic = options.require("topic", &[], "metrics")?.trim().to_string();
+        let topic = options
+            .require(SINK_TOPIC.name, &[], "metrics")?
+            .trim()
+            .to_string();
         if topic.is_empty() || topic.contains(',') {
-            return Err(options.bad_value("topic", &topic, "the name of one topic"));
+            return Err(options.bad_value(SINK_TOPIC.name, &topic, "the name of one topic"));
         }
         let key = SinkKeyOptions::take(definition, options)?;
         let delivery = take_delivery(options)?;
@@ -160,17 +250,16 @@ impl SinkOptions {
 }
 
 fn take_delivery(options: &mut OptionReader) -> Result<Option<Delivery>> {
-    let aliases = ["sink.delivery-guarantee", "delivery.guarantee"];
     let choices = [
         ("exactly-once", Delivery::ExactlyOnce),
         ("at-least-once", Delivery::AtLeastOnce),
     ];
-    options.take_choice("delivery", &aliases, &choices)
+    options.take_choice(DELIVERY.name, &DELIVERY.aliases(), &choices)
 }
 
 fn take_id_prefix(options: &mut OptionReader, delivery: Option<Delivery>) -> Result<String> {
-    let name = "transactional.id.prefix";
-    let Some(text) = options.take(name, &["sink.transactional-id-prefix"])? else {
+    let name = ID_PREFIX.name;
+    let Some(text) = options.take(name, &ID_PREFIX.aliases())? else {
         return Ok(ID_PREFIX_DEFAULT.to_string());
     };
     if delivery == Some(Delivery::AtLeastOnce) {

@@ -22,6 +22,9 @@ use crate::security::CHECK_LOGIN;
 use crate::share::{ReadLimits, share_records};
 use crate::topics::TopicChoice;
 
+/// How the group of a reader is called, before the name of its source.
+pub(crate) const GROUP_PREFIX: &str = "headwater-";
+
 /// What the thread and its users share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -111,7 +114,7 @@ impl Reader {
             config.set("fetch.message.max.bytes", limits.fetch_bytes.to_string());
         }
         if spec.connection.property("group.id").is_none() {
-            config.set("group.id", format!("headwater-{}", spec.source));
+            config.set("group.id", format!("{GROUP_PREFIX}{}", spec.source));
         }
         let client = spec.connection.consumer(&owner, &config)?;
         let queue = BatchQueue::new(&Arc::new(client), spec.kept)?;

@@ -10,6 +10,7 @@
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use headwater_core::offset::{Offsets, Partition};
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 use headwater_core::{Error, Result};
 
@@ -34,41 +35,61 @@ const OFFSET_EARLIEST: i64 = -2;
 const EXPECTED: &str =
     "'earliest', 'latest', 'timestamp:2026-11-01T00:00:00Z' or 'offsets:{\"topic\":{\"0\":23}}'";
 
+const START: OptionDoc = OptionDoc::new(
+    "start",
+    OptionValues::Described("`earliest`, `latest`, `timestamp:…`, `offsets:{…}`"),
+    OptionDefault::Value("earliest"),
+    "where a query begins that has no checkpoint yet",
+)
+.with_spark(&["startingOffsets"])
+.with_flink(&["scan.startup.mode"])
+.with_also(&["source.offset"]);
+const START_TIMESTAMP: OptionDoc = OptionDoc::new(
+    "start.timestamp",
+    OptionValues::Described("a time, or milliseconds since 1970"),
+    OptionDefault::Nothing,
+    "the same as `timestamp:…` of `start`; given alone, or beside `timestamp`",
+)
+.with_spark(&["startingTimestamp"])
+.with_flink(&["scan.startup.timestamp-millis"]);
+const END: OptionDoc = OptionDoc::new(
+    "end",
+    OptionValues::Described("`latest`, `timestamp:…`, `offsets:{…}`"),
+    OptionDefault::Described("a bounded read ends at what is there, a stream never"),
+    "where reading ends; `latest` is what is there when it starts, of a stream when it starts for \
+     the first time",
+)
+.with_spark(&["endingOffsets"])
+.with_flink(&["scan.bounded.mode"]);
+
+/// What [`take_start`] and [`take_end`] read.
+pub(crate) const DOCS: [&OptionDoc; 3] = [&START, &START_TIMESTAMP, &END];
+
 /// Reads the option `start`.
 pub(crate) fn take_start(options: &mut OptionReader) -> Result<Position> {
-    let text = options.take(
-        "start",
-        &["startingOffsets", "scan.startup.mode", "source.offset"],
-    )?;
-    let time = options.take(
-        "start.timestamp",
-        &[
-            "startingTimestamp",
-            "scan.startup.timestamp-millis",
-            "scan.startup.timestamp.millis",
-        ],
-    )?;
+    let text = options.take(START.name, &START.aliases())?;
+    let time = options.take(START_TIMESTAMP.name, &START_TIMESTAMP.aliases())?;
     match (text, time) {
         (None, None) => Ok(Position::Earliest),
         (Some(text), Some(time)) if text.trim() == "timestamp" => {
-            parse_time(options, "start.timestamp", &time)
+            parse_time(options, START_TIMESTAMP.name, &time)
         }
         (Some(_), Some(_)) => Err(Error::configuration(format!(
             "{} gives both \"start\" and \"start.timestamp\"",
             options.owner()
         ))
         .with_hint("Keep one of the two.")),
-        (None, Some(time)) => parse_time(options, "start.timestamp", &time),
-        (Some(text), None) => parse(options, "start", &text),
+        (None, Some(time)) => parse_time(options, START_TIMESTAMP.name, &time),
+        (Some(text), None) => parse(options, START.name, &text),
     }
 }
 
 /// Reads the option `end`; `None` is the end as it is when the read starts.
 pub(crate) fn take_end(options: &mut OptionReader) -> Result<Option<Position>> {
-    let Some(text) = options.take("end", &["endingOffsets", "scan.bounded.mode"])? else {
+    let Some(text) = options.take(END.name, &END.aliases())? else {
         return Ok(None);
     };
-    match parse(options, "end", &text)? {
+    match parse(options, END.name, &text)? {
         Position::Earliest => Err(Error::configuration(format!(
             "option \"end\" of {} is \"{text}\", so nothing could be read",
             options.owner()

@@ -1,10 +1,10 @@
 //! Which topics a source reads: those it names, those that match a pattern, or single partitions.
 //!
-//! | option | Spark's | reads | found later |
-//! | --- | --- | --- | --- |
-//! | `topic` | `subscribe` | all partitions of these topics | partitions |
-//! | `topic.pattern` | `subscribePattern` | the topics whose whole name matches | partitions and topics |
-//! | `assign` | `assign` | these partitions alone | nothing |
+//! | option | reads | found later |
+//! | --- | --- | --- |
+//! | `topic` | all partitions of these topics | partitions |
+//! | `topic.pattern` | the topics whose whole name matches | partitions and topics |
+//! | `assign` | these partitions alone | nothing |
 //!
 //! A pattern never matches topics whose names begin with `__`: those are the brokers' own.
 
@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use headwater_core::offset::Partition;
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 use headwater_core::unique_map::UniqueMap;
 use headwater_core::{Error, Result};
@@ -20,6 +21,29 @@ use regex::Regex;
 const TOPIC: &str = "topic";
 const PATTERN: &str = "topic.pattern";
 const ASSIGN: &str = "assign";
+const OF_TOPIC: OptionDoc = OptionDoc::new(
+    TOPIC,
+    OptionValues::Described("names of topics, between `,` or `;`"),
+    OptionDefault::Described("required, or one of the next two"),
+    "all partitions of these topics are read",
+)
+.with_spark(&["subscribe"])
+.with_flink(&["topic"]);
+const OF_PATTERN: OptionDoc = OptionDoc::new(
+    PATTERN,
+    OptionValues::Described("a regular expression: `orders-.*`"),
+    OptionDefault::Nothing,
+    "the topics whose whole name matches are read",
+)
+.with_spark(&["subscribePattern"])
+.with_flink(&["topic-pattern"]);
+const OF_ASSIGN: OptionDoc = OptionDoc::new(
+    ASSIGN,
+    OptionValues::Described("partitions by topic: `{\"orders\":[0,1]}`"),
+    OptionDefault::Nothing,
+    "these partitions alone are read",
+)
+.with_spark(&["assign"]);
 /// Names of topics that belong to the brokers begin so.
 pub(crate) const INTERNAL: &str = "__";
 
@@ -60,13 +84,16 @@ impl TopicPattern {
 }
 
 impl TopicChoice {
+    /// The options, of which one must be there.
+    pub(crate) const DOCS: [&'static OptionDoc; 3] = [&OF_TOPIC, &OF_PATTERN, &OF_ASSIGN];
+
     /// Reads the options, of which one must be there.
     ///
     /// # Errors
     /// If none or several are there, or one cannot be read.
     pub(crate) fn take(options: &mut OptionReader) -> Result<Self> {
-        let named = options.take(TOPIC, &["subscribe"])?;
-        let pattern = options.take(PATTERN, &["topic-pattern", "subscribePattern"])?;
+        let named = options.take(TOPIC, &OF_TOPIC.aliases())?;
+        let pattern = options.take(PATTERN, &OF_PATTERN.aliases())?;
         let assigned = options.take(ASSIGN, &[])?;
         match (named, pattern, assigned) {
             (Some(text), None, None) => named_topics(options, &text),

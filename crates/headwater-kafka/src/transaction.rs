@@ -37,7 +37,7 @@ mod note;
 
 use call::{CallFailure, Hanging};
 use failure::FailedStep;
-pub(crate) use limits::TransactionLimits;
+pub(crate) use limits::{DEFAULTS_MS, TransactionLimits};
 use note::Notes;
 
 /// How long to wait before a step that librdkafka lets us repeat.

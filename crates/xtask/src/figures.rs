@@ -9,7 +9,7 @@ use crate::failure::Result;
 /// Lets `tests/it/committed.rs` write.
 const UPDATE_VARIABLE: &str = "HEADWATER_UPDATE_FIGURES";
 /// The modules of `tests/it` that make parts of the documentation.
-const MODULES: [&str; 2] = ["figures::", "query_modes::"];
+const MODULES: [&str; 3] = ["figures::", "option_tables::", "query_modes::"];
 
 /// Runs those tests.
 ///

@@ -1,24 +1,14 @@
 //! The options of Avro.
 //!
-//! | option | meaning |
-//! | --- | --- |
-//! | `schema` | the schema of the records, as JSON; with a registry, of the reader or of a sink's rows |
-//! | `schema.file` | a file that holds it |
-//! | `schema.registry` | the URL of a schema registry; records are framed with a schema's id |
-//! | `schema.registry.user`, `schema.registry.password` | who asks |
-//! | `schema.registry.token` | the same by a token |
-//! | `schema.registry.ssl.ca.location` | PEM file of the authorities to trust; default: this machine's |
-//! | `schema.registry.ssl.certificate.location`, `…key.location` | PEM files that show who asks |
-//! | `subject` | where a sink registers its schema |
-//!
-//! Flink's `avro-confluent` has the same under the names `url`, `subject`, `schema` and
-//! `basic-auth.user-info`.
+//! There is a schema, in the options or in a file, a registry that knows schemas, or both. Flink's
+//! `avro-confluent` has the same under names of its own.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::{OptionReader, Options, fold};
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
@@ -28,8 +18,28 @@ use crate::avro::registry_address::RegistryAddress;
 use crate::avro::schema::AvroSchema;
 use crate::avro::schema_text::{NoSchema, schema_text};
 
-/// The option that names a file.
-const SCHEMA_FILE: &str = "schema.file";
+const SCHEMA: OptionDoc = OptionDoc::new(
+    "schema",
+    OptionValues::Described("a schema as JSON text"),
+    OptionDefault::Described("required, if there is no registry"),
+    "the schema of the records; beside a registry that of the reader, or of what a sink writes",
+)
+.with_flink(&["schema"])
+.with_also(&["avro.schema"]);
+const SCHEMA_FILE: OptionDoc = OptionDoc::new(
+    "schema.file",
+    OptionValues::Described("a path"),
+    OptionDefault::Nothing,
+    "a file that holds the schema, read when the source or sink is declared",
+);
+/// Of Protobuf, too.
+pub(crate) const SUBJECT: OptionDoc = OptionDoc::new(
+    "subject",
+    OptionValues::Described("a name"),
+    OptionDefault::Described("for a Kafka topic `<topic>-value`"),
+    "where a sink registers its schema",
+)
+.with_flink(&["subject", "schema-registry.subject"]);
 
 /// How Avro records are written. There is a schema, a registry, or both.
 #[derive(Debug, Clone)]
@@ -43,15 +53,18 @@ pub(crate) struct AvroOptions {
 }
 
 impl AvroOptions {
+    /// What it takes, beside the options of a registry.
+    pub(crate) const DOCS: [&'static OptionDoc; 3] = [&SCHEMA, &SCHEMA_FILE, &SUBJECT];
+
     /// Takes all options of Avro.
     ///
     /// # Errors
     /// If one is not valid, or there is no schema and nobody to ask for one.
     pub(crate) fn take(reader: &mut OptionReader) -> Result<Self> {
-        let text = reader.take("schema", &["avro.schema"])?;
-        let file = reader.take(SCHEMA_FILE, &[])?;
+        let text = reader.take(SCHEMA.name, &SCHEMA.aliases())?;
+        let file = reader.take(SCHEMA_FILE.name, &[])?;
         let registry = RegistryAddress::take(reader)?;
-        let subject = reader.take("subject", &["schema.registry.subject"])?;
+        let subject = reader.take(SUBJECT.name, &SUBJECT.aliases())?;
         let owner = reader.owner();
         let (text, name) = match (text, file) {
             (Some(_), Some(_)) => return Err(two_schemas(owner)),
@@ -139,13 +152,13 @@ impl AvroOptions {
 /// # Errors
 /// If the file cannot be read.
 pub(crate) fn with_schema_text(options: &Options, owner: &str) -> Result<Options> {
-    let Some(path) = options.get(SCHEMA_FILE) else {
+    let Some(path) = options.get(SCHEMA_FILE.name) else {
         return Ok(options.clone());
     };
     let text = read_schema_file(path, owner)?;
-    let mut options = options.without(|key| fold(key) == SCHEMA_FILE);
+    let mut options = options.without(|key| fold(key) == SCHEMA_FILE.name);
     // Both are refused, as they would be without this.
-    if options.set_literal("schema", text).is_some() {
+    if options.set_literal(SCHEMA.name, text).is_some() {
         return Err(two_schemas(owner));
     }
     Ok(options)

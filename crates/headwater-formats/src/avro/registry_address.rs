@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 use headwater_core::secret::Secret;
 use headwater_core::{Error, Result};
@@ -12,6 +13,66 @@ use crate::http::{HttpTls, checked_url};
 
 /// The option that names a registry.
 const URL: &str = "schema.registry";
+const REGISTRY: OptionDoc = OptionDoc::new(
+    URL,
+    OptionValues::Described("a URL: `http://host:port`, `https://host:port`"),
+    OptionDefault::Nothing,
+    "the schema registry; records then begin with the id of their schema",
+)
+.with_flink(&["url", "schema-registry.url"]);
+const USER: OptionDoc = OptionDoc::new(
+    "schema.registry.user",
+    OptionValues::Described("a text"),
+    OptionDefault::Described("nobody"),
+    "who asks the registry",
+);
+const PASSWORD: OptionDoc = OptionDoc::new(
+    "schema.registry.password",
+    OptionValues::Described("a text"),
+    OptionDefault::Nothing,
+    "the password of the user",
+);
+const USER_INFO: OptionDoc = OptionDoc::new(
+    "basic-auth.user-info",
+    OptionValues::Described("`user:password`"),
+    OptionDefault::Nothing,
+    "both in one",
+)
+.with_flink(&["basic-auth.user-info"]);
+const CREDENTIALS_SOURCE: OptionDoc = OptionDoc::new(
+    "basic-auth.credentials-source",
+    OptionValues::Words(&["USER_INFO"]),
+    OptionDefault::Nothing,
+    "where user and password are; there is no other place",
+)
+.with_flink(&["basic-auth.credentials-source"]);
+const TOKEN: OptionDoc = OptionDoc::new(
+    "schema.registry.token",
+    OptionValues::Described("a text"),
+    OptionDefault::Nothing,
+    "a token that says who asks, in the place of user and password",
+)
+.with_flink(&["bearer-auth.token"]);
+/// How the options of TLS begin.
+const TLS_PREFIX: &str = "schema.registry.ssl.";
+const AUTHORITIES: OptionDoc = OptionDoc::new(
+    "schema.registry.ssl.ca.location",
+    OptionValues::Described("a path of a PEM file"),
+    OptionDefault::Described("those of the machine"),
+    "the authorities to trust",
+);
+const CERTIFICATE: OptionDoc = OptionDoc::new(
+    "schema.registry.ssl.certificate.location",
+    OptionValues::Described("a path of a PEM file"),
+    OptionDefault::Nothing,
+    "certificates that show who asks; together with the key",
+);
+const KEY: OptionDoc = OptionDoc::new(
+    "schema.registry.ssl.key.location",
+    OptionValues::Described("a path of a PEM file"),
+    OptionDefault::Nothing,
+    "the key of the certificate, in PKCS#8 and without a password",
+);
 
 /// A schema registry.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,19 +93,31 @@ impl fmt::Debug for RegistryAddress {
 }
 
 impl RegistryAddress {
+    /// What it takes.
+    pub(crate) const DOCS: [&'static OptionDoc; 9] = [
+        &REGISTRY,
+        &USER,
+        &PASSWORD,
+        &USER_INFO,
+        &CREDENTIALS_SOURCE,
+        &TOKEN,
+        &AUTHORITIES,
+        &CERTIFICATE,
+        &KEY,
+    ];
+
     /// Takes the options of a registry, if one is named.
     ///
     /// # Errors
     /// If it is no URL of a server, half a login is given, or a file of TLS cannot be read.
     pub(crate) fn take(reader: &mut OptionReader) -> Result<Option<Self>> {
-        let url = reader.take(URL, &["schema.registry.url", "url"])?;
-        let user = reader.take("schema.registry.user", &[])?;
-        let password = reader.take("schema.registry.password", &[])?;
-        let source = "basic-auth.credentials-source";
-        reader.take_choice(source, &[], &[("USER_INFO", ())])?;
-        let both = reader.take("basic-auth.user-info", &[])?;
-        let bearer = reader.take("schema.registry.token", &["bearer-auth.token"])?;
-        let tls = HttpTls::take(reader, "schema.registry.ssl.")?;
+        let url = reader.take(URL, &REGISTRY.aliases())?;
+        let user = reader.take(USER.name, &[])?;
+        let password = reader.take(PASSWORD.name, &[])?;
+        reader.take_choice(CREDENTIALS_SOURCE.name, &[], &[("USER_INFO", ())])?;
+        let both = reader.take(USER_INFO.name, &[])?;
+        let bearer = reader.take(TOKEN.name, &TOKEN.aliases())?;
+        let tls = HttpTls::take(reader, TLS_PREFIX)?;
         let owner = reader.owner();
         let bearer = bearer.map(|token| Secret::new(format!("Bearer {token}")));
         let basic = |login: String| Secret::new(format!("Basic {}", BASE64_STANDARD.encode(login)));

@@ -1,21 +1,58 @@
 //! The options of CSV.
 //!
-//! | option | meaning | default |
-//! | --- | --- | --- |
-//! | `delimiter` | the character between fields; `\t` or `tab` for a tab | `,` |
-//! | `quote` | the character around a field; twice inside it for itself | `"` |
-//! | `escape` | a character that takes the next one literally inside quotes | none |
-//! | `null.value` | the unquoted text that means NULL, in every column | see below |
-//! | `header` | whether a file begins with a line of names: `true` (they must be those of the columns), `false`, or `skip` (they may be any) | `false` |
-//! | `timestamp.format`, `timestamp.unit` | see [`crate::timestamp`] | ISO 8601 |
-//!
 //! Without `null.value` an empty unquoted field is NULL in every column but a STRING, where it is
 //! the empty string.
 
 use headwater_core::Result;
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 
 use crate::timestamp::TimestampOptions;
+
+const DELIMITER_DEFAULT: u8 = b',';
+const QUOTE_DEFAULT: u8 = b'"';
+
+const DELIMITER: OptionDoc = OptionDoc::new(
+    "delimiter",
+    OptionValues::Described("an ASCII character; `\\t` or `tab` for a tab"),
+    OptionDefault::Character(DELIMITER_DEFAULT),
+    "stands between fields",
+)
+.with_spark(&["sep", "delimiter"])
+.with_also(&["csv.delimiter"]);
+const QUOTE: OptionDoc = OptionDoc::new(
+    "quote",
+    OptionValues::Described("an ASCII character"),
+    OptionDefault::Character(QUOTE_DEFAULT),
+    "stands around a field; twice inside it for itself",
+)
+.with_spark(&["quote"])
+.with_also(&["csv.quote"]);
+const ESCAPE: OptionDoc = OptionDoc::new(
+    "escape",
+    OptionValues::Described("an ASCII character"),
+    OptionDefault::Nothing,
+    "takes the next character literally inside quotes",
+)
+.with_spark(&["escape"])
+.with_also(&["csv.escape"]);
+const NULL_VALUE: OptionDoc = OptionDoc::new(
+    "null.value",
+    OptionValues::Described("a text"),
+    OptionDefault::Described("an empty field, but for VARCHAR"),
+    "the unquoted text that is NULL, in every column",
+)
+.with_spark(&["nullValue"])
+.with_also(&["csv.null.value"]);
+const HEADER: OptionDoc = OptionDoc::new(
+    "header",
+    OptionValues::Words(&["true", "false", "skip"]),
+    OptionDefault::Value("false"),
+    "whether a file begins with a line of names: `true`, those of the columns; `skip`, names that \
+     may be others (sources)",
+)
+.with_spark(&["header"])
+.with_also(&["csv.header"]);
 
 /// How CSV lines look.
 #[derive(Debug, Clone)]
@@ -48,26 +85,30 @@ pub(crate) struct Dialect {
 }
 
 impl CsvOptions {
+    /// What it takes, beside the options of timestamps.
+    pub(crate) const DOCS: [&'static OptionDoc; 5] =
+        [&DELIMITER, &QUOTE, &ESCAPE, &NULL_VALUE, &HEADER];
+
     /// Takes all options of CSV.
     ///
     /// # Errors
     /// If one is not valid.
     pub(crate) fn take(reader: &mut OptionReader) -> Result<Self> {
-        let delimiter = take_character(reader, "delimiter", &["csv.delimiter", "sep"])?;
-        let quote = take_character(reader, "quote", &["csv.quote"])?.unwrap_or(b'"');
-        let escape = take_character(reader, "escape", &["csv.escape"])?;
-        let null_value = reader.take("null.value", &["csv.null.value", "nullValue"])?;
+        let delimiter = take_character(reader, &DELIMITER)?;
+        let quote = take_character(reader, &QUOTE)?.unwrap_or(QUOTE_DEFAULT);
+        let escape = take_character(reader, &ESCAPE)?;
+        let null_value = reader.take(NULL_VALUE.name, &NULL_VALUE.aliases())?;
         let headers = [
             ("true", Header::Names),
             ("false", Header::None),
             ("skip", Header::Skipped),
         ];
-        let header = reader.take_choice("header", &["csv.header"], &headers)?;
-        let delimiter = delimiter.unwrap_or(b',');
+        let header = reader.take_choice(HEADER.name, &HEADER.aliases(), &headers)?;
+        let delimiter = delimiter.unwrap_or(DELIMITER_DEFAULT);
         if delimiter == quote || escape == Some(delimiter) {
             let text = char::from(delimiter).to_string();
             let expected = "different from \"quote\" and \"escape\"";
-            return Err(reader.bad_value("delimiter", &text, expected));
+            return Err(reader.bad_value(DELIMITER.name, &text, expected));
         }
         Ok(CsvOptions {
             dialect: Dialect {
@@ -83,13 +124,13 @@ impl CsvOptions {
     }
 }
 
-fn take_character(reader: &mut OptionReader, name: &str, aliases: &[&str]) -> Result<Option<u8>> {
-    let Some(text) = reader.take(name, aliases)? else {
+fn take_character(reader: &mut OptionReader, option: &OptionDoc) -> Result<Option<u8>> {
+    let Some(text) = reader.take(option.name, &option.aliases())? else {
         return Ok(None);
     };
     match text.as_bytes() {
         b"\\t" | b"tab" => Ok(Some(b'\t')),
         [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0) => Ok(Some(*byte)),
-        _ => Err(reader.bad_value(name, &text, "one ASCII character")),
+        _ => Err(reader.bad_value(option.name, &text, "one ASCII character")),
     }
 }

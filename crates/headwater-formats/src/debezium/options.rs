@@ -1,22 +1,46 @@
 //! The options of DEBEZIUM JSON, and what they make of the declared columns.
-//!
-//! | option | meaning | default |
-//! | --- | --- | --- |
-//! | `format` | how events are written: `json` | `json` |
-//! | `schema.include` | whether the event is the `payload` of an object with its schema | either |
-//! | `op.column` | the column of `op` | `op`, if it is declared |
-//! | `before.column` | the column of the row before the change | `before`, if it is declared |
-//! | `source.column` | the column of where the change came from | none |
-//! | `timestamp.format`, `timestamp.unit` | see [`crate::timestamp`] | ISO 8601 |
 
 use arrow::datatypes::{DataType, Field, Schema};
 use headwater_core::Result;
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 
 use crate::column_builder::ColumnBuilder;
 use crate::json::json_column;
 use crate::special_column::{SpecialColumn, check_distinct};
 use crate::timestamp::TimestampOptions;
+
+const FORMAT: OptionDoc = OptionDoc::new(
+    "format",
+    OptionValues::Words(&["json"]),
+    OptionDefault::Value("json"),
+    "how events are written",
+);
+const SCHEMA_INCLUDE: OptionDoc = OptionDoc::new(
+    "schema.include",
+    OptionValues::Bool,
+    OptionDefault::Described("as it is found"),
+    "whether the event is the `payload` of an object with its schema",
+)
+.with_flink(&["schema-include"]);
+const OP_COLUMN: OptionDoc = OptionDoc::new(
+    "op.column",
+    OptionValues::Described("the name of a column"),
+    OptionDefault::Described("`op`, if it is declared"),
+    "the column of what has happened",
+);
+const BEFORE_COLUMN: OptionDoc = OptionDoc::new(
+    "before.column",
+    OptionValues::Described("the name of a column"),
+    OptionDefault::Described("`before`, if it is declared"),
+    "the column of the row before the change",
+);
+const SOURCE_COLUMN: OptionDoc = OptionDoc::new(
+    "source.column",
+    OptionValues::Described("the name of a column"),
+    OptionDefault::Nothing,
+    "the column of where the change came from",
+);
 
 /// How events become columns.
 #[derive(Debug, Clone)]
@@ -54,20 +78,29 @@ pub(crate) enum Part {
 }
 
 impl DebeziumOptions {
+    /// What it takes, beside the options of timestamps.
+    pub(crate) const DOCS: [&'static OptionDoc; 5] = [
+        &FORMAT,
+        &SCHEMA_INCLUDE,
+        &OP_COLUMN,
+        &BEFORE_COLUMN,
+        &SOURCE_COLUMN,
+    ];
+
     /// Takes all options.
     ///
     /// # Errors
     /// If one is not valid.
     pub(crate) fn take(reader: &mut OptionReader) -> Result<Self> {
-        reader.take_choice("format", &[], &[("json", ())])?;
-        let place = match reader.take_bool("schema.include", &[])? {
+        reader.take_choice(FORMAT.name, &[], &[("json", ())])?;
+        let place = match reader.take_bool(SCHEMA_INCLUDE.name, &SCHEMA_INCLUDE.aliases())? {
             None => EventPlace::Found,
             Some(true) => EventPlace::InPayload,
             Some(false) => EventPlace::Whole,
         };
-        let op = SpecialColumn::take(reader, "op.column", Some("op"))?;
-        let before = SpecialColumn::take(reader, "before.column", Some("before"))?;
-        let source = SpecialColumn::take(reader, "source.column", None)?;
+        let op = SpecialColumn::take(reader, OP_COLUMN.name, Some("op"))?;
+        let before = SpecialColumn::take(reader, BEFORE_COLUMN.name, Some("before"))?;
+        let source = SpecialColumn::take(reader, SOURCE_COLUMN.name, None)?;
         check_distinct(reader, &[&op, &before, &source])?;
         Ok(DebeziumOptions {
             place,

@@ -1,20 +1,33 @@
 //! The options of INFLUX, and what they make of the declared columns.
-//!
-//! | option | meaning | default |
-//! | --- | --- | --- |
-//! | `measurement` | the column of the measurement | `measurement`, if it is declared |
-//! | `time` | the column of the line's time | `time`, if it is declared |
-//! | `precision` | the unit of the line's time: `ns`, `us`, `ms`, `s` | `ns` |
-//! | `timestamp.format`, `timestamp.unit` | TIMESTAMP columns of tags and fields; see [`crate::timestamp`] | ISO 8601 |
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use headwater_core::Result;
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 
 use crate::column::scalar_column;
 use crate::column_builder::ColumnBuilder;
 use crate::special_column::{SpecialColumn, check_distinct};
 use crate::timestamp::TimestampOptions;
+
+const MEASUREMENT: OptionDoc = OptionDoc::new(
+    "measurement",
+    OptionValues::Described("the name of a column"),
+    OptionDefault::Described("`measurement`, if it is declared"),
+    "the column of the measurement",
+);
+const TIME: OptionDoc = OptionDoc::new(
+    "time",
+    OptionValues::Described("the name of a column"),
+    OptionDefault::Described("`time`, if it is declared"),
+    "the column of the line's time",
+);
+const PRECISION: OptionDoc = OptionDoc::new(
+    "precision",
+    OptionValues::Words(&["ns", "us", "ms", "s"]),
+    OptionDefault::Value("ns"),
+    "the unit of the line's time",
+);
 
 /// How lines become columns.
 #[derive(Debug, Clone)]
@@ -39,13 +52,16 @@ pub(crate) enum Part {
 }
 
 impl InfluxOptions {
+    /// What it takes, beside the options of timestamps, which are for tags and fields.
+    pub(crate) const DOCS: [&'static OptionDoc; 3] = [&MEASUREMENT, &TIME, &PRECISION];
+
     /// Takes all options.
     ///
     /// # Errors
     /// If one is not valid.
     pub(crate) fn take(reader: &mut OptionReader) -> Result<Self> {
-        let measurement = SpecialColumn::take(reader, "measurement", Some("measurement"))?;
-        let time = SpecialColumn::take(reader, "time", Some("time"))?;
+        let measurement = SpecialColumn::take(reader, MEASUREMENT.name, Some("measurement"))?;
+        let time = SpecialColumn::take(reader, TIME.name, Some("time"))?;
         check_distinct(reader, &[&measurement, &time])?;
         let units = [
             ("ns", TimeUnit::Nanosecond),
@@ -53,7 +69,7 @@ impl InfluxOptions {
             ("ms", TimeUnit::Millisecond),
             ("s", TimeUnit::Second),
         ];
-        let precision = reader.take_choice("precision", &[], &units)?;
+        let precision = reader.take_choice(PRECISION.name, &[], &units)?;
         Ok(InfluxOptions {
             measurement,
             time,

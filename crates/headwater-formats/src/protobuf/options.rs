@@ -1,29 +1,18 @@
 //! The options of Protobuf.
 //!
-//! | option | meaning |
-//! | --- | --- |
-//! | `schema` | the text of a `.proto` file |
-//! | `schema.file` | a file that holds it |
-//! | `import.path` | folders of the files that it imports, between commas |
-//! | `descriptor.file` | a compiled set of files instead, by `protoc --descriptor_set_out` |
-//! | `message` | the full name of the message that records are |
-//! | `schema.registry` | the URL of a schema registry; records are framed with a schema's id |
-//! | `schema.registry.user`, `schema.registry.password` | who asks |
-//! | `subject` | where a sink registers its schema |
-//!
 //! What is in files is kept in options of their own when a source or a sink is declared: `schema`,
-//! `schema.imports` (texts by name, as a JSON object) and `descriptor` (in base64).
-//!
-//! Flink's `message-class-name` and Spark's `messageName` and `descFilePath` are read too.
+//! `schema.imports` (texts by name, as a JSON object) and `descriptor`
+//! (in base64).
 
 use arrow::datatypes::SchemaRef;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::{OptionReader, Options, fold, nearest};
 use headwater_core::{Error, Result};
 use prost_reflect::MessageDescriptor;
 
-use crate::avro::RegistryAddress;
+use crate::avro::{RegistryAddress, SUBJECT};
 use crate::protobuf::schema::{Imports, ProtoSchema, path_of};
 use crate::protobuf::schema_files::{read_descriptors, read_imports, read_text};
 use crate::protobuf::schema_text::schema_text;
@@ -33,10 +22,57 @@ const SCHEMA_FILE: &str = "schema.file";
 const IMPORT_PATH: &str = "import.path";
 const IMPORTS: &str = "schema.imports";
 const DESCRIPTOR: &str = "descriptor";
-/// The option that names a compiled set of files, and its other names.
-const DESCRIPTOR_FILE: [&str; 3] = ["descriptor.file", "descFilePath", "desc.file.path"];
+const DESCRIPTOR_FILE: &str = "descriptor.file";
 /// The full name of a derived message, if the user names none.
 const ROW: &str = "Row";
+
+const OF_SCHEMA: OptionDoc = OptionDoc::new(
+    SCHEMA,
+    OptionValues::Described("the text of a `.proto` file"),
+    OptionDefault::Described("required, if there is no other schema and no registry"),
+    "the schema of the records; beside a registry that of what a sink writes",
+);
+const OF_SCHEMA_FILE: OptionDoc = OptionDoc::new(
+    SCHEMA_FILE,
+    OptionValues::Described("a path"),
+    OptionDefault::Nothing,
+    "a file that holds the schema, read when the source or sink is declared",
+);
+const OF_IMPORT_PATH: OptionDoc = OptionDoc::new(
+    IMPORT_PATH,
+    OptionValues::Described("paths of folders, between commas"),
+    OptionDefault::Described("the folder of `schema.file`"),
+    "where the imports of the schema start from",
+);
+const OF_IMPORTS: OptionDoc = OptionDoc::new(
+    IMPORTS,
+    OptionValues::Described("a JSON object of texts by file names"),
+    OptionDefault::Nothing,
+    "the texts of the imports, in the place of files",
+);
+const OF_DESCRIPTOR_FILE: OptionDoc = OptionDoc::new(
+    DESCRIPTOR_FILE,
+    OptionValues::Described("a path"),
+    OptionDefault::Nothing,
+    "a compiled set of files instead: `protoc --descriptor_set_out=… --include_imports`",
+)
+.with_spark(&["descFilePath"])
+.with_also(&["desc.file.path"]);
+const OF_DESCRIPTOR: OptionDoc = OptionDoc::new(
+    DESCRIPTOR,
+    OptionValues::Described("base64"),
+    OptionDefault::Nothing,
+    "the bytes of such a set, in the place of a file",
+);
+const MESSAGE: OptionDoc = OptionDoc::new(
+    "message",
+    OptionValues::Described("the full name of a message"),
+    OptionDefault::Described("the only one that is in no other; of a schema made for a sink `Row`"),
+    "what the records are",
+)
+.with_spark(&["messageName"])
+.with_flink(&["message-class-name"])
+.with_also(&["protobuf.message-class-name", "message.name"]);
 
 /// How Protobuf records are written. There is a schema, a registry, or both.
 #[derive(Debug, Clone)]
@@ -78,28 +114,36 @@ enum SchemaSource {
 }
 
 impl ProtobufOptions {
+    /// What it takes, beside the options of a registry.
+    pub(crate) const DOCS: [&'static OptionDoc; 8] = [
+        &OF_SCHEMA,
+        &OF_SCHEMA_FILE,
+        &OF_IMPORT_PATH,
+        &OF_IMPORTS,
+        &OF_DESCRIPTOR_FILE,
+        &OF_DESCRIPTOR,
+        &MESSAGE,
+        &SUBJECT,
+    ];
+
     /// Takes all options of Protobuf.
     ///
     /// # Errors
     /// If one is not valid, or there is no schema and nobody to ask for one.
     pub(crate) fn take(reader: &mut OptionReader) -> Result<Self> {
-        let [descriptor_file, others @ ..] = DESCRIPTOR_FILE;
         let options = SchemaOptions {
             text: reader.take(SCHEMA, &[])?,
             file: reader.take(SCHEMA_FILE, &[])?,
             import_path: reader.take(IMPORT_PATH, &[])?,
             imports: reader.take(IMPORTS, &[])?,
             descriptor: reader.take(DESCRIPTOR, &[])?,
-            descriptor_file: reader.take(descriptor_file, &others)?,
+            descriptor_file: reader.take(DESCRIPTOR_FILE, &OF_DESCRIPTOR_FILE.aliases())?,
         };
-        let of_flink = ["message-class-name", "protobuf.message-class-name"];
-        let of_spark = ["messageName", "message.name"];
-        let aliases = [of_flink, of_spark].concat();
         // A leading dot says that a name is a full one, which it is anyway.
-        let message = reader.take("message", &aliases)?;
+        let message = reader.take(MESSAGE.name, &MESSAGE.aliases())?;
         let message = message.map(|name| name.trim_start_matches('.').to_string());
         let registry = RegistryAddress::take(reader)?;
-        let subject = reader.take("subject", &["schema.registry.subject"])?;
+        let subject = reader.take(SUBJECT.name, &SUBJECT.aliases())?;
         let owner = reader.owner();
         let source = options.source(owner)?;
         if source.is_none() && registry.is_none() {
@@ -290,7 +334,8 @@ impl SchemaOptions {
 /// If a file cannot be read.
 pub(crate) fn with_proto_texts(options: &Options, owner: &str) -> Result<Options> {
     let value = |key: &str| options.get(key).map(ToString::to_string);
-    let descriptor_file = DESCRIPTOR_FILE.iter().find_map(|key| value(key));
+    let of_descriptor_file = OF_DESCRIPTOR_FILE.names();
+    let descriptor_file = of_descriptor_file.iter().find_map(|key| value(key));
     let files = [
         value(SCHEMA_FILE),
         value(IMPORT_PATH),
@@ -309,7 +354,7 @@ pub(crate) fn with_proto_texts(options: &Options, owner: &str) -> Result<Options
     };
     let source = source.source(owner)?;
     let replaced = |key: &str| {
-        let mut names = DESCRIPTOR_FILE.iter().chain(&[SCHEMA_FILE, IMPORT_PATH]);
+        let mut names = of_descriptor_file.iter().chain(&[SCHEMA_FILE, IMPORT_PATH]);
         names.any(|name| fold(name) == fold(key))
     };
     let mut options = options.without(replaced);

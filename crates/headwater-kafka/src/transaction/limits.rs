@@ -21,6 +21,23 @@ const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
 /// Many times what an epoch takes, and below the 15 minutes that brokers allow unless told.
 const TRANSACTION_TIMEOUT_DEFAULT_MS: u64 = 600_000;
 const SOCKET_TIMEOUT_DEFAULT_MS: u64 = 60_000;
+/// The properties of transactions: their defaults, unless another limit is shorter, and what they
+/// bound.
+pub(crate) const DEFAULTS_MS: [(&str, u64, &str); 2] = [
+    (
+        TRANSACTION_TIMEOUT,
+        TRANSACTION_TIMEOUT_DEFAULT_MS,
+        "milliseconds that a transaction may be open, which is to say the time of the epochs in \
+         one commit; it must be twice `checkpoint.interval` at least; the broker allows 15 minutes \
+         unless told otherwise (`transaction.max.timeout.ms`), and a longer time is an error when \
+         the query starts",
+    ),
+    (
+        SOCKET_TIMEOUT,
+        SOCKET_TIMEOUT_DEFAULT_MS,
+        "milliseconds that one request may take; not longer than a transaction",
+    ),
+];
 /// How many times the interval of commits a transaction must be able to last.
 const INTERVALS: u32 = 2;
 /// What librdkafka lets a request outlive its transaction.
