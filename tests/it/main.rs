@@ -43,6 +43,8 @@ mod first_epoch;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod interop;
+#[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod kafka_ends;

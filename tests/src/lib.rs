@@ -44,3 +44,30 @@ pub fn real_broker() -> Option<String> {
         ),
     }
 }
+
+/// The folder of the Python packages of other Kafka clients, or nothing if the run was told to do
+/// without.
+pub fn python_packages() -> Option<String> {
+    other_client("HEADWATER_TEST_PEERS")
+}
+
+/// The command `kcat`, or nothing if the run was told to do without.
+pub fn kcat() -> Option<String> {
+    other_client("HEADWATER_TEST_KCAT")
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test run is told by its environment"
+)]
+#[expect(clippy::panic, reason = "a missing client is never a silent skip")]
+fn other_client(variable: &str) -> Option<String> {
+    match std::env::var(variable) {
+        Ok(none) if none == "none" => None,
+        Ok(place) => Some(place),
+        Err(_) => panic!(
+            "{variable} is not set: run `cargo xtask test`, or set what `cargo xtask peers` \
+             prints, or `none` to leave these tests out"
+        ),
+    }
+}

@@ -1,7 +1,7 @@
 //! A schema registry in this process, for tests and for trying things out.
 //!
-//! It speaks the part of the REST interface that headwater uses, and forgets everything when it is
-//! dropped. It is here and not among the tests because tests of other crates need it too, and this
+//! It speaks the part of the REST interface that headwater uses and that the serializers of other
+//! clients use, and forgets everything when it is dropped. It is here and not among the tests because tests of other crates need it too, and this
 //! crate is what they have in common.
 //!
 //! | request | answer |
@@ -9,6 +9,11 @@
 //! | `GET /schemas/ids/{id}` | the schema, or 404 with `error_code` 40403 |
 //! | `POST /subjects/{subject}/versions` | its id; the same text has the same id |
 //! | `GET /subjects/{subject}/versions/{version}` | by number or `latest`, or 404 with 40401 or 40402 |
+//! | `POST /subjects/{subject}` | what is registered of this schema, or 404 with 40401 or 40403 |
+//! | `GET /config`, `GET /config/{subject}` | no compatibility is looked at |
+//!
+//! Of what stands after a `?` only `format=serialized` counts, with which clients in Python and C#
+//! ask for Protobuf: see [`descriptors`].
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -22,6 +27,8 @@ use base64::prelude::BASE64_STANDARD;
 use headwater_core::{Error, Result};
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
+
+mod descriptors;
 
 /// How long one who asks may take to say what.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,6 +60,7 @@ struct State {
 struct Request {
     method: String,
     path: String,
+    query: String,
     authorization: Option<String>,
     body: String,
 }
@@ -172,9 +180,11 @@ fn read_request(stream: &TcpStream) -> std::io::Result<Option<Request>> {
     let (Some(method), Some(path)) = (words.next(), words.next()) else {
         return Ok(None);
     };
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let mut request = Request {
         method: method.to_string(),
         path: path.to_string(),
+        query: query.to_string(),
         authorization: None,
         body: String::new(),
     };
@@ -199,6 +209,7 @@ fn read_request(stream: &TcpStream) -> std::io::Result<Option<Request>> {
 
 impl State {
     fn register(&mut self, subject: &str, body: Json) -> usize {
+        let body = as_kept(body);
         let known = self.schemas.iter().position(|schema| *schema == body);
         let place = known.unwrap_or(self.schemas.len());
         if known.is_none() {
@@ -225,12 +236,17 @@ impl State {
             ("GET", ["schemas", "ids", id]) => {
                 let id = id.parse::<usize>().unwrap_or(0);
                 match id.checked_sub(1).and_then(|place| self.schemas.get(place)) {
-                    Some(schema) => (200, schema.clone()),
+                    Some(schema) => (200, as_asked(schema.clone(), &request.query)),
                     None => (404, refusal(40403, "Schema not found")),
                 }
             }
+            ("POST", ["subjects", subject]) => self.look_up(subject, &request.body),
+            ("GET", ["config"] | ["config", _]) => (200, json!({ "compatibilityLevel": "NONE" })),
             ("POST", ["subjects", subject, "versions"]) => self.post(subject, &request.body),
-            ("GET", ["subjects", subject, "versions", version]) => self.version(subject, version),
+            ("GET", ["subjects", subject, "versions", version]) => {
+                let (status, body) = self.version(subject, version);
+                (status, as_asked(body, &request.query))
+            }
             _ => (404, refusal(404, "HTTP 404 Not Found")),
         }
     }
@@ -241,6 +257,21 @@ impl State {
                 (200, json!({ "id": self.register(subject, body) }))
             }
             _ => (422, refusal(42201, "Invalid schema")),
+        }
+    }
+
+    fn look_up(&self, subject: &str, body: &str) -> (u16, Json) {
+        let Some(versions) = self.subjects.get(subject) else {
+            return (404, refusal(40401, "Subject not found"));
+        };
+        let wanted = as_kept(serde_json::from_str(body).unwrap_or_default());
+        let found = versions.iter().position(|id| {
+            let schema = id.checked_sub(1).and_then(|place| self.schemas.get(place));
+            schema == Some(&wanted)
+        });
+        match found {
+            Some(place) => self.version(subject, &(place + 1).to_string()),
+            None => (404, refusal(40403, "Schema not found")),
         }
     }
 
@@ -265,6 +296,90 @@ impl State {
     }
 }
 
+/// A body as it is kept: without what says nothing, and Protobuf as text.
+fn as_kept(mut body: Json) -> Json {
+    if let Json::Object(members) = &mut body {
+        members.retain(|name, value| {
+            let says_nothing = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+            let is_default = name == "schemaType" && value == "AVRO";
+            !says_nothing && !is_default
+        });
+        if members.get("schemaType") == Some(&json!("PROTOBUF")) {
+            let schema = members.get("schema").and_then(Json::as_str);
+            if let Some(text) = schema.and_then(descriptors::to_text) {
+                members.insert("schema".to_string(), json!(text));
+            }
+        }
+    }
+    body
+}
+
+/// A body in the form that was asked for.
+fn as_asked(mut body: Json, query: &str) -> Json {
+    if query.split('&').any(|part| part == "format=serialized")
+        && body.get("schemaType") == Some(&json!("PROTOBUF"))
+    {
+        let schema = body.get("schema").and_then(Json::as_str);
+        if let Some(serialized) = schema.and_then(descriptors::from_text) {
+            body["schema"] = json!(serialized);
+        }
+    }
+    body
+}
+
 fn refusal(code: u32, message: &str) -> Json {
     json!({ "error_code": code, "message": message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(state: &mut State, method: &str, path: &str, body: &Json) -> (u16, Json) {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        state.answer(&Request {
+            method: method.to_string(),
+            path: path.to_string(),
+            query: query.to_string(),
+            authorization: None,
+            body: body.to_string(),
+        })
+    }
+
+    #[test]
+    fn a_schema_is_found_however_it_was_sent() {
+        let mut state = State::default();
+        let avro = json!({ "schema": "\"long\"" });
+        let sent = json!({ "schema": "\"long\"", "schemaType": "AVRO", "references": [] });
+        let path = "/subjects/s/versions?normalize=False";
+        let found = (200, json!({ "id": 1 }));
+        assert_eq!(ask(&mut state, "POST", path, &sent), found);
+        assert_eq!(ask(&mut state, "POST", path, &avro), found);
+        let looked_up = json!({ "id": 1, "version": 1, "subject": "s", "schema": "\"long\"" });
+        let path = "/subjects/s?normalize=False&deleted=True";
+        assert_eq!(ask(&mut state, "POST", path, &sent), (200, looked_up));
+        let other = json!({ "schema": "\"int\"" });
+        assert_eq!(ask(&mut state, "POST", path, &other).1["error_code"], 40403);
+        let path = "/subjects/none";
+        assert_eq!(ask(&mut state, "POST", path, &avro).1["error_code"], 40401);
+    }
+
+    #[test]
+    fn protobuf_is_kept_as_text_and_given_in_the_form_that_was_asked_for() {
+        let mut state = State::default();
+        let text = "syntax = \"proto3\";\nmessage R {\n  int64 a = 1;\n}\n";
+        let serialized = descriptors::from_text(text).unwrap();
+        let sent = json!({ "schema": serialized, "schemaType": "PROTOBUF" });
+        let id = ask(&mut state, "POST", "/subjects/s/versions", &sent);
+        assert_eq!(id, (200, json!({ "id": 1 })));
+        let null = Json::Null;
+        let kept = json!({ "schema": text, "schemaType": "PROTOBUF" });
+        assert_eq!(ask(&mut state, "GET", "/schemas/ids/1", &null).1, kept);
+        let path = "/schemas/ids/1?subject=s&format=serialized";
+        assert_eq!(ask(&mut state, "GET", path, &null).1, sent);
+        assert_eq!(
+            ask(&mut state, "POST", "/subjects/s", &sent).1["version"],
+            1
+        );
+    }
 }

@@ -1,5 +1,5 @@
 //! Tasks that need more than cargo: `cargo xtask test`, `cargo xtask bench`, `cargo xtask figures`,
-//! `cargo xtask broker`.
+//! `cargo xtask broker`, `cargo xtask peers`.
 //!
 //! This crate knows the other crates only by their names on cargo's command line, so that it
 //! builds in seconds. Data goes to stdout, notices and errors go to stderr.
@@ -20,10 +20,12 @@ mod environment;
 mod failure;
 mod figures;
 mod files;
+mod peers;
 mod say;
 mod step;
 mod stopwatch;
 mod test;
+mod wheels;
 
 /// Tasks of this workspace.
 #[derive(Debug, Parser)]
@@ -44,6 +46,8 @@ enum Task {
     /// Start or stop a broker to develop against
     #[command(subcommand)]
     Broker(BrokerCommand),
+    /// Print the variables that tell tests of the other Kafka clients, which are fetched if need be
+    Peers,
 }
 
 fn main() -> ExitCode {
@@ -62,6 +66,7 @@ fn run(task: Task) -> Result<()> {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Figures => figures::run(),
         Task::Broker(command) => broker::run(command),
+        Task::Peers => peers::run(),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::command::{cargo, run as run_command, succeeds};
 use crate::environment::is_ci;
 use crate::failure::{Failure, Result};
 use crate::files;
+use crate::peers;
 use crate::say::say;
 use crate::step::step;
 use crate::stopwatch::Stopwatch;
@@ -19,7 +20,7 @@ mod cluster;
 mod plan;
 
 use cluster::{BOOTSTRAP_VARIABLE, Cluster, NO_CLUSTER};
-use plan::{NeedsCluster, Profile, Runner, TestStep, plan};
+use plan::{Needs, Profile, Runner, TestStep, plan};
 
 /// What `--long` sets: the first is for our own tests, which then take more seeds, crashes and
 /// rows; the second is read by proptest.
@@ -72,11 +73,10 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<()> {
     let crash_summary = std::env::temp_dir();
     let crash_summary = crash_summary.join(format!("headwater-crash-{}", std::process::id()));
     let mut failed: Vec<&str> = Vec::new();
-    let mut coverage = Coverage::All;
+    let mut left_out: Vec<&str> = Vec::new();
     for test_step in &steps {
         match run_step(test_step, profile, &crash_summary) {
-            Ok(Coverage::All) => {}
-            Ok(Coverage::WithoutBroker) => coverage = Coverage::WithoutBroker,
+            Ok(missing) => left_out.extend(missing),
             Err(failure) => {
                 say(format_args!("{failure}"));
                 failed.push(test_step.name);
@@ -92,9 +92,14 @@ pub(crate) fn run(arguments: &TestArguments) -> Result<()> {
             "failed after {elapsed_s:.1} s: {failed}"
         )));
     }
-    let what = match coverage {
-        Coverage::All => "tests passed",
-        Coverage::WithoutBroker => "tests passed; THOSE OF A REAL BROKER WERE LEFT OUT;",
+    left_out.sort_unstable();
+    left_out.dedup();
+    let what = match left_out.as_slice() {
+        [] => "tests passed".to_string(),
+        missing => format!(
+            "tests passed; THOSE OF {} WERE LEFT OUT;",
+            missing.join(", ")
+        ),
     };
     say(format_args!("{what} in {elapsed_s:.1} s"));
     say_crashes(summary.as_deref());
@@ -108,39 +113,41 @@ fn say_crashes(summary: Option<&str>) {
     }
 }
 
-/// Whether a step that passed ran all it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Coverage {
-    All,
-    WithoutBroker,
-}
-
-/// Runs one step, with a cluster beside it if it needs one; the cluster ends with the step.
-fn run_step(test_step: &TestStep, profile: Profile, crash_summary: &Path) -> Result<Coverage> {
+/// Runs one step, with a cluster beside it if it needs one; the cluster ends with the step. Gives
+/// what could not be had, so that its tests were left out.
+fn run_step(
+    test_step: &TestStep,
+    profile: Profile,
+    crash_summary: &Path,
+) -> Result<Vec<&'static str>> {
     let mut command = cargo(&test_step.arguments);
     command.env(CRASH_SUMMARY_VARIABLE, crash_summary);
     if profile == Profile::Long {
         command.envs(LONG_VARIABLES);
     }
-    match test_step.needs_cluster {
-        NeedsCluster::No => {
-            step(test_step.name, || run_command(&mut command))?;
-            Ok(Coverage::All)
-        }
-        NeedsCluster::Yes => {
-            let cluster = step("find broker", Cluster::find_or_start)?;
-            let bootstrap = cluster.bootstrap();
-            command.env(BOOTSTRAP_VARIABLE, &bootstrap);
-            let result = step(test_step.name, || run_command(&mut command));
-            step("stop broker", || {
-                drop(cluster);
-                Ok(())
-            })?;
-            result?;
-            match bootstrap.as_str() {
-                NO_CLUSTER => Ok(Coverage::WithoutBroker),
-                _ => Ok(Coverage::All),
+    let mut missing = Vec::new();
+    if test_step.needs == Needs::Nothing {
+        step(test_step.name, || run_command(&mut command))?;
+        return Ok(missing);
+    }
+    if test_step.needs == Needs::ClusterAndPeers {
+        for peer in step("find other clients", peers::find)? {
+            command.env(peer.variable, &peer.place);
+            if peer.is_missing() {
+                missing.push(peer.name);
             }
         }
     }
+    let cluster = step("find broker", Cluster::find_or_start)?;
+    let bootstrap = cluster.bootstrap();
+    command.env(BOOTSTRAP_VARIABLE, &bootstrap);
+    if bootstrap == NO_CLUSTER {
+        missing.push("a real broker");
+    }
+    let result = step(test_step.name, || run_command(&mut command));
+    step("stop broker", || {
+        drop(cluster);
+        Ok(())
+    })?;
+    result.map(|()| missing)
 }

