@@ -6,16 +6,13 @@ use crate::command::Dir;
 
 const CANARY: &str = "c4nary-hunter2";
 
-/// A password in every option that may hold one: written into statements, given by the
-/// environment, on the command line. Nothing that is printed, logged or kept shows it.
-#[test]
-fn no_password_is_shown_anywhere() {
-    let dir = Dir::new();
+/// Declarations and a query with a password wherever one may stand.
+fn script() -> String {
     let jaas = format!(
         "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"me\" \
          password=\"{CANARY}\";"
     );
-    let script = format!(
+    format!(
         "CREATE SOURCE a (id BIGINT) WITH (connector = 'kafka', topic = 'x',
            'bootstrap.servers' = '127.0.0.1:1', 'properties.security.protocol' = 'sasl_plaintext',
            'properties.sasl.mechanism' = 'PLAIN', 'properties.sasl.username' = 'me',
@@ -36,7 +33,48 @@ fn no_password_is_shown_anywhere() {
          EXPLAIN SELECT * FROM a; EXPLAIN ANALYZE SELECT * FROM d;
          CREATE STREAMING QUERY q WITH (trigger = 'available-now') AS INSERT INTO f SELECT id FROM d;
          SELECT id FROM a"
-    );
+    )
+}
+
+/// Declarations that are refused, of one line each.
+fn mistakes() -> Vec<String> {
+    let options = [
+        format!("'properties.sasl.password' = '{CANARY}' 'x'"),
+        format!("'properties.sasl.password' '{CANARY}'"),
+        format!("'properties.sasl.password' = \"{CANARY}\" x"),
+        format!("'properties.sasl.password' = {CANARY}"),
+        format!("'properties.sasl.password' = my {CANARY}"),
+        format!("'properties.sasl.password' => '{CANARY}'"),
+        format!("'properties.sasl.password' = E'{CANARY}'"),
+        format!("'properties.sasl.password' = $${CANARY}$$"),
+        format!("'properties.sasl.pasword' = '{CANARY}', topic = 'x'"),
+        format!("'properties.ssl.keystore.key' = '{CANARY}', topic = 'x'"),
+        format!("'properties.sasl.oauthbearer.client.secret' = '{CANARY}', topic = 'x'"),
+        format!("'properties.sasl.oauthbearer.token' = '{CANARY}', topic = 'x'"),
+        format!(
+            "'properties.sasl.jaas.config' = 'x required password \"{CANARY}\" a=b;', topic = 'x'"
+        ),
+        format!(
+            "'avro.schema.registry' = 'http://me:{CANARY}@there', topic = 'x', 'format' = 'avro'"
+        ),
+        format!(
+            "'key.avro.schema.registry.token' = '{CANARY}', topic = 'x', 'key.format' = 'avro'"
+        ),
+    ];
+    let wrong = options.iter().map(|options| {
+        format!(
+            "CREATE SOURCE s WITH (connector = 'kafka', 'bootstrap.servers' = 'b', {options}) FORMAT RAW"
+        )
+    });
+    wrong.collect()
+}
+
+/// A password in every option that may hold one: written into statements, given by the
+/// environment, on the command line. Nothing that is printed, logged or kept shows it.
+#[test]
+fn no_password_is_shown_anywhere() {
+    let dir = Dir::new();
+    let script = script();
     dir.create("job.sql", &script);
     let end = dir
         .command(&["--log-level", "trace", "run", "job.sql"])
@@ -57,20 +95,10 @@ fn no_password_is_shown_anywhere() {
         .output();
     shown.extend([end.stdout, end.stderr]);
     // A mistake on the line of the password shows that line.
-    for wrong in [
-        format!(
-            "CREATE SOURCE s WITH (connector = 'kafka', 'properties.sasl.password' = '{CANARY}' 'x')"
-        ),
-        format!(
-            "CREATE SOURCE s WITH (connector = 'kafka', 'properties.sasl.password' '{CANARY}')"
-        ),
-        format!(
-            "CREATE SOURCE s WITH (connector = 'kafka', 'properties.sasl.pasword' = '{CANARY}', topic = 'x')"
-        ),
-        format!(
-            "CREATE SOURCE s WITH (connector = 'kafka', topic = 'x', 'bootstrap.servers' = 'b', 'properties.sasl.password' = '{CANARY}') FORMAT RAW"
-        ),
-    ] {
+    for wrong in mistakes() {
+        dir.create("wrong.sql", &wrong);
+        let end = dir.command(&["doctor", "wrong.sql"]).output();
+        shown.extend([end.stdout, end.stderr]);
         let end = dir.command(&["sql", "-e", &wrong]).output();
         assert_ne!(end.code, Some(0), "{wrong}");
         shown.extend([end.stdout, end.stderr]);

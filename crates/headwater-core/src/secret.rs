@@ -209,11 +209,28 @@ pub fn hide_in_sql(sql: &str) -> String {
                     _ => '*',
                 }));
             }
-            _ => out.push_str(text),
+            _ => push_without_user(text, &mut out),
         }
         rest = after;
     }
     out
+}
+
+/// A text in which the user and the password of a URL are hidden.
+fn push_without_user(text: &str, out: &mut String) {
+    let Some((before, from)) = text.split_once("://") else {
+        out.push_str(text);
+        return;
+    };
+    let end = from.find(['/', '?', '#', '\'', '"']).unwrap_or(from.len());
+    let user = from.get(..end).and_then(|authority| authority.rfind('@'));
+    let (user, rest) = from
+        .split_at_checked(user.unwrap_or(0))
+        .unwrap_or(("", from));
+    out.push_str(before);
+    out.push_str("://");
+    out.extend(user.chars().map(|_| '*'));
+    out.push_str(rest);
 }
 
 fn unquoted(text: &str) -> &str {
@@ -462,6 +479,11 @@ mod tests {
             ),
             ("(token VARCHAR, b INT)", "(token VARCHAR, b INT)"),
             ("SELECT token, b FROM t", "SELECT token, b FROM t"),
+            (
+                "('url' = 'http://a:b@c/d@e')",
+                "('url' = 'http://***@c/d@e')",
+            ),
+            ("('url' = 'http://c/d')", "('url' = 'http://c/d')"),
             ("'ssl.keystore.key' = 'pem'", "'ssl.keystore.key' = '***'"),
         ] {
             assert_eq!(hide_in_sql(sql), shown);

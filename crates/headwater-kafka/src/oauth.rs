@@ -201,7 +201,7 @@ impl OauthLogin {
         let principal = claim("sub").and_then(Json::as_str).unwrap_or("headwater");
         Ok(OAuthToken {
             principal_name: principal.to_string(),
-            lifetime_ms: ends_ms.unwrap_or(now_ms.saturating_add(life_ms)),
+            lifetime_ms: ends_ms.unwrap_or_else(|| now_ms.saturating_add(life_ms)),
             token: token.expose().to_string(),
         })
     }

@@ -8,7 +8,7 @@ use headwater_core::{Error, Result};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::certificates::Issued;
 use crate::kafka_proxy::ServerTls;
@@ -101,9 +101,11 @@ impl Drop for HttpServer {
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    // The tasks end with the runtime.
+    let handle = Handle::current();
     while let Ok((client, _)) = listener.accept().await {
         let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
+        handle.spawn(async move {
             // A client that goes away is no matter of ours.
             let _ = match &shared.tls {
                 None => serve(&shared, client).await,

@@ -3,7 +3,7 @@
 //! ```text
 //! ApiVersions ─▶ broker     SaslHandshake ─▶ mechanisms     SaslAuthenticate ─▶ yes, no, or more
 //! ```
-//! Source: the Kafka protocol guide (SaslHandshake v1, SaslAuthenticate v0–1), RFC 4616 (PLAIN),
+//! Source: the Kafka protocol guide (`SaslHandshake` v1, `SaslAuthenticate` v0–1), RFC 4616 (PLAIN),
 //! RFC 5802 (SCRAM), RFC 7628 (OAUTHBEARER).
 
 use std::io::{self, ErrorKind};
@@ -291,7 +291,8 @@ fn body(request: &[u8]) -> io::Result<&[u8]> {
     let rest = request.get(8..).ok_or(ErrorKind::InvalidData)?;
     let (length, rest) = rest.split_first_chunk().ok_or(ErrorKind::InvalidData)?;
     let length = usize::try_from(i16::from_be_bytes(*length)).unwrap_or(0);
-    rest.get(length..).ok_or(ErrorKind::InvalidData.into())
+    rest.get(length..)
+        .ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
 fn text(body: &[u8]) -> io::Result<String> {
@@ -304,5 +305,6 @@ fn text(body: &[u8]) -> io::Result<String> {
 fn bytes(body: &[u8]) -> io::Result<&[u8]> {
     let (length, rest) = body.split_first_chunk().ok_or(ErrorKind::InvalidData)?;
     let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
-    rest.get(..length).ok_or(ErrorKind::InvalidData.into())
+    rest.get(..length)
+        .ok_or_else(|| ErrorKind::InvalidData.into())
 }
