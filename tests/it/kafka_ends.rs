@@ -1,13 +1,17 @@
 //! Streams of topics that end where they are told to: every row before the end comes out once, none
 //! behind it does, and a restart ends at the same place.
 
-use headwater::Headwater;
+use headwater::{Headwater, Result};
 
 use crate::command::Dir;
 use crate::kafka::{Cluster, orders, produce, rows, source};
 
 /// Declares the topic with an end, runs the query to its own end, and gives what came out so far.
 async fn run(cluster: &Cluster, topic: &str, dir: &Dir, end: &str) -> Vec<String> {
+    try_run(cluster, topic, dir, end).await.unwrap()
+}
+
+async fn try_run(cluster: &Cluster, topic: &str, dir: &Dir, end: &str) -> Result<Vec<String>> {
     let hw = Headwater::builder().build().unwrap();
     let declared = source("orders", &cluster.servers, topic);
     let declared = declared.replace(
@@ -29,18 +33,16 @@ async fn run(cluster: &Cluster, topic: &str, dir: &Dir, end: &str) -> Vec<String
              FROM tumble(orders, ts, INTERVAL '10 seconds') GROUP BY symbol, window_start",
             checkpoint.display()
         ))
-        .await
-        .unwrap()
-        .into_query()
-        .unwrap();
-    query.await_termination().await.unwrap();
+        .await?
+        .into_query()?;
+    query.await_termination().await?;
     hw.sql(&format!(
         "CREATE SOURCE done (n BIGINT) WITH (connector = 'filesystem', path = '{}') FORMAT JSON",
         out.display()
     ))
     .await
     .unwrap();
-    rows(&hw, "SELECT count(*), sum(n) FROM done").await
+    Ok(rows(&hw, "SELECT count(*), sum(n) FROM done").await)
 }
 
 #[tokio::test]
@@ -55,6 +57,15 @@ async fn a_stream_ends_where_it_is_told() {
     assert_eq!(run(&cluster, &topic, &dir, "latest").await, ["9 50"]);
     produce(&cluster.servers, &topic, 0, orders(30, 60)).await;
     assert_eq!(run(&cluster, &topic, &dir, "latest").await, ["9 50"]);
+    // Its windows are finished, so that it cannot go on behind its end.
+    let later = format!("offsets:{{\"{topic}\":{{\"0\":60}}}}");
+    let error = try_run(&cluster, &topic, &dir, &later).await.unwrap_err();
+    let told = error.report("it", None);
+    assert!(
+        told.contains("another one than when the query was started"),
+        "{told}"
+    );
+    assert!(told.contains("hint: Leave it as it was"), "{told}");
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ const MAX_BYTES: OptionDoc = OptionDoc::new(
     "max.bytes.per.epoch",
     OptionValues::Described("a size above 0, such as `16 MiB`"),
     OptionDefault::Described("what is buffered"),
-    "about how much memory the records of an epoch take; every partition that has any gives one",
+    "about how much memory the records of an epoch take; one record at least is read",
 );
 const PREFETCH_BYTES: OptionDoc = OptionDoc::new(
     "prefetch.bytes",

@@ -19,7 +19,7 @@ pub(crate) struct Stop(Offsets);
 /// What the journal of the source holds.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
-    /// What the option said: another one is looked up anew.
+    /// What the option said: it must say the same for as long as there is the checkpoint.
     told: String,
     end: Offsets,
 }
@@ -29,7 +29,7 @@ impl Stop {
     /// end of its own.
     ///
     /// # Errors
-    /// If the journal or the cluster cannot be read.
+    /// If the journal or the cluster cannot be read, or the query was started with another end.
     pub(crate) async fn of(
         position: Option<&Position>,
         context: &SourceContext,
@@ -48,6 +48,12 @@ impl Stop {
             if entry.told == told {
                 return Ok(Some(Stop(entry.end)));
             }
+            // The windows of the first end have been finished: what follows would be late.
+            return Err(Error::configuration(
+                "the option \"end\" is another one than when the query was started",
+            )
+            .with_detail("A query that has ended has nothing open that could go on.")
+            .with_hint("Leave it as it was, or start with a new checkpoint folder."));
         }
         let (position, partitions) = (position.clone(), partitions.to_vec());
         let end = ask(cluster, move |cluster| {

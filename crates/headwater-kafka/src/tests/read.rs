@@ -186,7 +186,7 @@ async fn partitions_and_bytes_have_limits_of_their_own() {
     };
     let each = available("max.records.per.partition", "20").await;
     assert_eq!(each, at("t", &[20, 20]));
-    // Every partition gives a record, so that none holds the watermark.
+    // A hundredth of what is there is still a record of each.
     let bytes = available("max.bytes.per.epoch", "300").await;
     assert!(!bytes.has_reached(&all) && bytes.has_reached(&at("t", &[1, 1])));
 }
