@@ -304,8 +304,10 @@ async fn a_stall_that_fails_is_cured_by_a_restart() {
     let session = session(&clock).await;
     let (calls, each) = hangs(2);
     let stream = session.stream("SELECT v FROM t").await.unwrap();
+    // Long: what a slow disk keeps waiting is not to be taken for a sink that hangs.
+    let timeout = Duration::from_secs(1_000);
     let writer = stream.write_stream().query_name("q").stalls(StallPolicy {
-        timeout: Some(Duration::from_secs(10)),
+        timeout: Some(timeout),
         action: StallAction::Fail,
     });
     let writer = writer
@@ -316,6 +318,13 @@ async fn a_stall_that_fails_is_cured_by_a_restart() {
         });
     let writer = writer.checkpoint(folder.path().to_str().unwrap());
     let query = writer.start().await.unwrap();
+    for call in 1..=3 {
+        let second = Duration::from_secs(1);
+        until(&clock, second, || calls.load(Ordering::SeqCst) == call).await;
+        if call < 3 {
+            clock.advance(timeout);
+        }
+    }
     until(&clock, Duration::from_secs(1), || {
         query.status().totals.epochs > 0
     })

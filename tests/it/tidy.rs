@@ -64,7 +64,7 @@ const MAX_BYTES: u64 = 200_000;
 const SINGLE_VERSIONS: [&str; 3] = ["arrow", "datafusion", "object_store"];
 
 /// Where Rust files begin with `//!`.
-const RUST_ROOTS: [&str; 3] = ["crates/", "tests/", "examples/"];
+const RUST_ROOTS: [&str; 4] = ["crates/", "tests/", "examples/", "fuzz/"];
 
 /// Words that say that something is unfinished; split, so that this file does not hold them.
 const UNFINISHED: [&str; 3] = [

@@ -18,9 +18,6 @@ use std::fmt::Write as _;
 
 use crate::job::{EPOCH_S, Length};
 
-/// By how much the mean of the last third may be above that of the first: a step of the heap.
-const MEMORY_MORE_MAX: f64 = 0.05;
-const SECONDS_BEHIND_MAX: f64 = 3.0 * EPOCH_S;
 /// A machine that others use stands still for a moment now and then: so many of the samples may be
 /// over the limit, by as much again.
 const MOMENTS: f64 = 0.05;
@@ -137,7 +134,10 @@ impl Verdict {
         for (what, of) in MEMORY {
             findings.push(growth(what, &series(&warm, of), most));
         }
-        findings.push(resident(&series(&warm, |s| s.resident_mb)));
+        findings.push(resident(
+            length.memory_more_max,
+            &series(&warm, |s| s.resident_mb),
+        ));
         let few: [(&str, Number); 3] = [
             ("threads", |s| s.threads as f64),
             ("open files", |s| s.open_files as f64),
@@ -150,7 +150,7 @@ impl Verdict {
             let queries = warm.iter().map(|s| (s.at_s, &s.queries[index]));
             let queries: Vec<(f64, &QuerySample)> = queries.collect();
             findings.extend(folder(&queries));
-            findings.extend(behind(&queries));
+            findings.extend(behind(length.epochs_behind_max * EPOCH_S, &queries));
         }
         Verdict(findings)
     }
@@ -202,10 +202,10 @@ fn growth(what: &str, points: &[(f64, f64)], most: f64) -> Finding {
     )
 }
 
-fn resident(points: &[(f64, f64)]) -> Finding {
+fn resident(more_max: f64, points: &[(f64, f64)]) -> Finding {
     let (first, last) = thirds(points);
     let what = "resident memory, MB in the last third";
-    let most = first * (1.0 + MEMORY_MORE_MAX);
+    let most = first * (1.0 + more_max);
     Finding::new(what, format!("{first:.1}, then {last:.1}"), last, most)
 }
 
@@ -262,7 +262,7 @@ fn folder(samples: &[(f64, &QuerySample)]) -> [Finding; 3] {
 }
 
 /// How far a query is behind, and how that has changed.
-fn behind(samples: &[(f64, &QuerySample)]) -> [Finding; 3] {
+fn behind(seconds_max: f64, samples: &[(f64, &QuerySample)]) -> [Finding; 3] {
     let (_, QuerySample { name, .. }) = samples[0];
     let points = samples
         .iter()
@@ -282,12 +282,8 @@ fn behind(samples: &[(f64, &QuerySample)]) -> [Finding; 3] {
         )
     };
     [
-        finding("seconds behind", usual, SECONDS_BEHIND_MAX),
-        finding(
-            "seconds behind for a moment",
-            most,
-            2.0 * SECONDS_BEHIND_MAX,
-        ),
+        finding("seconds behind", usual, seconds_max),
+        finding("seconds behind for a moment", most, 2.0 * seconds_max),
         finding(
             "seconds behind, more a minute",
             slope,

@@ -46,6 +46,5 @@ pub(crate) use options::{AvroOptions, SUBJECT, with_schema_text};
 pub(crate) use parser::{MAX_SCHEMA_BYTES, SchemaFlaw};
 pub(crate) use registry_address::RegistryAddress;
 pub(crate) use registry_client::{RegistryClient, SchemaKind, WriterSchema};
-pub(crate) use resolve::per_second;
 pub(crate) use schema_cache::look_up;
 pub(crate) use schema_text::is_field_name;

@@ -83,7 +83,15 @@ impl RawDecoder {
 /// # Errors
 /// Only for a bug: if they are not.
 pub(crate) fn as_text(payloads: &BinaryArray) -> Result<StringArray> {
-    StringArray::try_from_binary(payloads.clone())
+    // This looks at the whole buffer, which a slice shares with records that may be no text.
+    if let Ok(text) = StringArray::try_from_binary(payloads.clone()) {
+        return Ok(text);
+    }
+    let texts = payloads
+        .iter()
+        .map(|payload| payload.map(std::str::from_utf8).transpose());
+    texts
+        .collect::<std::result::Result<_, _>>()
         .map_err(|e| Error::internal("payloads judged to be UTF-8 are not").with_source(e))
 }
 

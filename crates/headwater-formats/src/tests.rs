@@ -6,6 +6,7 @@
 
 mod assembler;
 mod avro;
+mod bad_input;
 mod csv;
 mod debezium;
 mod infer;

@@ -5,12 +5,14 @@
 //! number of seconds since 1970-01-01T00:00:00Z and nanoseconds after that; text without a zone
 //! is UTC.
 
+use arrow::datatypes::TimeUnit;
+
 /// Seconds of 0000-01-01T00:00:00Z, the first time accepted.
 pub(crate) const FIRST_SECOND: i64 = -62_167_219_200;
 /// Seconds of 9999-12-31T23:59:59Z, the last second accepted.
 pub(crate) const LAST_SECOND: i64 = 253_402_300_799;
 
-const SECONDS_PER_DAY: i64 = 86_400;
+pub(crate) const SECONDS_PER_DAY: i64 = 86_400;
 
 /// A point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,16 @@ pub(crate) struct Instant {
     pub(crate) seconds: i64,
     /// Nanoseconds after `seconds`, below 10^9.
     pub(crate) nanos: u32,
+}
+
+/// How many of a unit are a second.
+pub(crate) fn per_second(unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    }
 }
 
 /// Days since 1970-01-01 of a date `YYYY-MM-DD`.

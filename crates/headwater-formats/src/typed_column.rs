@@ -22,13 +22,15 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use headwater_core::{Error, Result};
 
+use crate::time::{FIRST_SECOND, LAST_SECOND, SECONDS_PER_DAY, per_second};
+
 /// The values of a column of this chunk.
 pub(crate) enum Column {
     Boolean(BooleanBuilder),
-    /// INT, DATE, TIME of seconds or milliseconds.
-    Int(Values<i32>),
-    /// BIGINT, TIMESTAMP, TIME of microseconds or nanoseconds.
-    Long(Values<i64>),
+    /// INT, DATE, TIME of seconds or milliseconds, with the least and the greatest value.
+    Int(Values<i32>, i32, i32),
+    /// BIGINT, TIMESTAMP, TIME of microseconds or nanoseconds, with the least and the greatest.
+    Long(Values<i64>, i64, i64),
     /// BIGINT UNSIGNED.
     Unsigned(Values<u64>),
     /// Smaller integers: kept wide, with the least and the greatest value.
@@ -85,18 +87,19 @@ pub(crate) struct Spans {
 impl Column {
     /// The column of a type; `None` if binary formats have nothing for it.
     pub(crate) fn of(data_type: &DataType) -> Option<Column> {
-        let long = |values: Values<i64>| Some(Column::Long(values));
         Some(match data_type {
             DataType::Boolean => Column::Boolean(BooleanBuilder::new()),
-            DataType::Int32
-            | DataType::Date32
-            | DataType::Time32(TimeUnit::Second | TimeUnit::Millisecond) => {
-                Column::Int(Values::new(data_type))
+            DataType::Int32 => Column::Int(Values::new(data_type), i32::MIN, i32::MAX),
+            DataType::Int64 => Column::Long(Values::new(data_type), i64::MIN, i64::MAX),
+            DataType::Date32 | DataType::Time32(TimeUnit::Second | TimeUnit::Millisecond) => {
+                let (least, greatest) = time_range(data_type)?;
+                let (least, greatest) = (i32::try_from(least).ok()?, i32::try_from(greatest).ok()?);
+                Column::Int(Values::new(data_type), least, greatest)
             }
-            DataType::Int64
-            | DataType::Timestamp(..)
+            DataType::Timestamp(..)
             | DataType::Time64(TimeUnit::Microsecond | TimeUnit::Nanosecond) => {
-                return long(Values::new(data_type));
+                let (least, greatest) = time_range(data_type)?;
+                Column::Long(Values::new(data_type), least, greatest)
             }
             DataType::Int8
             | DataType::Int16
@@ -137,8 +140,8 @@ impl Column {
         use arrow::array::ArrayBuilder as Builder;
         match self {
             Column::Boolean(builder) => Builder::len(builder),
-            Column::Int(values) => values.values.len(),
-            Column::Long(values) | Column::Narrow(values, ..) => values.values.len(),
+            Column::Int(values, ..) => values.values.len(),
+            Column::Long(values, ..) | Column::Narrow(values, ..) => values.values.len(),
             Column::Unsigned(values) => values.values.len(),
             Column::Float(values) => values.values.len(),
             Column::Double(values) => values.values.len(),
@@ -157,8 +160,8 @@ impl Column {
     pub(crate) fn append_null(&mut self) {
         match self {
             Column::Boolean(builder) => builder.append_null(),
-            Column::Int(values) => values.push_null(),
-            Column::Long(values) | Column::Narrow(values, ..) => values.push_null(),
+            Column::Int(values, ..) => values.push_null(),
+            Column::Long(values, ..) | Column::Narrow(values, ..) => values.push_null(),
             Column::Unsigned(values) => values.push_null(),
             Column::Float(values) => values.push_null(),
             Column::Double(values) => values.push_null(),
@@ -185,8 +188,8 @@ impl Column {
     pub(crate) fn finish(&mut self) -> Result<ArrayRef> {
         Ok(match self {
             Column::Boolean(builder) => Arc::new(builder.finish()),
-            Column::Int(values) => values.finish_int()?,
-            Column::Long(values) => values.finish_long()?,
+            Column::Int(values, ..) => values.finish_int()?,
+            Column::Long(values, ..) => values.finish_long()?,
             Column::Narrow(values, ..) => {
                 let wide = values.take::<Int64Type>()?;
                 cast(&wide, &values.data_type).map_err(not_built)?
@@ -214,6 +217,27 @@ impl Column {
 pub(crate) fn columns_of(fields: &Fields) -> Option<Vec<Column>> {
     let columns = fields.iter().map(|field| Column::of(field.data_type()));
     columns.collect()
+}
+
+/// The least and the greatest value of a type of times: years 0 to 9999, and the times of one day.
+/// Formats of text refuse others too, and nothing prints a time that no calendar has.
+fn time_range(data_type: &DataType) -> Option<(i64, i64)> {
+    let of_day = |unit| Some((0, SECONDS_PER_DAY * per_second(unit) - 1));
+    match data_type {
+        DataType::Date32 => Some((
+            FIRST_SECOND / SECONDS_PER_DAY,
+            LAST_SECOND / SECONDS_PER_DAY,
+        )),
+        DataType::Time32(unit) | DataType::Time64(unit) => of_day(*unit),
+        DataType::Timestamp(unit, _) => {
+            let units = per_second(*unit);
+            // Nanoseconds of 64 bits end before these years.
+            let least = FIRST_SECOND.saturating_mul(units);
+            let end = (LAST_SECOND + 1).saturating_mul(units);
+            Some((least, if end == i64::MAX { end } else { end - 1 }))
+        }
+        _ => None,
+    }
 }
 
 /// The least and the greatest value of an integer type that is kept wide.

@@ -42,12 +42,11 @@ pub(crate) fn push_integer(column: &mut Column, value: Option<i64>) -> Outcome {
         return misfit(column);
     };
     match column {
-        Column::Long(values) => values.push(value),
-        Column::Int(values) => match i32::try_from(value) {
-            Ok(value) => values.push(value),
-            Err(_) => return misfit(column),
+        Column::Int(values, least, greatest) => match i32::try_from(value) {
+            Ok(value) if (*least..=*greatest).contains(&value) => values.push(value),
+            _ => return misfit(column),
         },
-        Column::Narrow(values, least, greatest) => {
+        Column::Long(values, least, greatest) | Column::Narrow(values, least, greatest) => {
             if value < *least || value > *greatest {
                 return misfit(column);
             }

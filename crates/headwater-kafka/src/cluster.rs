@@ -24,6 +24,10 @@ use crate::topics::{INTERNAL, TopicChoice};
 /// How long a broker may take to answer a question.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often a question is asked again that nothing has come back for, not even a reason: names,
+/// handshakes and logins may take long.
+const SILENT_TRIES_MAX: u32 = 5;
+
 /// How often a question is asked again while a leader is being chosen.
 const PASSING_TRIES_MAX: u32 = 10;
 const PASSING_WAIT: Duration = Duration::from_millis(200);
@@ -188,8 +192,10 @@ impl Cluster {
     /// Names of all topics with their numbers of partitions, ordered.
     pub(crate) fn topics(&self) -> Result<Vec<(String, i32)>> {
         let metadata = self
-            .client
-            .fetch_metadata(None, ANSWER_TIMEOUT)
+            .ask_while_passing(
+                || self.client.fetch_metadata(None, ANSWER_TIMEOUT),
+                |_| false,
+            )
             .map_err(|error| self.failed("list the topics", &error))?;
         let mut topics: Vec<(String, i32)> = metadata
             .topics()
@@ -268,25 +274,42 @@ impl Cluster {
         })
     }
 
-    /// Asks again for a few seconds while the cluster says what will soon not be so.
+    /// Asks again for a few seconds while the cluster says what will soon not be so, or nothing.
     fn ask_while_passing<T>(
         &self,
         question: impl Fn() -> Result<T, KafkaError>,
         is_passing: impl Fn(&T) -> bool,
     ) -> Result<T, KafkaError> {
-        for _ in 0..PASSING_TRIES_MAX {
+        let (mut passing, mut silent) = (0, 0);
+        loop {
             let answer = question();
-            let passes = match &answer {
-                Ok(answer) => is_passing(answer),
-                Err(error) => error_passes(error),
+            let (tries, most) = match &answer {
+                Ok(answer) if is_passing(answer) => (&mut passing, PASSING_TRIES_MAX),
+                Err(error) if error_passes(error) => (&mut passing, PASSING_TRIES_MAX),
+                Err(error) if self.is_silent(error) => (&mut silent, SILENT_TRIES_MAX),
+                _ => return answer,
             };
-            if !passes {
+            if *tries == most {
                 return answer;
             }
+            *tries += 1;
             // Nothing is assigned, so this waits, and hands events on.
             let _ = self.client.poll(PASSING_WAIT);
         }
-        question()
+    }
+
+    /// Whether nothing came back, and nothing says why.
+    fn is_silent(&self, error: &KafkaError) -> bool {
+        self.hand_events_on();
+        let context = self.client.context();
+        is_unreachable(error) && context.refused().is_none() && context.last_error().is_none()
+    }
+
+    /// Events such as "connection refused" wait in the queue until it is polled.
+    fn hand_events_on(&self) {
+        for _ in 0..EVENTS_MAX {
+            let _ = self.client.poll(Duration::ZERO);
+        }
     }
 
     fn no_such_topic(&self, topic: &str) -> Error {
@@ -301,19 +324,8 @@ impl Cluster {
     }
 
     fn failed(&self, what: &str, error: &KafkaError) -> Error {
-        // Events such as "connection refused" wait in the queue until it is polled.
-        for _ in 0..EVENTS_MAX {
-            let _ = self.client.poll(Duration::ZERO);
-        }
-        let unreachable = matches!(
-            error.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::OperationTimedOut
-                    | RDKafkaErrorCode::AllBrokersDown
-                    | RDKafkaErrorCode::TimedOutQueue
-            )
-        );
+        self.hand_events_on();
+        let unreachable = is_unreachable(error);
         let refused = self.client.context().refused();
         if let Some(reason) = refused.filter(|_| unreachable) {
             return Error::source_failed(format!("broker {} refused the connection", self.servers))
@@ -359,6 +371,19 @@ fn passes(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::OffsetNotAvailable
             | RDKafkaErrorCode::KafkaStorageError
             | RDKafkaErrorCode::RequestTimedOut
+    )
+}
+
+/// Whether no broker was there to answer.
+fn is_unreachable(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::TimedOutQueue
+        )
     )
 }
 

@@ -6,7 +6,7 @@
 //! | `topic` | STRING | never |
 //! | `partition` | INT or BIGINT | never |
 //! | `offset` | BIGINT | never |
-//! | `timestamp` | TIMESTAMP | the message has none |
+//! | `timestamp` | TIMESTAMP | the message has none, or one after the year 9999 |
 //! | `timestamp_type` | INT: 0 set by the producer, 1 by the broker, -1 none | never |
 //! | `headers` | ARRAY of STRUCT of STRING and BINARY | never; empty without headers |
 //!
@@ -213,13 +213,14 @@ fn own_array(part: Part, partition: &Partition, chunk: &RecordChunk) -> Result<A
     })
 }
 
-/// Kafka's milliseconds as microseconds; negative ones mean that there is no timestamp.
+/// The last millisecond of the year 9999. What is later is the mistake of a producer, such as
+/// microseconds; as a time it would make every other record late.
+const LAST_MS: i64 = 253_402_300_799_999;
+
+/// Kafka's milliseconds as microseconds; negative ones mean that there is no timestamp, and later
+/// ones than [`LAST_MS`] are none.
 fn micros(ms: &Int64Array) -> TimestampMicrosecondArray {
-    if ms
-        .values()
-        .iter()
-        .all(|ms| (0..i64::MAX / 1000).contains(ms))
-    {
+    if ms.values().iter().all(|ms| (0..=LAST_MS).contains(ms)) {
         return ms
             .values()
             .iter()
@@ -229,7 +230,7 @@ fn micros(ms: &Int64Array) -> TimestampMicrosecondArray {
     }
     ms.values()
         .iter()
-        .map(|ms| (*ms >= 0).then(|| ms.saturating_mul(1000)))
+        .map(|ms| (0..=LAST_MS).contains(ms).then(|| ms * 1000))
         .collect()
 }
 
@@ -277,6 +278,9 @@ mod tests {
             (0, Some(&b"ok"[..]), 5),
             (1, Some(&b"\xff"[..]), -1),
             (2, None, 7),
+            (3, None, LAST_MS),
+            (4, None, LAST_MS + 1),
+            (5, None, i64::MAX),
         ] {
             let value = Some(&b"v"[..]);
             builder.push(&RawRecord {
@@ -301,7 +305,9 @@ mod tests {
         let times = part_array(&raw[5], &partition, &chunk).unwrap();
         let times = times.as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
         assert_eq!(times.value(0), 5000);
-        assert!(times.is_null(1));
+        assert_eq!(times.value(3), LAST_MS * 1000);
+        let none: Vec<usize> = (0..6).filter(|row| times.is_null(*row)).collect();
+        assert_eq!(none, [1, 4, 5]);
         let topics = part_array(&raw[2], &partition, &chunk).unwrap();
         assert_eq!(topics.as_string_view().value(2), "t");
     }

@@ -5,10 +5,12 @@
 //! trouble at the broker is either survived or told, `errors` and `transaction_errors` that each error
 //! of the protocol is met as the documentation says, `resume` what stops a query before it goes on,
 //! `avro` what becomes of rows and schemas, `topic_choice` which topics and partitions are read and which are found later,
+//! `bad_input` that odd and large messages are rows like others,
 //! `write` that rows arrive once with their keys, `exactly_once` that they are seen once, whatever
 //! becomes of an epoch.
 
 mod avro;
+mod bad_input;
 mod errors;
 mod exactly_once;
 mod faults;

@@ -1,5 +1,5 @@
 //! Tasks that need more than cargo: `cargo xtask test`, `cargo xtask bench`, `cargo xtask figures`,
-//! `cargo xtask broker`, `cargo xtask peers`.
+//! `cargo xtask fuzz`, `cargo xtask broker`, `cargo xtask peers`.
 //!
 //! This crate knows the other crates only by their names on cargo's command line, so that it
 //! builds in seconds. Data goes to stdout, notices and errors go to stderr.
@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::bench::BenchArguments;
 use crate::broker::BrokerCommand;
 use crate::failure::Result;
+use crate::fuzz::FuzzArguments;
 use crate::test::TestArguments;
 
 mod bench;
@@ -20,6 +21,7 @@ mod environment;
 mod failure;
 mod figures;
 mod files;
+mod fuzz;
 mod peers;
 mod say;
 mod step;
@@ -43,6 +45,8 @@ enum Task {
     Bench(BenchArguments),
     /// Write the figures and tables of the documentation that tests make
     Figures,
+    /// Look for inputs that make decoders, the checkpoint reader or the SQL front end fail
+    Fuzz(FuzzArguments),
     /// Start or stop a broker to develop against
     #[command(subcommand)]
     Broker(BrokerCommand),
@@ -65,6 +69,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test(arguments) => test::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Figures => figures::run(),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Broker(command) => broker::run(command),
         Task::Peers => peers::run(),
     }

@@ -19,6 +19,7 @@ use arrow::datatypes::{DataType, Fields, TimeUnit};
 use crate::avro::default_value::default_bytes;
 use crate::avro::reading::{Constant, Factor, Reading, RecordReading, Rescale, Step};
 use crate::avro::schema::{AvroSchema, Meaning, RecordField, Shape, Symbols, TypeId};
+use crate::time::per_second;
 
 /// Why records of a schema cannot fill the columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -323,16 +324,6 @@ fn long_factor(meaning: Meaning, data_type: &DataType) -> Option<Factor> {
         (_, DataType::Int64 | DataType::UInt32 | DataType::UInt64) => Some(Factor::Same),
         (Meaning::Plain, DataType::Float32 | DataType::Float64) => Some(Factor::Same),
         _ => None,
-    }
-}
-
-/// How many of a unit are a second.
-pub(crate) fn per_second(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
     }
 }
 

@@ -10,13 +10,13 @@
 use arrow::datatypes::{DataType, Fields};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value};
 
-use crate::avro::per_second;
 use crate::protobuf::describe::describe;
 use crate::protobuf::message_plan::{
     Absent, EnumNames, FieldPlan, JsonKind, MapKey, MessagePlan, Number, Reading, Shape,
 };
 use crate::protobuf::wire::WireType;
 use crate::protobuf::wire_writing::zigzag;
+use crate::time::per_second;
 
 /// Why messages cannot fill the columns.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use arrow::datatypes::{DataType, Fields};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
-use crate::avro::per_second;
 use crate::protobuf::describe::describe;
 use crate::protobuf::message_plan::{JsonKind, Number};
 use crate::protobuf::resolve::{
@@ -16,6 +15,7 @@ use crate::protobuf::resolve::{
 };
 use crate::protobuf::wire::WireType;
 use crate::protobuf::wire_writing::write_varint;
+use crate::time::per_second;
 
 /// How the values of a column are written.
 #[derive(Debug)]

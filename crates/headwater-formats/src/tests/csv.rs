@@ -45,6 +45,10 @@ fn lines_are_rows_or_bad() {
         (b"1,2.5,A\n2,,,", "bad: more than one line"),
         (b"1,2.5,\xff,", "bad: not UTF-8"),
         (b"\"\",1,A,", "bad: column \"id\" is not a BIGINT"),
+        (
+            b"\xef\xbb\xbf1,2.5,A,",
+            "bad: a byte order mark before the line",
+        ),
     ];
     check(&spec("csv", &[]), &orders(), &cases);
 }

@@ -65,6 +65,19 @@ fn a_slice_of_payloads_is_decoded_as_such() {
 }
 
 #[test]
+fn a_slice_beside_what_is_no_text_is_text() {
+    let payloads = [Some(&b"\xff"[..]), Some(b"a"), None, Some(b"\xc3")];
+    let payloads = payloads.into_iter().collect::<BinaryArray>().slice(1, 2);
+    for data_type in [DataType::Utf8, DataType::Utf8View] {
+        let schema = schema(&[("value", data_type)]);
+        for format in ["raw", "text"] {
+            let decoded = decode(&spec(format, &[]), &schema, &payloads);
+            assert_eq!(outcomes(&decoded), ["a", "∅"]);
+        }
+    }
+}
+
+#[test]
 fn formats_are_known_by_name() {
     let one = schema(&[("value", DataType::Utf8View)]);
     let two = schema(&[("a", DataType::Utf8View), ("b", DataType::Utf8View)]);

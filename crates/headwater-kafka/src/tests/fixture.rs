@@ -62,11 +62,18 @@ pub(crate) fn text(partition: i32, value: impl Into<Vec<u8>>) -> Put {
 }
 
 pub(crate) fn put(servers: &str, topic: &str, messages: &[Put]) {
+    put_with(servers, topic, messages, &[("linger.ms", "2")]);
+}
+
+/// [`put`] by a producer with settings.
+pub(crate) fn put_with(servers: &str, topic: &str, messages: &[Put], settings: &[(&str, &str)]) {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", servers)
         .set("enable.idempotence", "true");
-    config.set("linger.ms", "2");
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
     let producer: BaseProducer = config.create().unwrap();
     for message in messages {
         loop {

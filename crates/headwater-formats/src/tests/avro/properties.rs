@@ -115,7 +115,9 @@ fn values(data_type: &DataType, rows: usize, next: &mut dyn FnMut() -> u64) -> A
             Arc::new(bytes.iter().map(|b| b.as_deref()).collect::<BinaryArray>())
         }
         DataType::Timestamp(..) => {
-            Arc::new(TimestampMicrosecondArray::from(some(&mut |v| v as i64)))
+            // Of the years 0 to 9999, as all formats are.
+            let times = some(&mut |v| (v as i64) % 62_167_219_200_000_000);
+            Arc::new(TimestampMicrosecondArray::from(times))
         }
         DataType::Decimal128(..) => {
             let drawn = some(&mut |v| v as i64);
