@@ -43,6 +43,8 @@ mod first_epoch;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod insert_rows;
+#[cfg(test)]
 mod interop;
 #[cfg(test)]
 mod kafka;

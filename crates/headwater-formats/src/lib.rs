@@ -60,8 +60,8 @@ pub use key_columns::KeyDefinition;
 pub use option_tables::option_tables;
 pub use payload_reader::{PayloadReader, as_payloads, holds_payloads};
 pub use registry::{
-    check_file_header, check_format, check_lines, check_written, has_header, header_quote,
-    new_decoder, new_encoder, with_files,
+    check_file_header, check_format, check_lines, check_messages, check_written, has_header,
+    header_quote, new_decoder, new_encoder, with_files,
 };
 pub use sink_format::SinkFormat;
 

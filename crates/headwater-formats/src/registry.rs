@@ -285,6 +285,20 @@ pub fn check_lines(spec: &FormatSpec, owner: &str) -> Result<()> {
     }
 }
 
+/// Refuses what only files have, for connectors whose records are messages.
+///
+/// # Errors
+/// If the definition is wrong or speaks of a file's first line.
+pub fn check_messages(spec: &FormatSpec, owner: &str) -> Result<()> {
+    if has_header(spec, owner)? {
+        return Err(Error::configuration(format!(
+            "{owner} has \"header\" in its format, and messages have no first line"
+        ))
+        .with_hint("Leave \"header\" out: a message is one line of values."));
+    }
+    Ok(())
+}
+
 /// Whether the first line of every file holds names: the connector hands it to
 /// [`check_file_header`] and not to a decoder.
 ///

@@ -70,6 +70,11 @@ impl TimestampOptions {
             let expected = "used together with \"timestamp.unit\"";
             return Err(reader.bad_value(FORMAT.name, &format, expected));
         }
+        if let Some(pattern) = strftime_of_java(&format) {
+            let expected = "a strftime pattern such as '%Y-%m-%d %H:%M:%S'";
+            let error = reader.bad_value(FORMAT.name, &format, expected);
+            return Err(error.with_hint(format!("Write it as '{pattern}'.")));
+        }
         let pattern = StrftimeItems::new(&format).parse_to_owned().map_err(|_| {
             let expected = "a strftime pattern such as '%Y-%m-%d %H:%M:%S'";
             reader.bad_value(FORMAT.name, &format, expected)
@@ -131,6 +136,51 @@ impl TimestampOptions {
             (Some(_), None) | (None, _) => write_timestamp(out, instant),
         }
     }
+}
+
+/// The strftime pattern of one of Java's, such as Spark and Flink take.
+///
+/// `None` if it is none: those have no `%`, and a strftime pattern without one is a constant.
+fn strftime_of_java(pattern: &str) -> Option<String> {
+    if pattern.contains('%') {
+        return None;
+    }
+    let mut out = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some(letter) = rest.chars().next() {
+        if let Some(quoted) = rest.strip_prefix('\'') {
+            let end = quoted.find('\'').unwrap_or(quoted.len());
+            out.push_str(if end == 0 { "'" } else { &quoted[..end] });
+            rest = quoted.get(end + 1..).unwrap_or_default();
+            continue;
+        }
+        let count = rest.chars().take_while(|c| *c == letter).count();
+        let (run, after) = rest.split_at(count * letter.len_utf8());
+        rest = after;
+        let fraction = format!("%{count}f");
+        out.push_str(match (letter, count) {
+            ('y' | 'u', 2) => "%y",
+            ('y' | 'u', _) => "%Y",
+            ('M' | 'L', 1 | 2) => "%m",
+            ('M' | 'L', 3) => "%b",
+            ('M' | 'L', _) => "%B",
+            ('d', _) => "%d",
+            ('D', _) => "%j",
+            ('E', 1..=3) => "%a",
+            ('E', _) => "%A",
+            ('H', _) => "%H",
+            ('h', _) => "%I",
+            ('m', _) => "%M",
+            ('s', _) => "%S",
+            ('a', _) => "%p",
+            ('S', 3 | 6 | 9) => &fraction,
+            ('S', _) => "%f",
+            ('X' | 'x', 3) => "%:z",
+            ('X' | 'x' | 'Z', _) => "%z",
+            _ => run,
+        });
+    }
+    Some(out)
 }
 
 fn parse_pattern(text: &str, pattern: &[Item<'static>]) -> Option<Instant> {
@@ -257,6 +307,27 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_of_java_is_refused_with_its_strftime() {
+        let patterns = [
+            ("yyyy-MM-dd HH:mm:ss", "%Y-%m-%d %H:%M:%S"),
+            ("yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "%Y-%m-%dT%H:%M:%S.%3f%:z"),
+            ("dd MMM yy, hh 'at' a", "%d %b %y, %I at %p"),
+        ];
+        for (java, expected) in patterns {
+            let error = options(&[("timestampFormat", java)]).unwrap_err();
+            assert_eq!(
+                error.hint().unwrap(),
+                format!("Write it as '{expected}'."),
+                "{java}"
+            );
+            // It says the same.
+            let options = options(&[("timestamp.format", expected)]).unwrap();
+            assert!(!written(&options, 1_767_225_601_123_000).contains('%'));
+        }
+        assert_eq!(strftime_of_java("%Y"), None);
+    }
+
+    #[test]
     fn units_are_written_as_numbers() {
         let seconds = options(&[("timestamp.unit", "s")]).unwrap();
         assert_eq!(written(&seconds, -1), "-1");
@@ -270,6 +341,7 @@ mod tests {
     fn bad_options_are_refused() {
         assert!(options(&[("timestamp.unit", "days")]).is_err());
         assert!(options(&[("timestamp.format", "%Q")]).is_err());
+        assert!(options(&[("timestamp.format", "today")]).is_err());
         assert!(options(&[("timestamp.format", "%Y"), ("timestamp.unit", "s")]).is_err());
     }
 }

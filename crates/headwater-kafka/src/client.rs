@@ -323,6 +323,7 @@ pub(crate) struct ClientEvents {
     /// When the newest token ends, in milliseconds since 1970.
     token_ends_ms: AtomicI64,
     is_down: AtomicBool,
+    has_answered: AtomicBool,
     last_error: Mutex<Option<String>>,
     refused: Mutex<Option<String>>,
 }
@@ -345,7 +346,15 @@ impl ClientEvents {
 
     /// Tells that the brokers have answered: what they refused before is over.
     pub(crate) fn mark_answered(&self) {
+        self.has_answered.store(true, Ordering::Relaxed);
         *self.refused.lock() = None;
+    }
+
+    /// Whether the brokers have neither answered yet nor failed: the client is still on its way to
+    /// them.
+    pub(crate) fn is_underway(&self) -> bool {
+        let has_answered = self.has_answered.load(Ordering::Relaxed);
+        !has_answered && self.refused().is_none() && self.last_error().is_none()
     }
 
     /// Tells that data came: the brokers are there.

@@ -24,9 +24,9 @@ use crate::topics::{INTERNAL, TopicChoice};
 /// How long a broker may take to answer a question.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a question is asked again that nothing has come back for, not even a reason: names,
-/// handshakes and logins may take long.
-const SILENT_TRIES_MAX: u32 = 5;
+/// How often the first question of a client is asked again while nothing says that it is in vain:
+/// names, handshakes and logins may take long.
+const FIRST_TRIES_MAX: u32 = 5;
 
 /// How often a question is asked again while a leader is being chosen.
 const PASSING_TRIES_MAX: u32 = 10;
@@ -274,19 +274,20 @@ impl Cluster {
         })
     }
 
-    /// Asks again for a few seconds while the cluster says what will soon not be so, or nothing.
+    /// Asks again for a few seconds while the cluster says what will soon not be so, and for half a
+    /// minute until it is reached.
     fn ask_while_passing<T>(
         &self,
         question: impl Fn() -> Result<T, KafkaError>,
         is_passing: impl Fn(&T) -> bool,
     ) -> Result<T, KafkaError> {
-        let (mut passing, mut silent) = (0, 0);
+        let (mut passing, mut first) = (0, 0);
         loop {
             let answer = question();
             let (tries, most) = match &answer {
                 Ok(answer) if is_passing(answer) => (&mut passing, PASSING_TRIES_MAX),
                 Err(error) if error_passes(error) => (&mut passing, PASSING_TRIES_MAX),
-                Err(error) if self.is_silent(error) => (&mut silent, SILENT_TRIES_MAX),
+                Err(error) if self.is_underway(error) => (&mut first, FIRST_TRIES_MAX),
                 _ => return answer,
             };
             if *tries == most {
@@ -298,11 +299,10 @@ impl Cluster {
         }
     }
 
-    /// Whether nothing came back, and nothing says why.
-    fn is_silent(&self, error: &KafkaError) -> bool {
+    /// Whether the brokers have not been reached yet, and nothing says that they will not be.
+    fn is_underway(&self, error: &KafkaError) -> bool {
         self.hand_events_on();
-        let context = self.client.context();
-        is_unreachable(error) && context.refused().is_none() && context.last_error().is_none()
+        is_unreachable(error) && self.client.context().is_underway()
     }
 
     /// Events such as "connection refused" wait in the queue until it is polled.

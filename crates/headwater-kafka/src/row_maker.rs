@@ -12,7 +12,7 @@ use headwater_core::source::ReadCounters;
 use headwater_core::{Error, Result};
 use headwater_formats::{
     AssembledRows, KeyDefinition, RowAssembler, RowDefinition, SchemaCache, check_format,
-    with_files,
+    check_messages, with_files,
 };
 
 use crate::chunk::{Kept, RecordChunk};
@@ -99,6 +99,7 @@ impl SourceColumns {
         let in_values = (0..payload.fields().len()).filter(|index| !in_keys.contains(index));
         let values = payload.project(&in_values.collect::<Vec<_>>())?;
         check_format(&format, owner, &Arc::new(values))?;
+        check_messages(&format, owner)?;
         Ok(SourceColumns {
             payload: Some((Arc::clone(payload), format)),
             keys,

@@ -29,6 +29,7 @@ use crate::parser::{
     rewrite_statement_windows, rewrite_windows,
 };
 use crate::relation_planner::WindowRelationPlanner;
+use crate::struct_wildcards::expand_struct_wildcards;
 use crate::with_tables::{refuse_many_tables, refuse_many_tables_of};
 
 /// Binds statements in one session.
@@ -234,6 +235,7 @@ impl Binder {
             let mut rewritten = query.clone();
             rewrite_windows(&mut rewritten)?;
             rewrite_field_access(&mut rewritten);
+            expand_struct_wildcards(&mut rewritten, &self.state()).await;
             let statement = SqlStatement::Query(Box::new(rewritten));
             let statement = DFStatement::Statement(Box::new(statement));
             let plan = self.state().statement_to_plan(statement).await;
@@ -255,6 +257,9 @@ impl Binder {
             let mut rewritten = statement.clone();
             rewrite_statement_windows(&mut rewritten)?;
             rewrite_statement_field_access(&mut rewritten);
+            if let DFStatement::Statement(statement) = &mut rewritten {
+                expand_struct_wildcards(statement.as_mut(), &self.state()).await;
+            }
             let plan = self.state().statement_to_plan(rewritten).await;
             let plan = plan.map_err(|e| match statement {
                 DFStatement::Statement(statement) => placed_at_call(e.into(), statement.as_ref()),

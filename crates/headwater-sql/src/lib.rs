@@ -15,5 +15,6 @@ pub mod late_rows;
 pub mod parser;
 pub mod relation_planner;
 mod side_sinks;
+mod struct_wildcards;
 pub mod type_planner;
 mod with_tables;

@@ -45,6 +45,7 @@ mod doctor;
 mod explain;
 mod frame;
 mod infer;
+mod insert_rows;
 mod inspect;
 mod outcome;
 mod quote;

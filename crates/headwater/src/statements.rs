@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::{Error, ErrorKind, Result};
-use headwater_plan::on_large_stack;
+use headwater_plan::{on_large_stack, reads_sources};
 use headwater_sql::ast::{
     CreateStreamingQuery, InsertQuery, Name, ObjectKind, ParsedStatement, SelectQuery, SetOption,
     Statement,
@@ -136,6 +136,9 @@ impl Headwater {
 
     async fn insert(&self, insert: &InsertQuery) -> Result<Outcome> {
         let request = self.inserted(insert).await?;
+        if !reads_sources(&request.plan) {
+            return Box::pin(self.write_rows(request)).await;
+        }
         self.start_query(request).await.map(Outcome::Query)
     }
 

@@ -138,8 +138,10 @@ pub(crate) fn lateral() -> Error {
 }
 
 pub(crate) fn no_source() -> Error {
-    Error::plan("a streaming query must read at least one source")
-        .with_hint("Declare one with CREATE SOURCE, or run the query as SELECT without STREAM.")
+    Error::plan("a streaming query must read at least one source").with_hint(
+        "Declare one with CREATE SOURCE, or write rows that are there with INSERT INTO alone, or \
+             read them with SELECT without STREAM.",
+    )
 }
 
 pub(crate) fn shape(plan: &LogicalPlan) -> Error {

@@ -275,6 +275,7 @@ fn struct_window_name(expr: &Expr) -> Option<&'static str> {
 fn rewrite_select(select: &mut Select) {
     let windows = struct_windows(select);
     if windows.is_empty() {
+        select.projection.iter_mut().for_each(name_call);
         return;
     }
     let items = std::mem::take(&mut select.projection);
@@ -284,6 +285,28 @@ fn rewrite_select(select: &mut Select) {
     let clauses = [&mut select.having, &mut select.qualify];
     for expr in clauses.into_iter().flatten() {
         replace_names(expr, &windows);
+    }
+}
+
+/// Gives `window(…)` and `window(…).start` the names that they have beside a GROUP BY.
+fn name_call(item: &mut SelectItem) {
+    let SelectItem::UnnamedExpr(expr) = item else {
+        return;
+    };
+    let name = match &*expr {
+        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.as_slice() {
+            [AccessExpr::Dot(Expr::Identifier(field))] => {
+                struct_window_name(root).and_then(|_| field_name(field))
+            }
+            _ => None,
+        },
+        expr => struct_window_name(expr),
+    };
+    if let Some(name) = name {
+        *item = SelectItem::ExprWithAlias {
+            expr: expr.clone(),
+            alias: output_ident(name),
+        };
     }
 }
 

@@ -1,0 +1,255 @@
+//! `data.*` of a STRUCT: all of its fields, each as a column, as in Spark.
+//!
+//! DataFusion reads a name before `.*` as that of a table. Which fields a column has is known once
+//! what is below it is planned, so the innermost SELECT with such a name is found, its column is
+//! planned alone, and the fields are written in its place; then the next one.
+//!
+//! ```text
+//! SELECT data.* FROM (SELECT from_json(value, 'a INT, b STRING') AS data FROM t)
+//! SELECT data FROM (SELECT from_json(value, 'a INT, b STRING') AS data FROM t)     what is planned
+//! SELECT data['a'] AS a, data['b'] AS b FROM (…)                                   what is put in
+//! ```
+//! A name that is no STRUCT either is left to DataFusion, which refuses it.
+
+use std::ops::ControlFlow;
+
+use datafusion::arrow::datatypes::{DataType, Fields};
+use datafusion::execution::session_state::SessionState;
+use datafusion::sql::parser::Statement as DFStatement;
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, Expr, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+    Statement as SqlStatement, Subscript, TableFactor, TableWithJoins, Value, Visit, VisitMut,
+    Visitor, VisitorMut, WildcardAdditionalOptions, With,
+};
+
+use crate::ast::Name;
+
+/// Writes the fields of structs in the places of their wildcards.
+pub(crate) async fn expand_struct_wildcards(part: &mut (impl Visit + VisitMut), of: &SessionState) {
+    // Wildcards that were found before and are of no struct.
+    let mut passed = 0;
+    while has_places(part) {
+        let mut search = Search {
+            withs: vec![],
+            passed,
+            found: None,
+        };
+        let _ = Visit::visit(part, &mut search);
+        let Some(probe) = search.found else {
+            return;
+        };
+        let probe = SqlStatement::Query(Box::new(probe));
+        let probe = DFStatement::Statement(Box::new(probe));
+        // What is wrong with it is told when the whole query is planned.
+        let plan = of.statement_to_plan(probe).await.ok();
+        let fields = plan.and_then(|plan| match plan.schema().fields().first()?.data_type() {
+            DataType::Struct(fields) => Some(fields.clone()),
+            _ => None,
+        });
+        match fields {
+            Some(fields) => {
+                let _ = VisitMut::visit(part, &mut Replace { passed, fields });
+            }
+            None => passed += 1,
+        }
+    }
+}
+
+/// Finds the first wildcard that may be of a struct, and makes the query that selects its column.
+/// Queries are looked at after those that are in them.
+struct Search {
+    /// The WITHs around the place, the innermost last.
+    withs: Vec<Option<With>>,
+    /// How many wildcards are still passed over.
+    passed: usize,
+    found: Option<Query>,
+}
+
+impl Visitor for Search {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.withs.push(query.with.clone());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let mut places = places(&query.body);
+        if self.passed >= places.len() {
+            self.passed -= places.len();
+            self.withs.pop();
+            return ControlFlow::Continue(());
+        }
+        let (select, column) = places.swap_remove(self.passed);
+        let mut select = select.clone();
+        select.projection = vec![SelectItem::UnnamedExpr(column)];
+        self.found = Some(Query {
+            with: self.visible(),
+            body: Box::new(SetExpr::Select(Box::new(select))),
+            order_by: None,
+            limit_clause: None,
+            ..query.clone()
+        });
+        ControlFlow::Break(())
+    }
+}
+
+impl Search {
+    /// The tables of all WITHs around the place, but those that come after it: they have wildcards
+    /// that were not looked at yet.
+    fn visible(&self) -> Option<With> {
+        let mut withs = self.withs.iter().flatten().cloned();
+        let mut all = withs.next()?;
+        for with in withs {
+            let inner = with.cte_tables;
+            let is_shadowed = |name: &Ident| inner.iter().any(|cte| cte.alias.name == *name);
+            all.cte_tables.retain(|cte| !is_shadowed(&cte.alias.name));
+            all.cte_tables.extend(inner);
+        }
+        all.cte_tables.retain(|cte| !has_places(cte.query.as_ref()));
+        Some(all).filter(|with| !with.cte_tables.is_empty())
+    }
+}
+
+/// Whether there is a wildcard that may be of a struct.
+fn has_places(part: &impl Visit) -> bool {
+    struct Any;
+    impl Visitor for Any {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            match places(&query.body).is_empty() {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        }
+    }
+    part.visit(&mut Any).is_break()
+}
+
+/// Replaces a wildcard by the fields of its column. It counts as [`Search`] does.
+struct Replace {
+    passed: usize,
+    fields: Fields,
+}
+
+impl VisitorMut for Replace {
+    type Break = ();
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        self.replace_in(&mut query.body)
+    }
+}
+
+impl Replace {
+    fn replace_in(&mut self, body: &mut SetExpr) -> ControlFlow<()> {
+        let select = match body {
+            SetExpr::Select(select) => select,
+            SetExpr::SetOperation { left, right, .. } => {
+                self.replace_in(left)?;
+                return self.replace_in(right);
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        for index in 0..select.projection.len() {
+            let Some(column) = column_of(&select.projection[index], select) else {
+                continue;
+            };
+            if self.passed > 0 {
+                self.passed -= 1;
+                continue;
+            }
+            let items = self
+                .fields
+                .iter()
+                .map(|field| field_item(&column, field.name()));
+            select.projection.splice(index..=index, items);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `column['name'] AS name`
+fn field_item(column: &Expr, name: &str) -> SelectItem {
+    let text = Value::SingleQuotedString(name.to_string());
+    let index = Expr::Value(text.with_empty_span());
+    SelectItem::ExprWithAlias {
+        expr: Expr::CompoundFieldAccess {
+            root: Box::new(column.clone()),
+            access_chain: vec![AccessExpr::Subscript(Subscript::Index { index })],
+        },
+        alias: Ident::with_quote('"', name),
+    }
+}
+
+/// The wildcards of a query's SELECTs that may be of a struct, and the column of each.
+fn places(body: &SetExpr) -> Vec<(&Select, Expr)> {
+    match body {
+        SetExpr::Select(select) => {
+            let items = select.projection.iter();
+            let columns = items.filter_map(|item| column_of(item, select));
+            columns.map(|column| (select.as_ref(), column)).collect()
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            let mut all = places(left);
+            all.extend(places(right));
+            all
+        }
+        _ => vec![],
+    }
+}
+
+/// The column before `.*`, if it is not a table's name.
+fn column_of(item: &SelectItem, select: &Select) -> Option<Expr> {
+    let SelectItem::QualifiedWildcard(of, options) = item else {
+        return None;
+    };
+    if *options != WildcardAdditionalOptions::default() {
+        return None;
+    }
+    let name = match of {
+        SelectItemQualifiedWildcardKind::ObjectName(name) => name,
+        SelectItemQualifiedWildcardKind::Expr(expr) => return Some(expr.clone()),
+    };
+    let parts = name.0.iter().map(|part| part.as_ident().cloned());
+    let parts: Vec<Ident> = parts.collect::<Option<_>>()?;
+    let is_table = |ident: &Ident| {
+        let name = Name::from_ident(ident).value;
+        select.from.iter().any(|from| has_table(from, &name))
+    };
+    match parts.as_slice() {
+        [column] if !is_table(column) => Some(Expr::Identifier(column.clone())),
+        [table, _] if is_table(table) => Some(Expr::CompoundIdentifier(parts)),
+        _ => None,
+    }
+}
+
+fn has_table(from: &TableWithJoins, name: &str) -> bool {
+    let joined = from.joins.iter().map(|join| &join.relation);
+    std::iter::once(&from.relation).chain(joined).any(|factor| {
+        let alias = match factor {
+            TableFactor::Table { alias, .. }
+            | TableFactor::Derived { alias, .. }
+            | TableFactor::TableFunction { alias, .. }
+            | TableFactor::Function { alias, .. }
+            | TableFactor::UNNEST { alias, .. }
+            | TableFactor::NestedJoin { alias, .. } => alias.as_ref(),
+            _ => None,
+        };
+        match (alias, factor) {
+            (Some(alias), _) => Name::from_ident(&alias.name).value == name,
+            (None, TableFactor::Table { name: table, .. }) => {
+                let last = table.0.last().and_then(|part| part.as_ident());
+                last.is_some_and(|last| Name::from_ident(last).value == name)
+            }
+            (
+                None,
+                TableFactor::NestedJoin {
+                    table_with_joins, ..
+                },
+            ) => has_table(table_with_joins, name),
+            (None, _) => false,
+        }
+    })
+}
