@@ -25,8 +25,8 @@ use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::declare::{declare_sink, declare_source};
 use crate::functions::{placed_at_call, register_functions};
 use crate::parser::{
-    refuse_group_windows, rewrite_field_access, rewrite_statement_field_access,
-    rewrite_statement_windows, rewrite_windows,
+    name_fields, name_statement_fields, refuse_group_windows, rewrite_field_access,
+    rewrite_statement_field_access, rewrite_statement_windows, rewrite_windows,
 };
 use crate::relation_planner::WindowRelationPlanner;
 use crate::struct_wildcards::expand_struct_wildcards;
@@ -234,6 +234,7 @@ impl Binder {
             refuse_many_tables(query)?;
             let mut rewritten = query.clone();
             rewrite_windows(&mut rewritten)?;
+            name_fields(&mut rewritten);
             rewrite_field_access(&mut rewritten);
             expand_struct_wildcards(&mut rewritten, &self.state()).await;
             let statement = SqlStatement::Query(Box::new(rewritten));
@@ -256,6 +257,7 @@ impl Binder {
             refuse_many_tables_of(statement)?;
             let mut rewritten = statement.clone();
             rewrite_statement_windows(&mut rewritten)?;
+            name_statement_fields(&mut rewritten);
             rewrite_statement_field_access(&mut rewritten);
             if let DFStatement::Statement(statement) = &mut rewritten {
                 expand_struct_wildcards(statement.as_mut(), &self.state()).await;

@@ -9,6 +9,7 @@ pub mod dead_letters;
 mod declare;
 pub mod dialect;
 mod format_clauses;
+mod from_names;
 mod functions;
 pub mod infer;
 pub mod late_rows;

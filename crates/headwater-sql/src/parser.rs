@@ -15,6 +15,7 @@ mod durations;
 mod emit;
 mod external_table;
 mod field_access;
+mod field_names;
 mod infer;
 mod inspect;
 mod option_list;
@@ -37,6 +38,7 @@ use self::script::Script;
 
 pub use self::durations::{length_of, signed_length_of, signed_micros_of};
 pub use self::field_access::{rewrite_field_access, rewrite_statement_field_access};
+pub use self::field_names::{name_fields, name_statement_fields};
 pub use self::schema_text::{SchemaText, parse_schema_text};
 pub use self::script::is_complete;
 pub use self::window_calls::{refuse_group_windows, rewrite_statement_windows, rewrite_windows};

@@ -18,11 +18,11 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    Statement as SqlStatement, Subscript, TableFactor, TableWithJoins, Value, Visit, VisitMut,
-    Visitor, VisitorMut, WildcardAdditionalOptions, With,
+    Statement as SqlStatement, Subscript, Value, Visit, VisitMut, Visitor, VisitorMut,
+    WildcardAdditionalOptions, With,
 };
 
-use crate::ast::Name;
+use crate::from_names::is_table;
 
 /// Writes the fields of structs in the places of their wildcards.
 pub(crate) async fn expand_struct_wildcards(part: &mut (impl Visit + VisitMut), of: &SessionState) {
@@ -214,42 +214,9 @@ fn column_of(item: &SelectItem, select: &Select) -> Option<Expr> {
     };
     let parts = name.0.iter().map(|part| part.as_ident().cloned());
     let parts: Vec<Ident> = parts.collect::<Option<_>>()?;
-    let is_table = |ident: &Ident| {
-        let name = Name::from_ident(ident).value;
-        select.from.iter().any(|from| has_table(from, &name))
-    };
     match parts.as_slice() {
-        [column] if !is_table(column) => Some(Expr::Identifier(column.clone())),
-        [table, _] if is_table(table) => Some(Expr::CompoundIdentifier(parts)),
+        [column] if !is_table(column, select) => Some(Expr::Identifier(column.clone())),
+        [table, _] if is_table(table, select) => Some(Expr::CompoundIdentifier(parts)),
         _ => None,
     }
-}
-
-fn has_table(from: &TableWithJoins, name: &str) -> bool {
-    let joined = from.joins.iter().map(|join| &join.relation);
-    std::iter::once(&from.relation).chain(joined).any(|factor| {
-        let alias = match factor {
-            TableFactor::Table { alias, .. }
-            | TableFactor::Derived { alias, .. }
-            | TableFactor::TableFunction { alias, .. }
-            | TableFactor::Function { alias, .. }
-            | TableFactor::UNNEST { alias, .. }
-            | TableFactor::NestedJoin { alias, .. } => alias.as_ref(),
-            _ => None,
-        };
-        match (alias, factor) {
-            (Some(alias), _) => Name::from_ident(&alias.name).value == name,
-            (None, TableFactor::Table { name: table, .. }) => {
-                let last = table.0.last().and_then(|part| part.as_ident());
-                last.is_some_and(|last| Name::from_ident(last).value == name)
-            }
-            (
-                None,
-                TableFactor::NestedJoin {
-                    table_with_joins, ..
-                },
-            ) => has_table(table_with_joins, name),
-            (None, _) => false,
-        }
-    })
 }
