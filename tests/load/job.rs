@@ -19,6 +19,8 @@ pub(crate) struct Length {
     /// for much data.
     pub(crate) topic_rate: u64,
     pub(crate) memory_mb_per_minute_max: f64,
+    /// Whether a machine that cannot hold the rate is asked for less.
+    pub(crate) may_be_slower: bool,
 }
 
 /// How far apart epochs start, in seconds.
@@ -31,25 +33,27 @@ impl Length {
         rate: 50_000,
         topic_rate: 2_000,
         memory_mb_per_minute_max: 2.0,
+        may_be_slower: true,
     };
-    /// A machine that is slow, or busy with others, holds no such rate. It is asked for half of it, and
-    /// for a quarter; who lags then has stopped.
-    pub(crate) fn slower(self) -> Option<Length> {
-        let can_be = self.seconds == Length::SHORT.seconds && self.rate > Length::SHORT.rate / 4;
-        can_be.then_some(Length {
-            rate: self.rate / 2,
-            topic_rate: self.topic_rate / 2,
-            ..self
-        })
-    }
-
     pub(crate) const LONG: Length = Length {
         seconds: 1_800,
         warm_up_s: 120.0,
         rate: 100_000,
         topic_rate: 1_000,
         memory_mb_per_minute_max: 0.5,
+        may_be_slower: false,
     };
+
+    /// A machine that is slow, or busy with others, holds no such rate. It is asked for half of it, and
+    /// for a quarter; who lags then has stopped.
+    pub(crate) fn slower(self) -> Option<Length> {
+        let is_least = self.rate <= Length::SHORT.rate / 4;
+        (self.may_be_slower && !is_least).then_some(Length {
+            rate: self.rate / 2,
+            topic_rate: self.topic_rate / 2,
+            ..self
+        })
+    }
 }
 
 /// A query of the job.

@@ -292,9 +292,9 @@ pub fn check_lines(spec: &FormatSpec, owner: &str) -> Result<()> {
 pub fn check_messages(spec: &FormatSpec, owner: &str) -> Result<()> {
     if has_header(spec, owner)? {
         return Err(Error::configuration(format!(
-            "{owner} has \"header\" in its format, and messages have no first line"
+            "option \"header\" of {owner} is for files, whose first line may hold names"
         ))
-        .with_hint("Leave \"header\" out: a message is one line of values."));
+        .with_hint("Leave it out: every payload is one line."));
     }
     Ok(())
 }

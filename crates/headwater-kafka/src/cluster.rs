@@ -79,11 +79,7 @@ pub(crate) async fn ask<T: Send + 'static>(
     blocking(move || {
         // Hands events on: a client that logs in by tokens asks for one now and then.
         let _ = cluster.client.poll(Duration::ZERO);
-        let answer = question(&cluster);
-        if answer.is_ok() {
-            cluster.client.context().mark_answered();
-        }
-        answer
+        question(&cluster)
     })
     .await
 }
@@ -284,10 +280,17 @@ impl Cluster {
         let (mut passing, mut first) = (0, 0);
         loop {
             let answer = question();
+            let is_reached = !answer.as_ref().is_err_and(is_unreachable);
+            if is_reached {
+                self.client.context().mark_answered();
+            }
+            // What has come meanwhile says whether there is hope.
+            self.hand_events_on();
+            let is_underway = !is_reached && self.client.context().is_underway();
             let (tries, most) = match &answer {
                 Ok(answer) if is_passing(answer) => (&mut passing, PASSING_TRIES_MAX),
                 Err(error) if error_passes(error) => (&mut passing, PASSING_TRIES_MAX),
-                Err(error) if self.is_underway(error) => (&mut first, FIRST_TRIES_MAX),
+                Err(_) if is_underway => (&mut first, FIRST_TRIES_MAX),
                 _ => return answer,
             };
             if *tries == most {
@@ -297,12 +300,6 @@ impl Cluster {
             // Nothing is assigned, so this waits, and hands events on.
             let _ = self.client.poll(PASSING_WAIT);
         }
-    }
-
-    /// Whether the brokers have not been reached yet, and nothing says that they will not be.
-    fn is_underway(&self, error: &KafkaError) -> bool {
-        self.hand_events_on();
-        is_unreachable(error) && self.client.context().is_underway()
     }
 
     /// Events such as "connection refused" wait in the queue until it is polled.

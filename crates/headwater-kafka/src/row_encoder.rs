@@ -61,6 +61,7 @@ impl MessageForm {
                 Some(format) => {
                     let format = with_files(format.clone(), &key_of(owner))?;
                     check_written(&format, &key_of(owner))?;
+                    check_messages(&format, &key_of(owner))?;
                     Some(KeyForm {
                         format,
                         prefix: options.prefix.clone(),

@@ -1,9 +1,9 @@
 //! The SQL dialect: DataFusion's generic dialect and three words more.
 //!
 //! sqlparser asks its dialect some hundred and thirty questions. All of them are passed on to
-//! [`GenericDialect`], so that every statement DataFusion reads is read the same way here. On top:
-//! `TABLE name` is an argument of a function, `EMIT …` and `LATE ROWS INTO …` after a query begin a
-//! clause instead of naming an alias, and `->` and `->>` bind as tightly as `[…]`.
+//! [`GenericDialect`], so that a statement DataFusion reads is read the same way here, but for `->` and
+//! `->>`, which bind as tightly as `[…]`: `f(x -> x * 2)` is no function of `x`. On top: `TABLE name` is an argument of a function, `EMIT …` and `LATE ROWS INTO …` after a query begin a
+//! clause instead of naming an alias, and `.*` may follow any expression.
 
 use std::any::TypeId;
 

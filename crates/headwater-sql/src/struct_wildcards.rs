@@ -17,25 +17,23 @@ use datafusion::arrow::datatypes::{DataType, Fields};
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    Statement as SqlStatement, Subscript, Value, Visit, VisitMut, Visitor, VisitorMut,
+    AccessExpr, Cte, Expr, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    SetExpr, Statement as SqlStatement, Subscript, Value, Visit, VisitMut, Visitor, VisitorMut,
     WildcardAdditionalOptions, With,
 };
 
+use crate::ast::Name;
 use crate::from_names::is_table;
+
+/// So many names that are of no struct are passed over; each was planned.
+const PASSED_MAX: usize = 50;
 
 /// Writes the fields of structs in the places of their wildcards.
 pub(crate) async fn expand_struct_wildcards(part: &mut (impl Visit + VisitMut), of: &SessionState) {
     // Wildcards that were found before and are of no struct.
     let mut passed = 0;
-    while has_places(part) {
-        let mut search = Search {
-            withs: vec![],
-            passed,
-            found: None,
-        };
-        let _ = Visit::visit(part, &mut search);
-        let Some(probe) = search.found else {
+    while passed < PASSED_MAX && has_places(part) {
+        let Some(probe) = find(part, passed) else {
             return;
         };
         let probe = SqlStatement::Query(Box::new(probe));
@@ -55,11 +53,22 @@ pub(crate) async fn expand_struct_wildcards(part: &mut (impl Visit + VisitMut), 
     }
 }
 
+/// The query that selects the column of a wildcard, after those that are passed over.
+fn find(part: &impl Visit, passed: usize) -> Option<Query> {
+    let mut search = Search {
+        around: vec![],
+        passed,
+        found: None,
+    };
+    let _ = part.visit(&mut search);
+    search.found
+}
+
 /// Finds the first wildcard that may be of a struct, and makes the query that selects its column.
 /// Queries are looked at after those that are in them.
 struct Search {
-    /// The WITHs around the place, the innermost last.
-    withs: Vec<Option<With>>,
+    /// The queries around the place, the innermost last.
+    around: Vec<Around>,
     /// How many wildcards are still passed over.
     passed: usize,
     found: Option<Query>,
@@ -69,7 +78,10 @@ impl Visitor for Search {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        self.withs.push(query.with.clone());
+        if let Some(outer) = self.around.last_mut() {
+            outer.enter(query);
+        }
+        self.around.push(Around::of(query));
         ControlFlow::Continue(())
     }
 
@@ -77,7 +89,7 @@ impl Visitor for Search {
         let mut places = places(&query.body);
         if self.passed >= places.len() {
             self.passed -= places.len();
-            self.withs.pop();
+            self.around.pop();
             return ControlFlow::Continue(());
         }
         let (select, column) = places.swap_remove(self.passed);
@@ -95,19 +107,52 @@ impl Visitor for Search {
 }
 
 impl Search {
-    /// The tables of all WITHs around the place, but those that come after it: they have wildcards
-    /// that were not looked at yet.
+    /// The tables of all WITHs that can be read at the place.
     fn visible(&self) -> Option<With> {
-        let mut withs = self.withs.iter().flatten().cloned();
-        let mut all = withs.next()?;
-        for with in withs {
-            let inner = with.cte_tables;
-            let is_shadowed = |name: &Ident| inner.iter().any(|cte| cte.alias.name == *name);
-            all.cte_tables.retain(|cte| !is_shadowed(&cte.alias.name));
-            all.cte_tables.extend(inner);
+        let mut all: Option<With> = None;
+        for around in &self.around {
+            let Some(mut with) = around.with.clone() else {
+                continue;
+            };
+            with.cte_tables.truncate(around.visible);
+            let Some(all) = &mut all else {
+                all = Some(with);
+                continue;
+            };
+            let name = |cte: &Cte| Name::from_ident(&cte.alias.name).value;
+            let inner: Vec<String> = with.cte_tables.iter().map(name).collect();
+            all.cte_tables.retain(|cte| !inner.contains(&name(cte)));
+            all.cte_tables.extend(with.cte_tables);
+            all.recursive |= with.recursive;
         }
-        all.cte_tables.retain(|cte| !has_places(cte.query.as_ref()));
-        Some(all).filter(|with| !with.cte_tables.is_empty())
+        all.filter(|with| !with.cte_tables.is_empty())
+    }
+}
+
+/// A query around a place.
+struct Around {
+    with: Option<With>,
+    /// The queries of its WITH, by their place in memory.
+    queries: Vec<*const Query>,
+    /// How many of them can be read at the place: in one of them those before it.
+    visible: usize,
+}
+
+impl Around {
+    fn of(query: &Query) -> Self {
+        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+        let queries: Vec<_> = ctes.map(|cte| std::ptr::from_ref(&*cte.query)).collect();
+        Around {
+            with: query.with.clone(),
+            visible: queries.len(),
+            queries,
+        }
+    }
+
+    /// Goes into a query that stands in this one.
+    fn enter(&mut self, query: &Query) {
+        let position = self.queries.iter().position(|of| std::ptr::eq(*of, query));
+        self.visible = position.unwrap_or(self.queries.len());
     }
 }
 
@@ -200,7 +245,7 @@ fn places(body: &SetExpr) -> Vec<(&Select, Expr)> {
     }
 }
 
-/// The column before `.*`, if it is not a table's name.
+/// The column before `.*`, or the field of one, if it is not a table's name.
 fn column_of(item: &SelectItem, select: &Select) -> Option<Expr> {
     let SelectItem::QualifiedWildcard(of, options) = item else {
         return None;
@@ -215,8 +260,8 @@ fn column_of(item: &SelectItem, select: &Select) -> Option<Expr> {
     let parts = name.0.iter().map(|part| part.as_ident().cloned());
     let parts: Vec<Ident> = parts.collect::<Option<_>>()?;
     match parts.as_slice() {
-        [column] if !is_table(column, select) => Some(Expr::Identifier(column.clone())),
-        [table, _] if is_table(table, select) => Some(Expr::CompoundIdentifier(parts)),
-        _ => None,
+        [one] if is_table(one, select) => None,
+        [one] => Some(Expr::Identifier(one.clone())),
+        _ => Some(Expr::CompoundIdentifier(parts)),
     }
 }

@@ -1,6 +1,6 @@
 //! Made-up samples of a process: what grows or lags is found, and what only moves is not.
 
-use super::{Folder, QuerySample, Sample, Verdict};
+use super::{Folder, QuerySample, Sample, Shortfall, Verdict};
 use crate::job::Length;
 
 /// Three minutes of samples, those of the warm-up too.
@@ -249,10 +249,16 @@ fn a_query_that_lags_is_found() {
 }
 
 #[test]
-#[should_panic(expected = "something grows or lags")]
 fn what_is_too_much_fails() {
     let leak = samples(|at| with_memory(at, at as f64));
-    Verdict::of(Length::SHORT, &leak).check().unwrap();
+    let leaks = Verdict::of(Length::SHORT, &leak).check();
+    assert!(matches!(leaks, Err(Shortfall::Grows(_))), "{leaks:?}");
+    let lag = samples(|at| Sample {
+        queries: vec![query(9.0, 60)],
+        ..with_memory(at, at as f64)
+    });
+    let lags = Verdict::of(Length::SHORT, &lag).check();
+    assert!(matches!(lags, Err(Shortfall::Lags(_))), "{lags:?}");
 }
 
 #[test]

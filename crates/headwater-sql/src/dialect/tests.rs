@@ -164,6 +164,7 @@ fn arrows_bind_as_subscripts_do() {
         ("1 + j ->> 'a'::INT * 2", "1 + (((j ->> 'a')::INT) * 2)"),
         ("NOT j -> 'a' -> 0", "NOT ((j -> 'a') -> 0)"),
         ("j[0] ->> 'a'", "(j[0]) ->> 'a'"),
+        ("x -> x * 2", "(x -> x) * 2"),
     ];
     for (sql, expected) in cases {
         let shape = |sql: &str| {

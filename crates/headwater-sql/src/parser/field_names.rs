@@ -1,6 +1,7 @@
-//! `SELECT t.place.city` gives a column `city`, as it does elsewhere.
+//! `SELECT t.place.city` gives a column `city`, and `SELECT window(ts, '1 minute')` a column `window`,
+//! as they do elsewhere.
 //!
-//! DataFusion names it after the whole expression, `t.place[city]`, which is then the name in a
+//! DataFusion names them after the whole expression, `t.place[city]`, which is then the name in a
 //! sink's JSON. Where the short name would be there twice, or may be that of a column behind a
 //! wildcard, or ORDER BY must find the expression again, the long one stays.
 
@@ -13,6 +14,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::ast::Name;
 use crate::from_names::is_table;
+
+use super::window_calls::{output_ident, struct_window_name};
 
 /// Names the fields that the queries in a part of a statement select.
 pub fn name_fields(part: &mut impl VisitMut) {
@@ -77,41 +80,43 @@ fn name_items(select: &mut Select) {
 /// The name that an item would have; empty if it is that of an expression. `None` for a wildcard.
 fn output_name(item: &SelectItem) -> Option<String> {
     match item {
-        SelectItem::UnnamedExpr(expr) => Some(match expr {
-            Expr::Identifier(ident) => Name::from_ident(ident).value,
-            expr => last_part(expr).map_or_else(String::new, |part| Name::from_ident(part).value),
-        }),
+        SelectItem::UnnamedExpr(expr) => {
+            let name = short_name(expr);
+            Some(name.map_or_else(String::new, |name| Name::from_ident(&name).value))
+        }
         SelectItem::ExprWithAlias { alias, .. } => Some(Name::from_ident(alias).value),
         _ => None,
     }
 }
 
-fn last_part(expr: &Expr) -> Option<&Ident> {
+fn short_name(expr: &Expr) -> Option<Ident> {
     match expr {
-        Expr::CompoundIdentifier(parts) => parts.last(),
+        Expr::Identifier(ident) => Some(ident.clone()),
+        Expr::CompoundIdentifier(parts) => parts.last().cloned(),
         Expr::CompoundFieldAccess { access_chain, .. } => match access_chain.last()? {
-            AccessExpr::Dot(Expr::Identifier(part)) => Some(part),
+            AccessExpr::Dot(Expr::Identifier(part)) => Some(part.clone()),
             _ => None,
         },
-        _ => None,
+        call => struct_window_name(call).map(output_ident),
     }
 }
 
-/// The name of the field that an item selects.
+/// The name of the field, or of the window, that an item selects.
 fn field_of(item: &SelectItem, select: &Select) -> Option<Ident> {
     let SelectItem::UnnamedExpr(expr) = item else {
         return None;
     };
-    if let Expr::CompoundIdentifier(parts) = expr {
-        let is_field = match parts.as_slice() {
+    let is_field = match expr {
+        Expr::Identifier(_) => false,
+        Expr::CompoundIdentifier(parts) => match parts.as_slice() {
             [first, _] => !is_table(first, select),
+            // `schema.table.column` is no field.
             [first, ..] => is_table(first, select),
             [] => false,
-        };
-        // `schema.table.column` is no field.
-        return parts.last().filter(|_| is_field).cloned();
-    }
-    last_part(expr).cloned()
+        },
+        _ => true,
+    };
+    short_name(expr).filter(|_| is_field)
 }
 
 #[cfg(test)]
@@ -137,6 +142,10 @@ mod tests {
                 "SELECT p.city AS city FROM (SELECT t.place AS p FROM t) GROUP BY p.city ORDER BY p.city",
             ),
             (
+                "SELECT window(ts, '1 m'), window(ts, '1 m').start, window(ts, '1 m').end AS e FROM t",
+                "SELECT window(ts, '1 m') AS \"window\", window(ts, '1 m').start AS start, window(ts, '1 m').end AS e FROM t",
+            ),
+            (
                 "SELECT a.place.x, c FROM a JOIN b ON true UNION SELECT b.place.x, c FROM b",
                 "SELECT a.place.x AS x, c FROM a JOIN b ON true UNION SELECT b.place.x AS x, c FROM b",
             ),
@@ -154,6 +163,7 @@ mod tests {
             "SELECT p.city, city FROM t",
             "SELECT p.city, x AS city FROM t",
             "SELECT *, p.city FROM t",
+            "SELECT start, window(ts, '1 m').start FROM t",
             "SELECT DISTINCT p.city FROM t ORDER BY p.city",
             "SELECT p['city'], p.city + 1 FROM t",
         ] {

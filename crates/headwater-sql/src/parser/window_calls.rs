@@ -257,7 +257,7 @@ fn selected_window(group: &Expr, items: &[SelectItem]) -> Option<(String, Expr)>
     found.filter(|(_, expr)| struct_window_name(expr).is_some())
 }
 
-fn struct_window_name(expr: &Expr) -> Option<&'static str> {
+pub(super) fn struct_window_name(expr: &Expr) -> Option<&'static str> {
     let Expr::Function(function) = expr else {
         return None;
     };
@@ -275,7 +275,6 @@ fn struct_window_name(expr: &Expr) -> Option<&'static str> {
 fn rewrite_select(select: &mut Select) {
     let windows = struct_windows(select);
     if windows.is_empty() {
-        select.projection.iter_mut().for_each(name_call);
         return;
     }
     let items = std::mem::take(&mut select.projection);
@@ -285,28 +284,6 @@ fn rewrite_select(select: &mut Select) {
     let clauses = [&mut select.having, &mut select.qualify];
     for expr in clauses.into_iter().flatten() {
         replace_names(expr, &windows);
-    }
-}
-
-/// Gives `window(…)` and `window(…).start` the names that they have beside a GROUP BY.
-fn name_call(item: &mut SelectItem) {
-    let SelectItem::UnnamedExpr(expr) = item else {
-        return;
-    };
-    let name = match &*expr {
-        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.as_slice() {
-            [AccessExpr::Dot(Expr::Identifier(field))] => {
-                struct_window_name(root).and_then(|_| field_name(field))
-            }
-            _ => None,
-        },
-        expr => struct_window_name(expr),
-    };
-    if let Some(name) = name {
-        *item = SelectItem::ExprWithAlias {
-            expr: expr.clone(),
-            alias: output_ident(name),
-        };
     }
 }
 
@@ -362,7 +339,7 @@ fn output_name(expr: &Expr, windows: &[StructWindow]) -> Option<Ident> {
 }
 
 /// `end` is a keyword, so names are quoted.
-fn output_ident(name: &str) -> Ident {
+pub(super) fn output_ident(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 

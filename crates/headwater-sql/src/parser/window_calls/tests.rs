@@ -55,12 +55,6 @@ fn names_become_calls() {
             "SELECT get_field(session_window(ts, '5 minutes'), 'start') AS \"start\" FROM t GROUP BY session_window(ts, '5 minutes')".to_string(),
         ),
         (
-            format!("SELECT {w}, {w}.start, {w}.end AS e, window, window.start FROM t"),
-            format!(
-                "SELECT {w} AS \"window\", {w}.start AS \"start\", {w}.end AS e, window, window.start FROM t"
-            ),
-        ),
-        (
             format!("SELECT window FROM a GROUP BY {w} UNION ALL SELECT window FROM b"),
             format!("SELECT {w} AS \"window\" FROM a GROUP BY {w} UNION ALL SELECT window FROM b"),
         ),
