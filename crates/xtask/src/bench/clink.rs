@@ -1,7 +1,7 @@
 //! clink, the engine of the Python package `pyclink`, which headwater is compared with.
 //!
 //! It runs in a Python process of its own, `clink.py`, over a topic whose times are milliseconds,
-//! because it reads event times from numbers. Rows go as Arrow batches to that process, which
+//! as it takes event times. Rows go as Arrow batches to that process, which
 //! counts them; there is no checkpoint. Partitions that a task shares have one watermark there, so
 //! that a backlog loses rows: there are as many tasks as partitions.
 

@@ -61,6 +61,13 @@ impl Figures {
             start_cpu_s: spread(|run| run.start_up.cpu_s)?,
         })
     }
+
+    /// Whether starting takes more than half of a run: then rates say more of what else the
+    /// machine did than of the engine.
+    pub(super) fn runs_are_short(&self) -> bool {
+        let is_short = |start: &Spread, whole: &Spread| 2.0 * start.max > whole.min;
+        is_short(&self.start_cpu_s, &self.cpu_s) || is_short(&self.start_s, &self.wall_s)
+    }
 }
 
 /// How many times the rows of another engine headwater does.

@@ -38,6 +38,8 @@ struct Engine<'a> {
     peak_rss_mb: f64,
     start_s: f64,
     start_cpu_s: f64,
+    /// Whether rates mean little, because starting takes more than half of a run.
+    runs_are_short: bool,
     spread: EngineSpread,
 }
 
@@ -118,6 +120,7 @@ fn engine<'a>(figures: &Figures, version: &'a str) -> Engine<'a> {
         peak_rss_mb: spread.peak_rss_mb.median,
         start_s: spread.start_s.median,
         start_cpu_s: spread.start_cpu_s.median,
+        runs_are_short: figures.runs_are_short(),
         spread,
     }
 }
@@ -170,6 +173,7 @@ mod tests {
             ("peak_rss_mb", json!(90.0)),
             ("start_s", json!(0.25)),
             ("start_cpu_s", json!(0.5)),
+            ("runs_are_short", json!(false)),
             ("ratio_vs_clink", json!(3.0)),
             ("ratio_vs_floor", json!(0.5)),
             ("rows", json!(1_000_000)),
@@ -196,6 +200,13 @@ mod tests {
         assert_eq!(line["clink"]["version"], json!("0.12.2"));
         assert_eq!(line["clink"]["rows_per_cpu_s"], json!(416_667.0));
         assert_eq!(line["floor"]["rows_per_cpu_s"], json!(2e6));
+    }
+
+    #[test]
+    fn runs_that_are_too_short_are_marked() {
+        let line = parsed(&[(1.0, Some(2.0)), (0.4, Some(2.0))]);
+        assert_eq!(line["runs_are_short"], json!(true));
+        assert_eq!(line["clink"]["runs_are_short"], json!(false));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) fn time_max_ms(rows: u64) -> i64 {
 pub(super) enum TimeFormat {
     /// `"2026-01-01T00:00:10.123Z"`
     Text,
-    /// Since 1970, for engines that read event times from numbers only.
+    /// Since 1970, for engines that take event times as numbers.
     Milliseconds,
 }
 

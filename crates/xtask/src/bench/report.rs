@@ -97,10 +97,7 @@ fn short_runs(text: &mut String, figures: &QueryFigures) {
     let clink = figures.clink.iter();
     let clink = clink.map(|figures| (clink::NAME, figures));
     for (engine, figures) in std::iter::once(("headwater", &figures.headwater)).chain(clink) {
-        let is_short = |start: &Spread, whole: &Spread| 2.0 * start.max > whole.min;
-        if is_short(&figures.start_cpu_s, &figures.cpu_s)
-            || is_short(&figures.start_s, &figures.wall_s)
-        {
+        if figures.runs_are_short() {
             let _ = write!(
                 text,
                 "\n{name}: {engine} starts for more than half of a run; for rates that mean \
