@@ -228,7 +228,7 @@ impl ExecutionPlan for EpochScanExec {
         let spec = Arc::clone(&self.spec);
         let schema = Arc::clone(&spec.schema);
         if request.slice.is_empty() || rows_wanted == Some(0) {
-            let nothing = futures::stream::empty();
+            let nothing = stream::empty();
             return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, nothing)));
         }
         let batches = input.source.read(request)?;
