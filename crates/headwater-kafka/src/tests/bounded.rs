@@ -50,10 +50,13 @@ async fn few_rows_are_fetched_of_the_partitions_that_have_them() {
     let request = whole(&source, 10).await;
     let counters = Arc::clone(&request.counters);
     let mut stream = source.read(request).unwrap();
-    assert_eq!(next(&mut stream).await.unwrap().num_rows(), 10);
+    let mut rows = 0;
+    while rows < 10 {
+        rows += next(&mut stream).await.unwrap().num_rows();
+    }
     drop(stream);
     let (fetched, is_fetching) = source.fetched().await;
-    assert_eq!(counters.records(), 10);
+    assert!((10..20).contains(&counters.records()));
     assert!(!is_fetching);
     assert!((10..15_000).contains(&fetched), "{fetched} of 60,000");
 }
