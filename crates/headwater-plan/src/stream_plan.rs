@@ -162,7 +162,7 @@ async fn batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
     let fallible = Fallible::of(&plan);
     let lowered = lower(session, &plan).await;
     let (optimized, physical) = lowered.map_err(|e| fallible.name(e))?;
-    let physical = end_early(physical)?;
+    let physical = end_early(&physical)?;
     let explain = vec![
         ("bound plan".to_string(), bound),
         (

@@ -12,7 +12,6 @@
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -20,13 +19,13 @@ use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use headwater_exec::epoch_scan::{EpochScanExec, ReadUntil};
 
 /// The plan with scans that know of a limit above them.
-pub(crate) fn end_early(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let changed = below(&plan, Above::Nothing)?;
-    Ok(changed.unwrap_or(plan))
+pub(crate) fn end_early(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    below(plan, Above::Nothing)
 }
 
 /// What stands above a part of a plan.
@@ -36,29 +35,24 @@ enum Above {
     Limit,
 }
 
-/// The changed plan; `None` if it stays as it is. Only what stands above a changed scan is made anew:
-/// operators may share what they learn while they run.
-fn below(plan: &Arc<dyn ExecutionPlan>, above: Above) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+/// The part with scans that know of what stands above it. Only what stands above a changed scan is made
+/// anew: operators may share what they learn while they run.
+fn below(plan: &Arc<dyn ExecutionPlan>, above: Above) -> Result<Arc<dyn ExecutionPlan>> {
     if let Some(scan) = plan.downcast_ref::<EpochScanExec>() {
         let ends = above == Above::Limit && scan.spec().until == ReadUntil::End;
-        return Ok(ends.then(|| Arc::new(scan.until_enough()) as _));
+        return Ok(match ends {
+            true => Arc::new(scan.until_enough()),
+            false => Arc::clone(plan),
+        });
     }
     let has_limit = above == Above::Limit || plan.fetch().is_some();
     let above = match hands_rows_on(plan) && has_limit {
         true => Above::Limit,
         false => Above::Nothing,
     };
-    let mut has_changed = false;
-    let mut children = Vec::new();
-    for child in plan.children() {
-        let changed = below(child, above)?;
-        has_changed |= changed.is_some();
-        children.push(changed.unwrap_or_else(|| Arc::clone(child)));
-    }
-    match has_changed {
-        true => Arc::clone(plan).with_new_children(children).map(Some),
-        false => Ok(None),
-    }
+    let children = plan.children().into_iter();
+    let children = children.map(|child| below(child, above));
+    replace_children_if_necessary(Arc::clone(plan), children.collect::<Result<_>>()?)
 }
 
 /// Whether rows come out as they go in, so that nobody asks for more when the last is out.
