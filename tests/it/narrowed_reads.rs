@@ -193,11 +193,8 @@ async fn times_of_the_broker_end_a_read() {
     assert_eq!(kinds, ["1"], "the broker sets times");
     for (minutes, rows, records) in [(-10, 0, 0), (10, 120, 120)] {
         let time = format!("to_timestamp_millis({})", now_ms + minutes * 60_000);
-        let found = read(
-            &hw,
-            &format!("SELECT value FROM raw WHERE \"timestamp\" < {time}"),
-        );
-        let (found, read) = found.await;
+        let sql = format!("SELECT value FROM raw WHERE \"timestamp\" < {time}");
+        let (found, read) = read(&hw, &sql).await;
         assert_eq!((found.len(), read), (rows, records), "{minutes} minutes");
     }
 }
