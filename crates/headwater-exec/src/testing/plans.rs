@@ -67,6 +67,7 @@ pub(crate) fn scan(readers: usize, bad_data: BadDataPolicy) -> Arc<dyn Execution
         }),
         bad_data,
         bounds: ReadBounds::default(),
+        until: ReadUntil::End,
         schema,
     };
     Arc::new(EpochScanExec::new(spec, readers))
