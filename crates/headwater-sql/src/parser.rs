@@ -17,6 +17,7 @@ mod external_table;
 mod field_access;
 mod infer;
 mod inspect;
+mod map_type;
 mod option_list;
 mod query;
 mod refusals;

@@ -156,8 +156,8 @@ fn scalar(shape: &Shape, meaning: Meaning) -> Option<DataType> {
     })
 }
 
-/// The keys are not views: a literal that looks one up is none.
-fn map_of(value: DataType) -> DataType {
+/// The type of maps of text to a type. The keys are not views: a literal that looks one up is none.
+pub(crate) fn map_of(value: DataType) -> DataType {
     let fields = vec![
         Field::new("key", DataType::Utf8, false),
         Field::new("value", value, true),

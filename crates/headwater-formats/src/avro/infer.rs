@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use datafusion_common_runtime::SpawnedTask;
 use headwater_core::{Error, ErrorKind, Result};
 
+use crate::avro::columns_of_schema::map_of;
 use crate::avro::framed_decoder::schema_id;
 use crate::avro::options::AvroOptions;
 use crate::avro::registry_client::{RegistryClient, WriterSchema};
@@ -167,7 +168,7 @@ impl Types<'_> {
                 let item = self.column_type(*item, depth + 1)?;
                 DataType::List(Arc::new(Field::new_list_field(item, true)))
             }
-            (Shape::Map(_), _) => return Err("a map, which no column can hold yet".to_string()),
+            (Shape::Map(value), _) => map_of(self.column_type(*value, depth + 1)?),
             (Shape::Record(fields), _) => self.struct_type(fields, depth)?,
             (Shape::Union(branches), _) => self.union_type(id, branches, depth)?,
         })

@@ -14,6 +14,7 @@ fn columns() -> SchemaRef {
         ("s", DataType::Utf8View),
         ("b", DataType::Boolean),
         ("l", DataType::new_list(DataType::Int64, true)),
+        ("m", map_of(DataType::Int64)),
     ])
 }
 
@@ -46,9 +47,13 @@ fn document() -> impl Strategy<Value = Map<String, Value>> {
         4 => any::<String>().prop_map(|v| ("s", json!(v))),
         4 => any::<bool>().prop_map(|v| ("b", json!(v))),
         4 => vec(any::<Option<i64>>(), 0..4).prop_map(|v| ("l", json!(v))),
+        4 => vec(("[a-z\"\\\\]{0,3}", any::<Option<i64>>()), 0..4).prop_map(|entries| {
+            let entries = entries.into_iter().map(|(key, value)| (key, json!(value)));
+            ("m", Value::from(entries.collect::<Map<_, _>>()))
+        }),
         2 => any_json().prop_map(|v| ("other", v)),
-        1 => (0..5_usize, any_json())
-            .prop_map(|(at, v)| (["i", "d", "s", "b", "l"][at], v)),
+        1 => (0..6_usize, any_json())
+            .prop_map(|(at, v)| (["i", "d", "s", "b", "l", "m"][at], v)),
     ];
     vec(member, 0..8).prop_map(|members| {
         let owned = members
@@ -71,18 +76,29 @@ fn expected(document: &Map<String, Value>) -> Option<String> {
             "d" => value.as_f64().map(|v| format!("{v:?}")),
             "s" => value.as_str().map(ToString::to_string),
             "b" => value.as_bool().map(|v| v.to_string()),
-            _ => value.as_array().and_then(|elements| {
-                let all = elements.iter().map(|v| match v {
-                    Value::Null => Some("∅".to_string()),
-                    v => integer(v),
-                });
-                let all: Option<Vec<_>> = all.collect();
+            "l" => value.as_array().and_then(|elements| {
+                let all: Option<Vec<_>> = elements.iter().map(integer_or_null).collect();
                 Some(format!("[{}]", all?.join(", ")))
+            }),
+            _ => value.as_object().and_then(|members| {
+                let all = members
+                    .iter()
+                    .map(|(key, v)| Some(format!("{key}: {}", integer_or_null(v)?)));
+                let all: Option<Vec<_>> = all.collect();
+                Some(format!("{{{}}}", all?.join(", ")))
             }),
         }
     };
-    let values: Option<Vec<_>> = ["i", "d", "s", "b", "l"].into_iter().map(show).collect();
+    let names = ["i", "d", "s", "b", "l", "m"].into_iter();
+    let values: Option<Vec<_>> = names.map(show).collect();
     Some(values?.join("|"))
+}
+
+fn integer_or_null(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => Some("∅".to_string()),
+        value => integer(value),
+    }
 }
 
 /// An integer; a double of a whole number within range is one too.
@@ -212,7 +228,7 @@ proptest! {
     #[test]
     fn wanting_fewer_columns_keeps_the_rows_of_more(
         payloads in vec(record(), 0..16),
-        wanted in proptest::sample::subsequence(vec![0_usize, 1, 2, 3, 4], 0..5),
+        wanted in proptest::sample::subsequence(vec![0_usize, 1, 2, 3, 4, 5], 0..6),
     ) {
         check_projection(&spec("json", &[]), &columns(), &records(&payloads), &wanted)?;
     }
