@@ -113,7 +113,8 @@ impl Registered {
             | Format::Raw
             | Format::Text
             | Format::Influx(_)
-            | Format::Debezium(_) => Ok(None),
+            | Format::Debezium(_)
+            | Format::DebeziumAvro(_) => Ok(None),
         }
     }
 }
