@@ -159,6 +159,12 @@ pub async fn infer(spec: &FormatSpec, owner: &str, sample: &Sample) -> Result<In
             ))
             .with_hint("Declare the fields of the message that you need as columns."));
         }
+        Format::Msgpack(_) => {
+            return Err(Error::unsupported(format!(
+                "the columns of {owner} cannot be found: format \"msgpack\" is not looked into"
+            ))
+            .with_hint("Declare the members of the map that you need as columns."));
+        }
         Format::Raw => only("value", DataType::Binary),
         Format::Text => only("value", DataType::Utf8View),
     };

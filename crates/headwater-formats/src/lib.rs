@@ -36,6 +36,7 @@ mod influx;
 mod json;
 mod json_writer;
 mod key_columns;
+mod msgpack;
 mod number;
 mod option_tables;
 mod payload_buffer;

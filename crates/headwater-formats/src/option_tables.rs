@@ -52,6 +52,7 @@ mod tests {
             "csv" => &["csv", "timestamps"],
             "avro" => &["avro", "registry"],
             "protobuf" => &["protobuf", "registry"],
+            "msgpack" => &["timestamps"],
             "influx" => &["influx", "timestamps"],
             "debezium-json" => &["debezium", "debezium-json", "timestamps"],
             "debezium-avro" => &["debezium", "avro", "registry"],

@@ -17,16 +17,18 @@ use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, Header};
 use crate::debezium::{DebeziumAvroOptions, DebeziumDecoder, DebeziumOptions, WrittenAs};
 use crate::influx::{InfluxDecoder, InfluxOptions};
 use crate::json::{JsonDecoder, JsonEncoder, JsonTexts, JsonValueDecoder, json_column};
+use crate::msgpack::{self, MsgpackDecoder};
 use crate::protobuf::{self, ProtobufEncoder, ProtobufOptions, new_protobuf_decoder};
 use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
 use crate::timestamp::TimestampOptions;
 
-/// Formats that can be read; INFLUX and those of DEBEZIUM cannot be written.
-pub(crate) const KNOWN: [&str; 9] = [
+/// Formats that can be read; MSGPACK, INFLUX and those of DEBEZIUM cannot be written.
+pub(crate) const KNOWN: [&str; 10] = [
     "json",
     "csv",
     "avro",
     "protobuf",
+    "msgpack",
     "raw",
     "text",
     "influx",
@@ -41,6 +43,7 @@ pub(crate) enum Format {
     Csv(Box<CsvOptions>),
     Avro(Box<AvroOptions>),
     Protobuf(Box<ProtobufOptions>),
+    Msgpack(TimestampOptions),
     Raw,
     Text,
     Influx(Box<InfluxOptions>),
@@ -76,6 +79,7 @@ impl Format {
             "protobuf" | "protobuf-confluent" => {
                 Format::Protobuf(Box::new(ProtobufOptions::take(reader)?))
             }
+            "msgpack" => Format::Msgpack(TimestampOptions::take(reader)?),
             "raw" => Format::Raw,
             "text" => Format::Text,
             "influx" => Format::Influx(Box::new(InfluxOptions::take(reader)?)),
@@ -98,7 +102,11 @@ impl Format {
             Format::Avro(options) => options.schema.is_some(),
             Format::DebeziumAvro(options) => options.avro.schema.is_some(),
             Format::Protobuf(_) | Format::Raw | Format::Text => true,
-            Format::Json(_) | Format::Csv(_) | Format::Influx(_) | Format::Debezium(_) => false,
+            Format::Json(_)
+            | Format::Csv(_)
+            | Format::Msgpack(_)
+            | Format::Influx(_)
+            | Format::Debezium(_) => false,
         }
     }
 
@@ -108,6 +116,7 @@ impl Format {
             Format::Csv(_) => "csv",
             Format::Avro(_) => "avro",
             Format::Protobuf(_) => "protobuf",
+            Format::Msgpack(_) => "msgpack",
             Format::Raw => "raw",
             Format::Text => "text",
             Format::Influx(_) => "influx",
@@ -126,6 +135,7 @@ impl Format {
             Format::Avro(_)
             | Format::DebeziumAvro(_)
             | Format::Protobuf(_)
+            | Format::Msgpack(_)
             | Format::Raw
             | Format::Text => None,
         }
@@ -154,6 +164,13 @@ impl Format {
                 avro::check_columns(&options.avro, owner, declared, wanted)
             }
             Format::Protobuf(options) => protobuf::check_columns(options, owner, declared),
+            Format::Msgpack(_) => {
+                let mut fields = declared.fields().iter();
+                match fields.find(|field| !msgpack::can_hold(field)) {
+                    None => Ok(()),
+                    Some(field) => Err(self.cannot_hold(field, owner)),
+                }
+            }
             Format::Raw | Format::Text => self.only_column(owner, declared).map(|_| ()),
         }
     }
@@ -200,7 +217,7 @@ impl Format {
             a_type_name(field.data_type())
         ));
         match self {
-            Format::Json(_) | Format::Avro(_) | Format::Protobuf(_) => {
+            Format::Json(_) | Format::Avro(_) | Format::Protobuf(_) | Format::Msgpack(_) => {
                 let is_map = matches!(field.data_type(), DataType::Map(..));
                 let hint = "The keys of a MAP are VARCHAR.";
                 with_any_hint(error, is_map.then_some(hint))
@@ -286,9 +303,10 @@ pub fn with_files(spec: FormatSpec, owner: &str) -> Result<FormatSpec> {
 /// If the definition is wrong or the format cannot be written.
 pub fn check_written(spec: &FormatSpec, owner: &str) -> Result<()> {
     match Format::from_spec(spec, owner)? {
-        format @ (Format::Influx(_) | Format::Debezium(_) | Format::DebeziumAvro(_)) => {
-            Err(not_written(&format, owner))
-        }
+        format @ (Format::Msgpack(_)
+        | Format::Influx(_)
+        | Format::Debezium(_)
+        | Format::DebeziumAvro(_)) => Err(not_written(&format, owner)),
         _ => Ok(()),
     }
 }
@@ -307,13 +325,14 @@ fn not_written(format: &Format, owner: &str) -> Error {
 /// If the definition is wrong or its records may hold any byte.
 pub fn check_lines(spec: &FormatSpec, owner: &str) -> Result<()> {
     match Format::from_spec(spec, owner)? {
-        format @ (Format::Avro(_) | Format::DebeziumAvro(_) | Format::Protobuf(_)) => {
-            Err(Error::unsupported(format!(
-                "{} needs records that may hold any byte, and this connector parts them by lines",
-                format.of(owner)
-            ))
-            .with_hint("Use the connector \"kafka\", or one of the formats json, csv, text."))
-        }
+        format @ (Format::Avro(_)
+        | Format::DebeziumAvro(_)
+        | Format::Protobuf(_)
+        | Format::Msgpack(_)) => Err(Error::unsupported(format!(
+            "{} needs records that may hold any byte, and this connector parts them by lines",
+            format.of(owner)
+        ))
+        .with_hint("Use the connector \"kafka\", or one of the formats json, csv, text.")),
         _ => Ok(()),
     }
 }
@@ -408,6 +427,7 @@ pub(crate) fn new_sharing_decoder(
             new_avro_decoder(options.avro, owner, schema, schemas, wanted)?
         }
         Format::Protobuf(options) => new_protobuf_decoder(*options, owner, schema, schemas)?,
+        Format::Msgpack(timestamps) => Box::new(MsgpackDecoder::try_new(timestamps, schema)?),
         Format::Raw | Format::Text => {
             let declared = format.only_column(owner, declared)?;
             Box::new(RawDecoder::new(declared, schema))
@@ -454,7 +474,7 @@ pub(crate) fn encoder_of(
             format.only_column(owner, schema)?;
             Box::new(RawEncoder)
         }
-        Format::Influx(_) | Format::Debezium(_) | Format::DebeziumAvro(_) => {
+        Format::Msgpack(_) | Format::Influx(_) | Format::Debezium(_) | Format::DebeziumAvro(_) => {
             return Err(not_written(&format, owner));
         }
     })

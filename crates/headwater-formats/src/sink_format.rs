@@ -113,6 +113,7 @@ impl Registered {
             | Format::Raw
             | Format::Text
             | Format::Influx(_)
+            | Format::Msgpack(_)
             | Format::Debezium(_)
             | Format::DebeziumAvro(_) => Ok(None),
         }

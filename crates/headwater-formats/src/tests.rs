@@ -1,6 +1,6 @@
 //! What this crate promises, checked from outside: data in, text out.
 //!
-//! `json`, `csv`, `raw`, `influx`, `debezium`, `debezium_avro`, `avro` and `protobuf` are tables of
+//! `json`, `csv`, `raw`, `influx`, `msgpack`, `debezium`, `debezium_avro`, `avro` and `protobuf` are tables of
 //! good and bad input; `infer` finds columns in samples; `assembler` holds the policies; `properties` prove the
 //! decoders' contract on random input; `round_trip` that what an encoder writes its decoder reads.
 
@@ -14,6 +14,7 @@ mod infer;
 mod influx;
 mod influx_properties;
 mod json;
+mod msgpack;
 mod payload_reader;
 mod properties;
 mod protobuf;

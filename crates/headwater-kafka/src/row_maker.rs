@@ -88,7 +88,7 @@ impl SourceColumns {
                 "{owner} declares columns but no format for the payload"
             ))
             .with_hint(
-                "Add FORMAT JSON, CSV, AVRO, PROTOBUF, DEBEZIUM JSON, DEBEZIUM AVRO, INFLUX, \
+                "Add FORMAT JSON, CSV, AVRO, PROTOBUF, MSGPACK, DEBEZIUM JSON, DEBEZIUM AVRO, INFLUX, \
                  TEXT or RAW.",
             ));
         };

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 
-fn columns() -> SchemaRef {
+pub(super) fn json_columns() -> SchemaRef {
     schema(&[
         ("i", DataType::Int64),
         ("d", DataType::Float64),
@@ -40,7 +40,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 /// Documents most of whose values fit their columns.
-fn document() -> impl Strategy<Value = Map<String, Value>> {
+pub(super) fn any_document() -> impl Strategy<Value = Map<String, Value>> {
     let member = prop_oneof![
         4 => any::<i64>().prop_map(|v| ("i", json!(v))),
         4 => any::<f64>().prop_map(|v| ("d", json!(v))),
@@ -124,13 +124,13 @@ fn same_row(left: &str, right: &str) -> bool {
 /// Records that are good, bad in a column, cut short, or noise.
 fn record() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        4 => document().prop_map(|d| Value::from(d).to_string().into_bytes()),
-        1 => (document(), any::<prop::sample::Index>()).prop_map(|(d, at)| {
+        4 => any_document().prop_map(|d| Value::from(d).to_string().into_bytes()),
+        1 => (any_document(), any::<prop::sample::Index>()).prop_map(|(d, at)| {
             let mut bytes = Value::from(d).to_string().into_bytes();
             bytes.truncate(at.index(bytes.len()));
             bytes
         }),
-        1 => (document(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(d, at, byte)| {
+        1 => (any_document(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(d, at, byte)| {
             let mut bytes = Value::from(d).to_string().into_bytes();
             let at = at.index(bytes.len());
             bytes[at] = byte;
@@ -194,9 +194,9 @@ pub(super) fn check_projection(
 
 proptest! {
     #[test]
-    fn json_says_what_serde_json_says(documents in vec(document(), 1..8)) {
+    fn json_says_what_serde_json_says(documents in vec(any_document(), 1..8)) {
         let texts: Vec<_> = documents.iter().map(|d| Value::from(d.clone()).to_string()).collect();
-        let decoded = decode(&spec("json", &[]), &columns(), &records(&texts));
+        let decoded = decode(&spec("json", &[]), &json_columns(), &records(&texts));
         for ((outcome, document), text) in outcomes(&decoded).iter().zip(&documents).zip(&texts) {
             match expected(document) {
                 Some(row) => prop_assert!(same_row(outcome, &row), "{text}: {outcome} != {row}"),
@@ -218,7 +218,7 @@ proptest! {
         ] {
             let spec = spec(format, options);
             let schema = match format {
-                "json" => columns(),
+                "json" => json_columns(),
                 _ => schema(&[("i", DataType::Int64), ("s", DataType::Utf8View)]),
             };
             check_independence(&spec, &schema, &payloads, &cuts)?;
@@ -230,6 +230,6 @@ proptest! {
         payloads in vec(record(), 0..16),
         wanted in proptest::sample::subsequence(vec![0_usize, 1, 2, 3, 4, 5], 0..6),
     ) {
-        check_projection(&spec("json", &[]), &columns(), &records(&payloads), &wanted)?;
+        check_projection(&spec("json", &[]), &json_columns(), &records(&payloads), &wanted)?;
     }
 }

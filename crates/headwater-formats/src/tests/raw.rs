@@ -92,7 +92,7 @@ fn formats_are_known_by_name() {
     assert_eq!(
         error.hint(),
         Some(
-            "Did you mean \"json\"? The formats are json, csv, avro, protobuf, raw, text, influx, \
+            "Did you mean \"json\"? The formats are json, csv, avro, protobuf, msgpack, raw, text, influx, \
              debezium-json, debezium-avro."
         )
     );

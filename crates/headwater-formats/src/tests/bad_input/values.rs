@@ -498,6 +498,72 @@ fn values_of_avro() {
     expect_file!["values_avro.txt"].assert_eq(&text);
 }
 
+/// MessagePack of every kind, and the same values in other lengths.
+fn packed_values() -> Vec<(&'static str, Vec<u8>)> {
+    let double = |value: f64| [&[0xcb], value.to_be_bytes().as_slice()].concat();
+    let int = |value: i64| [&[0xd3], value.to_be_bytes().as_slice()].concat();
+    let mut values: Vec<_> = integers().iter().map(|(n, v)| (*n, int(*v))).collect();
+    values.extend(doubles().iter().map(|(n, v)| (*n, double(*v))));
+    let written: [(&str, &[u8]); 24] = [
+        ("nil", b"\xc0"),
+        ("true", b"\xc3"),
+        ("fixint 7", b"\x07"),
+        ("uint 2^64-1", b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"),
+        ("double 2.0", b"\xcb\x40\x00\x00\x00\x00\x00\x00\x00"),
+        ("float 0.1", b"\xca\x3d\xcc\xcc\xcd"),
+        ("str 1.5", b"\xa31.5"),
+        ("str 2026-01-01", b"\xaa2026-01-01"),
+        ("str of no UTF-8", b"\xa1\xff"),
+        ("str 00fF", b"\xa400fF"),
+        ("bin 0x61", b"\xc4\x01a"),
+        ("bin 0xff", b"\xc4\x01\xff"),
+        ("ext -1, 4 bytes", b"\xd6\xff\x69\x55\xb9\x00"),
+        ("ext -1, 3 bytes", b"\xc7\x03\xff\x00\x00\x00"),
+        (
+            "ext -1, 10^9 ns",
+            b"\xc7\x0c\xff\x3b\x9a\xca\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+        ),
+        (
+            "ext -1, year 10000",
+            b"\xc7\x0c\xff\x00\x00\x00\x00\x00\x00\x00\x3a\xff\xf4\x41\x80",
+        ),
+        ("ext 1", b"\xd4\x01\x00"),
+        ("array of 1", b"\x91\x01"),
+        ("map x: 1", b"\x81\xa1x\x01"),
+        ("map x: nil, x: 2", b"\x82\xa1x\xc0\xa1x\x02"),
+        ("map 1: 1", b"\x81\x01\x01"),
+        ("map x: str", b"\x81\xa1x\xa1y"),
+        ("0xc1", b"\xc1"),
+        ("str cut short", b"\xa5x"),
+    ];
+    values.extend(written.iter().map(|(name, bytes)| (*name, bytes.to_vec())));
+    values
+}
+
+#[test]
+fn values_of_msgpack() {
+    let mut types = types();
+    types.push(("BYTEA", DataType::Binary));
+    let values = packed_values();
+    let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
+    let payload = |name: &str| {
+        let value = values.iter().find(|(other, _)| *other == name);
+        [b"\x81\xa1a", value.unwrap().1.as_slice()].concat()
+    };
+    let millis = with_unit("msgpack", "ms");
+    let text = document(&[
+        (
+            "As they are",
+            table(&spec("msgpack", &[]), &types, &names, payload),
+        ),
+        (
+            "Numbers of timestamp.unit ms",
+            table(&millis, &times(), &names, payload),
+        ),
+    ]);
+    expect_file!["values_msgpack.txt"].assert_eq(&text);
+}
+
 #[test]
 fn values_of_protobuf() {
     let message = |field: &str| {
