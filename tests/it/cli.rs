@@ -120,6 +120,41 @@ fn one_shot_answers_in_every_format() {
 }
 
 #[test]
+fn times_and_values_in_values_have_one_form() {
+    let dir = Dir::new();
+    let run = |text: &str, format: &str| dir.command(&["sql", "-e", text, "--format", format]);
+    let time = "SELECT TIMESTAMP '2026-01-01 00:00:00.25' AS t";
+    // As the sinks write them.
+    assert_eq!(run(time, "csv").stdout(), "t\n2026-01-01T00:00:00.250Z\n");
+    assert_eq!(
+        run(time, "json").stdout(),
+        "{\"t\":\"2026-01-01T00:00:00.250Z\"}\n"
+    );
+    let nested = "SELECT MAP {'a': 1} AS m, named_struct('x', 1) AS s, [1, 2] AS l";
+    assert_eq!(
+        run(nested, "json").stdout(),
+        "{\"m\":{\"a\":1},\"s\":{\"x\":1},\"l\":[1,2]}\n"
+    );
+    assert!(
+        run(nested, "table")
+            .stdout()
+            .contains("| {a: 1} | {x: 1} | [1, 2] |")
+    );
+    let stderr = run(nested, "csv").fails_with(2);
+    let message = "format \"csv\" cannot show column \"m\", which is a MAP";
+    assert!(stderr.contains(message), "{stderr}");
+    assert!(stderr.contains("to_json(\"m\")"), "{stderr}");
+    let union = "SELECT json_get('{\"a\": 1}', 'a') AS j";
+    for format in ["json", "csv"] {
+        let stderr = run(union, format).fails_with(2);
+        assert!(
+            stderr.contains("column \"j\", which is a JSON value"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
 fn names_are_filled_in_and_unknown_ones_refused() {
     let dir = Dir::new();
     dir.create("job.sql", "SELECT ${N} AS n;");

@@ -23,6 +23,8 @@ mod crash;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
+mod debezium;
+#[cfg(test)]
 mod depth;
 #[cfg(test)]
 mod docs;

@@ -241,7 +241,12 @@ fn timestamp(value: Value<'_>, unit: TimeUnit, options: &TimestampOptions) -> Op
 }
 
 fn binary(value: Value<'_>) -> Option<Vec<u8>> {
-    let (pairs, rest) = string(value)?.as_bytes().as_chunks::<2>();
+    hex_bytes(string(value)?)
+}
+
+/// The bytes that hexadecimal digits say.
+pub(crate) fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if !rest.is_empty() {
         return None;
     }

@@ -24,7 +24,7 @@ use headwater_core::format::{BadRecord, FormatSpec};
 use headwater_core::sample::Sample;
 use headwater_core::{Error, Result};
 
-use crate::avro::infer_avro;
+use crate::avro::{infer_avro, infer_events};
 use crate::registry::{Format, new_decoder};
 
 mod csv;
@@ -36,6 +36,7 @@ mod members;
 mod notes;
 mod seen;
 
+pub(crate) use debezium::add_special;
 pub use guess::{Guess, guess_format};
 
 /// Columns that are found at most, those inside others counted.
@@ -144,8 +145,9 @@ pub async fn infer(spec: &FormatSpec, owner: &str, sample: &Sample) -> Result<In
             let good = readable(spec, owner, columns, payloads).await?;
             influx::infer(options, &good)
         }
+        Format::DebeziumAvro(options) => infer_events(options, owner, payloads).await?,
         Format::Debezium(options) => {
-            let columns = debezium::special_columns(options);
+            let columns = debezium::special_columns(&options.columns);
             let good = readable(spec, owner, columns, payloads).await?;
             debezium::infer(options, &good)
         }
@@ -156,6 +158,12 @@ pub async fn infer(spec: &FormatSpec, owner: &str, sample: &Sample) -> Result<In
                  message"
             ))
             .with_hint("Declare the fields of the message that you need as columns."));
+        }
+        Format::Msgpack(_) => {
+            return Err(Error::unsupported(format!(
+                "the columns of {owner} cannot be found: format \"msgpack\" is not looked into"
+            ))
+            .with_hint("Declare the members of the map that you need as columns."));
         }
         Format::Raw => only("value", DataType::Binary),
         Format::Text => only("value", DataType::Utf8View),

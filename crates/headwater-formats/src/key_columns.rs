@@ -12,7 +12,8 @@ use headwater_core::format::{BadRecord, Decoder, FormatSpec};
 use headwater_core::{Error, Result};
 
 use crate::avro::SchemaCache;
-use crate::registry::{check_format, check_messages, new_sharing_decoder};
+use crate::file_header::check_messages;
+use crate::registry::{check_format, new_sharing_decoder};
 
 /// Which of a source's columns are in the keys, and how these are encoded.
 #[derive(Debug, Clone)]

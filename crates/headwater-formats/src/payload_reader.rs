@@ -19,8 +19,9 @@ use headwater_core::format::{BadRecord, Decoded, Decoder, FormatSpec};
 use headwater_core::options::Options;
 use headwater_core::{Error, Result};
 
+use crate::file_header::check_messages;
 use crate::payload_buffer::PayloadBuffer;
-use crate::registry::{check_messages, new_decoder, new_json_value_decoder};
+use crate::registry::{new_decoder, new_json_value_decoder};
 use crate::row_collector::good_records;
 
 /// Reads payloads of one format.

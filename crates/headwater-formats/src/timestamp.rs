@@ -237,7 +237,7 @@ fn fraction_digits(unit: TimeUnit) -> u32 {
 
 /// Finer parts than the unit holds are cut off; `None` outside the years 0 to 9999 and what the
 /// unit can hold.
-fn to_units(instant: Instant, unit: TimeUnit) -> Option<i64> {
+pub(crate) fn to_units(instant: Instant, unit: TimeUnit) -> Option<i64> {
     if !(FIRST_SECOND..=LAST_SECOND).contains(&instant.seconds) {
         return None;
     }

@@ -88,7 +88,8 @@ impl SourceColumns {
                 "{owner} declares columns but no format for the payload"
             ))
             .with_hint(
-                "Add FORMAT JSON, CSV, AVRO, PROTOBUF, DEBEZIUM JSON, INFLUX, TEXT or RAW.",
+                "Add FORMAT JSON, CSV, AVRO, PROTOBUF, MSGPACK, DEBEZIUM JSON, DEBEZIUM AVRO, INFLUX, \
+                 TEXT or RAW.",
             ));
         };
         let format = with_files(format.clone(), owner)?;

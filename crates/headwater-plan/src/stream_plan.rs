@@ -16,6 +16,7 @@ use headwater_exec::kept::Refresh;
 use crate::check::chained_windows::windowed_bound;
 use crate::check::depth::refuse_deep_plan;
 use crate::check::expressions::check_expressions;
+use crate::check::map_keys::refuse_map_keys;
 use crate::check::refuse;
 use crate::check::unsteady::refuse_unsteady_keys;
 use crate::event_time_field::{WindowRole, window_of};
@@ -152,6 +153,7 @@ pub async fn compile_batch(session: &SessionState, plan: LogicalPlan) -> Result<
 
 async fn batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
     refuse_deep_plan(&plan)?;
+    refuse_map_keys(&plan)?;
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;
@@ -198,6 +200,7 @@ async fn stream(
     request: &ModeRequest,
 ) -> Result<StreamPlan> {
     refuse_deep_plan(&plan)?;
+    refuse_map_keys(&plan)?;
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;

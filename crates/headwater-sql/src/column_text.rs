@@ -78,6 +78,13 @@ fn type_text(data_type: &DataType) -> String {
             format!("STRUCT<{}>", fields.join(", "))
         }
         DataType::List(element) => format!("ARRAY<{}>", type_text(element.data_type())),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(parts) => {
+                let parts: Vec<_> = parts.iter().map(|f| type_text(f.data_type())).collect();
+                format!("MAP<{}>", parts.join(", "))
+            }
+            _ => type_name(data_type),
+        },
         _ => type_name(data_type),
     }
 }

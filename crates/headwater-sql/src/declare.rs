@@ -172,13 +172,16 @@ pub(crate) fn reader(kind: &str, declaration: &TableDeclaration) -> OptionReader
 fn check_key(sink: &str, key: &[Name], schema: Option<&SchemaRef>) -> Result<()> {
     let Some(schema) = schema else { return Ok(()) };
     for column in key {
-        if schema.column_with_name(&column.value).is_none() {
-            return Err(Error::plan(format!(
-                "PRIMARY KEY of sink \"{sink}\" names \"{}\", which is not a column",
-                column.value
-            ))
-            .with_span(Some(column.span)));
-        }
+        let problem = match schema.column_with_name(&column.value) {
+            None => "is not a column",
+            Some((_, field)) if matches!(field.data_type(), ArrowType::Map(..)) => "is a MAP",
+            Some(_) => continue,
+        };
+        return Err(Error::plan(format!(
+            "PRIMARY KEY of sink \"{sink}\" names \"{}\", which {problem}",
+            column.value
+        ))
+        .with_span(Some(column.span)));
     }
     Ok(())
 }

@@ -2,8 +2,10 @@
 //!
 //! sqlparser asks its dialect some hundred and thirty questions. All of them are passed on to
 //! [`GenericDialect`], so that a statement DataFusion reads is read the same way here, but for `->` and
-//! `->>`, which bind as tightly as `[…]`: `f(x -> x * 2)` is no function of `x`. On top: `TABLE name` is an argument of a function, `EMIT …` and `LATE ROWS INTO …` after a query begin a
-//! clause instead of naming an alias, and `.*` may follow any expression.
+//! `->>`, which bind as tightly as `[…]`: `f(x -> x * 2)` is no function of `x`. On top:
+//! `TABLE name` is an argument of a function, `EMIT …` and `LATE ROWS INTO …` after a query begin a
+//! clause instead of naming an alias, `.*` may follow any expression, and a type of maps is
+//! `MAP<k, v>`.
 
 use std::any::TypeId;
 
@@ -209,7 +211,11 @@ impl Dialect for HeadwaterDialect {
         supports_xml_expressions,
         supports_create_table_using,
         supports_long_type_as_bigint,
-        supports_map_literal_with_angle_brackets,
+    }
+
+    // `MAP<k, v>` as a type, as Spark and Flink write it; see `parser/map_type.rs` for the other one.
+    fn supports_map_literal_with_angle_brackets(&self) -> bool {
+        true
     }
 }
 

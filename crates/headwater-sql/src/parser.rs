@@ -18,6 +18,7 @@ mod field_access;
 mod field_names;
 mod infer;
 mod inspect;
+mod map_type;
 mod option_list;
 mod query;
 mod refusals;

@@ -141,6 +141,7 @@ fn scalar(shape: &Shape, meaning: Meaning) -> Option<DataType> {
         (_, Meaning::Time(TimeUnit::Millisecond)) => DataType::Time32(TimeUnit::Millisecond),
         (_, Meaning::Time(unit)) => DataType::Time64(unit),
         (_, Meaning::Timestamp(unit)) => DataType::Timestamp(unit, None),
+        (_, Meaning::ZonedTimestamp) => DataType::Timestamp(TimeUnit::Microsecond, None),
         (_, Meaning::Uuid) => DataType::Utf8View,
         (Shape::Boolean, Meaning::Plain) => DataType::Boolean,
         (Shape::Int, Meaning::Plain) => DataType::Int32,
@@ -156,8 +157,8 @@ fn scalar(shape: &Shape, meaning: Meaning) -> Option<DataType> {
     })
 }
 
-/// The keys are not views: a literal that looks one up is none.
-fn map_of(value: DataType) -> DataType {
+/// The type of maps of text to a type. The keys are not views: a literal that looks one up is none.
+pub(crate) fn map_of(value: DataType) -> DataType {
     let fields = vec![
         Field::new("key", DataType::Utf8, false),
         Field::new("value", value, true),

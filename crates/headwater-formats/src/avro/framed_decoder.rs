@@ -18,7 +18,7 @@ use headwater_core::{Error, Result};
 
 use crate::avro::decoder::rows_of;
 use crate::avro::registry_client::{RegistryClient, WriterSchema};
-use crate::avro::resolve::{Plan, resolve};
+use crate::avro::resolve::{Plan, Wanted, resolve};
 use crate::avro::rows::AvroRows;
 use crate::avro::schema::AvroSchema;
 use crate::avro::schema_cache::{SchemaCache, look_up};
@@ -35,6 +35,7 @@ pub(crate) struct FramedDecoder {
     cache: SchemaCache,
     /// The schema that the user gave: for names, aliases and defaults.
     reader: Option<Arc<AvroSchema>>,
+    read_for: Wanted,
     plans: HashMap<u32, WriterPlan>,
     rows: AvroRows,
 }
@@ -62,11 +63,13 @@ impl FramedDecoder {
         cache: SchemaCache,
         reader: Option<Arc<AvroSchema>>,
         schema: SchemaRef,
+        read_for: Wanted,
     ) -> Result<Self> {
         Ok(FramedDecoder {
             client,
             cache,
             reader,
+            read_for,
             plans: HashMap::new(),
             rows: rows_of(schema)?,
         })
@@ -93,7 +96,12 @@ impl FramedDecoder {
             WriterSchema::Other | WriterSchema::Protobuf(_) => WriterPlan::NotAvro,
             WriterSchema::Avro(schema) => {
                 let columns = self.rows.schema();
-                let (plan, _) = resolve(&schema, self.reader.as_ref(), columns.fields());
+                let (plan, _) = resolve(
+                    &schema,
+                    self.reader.as_ref(),
+                    columns.fields(),
+                    self.read_for,
+                );
                 WriterPlan::Known(Box::new(plan))
             }
         };

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use arrow::datatypes::TimeUnit;
 use serde_json::{Map, Value as Json};
 
+use crate::avro::connect_name::meaning_by_name;
 use crate::avro::schema::{AvroSchema, AvroType, Meaning, RecordField, Shape, Symbols, TypeId};
 
 /// Longest text of a schema.
@@ -272,8 +273,15 @@ fn parse_symbols(object: &Map<String, Json>, full: &str) -> Result<Symbols, Sche
     })
 }
 
-/// The logical type, if it fits what it is on.
+/// The logical type, if it fits what it is on, or what Kafka Connect means by it.
 fn meaning(shape: &Shape, object: &Map<String, Json>) -> Meaning {
+    match logical_type(shape, object) {
+        Meaning::Plain => meaning_by_name(shape, object).unwrap_or(Meaning::Plain),
+        meaning => meaning,
+    }
+}
+
+fn logical_type(shape: &Shape, object: &Map<String, Json>) -> Meaning {
     let Some(Json::String(logical)) = object.get("logicalType") else {
         return Meaning::Plain;
     };

@@ -291,9 +291,9 @@ fn avro_columns_are_those_of_the_schema() {
     let nothing: [&str; 0] = [];
     let found = shown(&spec("avro", &[("schema", schema)]), &sample(&nothing));
     let expected = "id BIGINT\nn INT\nat TIMESTAMP\nprice DECIMAL(10,2)\ntags ARRAY<STRING>\n\
+                    extra MAP<STRING, DOUBLE>\n\
                     of STRUCT<e STRING>\n\
                     self STRUCT\n\
-                    without extra: a map, which no column can hold yet\n\
                     without odd: a union of string and int\n";
     // The type of a record in itself is as long as it is deep.
     let cut = |line: &str| match line.split_once("self STRUCT<") {

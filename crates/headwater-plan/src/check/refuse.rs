@@ -58,6 +58,14 @@ pub(crate) fn unsteady_key(what: &Unsteady, expr: &Expr) -> Error {
     error.with_span(span_of(expr))
 }
 
+/// A map where values tell rows apart.
+pub(crate) fn map_key(expr: &Expr) -> Error {
+    Error::unsupported("a MAP cannot be grouped, joined, sorted or compared by")
+        .with_detail("Its entries have no order, and maps are equal here only in the same one.")
+        .with_hint("Take what tells rows apart out of it, such as m['key'].")
+        .with_span(span_of(expr))
+}
+
 /// A join that would give the rows of a table that no row of the stream has matched.
 pub(crate) fn unmatched_table_rows(join_type: JoinType) -> Error {
     Error::plan(format!(
