@@ -26,7 +26,8 @@ use crate::declare::{declare_sink, declare_source};
 use crate::functions::{placed_at_call, register_functions};
 use crate::parser::{
     name_fields, name_statement_fields, refuse_group_windows, rewrite_field_access,
-    rewrite_statement_field_access, rewrite_statement_windows, rewrite_windows,
+    rewrite_json_arrows, rewrite_statement_field_access, rewrite_statement_json_arrows,
+    rewrite_statement_windows, rewrite_windows,
 };
 use crate::relation_planner::WindowRelationPlanner;
 use crate::struct_wildcards::expand_struct_wildcards;
@@ -235,6 +236,7 @@ impl Binder {
             let mut rewritten = query.clone();
             rewrite_windows(&mut rewritten)?;
             name_fields(&mut rewritten);
+            rewrite_json_arrows(&mut rewritten);
             rewrite_field_access(&mut rewritten);
             expand_struct_wildcards(&mut rewritten, &self.state()).await;
             let statement = SqlStatement::Query(Box::new(rewritten));
@@ -258,6 +260,7 @@ impl Binder {
             let mut rewritten = statement.clone();
             rewrite_statement_windows(&mut rewritten)?;
             name_statement_fields(&mut rewritten);
+            rewrite_statement_json_arrows(&mut rewritten);
             rewrite_statement_field_access(&mut rewritten);
             if let DFStatement::Statement(statement) = &mut rewritten {
                 expand_struct_wildcards(statement.as_mut(), &self.state()).await;

@@ -26,7 +26,7 @@ use crate::ast::{ColumnDefinition, ColumnKind, Name, TableDeclaration};
 use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::dialect::HeadwaterDialect;
 use crate::format_clauses::{format_of, key_format_of};
-use crate::parser::{rewrite_field_access, signed_micros_of};
+use crate::parser::{rewrite_field_access, rewrite_json_arrows, signed_micros_of};
 use crate::type_planner::arrow_type;
 
 /// Makes a source out of its declaration.
@@ -394,6 +394,7 @@ fn generated(
 ) -> Result<(Field, LogicalExpr)> {
     let schema = DFSchema::try_from(Arc::clone(source))?;
     let mut expr = expr.clone();
+    rewrite_json_arrows(&mut expr);
     rewrite_field_access(&mut expr);
     let expr = session.create_logical_expr_from_sql_expr(
         datafusion::sql::sqlparser::ast::ExprWithAlias { expr, alias: None },

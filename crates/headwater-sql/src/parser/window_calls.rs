@@ -26,7 +26,8 @@ use crate::ast::span_from_tokens;
 
 use super::set_operations::refuse_bags;
 use super::window_tables::{name_input_table, window_table_function};
-use group_windows::{call, canonicalize, canonicalize_item};
+pub(super) use group_windows::call;
+use group_windows::{canonicalize, canonicalize_item};
 
 mod group_windows;
 
