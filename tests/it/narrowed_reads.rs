@@ -221,7 +221,8 @@ async fn compaction_leaves_gaps_that_are_not_counted() {
         let record = BaseRecord::<str, str>::to(&topic).partition(0);
         producer.send(record.key(key).payload("a value")).unwrap();
     };
-    for number in 0..RECORDS {
+    send("first");
+    for number in 1..RECORDS {
         send(["a", "b", "c"][usize::try_from(number % 3).unwrap()]);
     }
     producer.flush(Duration::from_secs(20)).unwrap();

@@ -113,8 +113,8 @@ fn part_column(owner: &str, column: &MetadataColumn) -> Result<PartColumn> {
 }
 
 /// What must be kept of every message for these columns.
-pub(crate) fn kept_for<'a>(columns: impl Iterator<Item = &'a PartColumn> + Clone) -> Kept {
-    let has = |part: Part| columns.clone().any(|column| column.part == part);
+pub(crate) fn kept_for(columns: &[&PartColumn]) -> Kept {
+    let has = |part: Part| columns.iter().any(|column| column.part == part);
     Kept {
         key: has(Part::Key),
         timestamp: has(Part::Timestamp) || has(Part::TimestampType),

@@ -134,10 +134,11 @@ impl SourceColumns {
         let parts = parts.collect::<Vec<_>>();
         let of_payload = projection.iter().any(|index| *index < payload);
         let has_value = parts.iter().any(|column| column.part == Part::Value);
+        let kept = kept_for(&parts);
         Kept {
-            key: kept_for(parts.iter().copied()).key || self.keys.is_some(),
+            key: kept.key || self.keys.is_some(),
             leaves_values: !of_payload && !has_value && self.is_row_whatever_its_value(),
-            ..kept_for(parts.iter().copied())
+            ..kept
         }
     }
 
@@ -161,7 +162,7 @@ impl SourceColumns {
 
     /// What must be kept of every message of a stream.
     pub(crate) fn kept(&self) -> Kept {
-        let mut kept = kept_for(self.parts.iter());
+        let mut kept = kept_for(&self.parts.iter().collect::<Vec<_>>());
         kept.key |= self.keys.is_some();
         match self.bad_data {
             BadDataPolicy::DeadLetter => Kept {
