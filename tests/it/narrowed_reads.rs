@@ -1,5 +1,5 @@
-//! Bounded reads of a topic that say which partitions, offsets and times they want: the answer is
-//! that of a read of everything, and what is not wanted is not read.
+//! Bounded reads of a topic that say which partitions, offsets and times they want, or how many rows:
+//! the answer is that of a read of everything, and what is not wanted is not read.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use headwater::{Clock, Headwater, Outcome, SystemClock};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::kafka::{Cluster, text};
+use crate::kafka::{Cluster, produce, text};
 
 const RECORDS: i64 = 60;
 
@@ -91,4 +91,77 @@ pub(crate) async fn bounded_reads_leave_out_what_they_need_not(cluster: &Cluster
     let joined = "SELECT count(*) FROM t AS a JOIN t AS b ON a.n = b.n WHERE a.p = 0 AND b.p = 1 AND b.o < 5";
     let (rows, records) = read(&hw, joined).await;
     assert_eq!((rows, records), (vec!["5".to_string()], 65));
+}
+
+/// How many rows a query gives, and how many records it has read.
+async fn counted(hw: &Headwater, sql: &str) -> (usize, u64) {
+    let (rows, records) = read(hw, sql).await;
+    (rows.len(), records)
+}
+
+#[tokio::test]
+async fn a_limit_ends_the_read() {
+    const PER_PARTITION: u64 = 3_000;
+    let cluster = Cluster::mock();
+    let (servers, topic) = (&cluster.servers, cluster.new_topic("limits", 3).await);
+    for partition in 0..3 {
+        let numbers = (0..PER_PARTITION).map(|n| match n % 5 {
+            4 => "?".to_string(),
+            _ => format!("{{\"n\":{n}}}"),
+        });
+        produce(servers, &topic, partition, numbers.collect()).await;
+    }
+    let hw = Headwater::builder().build().unwrap();
+    hw.sql(&format!(
+        "SET 'datafusion.execution.batch_size' = '20';
+         CREATE SOURCE t (n BIGINT, p INT METADATA FROM 'partition')
+         WITH (connector = 'kafka', topic = '{topic}', 'bootstrap.servers' = '{servers}',
+           bad_data = 'drop') FORMAT JSON;
+         CREATE SOURCE raw WITH (connector = 'kafka', topic = '{topic}', 'bootstrap.servers' = '{servers}')"
+    ))
+    .await
+    .unwrap();
+    for (sql, rows, records) in [
+        ("SELECT value FROM raw LIMIT 7", 7, 7..=7),
+        ("SELECT value FROM raw LIMIT 5 OFFSET 3", 5, 8..=8),
+        ("SELECT value FROM raw LIMIT 0", 0, 0..=0),
+        // One in five records is no row.
+        ("SELECT n FROM t LIMIT 7", 7, 8..=14),
+        ("SELECT n + 1 FROM t LIMIT 8", 8, 9..=16),
+        // More than one partition has, and more than a batch holds.
+        ("SELECT n FROM t LIMIT 5000", 5_000, 6_250..=9_000),
+        ("SELECT n FROM t LIMIT 100000", 7_200, 9_000..=9_000),
+        // How much a filter lets through is not known.
+        ("SELECT n FROM t WHERE n > 30 LIMIT 7", 7, 7..=3_000),
+        (
+            "SELECT n FROM t WHERE p = 2 AND n > 30 LIMIT 7",
+            7,
+            7..=1_500,
+        ),
+        ("SELECT n FROM t WHERE n < 0 LIMIT 7", 0, 9_000..=9_000),
+        // What needs everything reads everything.
+        ("SELECT n FROM t ORDER BY n LIMIT 7", 7, 9_000..=9_000),
+        (
+            "SELECT n, count(*) FROM t GROUP BY n LIMIT 7",
+            7,
+            9_000..=9_000,
+        ),
+    ] {
+        let (given, read) = counted(&hw, sql).await;
+        assert_eq!(given, rows, "{sql}");
+        assert!(records.contains(&read), "{sql} has read {read}");
+    }
+    for (sql, limit) in [
+        ("SELECT n FROM t LIMIT 7", Some("limit=7")),
+        ("SELECT n FROM t WHERE n > 30 LIMIT 7", Some("limit=above")),
+        ("SELECT n FROM t ORDER BY n LIMIT 7", None),
+    ] {
+        let (plan, _) = read(&hw, &format!("EXPLAIN {sql}")).await;
+        let mut lines = plan.iter().flat_map(|plan| plan.lines());
+        let scan = lines.find(|line| line.contains("EpochScanExec")).unwrap();
+        match limit {
+            Some(limit) => assert!(scan.contains(limit), "{scan}"),
+            None => assert!(!scan.contains("limit="), "{scan}"),
+        }
+    }
 }

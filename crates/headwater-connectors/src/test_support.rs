@@ -96,6 +96,7 @@ pub(crate) fn request(source: &dyn Source, start: &Offsets, end: &Offsets) -> Re
         slice: Slice::between(start, end),
         projection: (0..source.schema().fields().len()).collect(),
         batch_rows: 8192,
+        rows_wanted: None,
         counters: Arc::default(),
     }
 }

@@ -34,6 +34,9 @@ pub struct ReadRequest {
     pub projection: Vec<usize>,
     /// Rows per batch to aim at.
     pub batch_rows: usize,
+    /// About how many rows are wanted, if whoever asks may stop before the end of the slice. A source
+    /// reads no further ahead than that, and gives the rows behind it if they are asked for.
+    pub rows_wanted: Option<usize>,
     /// Where to count what was read.
     pub counters: Arc<ReadCounters>,
 }

@@ -221,10 +221,11 @@ impl PollLoop {
         let partitions = self.lanes.len();
         let mut has_closed = false;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            let is_open = self
+            let has_memory = self
                 .shared
                 .budget
                 .has_room(lane.buffer.held_bytes(), partitions);
+            let is_open = has_memory && lane.buffer.holds_fewer(self.shared.ahead_max);
             if is_open != lane.is_open || lane.must_forward {
                 self.queue.set_open(index, is_open);
                 lane.is_open = is_open;
@@ -265,6 +266,7 @@ impl PollLoop {
         let mut troubles = Vec::new();
         let mut seen = Vec::new();
         let mut current = None;
+        let mut records = 0;
         let visit = |lane: usize, arrival: Arrival<'_>| {
             if current.as_ref().is_none_or(|(at, _)| *at != lane) {
                 // The guard before must go before the next lock is taken.
@@ -279,7 +281,10 @@ impl PollLoop {
                 return;
             };
             match arrival {
-                Arrival::Record(record) => lane_of.buffer.push(state, &record),
+                Arrival::Record(record) => {
+                    records += 1;
+                    lane_of.buffer.push(state, &record);
+                }
                 Arrival::EndOfPartition(offset) => state.reached_end(offset),
                 Arrival::Trouble(code, reason) => {
                     if is_damage(code) {
@@ -294,6 +299,7 @@ impl PollLoop {
             Some(limit) => self.queue.wait(limit, visit),
         };
         drop(current);
+        self.shared.fetched.fetch_add(records, Ordering::Relaxed);
         if count == 0 {
             return 0;
         }

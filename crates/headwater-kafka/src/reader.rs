@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use headwater_core::clock::Clock;
 use headwater_core::offset::{Offsets, Partition};
@@ -31,6 +31,10 @@ pub(crate) struct Shared {
     pub(crate) buffers: RwLock<BTreeMap<Partition, Arc<PartitionBuffer>>>,
     pub(crate) budget: Arc<Budget>,
     kept: Kept,
+    /// Records kept ahead of their reader in every partition, besides the bound of memory.
+    pub(crate) ahead_max: u64,
+    /// Records taken in.
+    pub(crate) fetched: Arc<AtomicU64>,
     /// What becomes of records that are gone before they were read.
     pub(crate) on_data_loss: OnDataLoss,
     /// Something arrived, moved or failed.
@@ -74,6 +78,10 @@ pub(crate) struct ReaderSpec<'a> {
     pub(crate) prefetch_bytes: usize,
     pub(crate) limits: ReadLimits,
     pub(crate) on_data_loss: OnDataLoss,
+    /// About how many records are wanted, if that is known.
+    pub(crate) wanted: Option<usize>,
+    /// Where to count the records that are fetched.
+    pub(crate) fetched: Arc<AtomicU64>,
 }
 
 /// One consumer, its thread and its buffers. The thread ends when this is dropped.
@@ -96,7 +104,7 @@ impl Reader {
     /// Starts the thread; no partition is fetched before one is asked for.
     pub(crate) fn start(spec: &ReaderSpec<'_>, clock: Arc<dyn Clock>) -> Result<Reader> {
         let owner = format!("source \"{}\"", spec.source);
-        let limits = queue_limits(spec.prefetch_bytes, spec.partitions);
+        let limits = queue_limits(spec.prefetch_bytes, spec.partitions, spec.wanted);
         let mut config = spec.connection.consumer_config();
         config
             .set("queued.max.messages.kbytes", limits.kbytes.to_string())
@@ -122,6 +130,8 @@ impl Reader {
             buffers: RwLock::new(BTreeMap::new()),
             budget: Arc::new(Budget::new(spec.prefetch_bytes)),
             kept: spec.kept,
+            ahead_max: spec.wanted.map_or(u64::MAX, |wanted| wanted as u64),
+            fetched: Arc::clone(&spec.fetched),
             on_data_loss: spec.on_data_loss,
             changed: Notify::new(),
             has_requests: AtomicBool::new(false),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use headwater_core::Result;
+use headwater_core::offset::Partition;
 use headwater_core::records::BatchRecords;
 use headwater_core::source::{ReadCounters, ReadRequest, SourceBatch};
 
@@ -45,34 +46,57 @@ struct ClaimedRange {
 struct SliceReader {
     source: Arc<Inner>,
     reader: Arc<Reader>,
+    /// What is being fetched.
     left: VecDeque<ClaimedRange>,
+    /// What is not fetched yet, because there may be rows enough before it.
+    waiting: VecDeque<(Partition, i64, i64)>,
     rows: RowMaker,
+    rows_wanted: Option<usize>,
     batch_rows: usize,
     counters: Arc<ReadCounters>,
 }
 
 impl SliceReader {
-    /// Claims all partitions and sends those that must be fetched again on their way, so that
-    /// they are fetched side by side.
+    /// Claims the partitions and sends those that must be fetched again on their way, so that they
+    /// are fetched side by side.
     async fn open(
         source: Arc<Inner>,
         request: &ReadRequest,
         rows: RowMaker,
     ) -> Result<SliceReader> {
-        let reader = source.reader_from(&request.slice.start).await?;
-        let mut left = VecDeque::new();
-        for (partition, start, end) in request.slice.ranges() {
-            let claim = reader.claim(partition, start)?;
-            left.push_back(ClaimedRange { claim, start, end });
-        }
-        Ok(SliceReader {
+        let reader = source.reader_for(request).await?;
+        let ranges = request.slice.ranges();
+        let waiting = ranges.map(|(partition, start, end)| (partition.clone(), start, end));
+        let mut opened = SliceReader {
             source,
             reader,
-            left,
+            left: VecDeque::new(),
+            waiting: waiting.collect(),
             rows,
+            rows_wanted: request.rows_wanted,
             batch_rows: request.batch_rows,
             counters: Arc::clone(&request.counters),
-        })
+        };
+        opened.claim_more()?;
+        Ok(opened)
+    }
+
+    /// Claims partitions that can hold the rows wanted together. There may be fewer: bad records, and
+    /// offsets without a record, are no rows.
+    fn claim_more(&mut self) -> Result<()> {
+        let wanted = self
+            .rows_wanted
+            .map_or(i64::MAX, |rows| i64::try_from(rows).unwrap_or(i64::MAX));
+        let mut offsets: i64 = 0;
+        while offsets < wanted {
+            let Some((partition, start, end)) = self.waiting.pop_front() else {
+                break;
+            };
+            let claim = self.reader.claim(&partition, start)?;
+            self.left.push_back(ClaimedRange { claim, start, end });
+            offsets = offsets.saturating_add(end - start);
+        }
+        Ok(())
     }
 
     /// The next rows that are not empty.
@@ -103,7 +127,13 @@ impl SliceReader {
 
     /// The next records of the slice; `None` at its end.
     async fn take(&mut self) -> Result<Option<Box<RecordChunk>>> {
-        while let Some(range) = self.left.front() {
+        loop {
+            if self.left.is_empty() {
+                self.claim_more()?;
+            }
+            let Some(range) = self.left.front() else {
+                return Ok(None);
+            };
             let buffer = range.claim.buffer();
             let changed = self.reader.changed();
             tokio::pin!(changed);
@@ -124,6 +154,5 @@ impl SliceReader {
                 }
             }
         }
-        Ok(None)
     }
 }

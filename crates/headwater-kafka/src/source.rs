@@ -5,20 +5,21 @@
 //! position is compared with what the broker holds, so that lost records stop the query. What a
 //! query that goes on looks at besides is in [`crate::resume`].
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use headwater_core::clock::Clock;
-use headwater_core::connector::{DeclaredSource, Place as NamedPlace, SourceContext};
+use headwater_core::connector::{DeclaredSource, Place as NamedPlace, SourceContext, SourceUse};
 use headwater_core::fingerprint::{Fingerprint, Fingerprints};
 use headwater_core::offset::{Offsets, Partition, Slice};
 use headwater_core::read_bounds::ReadBounds;
 use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 use headwater_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
 use crate::cluster::{Cluster, Held, Place, ask};
 use crate::failure::Failure;
@@ -84,7 +85,14 @@ pub(crate) struct Inner {
     partitions: Vec<Partition>,
     /// The start that was told, which needs no check.
     initial: Mutex<Option<Offsets>>,
+    use_of: SourceUse,
+    /// The reader of a stream.
     reader: OnceCell<Arc<Reader>>,
+    /// The reader of a bounded read, as long as somebody reads: one that nobody reads from would
+    /// fetch on.
+    passing_reader: AsyncMutex<Weak<Reader>>,
+    /// Records that were fetched, read or not.
+    fetched: Arc<AtomicU64>,
     /// Whether partitions that a resumed query does not know yet were looked for.
     completed: OnceCell<()>,
     /// The last record read of every partition.
@@ -113,7 +121,10 @@ impl KafkaSource {
             clock: Arc::clone(&context.clock),
             partitions,
             initial: Mutex::new(None),
+            use_of: context.use_of,
             reader: OnceCell::new(),
+            passing_reader: AsyncMutex::default(),
+            fetched: Arc::default(),
             completed: OnceCell::new(),
             last_records: Mutex::new(Fingerprints::default()),
         })))
@@ -122,6 +133,14 @@ impl KafkaSource {
     #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
         self.0.reader.get().map_or(0, |reader| reader.held_bytes())
+    }
+
+    /// Records that were fetched, and whether more are.
+    #[cfg(test)]
+    pub(crate) async fn fetched(&self) -> (u64, bool) {
+        let reader = self.0.passing_reader.lock().await;
+        let fetched = self.0.fetched.load(std::sync::atomic::Ordering::Relaxed);
+        (fetched, reader.strong_count() > 0)
     }
 }
 
@@ -139,20 +158,37 @@ fn told_as_loss(error: Error) -> Error {
 }
 
 impl Inner {
+    /// The reader for a request. Of a bounded read it fetches nothing yet, as the request may be done
+    /// before its slice is.
+    pub(crate) async fn reader_for(&self, request: &ReadRequest) -> Result<Arc<Reader>> {
+        let from = &request.slice.start;
+        if self.use_of == SourceUse::Stream {
+            return self.reader_from(from).await;
+        }
+        let mut passing = self.passing_reader.lock().await;
+        if let Some(reader) = passing.upgrade() {
+            return Ok(reader);
+        }
+        self.check_range(from).await?;
+        let reader = self.start_reader(request.rows_wanted)?;
+        *passing = Arc::downgrade(&reader);
+        Ok(reader)
+    }
+
     /// The reader, fetching at least these partitions.
-    pub(crate) async fn reader_from(&self, from: &Offsets) -> Result<Arc<Reader>> {
+    async fn reader_from(&self, from: &Offsets) -> Result<Arc<Reader>> {
         let reader = self
             .reader
             .get_or_try_init(|| async {
                 self.check_range(from).await?;
-                self.start_reader()
+                self.start_reader(None)
             })
             .await?;
         reader.fetch(from);
         Ok(Arc::clone(reader))
     }
 
-    fn start_reader(&self) -> Result<Arc<Reader>> {
+    fn start_reader(&self, wanted: Option<usize>) -> Result<Arc<Reader>> {
         let options = &self.spec.options;
         let spec = ReaderSpec {
             source: &self.spec.name,
@@ -163,6 +199,8 @@ impl Inner {
             prefetch_bytes: options.prefetch_bytes,
             limits: options.read_limits,
             on_data_loss: options.on_data_loss,
+            wanted,
+            fetched: Arc::clone(&self.fetched),
         };
         Reader::start(&spec, Arc::clone(&self.clock)).map(Arc::new)
     }
@@ -171,7 +209,7 @@ impl Inner {
     async fn resumed_reader(&self) -> Result<Arc<Reader>> {
         let reader = self
             .reader
-            .get_or_try_init(|| async { self.start_reader() });
+            .get_or_try_init(|| async { self.start_reader(None) });
         Ok(Arc::clone(reader.await?))
     }
 

@@ -25,6 +25,7 @@ use crate::node::StreamAggregateNode;
 use crate::plan_steps::{fingerprint, steps};
 use crate::retention::Retention;
 use crate::rule::distinct_counts::rewrite_distinct_counts;
+use crate::rule::early_end::end_early;
 use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
 use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::having::{takes_back, with_deletes};
@@ -161,6 +162,7 @@ async fn batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
     let fallible = Fallible::of(&plan);
     let lowered = lower(session, &plan).await;
     let (optimized, physical) = lowered.map_err(|e| fallible.name(e))?;
+    let physical = end_early(&physical)?;
     let explain = vec![
         ("bound plan".to_string(), bound),
         (

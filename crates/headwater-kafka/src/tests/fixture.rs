@@ -207,16 +207,25 @@ pub(crate) async fn open_own(declared: Declared) -> KafkaSource {
 
 /// The same at the time of a clock.
 pub(crate) async fn open_own_at(declared: Declared, clock: impl Clock) -> KafkaSource {
+    let context = SourceContext {
+        clock: Arc::new(clock),
+        ..context(SourceUse::Stream)
+    };
+    open_own_in(declared, context).await
+}
+
+/// The same of a bounded read.
+pub(crate) async fn open_bounded(declared: Declared) -> KafkaSource {
+    open_own_in(declared, context(SourceUse::BoundedRead)).await
+}
+
+async fn open_own_in(declared: Declared, context: SourceContext) -> KafkaSource {
     let owner = "source \"s\"";
     let mut options = OptionReader::new(owner, &declared.options.into_iter().collect());
     let spec = KafkaSourceSpec {
         name: declared.definition.name.clone(),
         options: SourceOptions::read(&mut options).unwrap(),
         columns: SourceColumns::declare(owner, &declared.definition, None).unwrap(),
-    };
-    let context = SourceContext {
-        clock: Arc::new(clock),
-        ..context(SourceUse::Stream)
     };
     KafkaSource::open(Arc::new(spec), &context).await.unwrap()
 }
@@ -305,6 +314,7 @@ pub(crate) async fn try_read(
         slice: Slice::between(start, end),
         projection: projection.to_vec(),
         batch_rows: 1000,
+        rows_wanted: None,
         counters: Arc::clone(&counters),
     };
     let mut stream = source.read(request)?;

@@ -1,0 +1,81 @@
+//! Bounded reads that end early fetch about what they need, and nothing after their end.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use headwater_core::Result;
+use headwater_core::connector::SourceUse;
+use headwater_core::offset::Slice;
+use headwater_core::source::{ReadCounters, ReadRequest, Source, SourceBatch};
+
+use super::fixture::*;
+use crate::source::KafkaSource;
+
+/// Small batches, as of a producer that has little to say at a time.
+const SMALL_BATCHES: [(&str, &str); 2] = [("batch.num.messages", "100"), ("linger.ms", "2")];
+
+fn put_numbers(servers: &str, partition: i32, range: Range<i64>) {
+    put_with(servers, "t", &numbers(partition, range), &SMALL_BATCHES);
+}
+
+async fn whole(source: &KafkaSource, rows_wanted: usize) -> ReadRequest {
+    let (start, end) = (source.initial().await.unwrap(), source.latest().await);
+    ReadRequest {
+        slice: Slice::between(&start, &end.unwrap()),
+        projection: vec![0],
+        batch_rows: rows_wanted,
+        rows_wanted: Some(rows_wanted),
+        counters: Arc::new(ReadCounters::default()),
+    }
+}
+
+async fn next(stream: &mut BoxStream<'static, Result<SourceBatch>>) -> Option<RecordBatch> {
+    let batch = within(20, stream.next()).await;
+    batch.map(|batch| batch.unwrap().rows)
+}
+
+#[tokio::test]
+async fn few_rows_are_fetched_of_the_partitions_that_have_them() {
+    let broker = broker(&[("t", 4)]);
+    let servers = broker.bootstrap_servers();
+    for partition in 1..4 {
+        put_numbers(&servers, partition, 0..20_000);
+    }
+    let source = open_bounded(json(&servers, "t")).await;
+    let request = whole(&source, 10).await;
+    let counters = Arc::clone(&request.counters);
+    let mut stream = source.read(request).unwrap();
+    let mut rows = 0;
+    while rows < 10 {
+        rows += next(&mut stream).await.unwrap().num_rows();
+    }
+    drop(stream);
+    let (fetched, is_fetching) = source.fetched().await;
+    assert!((10..20).contains(&counters.records()));
+    assert!(!is_fetching);
+    assert!((10..15_000).contains(&fetched), "{fetched} of 60,000");
+}
+
+#[tokio::test]
+async fn rows_behind_those_that_are_wanted_come_too() {
+    let broker = broker(&[("t", 2)]);
+    let servers = broker.bootstrap_servers();
+    for partition in 0..2 {
+        put_numbers(&servers, partition, 0..5_000);
+    }
+    let source = open_bounded(json(&servers, "t")).await;
+    let mut stream = source.read(whole(&source, 100).await).unwrap();
+    let mut rows = 0;
+    while let Some(batch) = next(&mut stream).await {
+        rows += batch.num_rows();
+    }
+    assert_eq!(rows, 10_000);
+    drop(stream);
+    assert_eq!(source.fetched().await, (10_000, false));
+    // Whoever reads it again gets it again.
+    let mut again = source.read(whole(&source, 100).await).unwrap();
+    assert!(next(&mut again).await.unwrap().num_rows() > 0);
+}
