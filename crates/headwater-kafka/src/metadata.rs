@@ -113,12 +113,13 @@ fn part_column(owner: &str, column: &MetadataColumn) -> Result<PartColumn> {
 }
 
 /// What must be kept of every message for these columns.
-pub(crate) fn kept_for(columns: &[PartColumn]) -> Kept {
+pub(crate) fn kept_for(columns: &[&PartColumn]) -> Kept {
     let has = |part: Part| columns.iter().any(|column| column.part == part);
     Kept {
         key: has(Part::Key),
         timestamp: has(Part::Timestamp) || has(Part::TimestampType),
         headers: has(Part::Headers),
+        leaves_values: false,
     }
 }
 
@@ -271,7 +272,7 @@ mod tests {
         let kept = Kept {
             key: true,
             timestamp: true,
-            headers: false,
+            ..Kept::default()
         };
         let mut builder = ChunkBuilder::new(kept, None);
         for (offset, key, ms) in [

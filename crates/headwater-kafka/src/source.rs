@@ -21,6 +21,7 @@ use headwater_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
+use crate::chunk::Kept;
 use crate::cluster::{Cluster, Held, Place, ask};
 use crate::failure::Failure;
 use crate::narrow::{Needed, starting_at};
@@ -170,7 +171,8 @@ impl Inner {
             return Ok(reader);
         }
         self.check_range(from).await?;
-        let reader = self.start_reader(request.rows_wanted)?;
+        let kept = self.spec.columns.kept_of(&request.projection);
+        let reader = self.start_reader(kept, request.rows_wanted)?;
         *passing = Arc::downgrade(&reader);
         Ok(reader)
     }
@@ -181,21 +183,21 @@ impl Inner {
             .reader
             .get_or_try_init(|| async {
                 self.check_range(from).await?;
-                self.start_reader(None)
+                self.start_reader(self.spec.columns.kept(), None)
             })
             .await?;
         reader.fetch(from);
         Ok(Arc::clone(reader))
     }
 
-    fn start_reader(&self, wanted: Option<usize>) -> Result<Arc<Reader>> {
+    fn start_reader(&self, kept: Kept, wanted: Option<usize>) -> Result<Arc<Reader>> {
         let options = &self.spec.options;
         let spec = ReaderSpec {
             source: &self.spec.name,
             connection: &options.connection,
             topics: &options.topics,
             partitions: self.partitions.len(),
-            kept: self.spec.columns.kept(),
+            kept,
             prefetch_bytes: options.prefetch_bytes,
             limits: options.read_limits,
             on_data_loss: options.on_data_loss,
@@ -209,13 +211,15 @@ impl Inner {
     async fn resumed_reader(&self) -> Result<Arc<Reader>> {
         let reader = self
             .reader
-            .get_or_try_init(|| async { self.start_reader(None) });
+            .get_or_try_init(|| async { self.start_reader(self.spec.columns.kept(), None) });
         Ok(Arc::clone(reader.await?))
     }
 
-    /// Remembers the last record read of a partition.
+    /// Remembers the last record read of a partition, for who goes on after it.
     pub(crate) fn has_read(&self, partition: &Partition, last: Fingerprint) {
-        self.last_records.lock().set(partition.clone(), last);
+        if self.use_of == SourceUse::Stream {
+            self.last_records.lock().set(partition.clone(), last);
+        }
     }
 
     /// The reader, fetching every partition there is.

@@ -61,6 +61,7 @@ pub(crate) async fn walk(
                 key: spec.has_key,
                 timestamp: true,
                 headers: false,
+                leaves_values: false,
             },
             prefetch_bytes: PREFETCH_BYTES,
             limits: ReadLimits::default(),

@@ -4,14 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use headwater_core::Result;
-use headwater_core::connector::SourceUse;
+use headwater_core::format::BadDataPolicy;
 use headwater_core::offset::Slice;
 use headwater_core::source::{ReadCounters, ReadRequest, Source, SourceBatch};
 
 use super::fixture::*;
+use crate::row_maker::SourceColumns;
 use crate::source::KafkaSource;
 
 /// Small batches, as of a producer that has little to say at a time.
@@ -78,4 +80,55 @@ async fn rows_behind_those_that_are_wanted_come_too() {
     // Whoever reads it again gets it again.
     let mut again = source.read(whole(&source, 100).await).unwrap();
     assert!(next(&mut again).await.unwrap().num_rows() > 0);
+}
+
+#[tokio::test]
+async fn a_count_of_records_that_are_all_rows_copies_no_value() {
+    let broker = broker(&[("t", 1)]);
+    let servers = broker.bootstrap_servers();
+    let tombstone = Put::default();
+    put(
+        &servers,
+        "t",
+        &[text(0, "{\"n\":1}"), text(0, "?"), tombstone, text(0, "")],
+    );
+    let bytes = |ty: DataType| {
+        let column = [("b", ty)];
+        raw(&servers, "t").payload(&column, "raw")
+    };
+    let cases = [
+        (raw(&servers, "t"), true, 4),
+        (bytes(DataType::Binary), true, 4),
+        // A payload that is no text is bad in a text column.
+        (bytes(DataType::Utf8View), false, 4),
+        (json(&servers, "t").bad_data(BadDataPolicy::Null), true, 4),
+        (json(&servers, "t").bad_data(BadDataPolicy::Drop), false, 1),
+    ];
+    for (index, (declared, leaves_values, rows)) in cases.into_iter().enumerate() {
+        let columns = SourceColumns::declare("it", &declared.definition, None).unwrap();
+        assert_eq!(
+            columns.kept_of(&[]).leaves_values,
+            leaves_values,
+            "case {index}"
+        );
+        let first_two: Vec<usize> = (0..columns.schema().fields().len().min(2)).collect();
+        assert!(!columns.kept_of(&first_two).leaves_values, "case {index}");
+        let source = open_bounded(declared).await;
+        let request = ReadRequest {
+            projection: vec![],
+            ..whole(&source, 100).await
+        };
+        let counters = Arc::clone(&request.counters);
+        let mut stream = source.read(request).unwrap();
+        let mut counted = 0;
+        while let Some(batch) = next(&mut stream).await {
+            counted += batch.num_rows();
+        }
+        assert_eq!(counted, rows, "case {index}");
+        assert_eq!(
+            (counters.records(), counters.bytes()),
+            (4, 8),
+            "case {index}"
+        );
+    }
 }
