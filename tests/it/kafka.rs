@@ -17,7 +17,9 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::dead_letters::dead_letters_reach_a_topic;
-use crate::narrowed_reads::bounded_reads_leave_out_what_they_need_not;
+use crate::narrowed_reads::{
+    bounded_reads_leave_out_what_they_need_not, times_are_looked_up_or_refused,
+};
 
 /// A topic nobody else uses.
 pub(crate) fn fresh_topic(name: &str) -> String {
@@ -363,6 +365,7 @@ on_every_broker! {
     skew => partitions_hours_apart_lose_no_row,
     dead_letters => dead_letters_reach_a_topic,
     narrowed => bounded_reads_leave_out_what_they_need_not,
+    times => times_are_looked_up_or_refused,
 }
 
 /// Transaction markers make gaps in the offsets, and aborted rows are not there. The mock cluster

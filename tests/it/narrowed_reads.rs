@@ -93,6 +93,75 @@ pub(crate) async fn bounded_reads_leave_out_what_they_need_not(cluster: &Cluster
     assert_eq!((rows, records), (vec!["5".to_string()], 65));
 }
 
+/// A start and an end that are times are what the broker says, or an error: never everything or
+/// nothing without a word.
+pub(crate) async fn times_are_looked_up_or_refused(cluster: &Cluster) {
+    let servers = &cluster.servers;
+    let topic = cluster.new_topic("times", 2).await;
+    let empty = cluster.new_topic("times-empty", 2).await;
+    let start_ms = SystemClock::new().now().as_millis() - 3_600_000;
+    put(servers, &topic, start_ms);
+    let time = (start_ms + 50_000).to_string();
+    let (start, end) = (
+        format!("start = 'timestamp:{time}'"),
+        format!("'end' = 'timestamp:{time}'"),
+    );
+    for (index, (options, count)) in [
+        (start.clone(), 20),
+        (format!("startingTimestamp = '{time}'"), 20),
+        (
+            format!(
+                "'scan.startup.mode' = 'timestamp', 'scan.startup.timestamp-millis' = '{time}'"
+            ),
+            20,
+        ),
+        (end, 100),
+        (format!("endingTimestamp = '{time}'"), 100),
+        (
+            format!(
+                "'scan.bounded.mode' = 'timestamp', 'scan.bounded.timestamp-millis' = '{time}'"
+            ),
+            100,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let hw = Headwater::builder().build().unwrap();
+        for (name, topic) in [("t", &topic), ("none", &empty)] {
+            hw.sql(&format!(
+                "CREATE SOURCE {name} WITH (connector = 'kafka', topic = '{topic}',
+                   'bootstrap.servers' = '{servers}', {options})"
+            ))
+            .await
+            .unwrap();
+        }
+        // No answer about a topic that holds nothing can be wrong.
+        let (rows, _) = read(&hw, "SELECT count(*) FROM none").await;
+        assert_eq!(rows, ["0"], "{options}");
+        let counted = hw.sql("SELECT count(*) FROM t").await;
+        if cluster.mock.is_some() {
+            let told = counted.unwrap_err().report("it", None);
+            assert!(told.contains("answers no lookups of times"), "{told}");
+            assert!(told.contains("hint: Write 'earliest'"), "{told}");
+            if index == 0 {
+                let told = match hw.sql("SELECT STREAM value FROM t").await {
+                    Ok(started) => {
+                        let query = started.into_query().unwrap();
+                        query.await_termination().await.unwrap_err()
+                    }
+                    Err(error) => error,
+                };
+                let told = told.report("it", None);
+                assert!(told.contains("answers no lookups of times"), "{told}");
+            }
+        } else {
+            let counted = text(&counted.unwrap().collect().await.unwrap());
+            assert_eq!(counted, [count.to_string()], "{options}");
+        }
+    }
+}
+
 /// How many rows a query gives, and how many records it has read.
 async fn counted(hw: &Headwater, sql: &str) -> (usize, u64) {
     let (rows, records) = read(hw, sql).await;

@@ -107,6 +107,11 @@ impl Cluster {
         }))
     }
 
+    /// The addresses as given.
+    pub(crate) fn servers(&self) -> &str {
+        &self.servers
+    }
+
     /// The partitions that are chosen, ordered by topic and number.
     ///
     /// # Errors

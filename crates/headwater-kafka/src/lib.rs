@@ -8,7 +8,7 @@
 //!                       │                        ▲ fills
 //!                       │       poll_loop ── batch_queue ── librdkafka
 //!                       └─────▶ sink ──▶ delivery ── librdkafka
-//! cluster: which topics, which offsets · client: how every client is made
+//! cluster, times: which topics, which offsets · client: how every client is made
 //! security, jaas, oauth: whom a client trusts, and how it logs in
 //! sampler: a few messages, to find columns in · walk: messages for a person or a sampler
 //! admin, tail, dev_broker: for the command line and for tests
@@ -49,6 +49,7 @@ mod source;
 mod start;
 mod stop;
 mod tail;
+mod times;
 mod topics;
 mod transaction;
 mod walk;

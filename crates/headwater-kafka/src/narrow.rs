@@ -14,6 +14,7 @@ use headwater_core::read_bounds::{Interval, ReadBounds};
 
 use crate::metadata::Part;
 use crate::row_maker::SourceColumns;
+use crate::times::Told;
 
 /// What a read needs of the records of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,14 +70,11 @@ impl Needed {
     }
 }
 
-/// The part of a slice from these offsets on, where the broker can tell offsets by time: `first` is
-/// what it says of the beginning of time, which must be a record. One that cannot, such as that for
-/// development, says that there is none, whatever the time.
-pub(crate) fn starting_at(slice: &Slice, first: &Offsets, from: &Offsets) -> Slice {
+/// The part of a slice from the first record of a time or later on, where the broker can tell of it.
+pub(crate) fn starting_at(slice: &Slice, told: &Told) -> Slice {
     let each = slice.end.iter().map(|(partition, end)| {
         let start = slice.start.get(partition).unwrap_or(0);
-        let can_tell = first.get(partition).is_some_and(|first| first < end);
-        let from = from.get(partition).filter(|_| can_tell);
+        let from = told.offset(partition, end);
         let later = from.map_or(start, |from| start.max(from));
         (partition.clone(), later.min(end), end)
     });
@@ -95,12 +93,7 @@ fn between(ranges: impl Iterator<Item = (Partition, i64, i64)>) -> Slice {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(offsets: &[i64]) -> Offsets {
-        let each = (0..).zip(offsets);
-        each.map(|(index, offset)| (Partition::new("t", index), *offset))
-            .collect()
-    }
+    use crate::times::tests::{at, told};
 
     fn slice() -> Slice {
         Slice::between(&at(&[0, 10, 20]), &at(&[5, 15, 25]))
@@ -165,12 +158,10 @@ mod tests {
         assert_eq!(earliest(-5), None);
         let before = needed(&[(Part::Timestamp, Interval::at_most(9))]);
         assert_eq!(before.earliest_ms(), None);
-        let first = at(&[0, 10, 20]);
-        let later = starting_at(&slice(), &first, &at(&[9, 12]));
+        let later = starting_at(&slice(), &told(&[0, 10, 20], &[9, 12]));
         assert_eq!(ranges(&later), [(1, 12, 15), (2, 20, 25)]);
         // A broker that knows no times says that every time is after the end.
-        let unknown = at(&[5, 15, 25]);
-        let all = starting_at(&slice(), &unknown, &unknown);
+        let all = starting_at(&slice(), &told(&[5, 15, 25], &[5, 15, 25]));
         assert_eq!(ranges(&all), ranges(&slice()));
     }
 }

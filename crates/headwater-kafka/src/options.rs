@@ -129,8 +129,8 @@ pub(crate) struct SourceOptions {
 impl SourceOptions {
     pub(crate) fn read(options: &mut OptionReader) -> Result<Self> {
         let topics = TopicChoice::take(options)?;
-        let start = take_start(options)?;
-        let end = take_end(options)?;
+        let start = take_start(options, &topics)?;
+        let end = take_end(options, &topics)?;
         let max_records: Option<u64> = options.take_parsed(
             MAX_RECORDS.name,
             &MAX_RECORDS.aliases(),

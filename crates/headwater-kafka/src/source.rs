@@ -32,6 +32,7 @@ use crate::row_maker::{RowMaker, SourceColumns};
 use crate::slice_stream;
 use crate::start::{resolve_end, resolve_start};
 use crate::stop::Stop;
+use crate::times::Told;
 
 /// A source as declared.
 #[derive(Debug)]
@@ -356,15 +357,11 @@ impl Source for KafkaSource {
             return Ok(slice);
         };
         let partitions: Vec<Partition> = slice.ranges().map(|(p, _, _)| p.clone()).collect();
-        let (first, from) = ask(&self.0.cluster, move |cluster| {
-            let first = cluster.offsets(&partitions, Place::Time(0))?;
-            Ok((
-                first,
-                cluster.offsets(&partitions, Place::Time(earliest_ms))?,
-            ))
+        let told = ask(&self.0.cluster, move |cluster| {
+            Told::ask(cluster, &partitions, earliest_ms)
         })
         .await?;
-        Ok(starting_at(&slice, &first, &from))
+        Ok(starting_at(&slice, &told))
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
