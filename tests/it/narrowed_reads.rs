@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use headwater::{Clock, Headwater, Outcome, SystemClock};
+use headwater_tests::real_broker;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::kafka::{Cluster, produce, text};
+use crate::kafka::{Cluster, fresh_topic, produce, text};
 
 const RECORDS: i64 = 60;
 
@@ -160,6 +162,88 @@ pub(crate) async fn times_are_looked_up_or_refused(cluster: &Cluster) {
             assert_eq!(counted, [count.to_string()], "{options}");
         }
     }
+}
+
+/// A topic of which the broker sets the times of records.
+async fn new_stamped_topic(servers: &str, name: &str) -> String {
+    let topic = fresh_topic(name);
+    let mut config = ClientConfig::new();
+    let client: AdminClient<_> = config.set("bootstrap.servers", servers).create().unwrap();
+    let wanted = NewTopic::new(&topic, 2, TopicReplication::Fixed(1));
+    let wanted = wanted.set("message.timestamp.type", "LogAppendTime");
+    let made = client.create_topics([&wanted], &AdminOptions::new()).await;
+    made.unwrap().pop().unwrap().unwrap();
+    topic
+}
+
+/// Where the broker sets the times of records, nothing is read after a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_of_the_broker_end_a_read() {
+    let Some(servers) = real_broker() else { return };
+    let topic = new_stamped_topic(&servers, "stamped").await;
+    let now_ms = SystemClock::new().now().as_millis();
+    put(&servers, &topic, now_ms - 86_400_000);
+    let hw = Headwater::builder().build().unwrap();
+    hw.sql(&format!(
+        "CREATE SOURCE raw WITH (connector = 'kafka', topic = '{topic}', 'bootstrap.servers' = '{servers}')"
+    ))
+    .await
+    .unwrap();
+    let (kinds, _) = read(&hw, "SELECT DISTINCT timestamp_type FROM raw").await;
+    assert_eq!(kinds, ["1"], "the broker sets times");
+    for (minutes, rows, records) in [(-10, 0, 0), (10, 120, 120)] {
+        let time = format!("to_timestamp_millis({})", now_ms + minutes * 60_000);
+        let sql = format!("SELECT value FROM raw WHERE \"timestamp\" < {time}");
+        let (found, read) = read(&hw, &sql).await;
+        assert_eq!((found.len(), read), (rows, records), "{minutes} minutes");
+    }
+}
+
+#[tokio::test]
+async fn topics_that_are_not_asked_for_are_not_read() {
+    let cluster = Cluster::mock();
+    let servers = &cluster.servers;
+    let start_ms = SystemClock::new().now().as_millis();
+    let prefix = cluster.new_topic("chosen", 1).await;
+    for name in ["a", "b", "c"] {
+        let topic = format!("{prefix}-{name}");
+        cluster
+            .mock
+            .as_ref()
+            .unwrap()
+            .create_topic(&topic, 2)
+            .unwrap();
+        put(servers, &topic, start_ms);
+    }
+    let hw = Headwater::builder().build().unwrap();
+    hw.sql(&format!(
+        "CREATE SOURCE t (n BIGINT, topic VARCHAR METADATA FROM 'topic', p INT METADATA FROM 'partition')
+         WITH (connector = 'kafka', topic.pattern = '{prefix}-.', 'bootstrap.servers' = '{servers}')
+         FORMAT JSON"
+    ))
+    .await
+    .unwrap();
+    let named = |name: &str| format!("topic = '{prefix}-{name}'");
+    for (filter, records) in [
+        (named("a"), 120),
+        (format!("{} AND p = 1", named("b")), 60),
+        (format!("{} OR {}", named("a"), named("c")), 240),
+        (format!("topic IN ('{prefix}-c', '{prefix}-a', 'x')"), 240),
+        (format!("{} AND {}", named("a"), named("c")), 0),
+        (named("x"), 0),
+        (format!("{} OR n = 3", named("a")), 360),
+        (format!("topic > '{prefix}-b'"), 360),
+    ] {
+        let narrowed = read(&hw, &format!("SELECT n, topic FROM t WHERE {filter}")).await;
+        let all = "(SELECT n, topic, p FROM t LIMIT 1000000) AS t";
+        let whole = read(&hw, &format!("SELECT n, topic FROM {all} WHERE {filter}")).await;
+        assert_eq!(narrowed.0, whole.0, "{filter}");
+        assert_eq!(narrowed.1, records, "{filter}");
+    }
+    let explained = format!("EXPLAIN SELECT n FROM t WHERE {}", named("a"));
+    let (plan, _) = read(&hw, &explained).await;
+    let reads = format!("reads=[#1 in {{\"{prefix}-a\"}}]");
+    assert!(plan.join("\n").contains(&reads), "{plan:?}");
 }
 
 /// How many rows a query gives, and how many records it has read.

@@ -31,7 +31,7 @@ use headwater_core::crash_point::CrashPoint;
 use headwater_core::format::BadDataPolicy;
 use headwater_core::id::SourceIndex;
 use headwater_core::offset::{Offsets, Slice};
-use headwater_core::read_bounds::ReadBounds;
+use headwater_core::read_bounds::{Bound, Interval, ReadBounds};
 use headwater_core::source::ReadRequest;
 
 use crate::epoch_context::EpochContext;
@@ -121,18 +121,20 @@ impl EpochScanExec {
 }
 
 impl EpochScanExec {
-    /// What is left out of the source: `, reads=[2 <= #4, #3 <= 9]` by position in its schema.
+    /// What is left out of the source: `, reads=[2 <= #4, #3 <= 9, #5 in {"a", "b"}]` by position in its
+    /// schema.
     fn fmt_bounds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = ", reads=[";
-        for (column, interval) in self.spec.bounds.iter() {
+        for (column, bound) in self.spec.bounds.iter() {
             write!(f, "{separator}")?;
             separator = ", ";
-            if let Some(min) = interval.min {
-                write!(f, "{min} <= ")?;
-            }
-            write!(f, "#{column}")?;
-            if let Some(max) = interval.max {
-                write!(f, " <= {max}")?;
+            match bound {
+                Bound::Within(Interval { min, max }) => {
+                    let min = min.map_or_else(String::new, |min| format!("{min} <= "));
+                    let max = max.map_or_else(String::new, |max| format!(" <= {max}"));
+                    write!(f, "{min}#{column}{max}")?;
+                }
+                Bound::OneOf(texts) => write!(f, "#{column} in {texts:?}")?,
             }
         }
         match self.spec.bounds.is_empty() {

@@ -16,6 +16,7 @@
 //! This is the only crate that knows rdkafka; none of its types is in a public signature.
 
 mod admin;
+mod append_times;
 mod batch_queue;
 mod budget;
 mod buffer;

@@ -62,6 +62,7 @@ impl Sampler for KafkaSampler {
             topics: &self.options.topics,
             has_key: false,
             from: shares.from.clone(),
+            wanted: None,
         };
         let stretch = |partition: &Partition| {
             let share = shares.messages.iter().find(|(p, _)| p == partition);

@@ -21,6 +21,7 @@ use headwater_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
+use crate::append_times::before_time;
 use crate::chunk::Kept;
 use crate::cluster::{Cluster, Held, Place, ask};
 use crate::failure::Failure;
@@ -352,16 +353,19 @@ impl Source for KafkaSource {
 
     async fn narrow(&self, slice: Slice, bounds: &ReadBounds) -> Result<Slice> {
         let needed = Needed::of(bounds, &self.0.spec.columns);
-        let slice = needed.within(&slice);
-        let Some(earliest_ms) = needed.earliest_ms() else {
-            return Ok(slice);
-        };
-        let partitions: Vec<Partition> = slice.ranges().map(|(p, _, _)| p.clone()).collect();
-        let told = ask(&self.0.cluster, move |cluster| {
-            Told::ask(cluster, &partitions, earliest_ms)
-        })
-        .await?;
-        Ok(starting_at(&slice, &told))
+        let inner = &self.0;
+        let mut slice = needed.within(&slice);
+        if let Some(earliest_ms) = needed.earliest_ms() {
+            let partitions: Vec<Partition> = slice.ranges().map(|(p, _, _)| p.clone()).collect();
+            let told = ask(&inner.cluster, move |cluster| {
+                Told::ask(cluster, &partitions, earliest_ms)
+            });
+            slice = starting_at(&slice, &told.await?);
+        }
+        match needed.beyond_ms() {
+            Some(ms) => before_time(&inner.spec, &inner.cluster, &inner.clock, slice, ms).await,
+            None => Ok(slice),
+        }
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
