@@ -243,6 +243,47 @@ fn a_stream_is_printed_whole_in_every_format() {
 }
 
 #[test]
+fn a_bounded_read_shows_its_progress_on_standard_error_alone() {
+    let dir = Dir::new();
+    dir.create("numbers.csv", "1\n2\n3\n");
+    let folder = dir.path().display();
+    let text = format!(
+        "CREATE SOURCE t (n INT) WITH (connector = 'filesystem', path = '{folder}/numbers.csv')
+         FORMAT CSV; SELECT n FROM t;"
+    );
+    let run = |progress: &str| {
+        let arguments = ["sql", "--format", "csv", progress, "-e", &text];
+        let run = dir.command(&arguments).output();
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert_eq!(run.stdout, "n\n1\n2\n3\n");
+        run.stderr
+    };
+    // Standard error is no terminal.
+    assert_eq!(run("--progress=auto"), "");
+    assert_eq!(run("--progress=never"), "");
+    let told = run("--progress=always");
+    assert!(told.starts_with("read in "), "{told}");
+    assert!(told.contains(": 3 records, "), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
+fn a_long_bounded_read_shows_its_progress_again_and_again() {
+    let dir = Dir::new();
+    let text = "CREATE SOURCE t (n BIGINT) WITH (connector = 'datagen', rows = 100000000000);
+                SELECT count(*) FROM t;";
+    let mut run = dir
+        .command(&["sql", "--progress=always", "-e", text])
+        .spawn();
+    for _ in 0..2 {
+        let line = run.wait_for_stderr("reading ");
+        assert!(line.contains(" records, "), "{line}");
+    }
+    let end = run.signal_and_wait("INT");
+    assert_eq!(end.stdout, "");
+}
+
+#[test]
 fn a_closed_pipe_ends_quietly() {
     let dir = Dir::new();
     let text = "SELECT value FROM generate_series(1, 1000000)";

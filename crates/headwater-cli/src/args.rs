@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::exit_code::EXIT_CODES_HELP;
+use crate::print::Showing;
 
 /// Streaming SQL over Kafka topics, files and more.
 #[derive(Debug, Parser)]
@@ -111,10 +112,20 @@ pub(crate) struct SessionArgs {
     /// done again at the next start [default: 5 seconds]
     #[arg(long, value_name = "INTERVAL")]
     pub(crate) drain_timeout: Option<String>,
-    /// Show a line of progress while queries run
+    /// Show a line of progress on standard error while queries run and rows are read
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", num_args = 0..=1,
         default_missing_value = "always", require_equals = true)]
     pub(crate) progress: ProgressWhen,
+}
+
+impl SessionArgs {
+    /// How rows of a bounded read are shown.
+    pub(crate) fn showing(&self) -> Showing {
+        Showing {
+            format: self.settings.format,
+            progress: self.progress,
+        }
+    }
 }
 
 const RUN_HELP: &str = "\

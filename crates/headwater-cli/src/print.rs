@@ -14,32 +14,64 @@ use headwater::arrow::util::display::FormatOptions;
 use headwater::arrow::util::pretty::pretty_format_batches_with_options;
 use headwater::{Result, Rows};
 
-use crate::args::RowFormat;
+use crate::args::{ProgressWhen, RowFormat};
 use crate::context::Context;
-use crate::progress::counted;
+use crate::progress::{counted, shows_progress};
+use crate::reading::ReadLine;
 use crate::screen::{DataWriter, output_failed};
 
 /// Times without a zone are UTC; in JSON they say so, as the sinks write them.
 const UTC: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
 
+/// How rows are printed, and whether the progress of their read is shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Showing {
+    pub(crate) format: RowFormat,
+    pub(crate) progress: ProgressWhen,
+}
+
 /// Rows of one table.
 const TABLE_ROWS: usize = 10_000;
 
-/// Prints all rows, and says which records were left out.
+/// Prints all rows, shows the progress of the read until then, and says which records were left out.
 ///
 /// # Errors
 /// If reading or writing fails.
-pub(crate) async fn print_rows(mut rows: Rows, format: RowFormat, context: &Context) -> Result<()> {
-    let mut printer = Printer::new(rows.schema(), format, context);
-    while let Some(batch) = rows.next().await? {
-        printer.add(batch)?;
-    }
-    printer.finish()?;
+pub(crate) async fn print_rows(mut rows: Rows, showing: Showing, context: &Context) -> Result<()> {
+    let printer = Printer::new(rows.schema(), showing.format, context);
+    let printed = print_all(&mut rows, printer, showing, context).await;
+    context.screen.end_progress();
+    printed?;
     for (source, reason, records) in rows.bad_records() {
         context.note(&format!(
             "warning: source \"{source}\": {} ({reason})",
             counted(records, "bad record")
         ));
+    }
+    Ok(())
+}
+
+async fn print_all(
+    rows: &mut Rows,
+    mut printer: Printer,
+    showing: Showing,
+    context: &Context,
+) -> Result<()> {
+    let watch = rows.watch();
+    // Rows that are there already, such as those of EXPLAIN, are not read.
+    if !watch.is_read() || !shows_progress(showing.progress, context) {
+        while let Some(batch) = rows.next().await? {
+            printer.add(batch)?;
+        }
+        return printer.finish();
+    }
+    let mut line = ReadLine::new(context);
+    while let Some(batch) = line.during(|| watch.progress(), rows.next()).await? {
+        printer.add(batch)?;
+    }
+    printer.finish()?;
+    if showing.progress == ProgressWhen::Always {
+        line.tell_end(watch.progress());
     }
     Ok(())
 }

@@ -161,7 +161,7 @@ impl<'a> Repl<'a> {
                 }
             }
             other => tokio::select! {
-                shown = show(other, self.args.settings.format, self.context) => shown,
+                shown = show(other, self.args.showing(), self.context) => shown,
                 _ = self.signals.first() => Err(Error::resource("stopped by Ctrl-C")),
             },
         }

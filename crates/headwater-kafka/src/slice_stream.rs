@@ -41,6 +41,17 @@ struct ClaimedRange {
     claim: ReadClaim,
     start: i64,
     end: i64,
+    /// Everything before it has been taken.
+    position: i64,
+}
+
+impl ClaimedRange {
+    /// Goes on to an offset; gives how many there were until there.
+    fn pass(&mut self, offset: i64) -> u64 {
+        let passed = offset.min(self.end).saturating_sub(self.position).max(0);
+        self.position += passed;
+        passed.unsigned_abs()
+    }
 }
 
 struct SliceReader {
@@ -93,7 +104,13 @@ impl SliceReader {
                 break;
             };
             let claim = self.reader.claim(&partition, start)?;
-            self.left.push_back(ClaimedRange { claim, start, end });
+            let position = start;
+            self.left.push_back(ClaimedRange {
+                claim,
+                start,
+                end,
+                position,
+            });
             offsets = offsets.saturating_add(end - start);
         }
         Ok(())
@@ -131,7 +148,7 @@ impl SliceReader {
             if self.left.is_empty() {
                 self.claim_more()?;
             }
-            let Some(range) = self.left.front() else {
+            let Some(range) = self.left.front_mut() else {
                 return Ok(None);
             };
             let buffer = range.claim.buffer();
@@ -140,6 +157,7 @@ impl SliceReader {
             changed.as_mut().enable();
             match buffer.take(range.end, self.batch_rows)? {
                 Taken::Records(chunk) => {
+                    self.counters.add_done(range.pass(chunk.end()));
                     self.reader.gave_back();
                     return Ok(Some(chunk));
                 }
@@ -150,6 +168,7 @@ impl SliceReader {
                 Taken::End => {
                     self.counters
                         .add_lost(buffer.lost_in(range.start, range.end));
+                    self.counters.add_done(range.pass(range.end));
                     self.left.pop_front();
                 }
             }

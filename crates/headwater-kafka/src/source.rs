@@ -397,6 +397,12 @@ impl Source for KafkaSource {
     fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>> {
         let owner = format!("source \"{}\"", self.0.spec.name);
         let rows = RowMaker::try_new(&owner, &self.0.spec.columns, &request.projection)?;
+        if request.rows_wanted.is_none() {
+            let offsets = request.slice.ranges().map(|(_, start, end)| end - start);
+            request
+                .counters
+                .add_expected(offsets.sum::<i64>().unsigned_abs());
+        }
         Ok(slice_stream::stream(Arc::clone(&self.0), request, rows))
     }
 

@@ -60,7 +60,7 @@ pub use builder::HeadwaterBuilder;
 pub use doctor::{Finding, Verdict};
 pub use frame::{Frame, StreamFrame};
 pub use infer::{InferRequest, InferredSource};
-pub use outcome::{Outcome, Rows};
+pub use outcome::{Outcome, ReadProgress, ReadWatch, Rows};
 pub use reader::{Reader, StreamReader};
 pub use session::Headwater;
 pub use settings::Settings;

@@ -132,3 +132,32 @@ async fn a_count_of_records_that_are_all_rows_copies_no_value() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_read_knows_how_far_it_is() {
+    let broker = broker(&[("t", 2)]);
+    let servers = broker.bootstrap_servers();
+    put_numbers(&servers, 0, 0..300);
+    put_numbers(&servers, 1, 0..100);
+    let source = open_bounded(json(&servers, "t")).await;
+    let request = ReadRequest {
+        rows_wanted: None,
+        batch_rows: 100,
+        ..whole(&source, 100).await
+    };
+    let counters = Arc::clone(&request.counters);
+    assert_eq!(counters.fraction(), None);
+    let mut stream = source.read(request).unwrap();
+    assert_eq!(counters.fraction(), Some(0.0));
+    let mut rows = 0;
+    while let Some(batch) = next(&mut stream).await {
+        rows += batch.num_rows();
+        assert_eq!(counters.fraction(), Some(rows as f64 / 400.0));
+    }
+    assert_eq!(counters.fraction(), Some(1.0));
+    // A read that may end before its slice does has no end that is known.
+    let request = whole(&source, 100).await;
+    let counters = Arc::clone(&request.counters);
+    drop(source.read(request).unwrap());
+    assert_eq!(counters.fraction(), None);
+}
