@@ -164,13 +164,15 @@ pub(crate) async fn times_are_looked_up_or_refused(cluster: &Cluster) {
     }
 }
 
-/// A topic of which the broker sets the times of records.
-async fn new_stamped_topic(servers: &str, name: &str) -> String {
+/// A topic with settings.
+async fn new_topic_with(servers: &str, name: &str, settings: &[(&str, &str)]) -> String {
     let topic = fresh_topic(name);
     let mut config = ClientConfig::new();
     let client: AdminClient<_> = config.set("bootstrap.servers", servers).create().unwrap();
-    let wanted = NewTopic::new(&topic, 2, TopicReplication::Fixed(1));
-    let wanted = wanted.set("message.timestamp.type", "LogAppendTime");
+    let mut wanted = NewTopic::new(&topic, 2, TopicReplication::Fixed(1));
+    for (name, value) in settings {
+        wanted = wanted.set(name, value);
+    }
     let made = client.create_topics([&wanted], &AdminOptions::new()).await;
     made.unwrap().pop().unwrap().unwrap();
     topic
@@ -180,7 +182,8 @@ async fn new_stamped_topic(servers: &str, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn times_of_the_broker_end_a_read() {
     let Some(servers) = real_broker() else { return };
-    let topic = new_stamped_topic(&servers, "stamped").await;
+    let settings = [("message.timestamp.type", "LogAppendTime")];
+    let topic = new_topic_with(&servers, "stamped", &settings).await;
     let now_ms = SystemClock::new().now().as_millis();
     put(&servers, &topic, now_ms - 86_400_000);
     let hw = Headwater::builder().build().unwrap();
@@ -197,6 +200,60 @@ async fn times_of_the_broker_end_a_read() {
         let (found, read) = read(&hw, &sql).await;
         assert_eq!((found.len(), read), (rows, records), "{minutes} minutes");
     }
+}
+
+/// A count is that of the records that are there, not that of their offsets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compaction_leaves_gaps_that_are_not_counted() {
+    const RECORDS: i64 = 2_000;
+    let Some(servers) = real_broker() else { return };
+    let settings = [
+        ("cleanup.policy", "compact"),
+        ("segment.ms", "500"),
+        ("segment.bytes", "10000"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("max.compaction.lag.ms", "500"),
+    ];
+    let topic = new_topic_with(&servers, "compacted", &settings).await;
+    let mut config = ClientConfig::new();
+    let producer: BaseProducer = config.set("bootstrap.servers", &servers).create().unwrap();
+    let send = |key: &str| {
+        let record = BaseRecord::<str, str>::to(&topic).partition(0);
+        producer.send(record.key(key).payload("a value")).unwrap();
+    };
+    send("first");
+    for number in 1..RECORDS {
+        send(["a", "b", "c"][usize::try_from(number % 3).unwrap()]);
+    }
+    producer.flush(Duration::from_secs(20)).unwrap();
+    let hw = Headwater::builder().build().unwrap();
+    hw.sql(&format!(
+        "CREATE SOURCE raw WITH (connector = 'kafka', topic = '{topic}', 'bootstrap.servers' = '{servers}')"
+    ))
+    .await
+    .unwrap();
+    let number = async |sql: &str| read(&hw, sql).await.0[0].parse::<i64>().unwrap();
+    let all = number("SELECT count(*) FROM raw").await;
+    assert!(all <= RECORDS, "{all}");
+    // The brokers compact when they like, and a segment after another one has begun.
+    for _ in 0..60 {
+        if number("SELECT count(*) FROM raw").await < RECORDS / 2 {
+            break;
+        }
+        SystemClock::new().sleep(Duration::from_secs(1)).await;
+        send("d");
+        producer.flush(Duration::from_secs(20)).unwrap();
+    }
+    let before = number("SELECT count(*) FROM raw").await;
+    let values = number("SELECT count(value) FROM raw").await;
+    let offsets = number("SELECT max(\"offset\") - min(\"offset\") + 1 FROM raw").await;
+    let after = number("SELECT count(*) FROM raw").await;
+    // It may go on meanwhile.
+    assert!(
+        before >= values && values >= after,
+        "{before} {values} {after}"
+    );
+    assert!(offsets > before, "{offsets} offsets of {before} records");
 }
 
 #[tokio::test]
