@@ -63,6 +63,7 @@ struct SliceReader {
     waiting: VecDeque<(Partition, i64, i64)>,
     rows: RowMaker,
     rows_wanted: Option<usize>,
+    rows_given: usize,
     batch_rows: usize,
     counters: Arc<ReadCounters>,
 }
@@ -85,6 +86,7 @@ impl SliceReader {
             waiting: waiting.collect(),
             rows,
             rows_wanted: request.rows_wanted,
+            rows_given: 0,
             batch_rows: request.batch_rows,
             counters: Arc::clone(&request.counters),
         };
@@ -136,14 +138,27 @@ impl SliceReader {
                 chunk,
             });
             let batch = assembled.into_batch(partition, records);
+            self.rows_given += batch.rows.num_rows();
             if !batch.is_empty() {
                 return Ok(Some(batch));
             }
         }
     }
 
+    /// Records to take next, at most: no more than may be wanted.
+    fn records_max(&self) -> usize {
+        let missing = self
+            .rows_wanted
+            .map(|wanted| wanted.saturating_sub(self.rows_given));
+        match missing {
+            Some(missing) if missing > 0 => missing.min(self.batch_rows),
+            _ => self.batch_rows,
+        }
+    }
+
     /// The next records of the slice; `None` at its end.
     async fn take(&mut self) -> Result<Option<Box<RecordChunk>>> {
+        let records_max = self.records_max();
         loop {
             if self.left.is_empty() {
                 self.claim_more()?;
@@ -155,7 +170,7 @@ impl SliceReader {
             let changed = self.reader.changed();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            match buffer.take(range.end, self.batch_rows)? {
+            match buffer.take(range.end, records_max)? {
                 Taken::Records(chunk) => {
                     self.counters.add_done(range.pass(chunk.end()));
                     self.reader.gave_back();
