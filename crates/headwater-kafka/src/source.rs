@@ -34,6 +34,7 @@ use crate::slice_stream;
 use crate::start::{resolve_end, resolve_start};
 use crate::stop::Stop;
 use crate::times::Told;
+use crate::topics::TopicChoice;
 
 /// A source as declared.
 #[derive(Debug)]
@@ -194,10 +195,16 @@ impl Inner {
 
     fn start_reader(&self, kept: Kept, wanted: Option<usize>) -> Result<Arc<Reader>> {
         let options = &self.spec.options;
+        // Nothing that comes later belongs to a slice, and what a slice leaves out is not new.
+        let none = TopicChoice::Assigned(vec![]);
+        let watched = match self.use_of {
+            SourceUse::Stream => &options.topics,
+            SourceUse::BoundedRead => &none,
+        };
         let spec = ReaderSpec {
             source: &self.spec.name,
             connection: &options.connection,
-            topics: &options.topics,
+            topics: watched,
             partitions: self.partitions.len(),
             kept,
             prefetch_bytes: options.prefetch_bytes,
