@@ -12,7 +12,7 @@
 //! either type would make records bad.
 //!
 //! A sample proves nothing of the records that come later: columns are nullable, unless the format
-//! itself promises a value, and types are wide (BIGINT, DOUBLE, STRING). A number is never taken for
+//! itself promises a value, and types are wide (BIGINT, DOUBLE, VARCHAR). A number is never taken for
 //! a time, as its unit cannot be known; a note says what it looks like.
 
 use std::collections::BTreeMap;

@@ -150,7 +150,7 @@ const MALFORMED: [(&str, &str); 26] = [
     ("02 huge 61", "bad: Avro data ends too early"),
     (
         "02 02ff 00 00 00 00 00",
-        "bad: column \"s\" is not a STRING",
+        "bad: column \"s\" is not a VARCHAR",
     ),
     (
         "02 0261 04 00 00 00 00",
@@ -317,13 +317,13 @@ const VALUES: [(&str, DataType, &str, &str); 27] = [
         "\"bytes\"",
         DataType::Utf8View,
         "0461c3",
-        "bad: column \"a\" is not a STRING",
+        "bad: column \"a\" is not a VARCHAR",
     ),
     (
         "\"bytes\"",
         DataType::Utf8,
         "0461c3",
-        "bad: column \"a\" is not a STRING",
+        "bad: column \"a\" is not a VARCHAR",
     ),
     ("\"bytes\"", DataType::Utf8, "0261", "a"),
     ("\"string\"", DataType::Binary, "02ff", "ff"),
@@ -428,7 +428,7 @@ fn what_cannot_work_is_refused_when_it_is_declared() {
         ),
         (
             ("choice", DataType::Utf8View),
-            "column \"choice\" of source \"orders\" is a STRING, but its field in the Avro schema \
+            "column \"choice\" of source \"orders\" is a VARCHAR, but its field in the Avro schema \
              is a long",
         ),
     ];

@@ -95,7 +95,9 @@ fn every_payload_ends_in_a_row_or_a_reason() {
         .collect();
     let mut text = String::new();
     for (record, (name, bytes)) in payloads.iter().enumerate() {
-        let bytes = bytes.as_deref().map_or_else(|| "no value".to_string(), shown);
+        let bytes = bytes
+            .as_deref()
+            .map_or_else(|| "no value".to_string(), shown);
         let _ = writeln!(text, "{name}: {bytes}");
         for ((format, _, _), outcomes) in formats.iter().zip(&columns) {
             let _ = writeln!(text, "    {format:9} {}", shortened(&outcomes[record]));

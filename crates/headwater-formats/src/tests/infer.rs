@@ -73,11 +73,11 @@ fn json_values_have_types() {
             "i BIGINT",
             "d DOUBLE",
             "big DECIMAL(38,0)",
-            "s STRING",
+            "s VARCHAR",
             "b BOOLEAN",
             "day DATE",
             "at TIMESTAMP",
-            "n STRING -- no value in the sample, so the type is not known",
+            "n VARCHAR -- no value in the sample, so the type is not known",
             "ID BIGINT",
             "id BIGINT -- differs from \"ID\" by case only",
             "ts BIGINT -- looks like milliseconds since 1970: to_timestamp_millis makes a TIMESTAMP of it",
@@ -95,10 +95,10 @@ fn json_values_may_hold_others() {
             r#"{"user":{"odd":"x"}}"#,
         ],
         &[
-            "user STRUCT<id BIGINT, Name STRING> -- without \"odd\" (1 numbers and 1 texts, which no one type holds)",
-            "tags ARRAY<STRING>",
-            "points ARRAY<STRUCT<x DOUBLE, y STRING>>",
-            "none ARRAY<STRING> -- no value in the sample, so the type is not known",
+            "user STRUCT<id BIGINT, Name VARCHAR> -- without \"odd\" (1 numbers and 1 texts, which no one type holds)",
+            "tags ARRAY<VARCHAR>",
+            "points ARRAY<STRUCT<x DOUBLE, y VARCHAR>>",
+            "none ARRAY<VARCHAR> -- no value in the sample, so the type is not known",
             "without mixed: 1 numbers and 1 texts, which no one type holds",
             "without list: arrays of 1 numbers and 1 texts, which no one type holds",
             "without empty: objects that hold nothing",
@@ -171,13 +171,13 @@ fn csv_fields_have_types_by_place() {
         ],
         &[
             "c1 BIGINT",
-            "c2 STRING",
+            "c2 VARCHAR",
             "c3 DOUBLE",
             "c4 DATE",
             "c5 BOOLEAN",
-            "c6 STRING -- holds 1 numbers and 1 texts",
-            "c7 STRING -- no value in the sample, so the type is not known",
-            "c8 STRING",
+            "c6 VARCHAR -- holds 1 numbers and 1 texts",
+            "c7 VARCHAR -- no value in the sample, so the type is not known",
+            "c8 VARCHAR",
             "bad: wrong number of fields: 1",
         ],
     );
@@ -199,15 +199,15 @@ fn csv_headers_name_columns() {
     };
     assert_eq!(
         named(&[("header", "true")], "Id, \"Name\""),
-        "id BIGINT\nname STRING\n"
+        "id BIGINT\nname VARCHAR\n"
     );
     assert_eq!(
         named(&[("header", "true")], "a,A"),
-        "a BIGINT\nA STRING -- differs from \"a\" by case only\n"
+        "a BIGINT\nA VARCHAR -- differs from \"a\" by case only\n"
     );
     assert_eq!(
         named(&[("header", "skip")], "a,a"),
-        "c1 BIGINT\nc2 STRING\n"
+        "c1 BIGINT\nc2 VARCHAR\n"
     );
     assert!(named(&[("header", "true")], "a,a").contains("does not name 2 columns"));
 }
@@ -223,14 +223,14 @@ fn lines_of_influx_have_tags_fields_and_a_time() {
             "mem",
         ],
         &[
-            "measurement STRING NOT NULL",
-            "host STRING",
-            "cpu STRING",
+            "measurement VARCHAR NOT NULL",
+            "host VARCHAR",
+            "cpu VARCHAR",
             "usage DOUBLE",
             "n BIGINT",
             "big DECIMAL(38,0)",
             "ok BOOLEAN",
-            "note STRING",
+            "note VARCHAR",
             "used BIGINT",
             "time TIMESTAMP",
             "without time: the format has a column of its own under this name",
@@ -241,7 +241,7 @@ fn lines_of_influx_have_tags_fields_and_a_time() {
     check(
         &spec("influx", &[("time", "at"), ("measurement", "m")]),
         &["cpu time=1i 1"],
-        &["m STRING NOT NULL", "time BIGINT", "at TIMESTAMP"],
+        &["m VARCHAR NOT NULL", "time BIGINT", "at TIMESTAMP"],
     );
 }
 
@@ -257,10 +257,10 @@ fn events_of_debezium_have_the_columns_of_their_rows() {
         ],
         &[
             "id BIGINT",
-            "name STRING",
+            "name VARCHAR",
             "price DOUBLE",
             "gone BOOLEAN",
-            "op STRING NOT NULL -- c created, u updated, d deleted, r read by a snapshot",
+            "op VARCHAR NOT NULL -- c created, u updated, d deleted, r read by a snapshot",
             "before STRUCT<id BIGINT, gone BOOLEAN> -- the row before the change",
             "bad: a truncate event, which has no row: 1",
         ],
@@ -270,8 +270,8 @@ fn events_of_debezium_have_the_columns_of_their_rows() {
         &[r#"{"op":"c","after":{"id":1},"source":{"db":"x"}}"#],
         &[
             "id BIGINT",
-            "op STRING NOT NULL -- c created, u updated, d deleted, r read by a snapshot",
-            "src STRUCT<db STRING> -- where the change came from",
+            "op VARCHAR NOT NULL -- c created, u updated, d deleted, r read by a snapshot",
+            "src STRUCT<db VARCHAR> -- where the change came from",
         ],
     );
 }
@@ -290,8 +290,8 @@ fn avro_columns_are_those_of_the_schema() {
         {"name":"self","type":["null","r"]}]}"#;
     let nothing: [&str; 0] = [];
     let found = shown(&spec("avro", &[("schema", schema)]), &sample(&nothing));
-    let expected = "id BIGINT\nn INT\nat TIMESTAMP\nprice DECIMAL(10,2)\ntags ARRAY<STRING>\n\
-                    of STRUCT<e STRING>\n\
+    let expected = "id BIGINT\nn INT\nat TIMESTAMP\nprice DECIMAL(10,2)\ntags ARRAY<VARCHAR>\n\
+                    of STRUCT<e VARCHAR>\n\
                     self STRUCT\n\
                     without extra: a map, which no column can hold yet\n\
                     without odd: a union of string and int\n";
@@ -330,7 +330,7 @@ fn avro_columns_are_those_of_the_ids() {
         &sample(&records),
     );
     assert!(
-        found.starts_with("id BIGINT\ns STRING\nbad: no schema id: 1\n"),
+        found.starts_with("id BIGINT\ns VARCHAR\nbad: no schema id: 1\n"),
         "{found}"
     );
 }
@@ -338,7 +338,7 @@ fn avro_columns_are_those_of_the_ids() {
 #[test]
 fn raw_and_text_have_one_column() {
     check(&spec("raw", &[]), &["x"], &["value BYTEA"]);
-    check(&spec("text", &[]), &["x"], &["value STRING"]);
+    check(&spec("text", &[]), &["x"], &["value VARCHAR"]);
 }
 
 #[test]

@@ -56,8 +56,8 @@ async fn a_source_is_declared_with_the_columns_that_are_found() {
     for part in [
         "CREATE SOURCE s (",
         "id       BIGINT,",
-        "\"userId\" STRING,",
-        "items    ARRAY<STRUCT<\"Sku\" STRING, n BIGINT>>",
+        "\"userId\" VARCHAR,",
+        "items    ARRAY<STRUCT<\"Sku\" VARCHAR, n BIGINT>>",
         "-- without odd: 1 numbers and 1 texts, which no one type holds",
         ") FORMAT JSON /* so */ WITH (",
     ] {

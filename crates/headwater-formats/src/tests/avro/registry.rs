@@ -220,7 +220,7 @@ const EVOLUTIONS: [Evolution; 20] = [
         "enum A",
         &[2],
         DataType::Utf8View,
-        "bad: column \"a\" is not a STRING",
+        "bad: column \"a\" is not a VARCHAR",
     ),
 ];
 
