@@ -24,7 +24,7 @@ use headwater_formats::infer::{Guess, Inferred, check_options, guess_format, inf
 use crate::ast::{InferClause, Statement, TableDeclaration};
 use crate::binder::Binder;
 use crate::column_text::{column_list, format_text};
-use crate::declare::{bad_data, reader, watermark};
+use crate::declare::{bad_data, check_letter_sink, reader, watermark};
 use crate::format_clauses::{format_of, key_format_of};
 use crate::parser::parse_script;
 
@@ -77,7 +77,7 @@ impl Binder {
                  declare the columns of the key in it.",
             ));
         }
-        bad_data(&mut options)?;
+        let (policy, letter_sink) = bad_data(&mut options)?;
         watermark(declaration, &mut options)?;
         let definition = SamplerDefinition {
             name: declaration.name.value.clone(),
@@ -85,6 +85,7 @@ impl Binder {
         };
         let sampler = connector.declare_sampler(definition, &mut options)?;
         options.finish()?;
+        check_letter_sink(&owner, policy, letter_sink.as_deref())?;
         let place = sampler.place();
         let mut limits = SampleLimits::default();
         if let Some(records) = declaration.infer.and_then(|infer| infer.sample) {
