@@ -20,6 +20,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaConfRes;
 
+use crate::advice;
 use crate::oauth::OauthLogin;
 use crate::security::{self, Properties};
 
@@ -188,6 +189,19 @@ impl KafkaConnection {
         &self.servers
     }
 
+    /// The protocol to talk by, in capitals.
+    pub(crate) fn protocol(&self) -> String {
+        advice::protocol(&self.properties)
+    }
+
+    /// The bytes that a message may have at most before it is sent.
+    pub(crate) fn max_message_bytes(&self) -> usize {
+        let given = self.property(MAX_MESSAGE_BYTES).map(str::trim);
+        given
+            .and_then(|bytes| bytes.parse().ok())
+            .unwrap_or(MAX_MESSAGE_BYTES_DEFAULT)
+    }
+
     /// A property the user has set.
     pub(crate) fn property(&self, name: &str) -> Option<&str> {
         self.properties.get(name).map(String::as_str)
@@ -230,9 +244,15 @@ impl KafkaConnection {
         owner: &str,
         config: &ClientConfig,
     ) -> Result<BaseConsumer<ClientEvents>> {
+        self.check_files(owner)?;
         config
             .create_with_context(self.events(owner))
             .map_err(|error| config_error(owner, &error))
+    }
+
+    /// Refuses files of certificates and keys that cannot be read.
+    pub(crate) fn check_files(&self, owner: &str) -> Result<()> {
+        security::check_files(owner, &self.properties)
     }
 
     /// Whether clients need tokens that somebody hands them.

@@ -240,6 +240,7 @@ impl RowProducer {
         for (name, value) in own {
             config.set(name, value);
         }
+        connection.check_files(owner)?;
         // Its thread hands events on, such as the request for a token.
         let producer = config
             .create_with_context(ProducerEvents(connection.events(owner)))
