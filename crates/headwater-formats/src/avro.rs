@@ -31,6 +31,7 @@ mod row_writer;
 mod rows;
 mod schema;
 mod schema_cache;
+mod schema_check;
 mod schema_text;
 mod skip;
 mod writing;
@@ -40,7 +41,7 @@ pub use schema_cache::SchemaCache;
 
 pub(crate) use decoder::{check_columns, new_avro_decoder};
 pub(crate) use encoder::AvroEncoder;
-pub(crate) use framed_decoder::schema_id;
+pub(crate) use framed_decoder::{UNKNOWN_ID, not_asked, schema_id};
 pub(crate) use infer::infer_avro;
 pub(crate) use options::{AvroOptions, SUBJECT, with_schema_text};
 pub(crate) use parser::{MAX_SCHEMA_BYTES, SchemaFlaw};
