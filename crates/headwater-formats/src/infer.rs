@@ -32,11 +32,13 @@ mod debezium;
 mod guess;
 mod influx;
 mod json;
+mod keys;
 mod members;
 mod notes;
 mod seen;
 
 pub use guess::{Guess, guess_format};
+pub use keys::{SeenKeys, seen_keys};
 
 /// Columns that are found at most, those inside others counted.
 const MAX_COLUMNS: usize = 1_000;

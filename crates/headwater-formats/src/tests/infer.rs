@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::infer::{Guess, Inferred, guess_format, infer};
+use crate::infer::{Guess, Inferred, SeenKeys, guess_format, infer, seen_keys};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -18,6 +18,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn sample(records: &[impl AsRef<[u8]>]) -> Sample {
     Sample {
         payloads: records.iter().map(|r| Some(r.as_ref())).collect(),
+        keys: None,
         header: None,
     }
 }
@@ -186,6 +187,61 @@ fn csv_fields_have_types_by_place() {
         &["1;NA", "NA;2026-01-01 10:00:00"],
         &["c1 BIGINT", "c2 TIMESTAMP"],
     );
+}
+
+/// A file that was written to a topic line by line has its header there, too.
+#[test]
+fn a_line_of_names_among_the_records_is_seen() {
+    let csv = spec("csv", &[]);
+    let note = "note: the line of names \"Id,name\" is no record: bad_data = 'drop' leaves it out, and \
+                of files csv.header = 'true'";
+    for lines in [["Id,name", "1,a", "2,b"], ["1,a", "Id,name", "2,b"]] {
+        check(
+            &csv,
+            &lines,
+            &[
+                "id BIGINT",
+                "name VARCHAR",
+                "bad: column \"id\" is not a BIGINT: 1",
+                note,
+            ],
+        );
+    }
+    // Where all columns are texts, a line of names looks like any other.
+    check(
+        &csv,
+        &["id,name", "x,a", "y,b"],
+        &["c1 VARCHAR", "c2 VARCHAR"],
+    );
+    // These are no names.
+    for odd in ["a,a", "true,x", "a,", "*,b"] {
+        let found = shown(&csv, &sample(&[odd, "1,x", "2,y"]));
+        assert!(found.starts_with("c1 "), "{odd}: {found}");
+    }
+}
+
+#[test]
+fn keys_are_looked_at() {
+    let seen = |keys: &[Option<&[u8]>]| {
+        let keys = keys.iter().copied().collect();
+        runtime()
+            .block_on(seen_keys("source \"s\"", &keys))
+            .unwrap()
+    };
+    assert_eq!(seen(&[None, None]), None);
+    let found = |keys, are_texts, format| {
+        Some(SeenKeys {
+            keys,
+            are_texts,
+            format,
+        })
+    };
+    assert_eq!(seen(&[Some(b"a"), None]), found(1, true, None));
+    assert_eq!(seen(&[Some(b"a"), Some(b"\xff")]), found(2, false, None));
+    let json: &[u8] = b"{\"id\":1}";
+    assert_eq!(seen(&[Some(json)]), found(1, true, Some("JSON")));
+    let framed: &[u8] = &[0, 0, 0, 0, 1, 2];
+    assert_eq!(seen(&[Some(framed)]), found(1, true, Some("AVRO")));
 }
 
 #[test]
