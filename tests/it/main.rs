@@ -57,6 +57,8 @@ mod kafka_security;
 #[cfg(test)]
 mod late_rows;
 #[cfg(test)]
+mod letter_sinks;
+#[cfg(test)]
 mod narrowed_reads;
 #[cfg(test)]
 mod old_checkpoints;

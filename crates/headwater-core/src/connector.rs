@@ -139,6 +139,10 @@ pub trait DeclaredSink: Debug + Send + Sync {
     fn record_schema(&self) -> Option<SchemaRef> {
         None
     }
+    /// How many bytes a row may have at most where it is written, if there is a limit.
+    fn max_row_bytes(&self) -> Option<usize> {
+        None
+    }
     /// Where its rows go, if a source could read them there.
     fn place(&self) -> Option<Place> {
         None

@@ -69,6 +69,10 @@ const PROPERTY: OptionDoc = OptionDoc::new(
 /// How names of properties begin among the options.
 const PREFIXES: [&str; 2] = ["properties.", "kafka."];
 
+const MAX_MESSAGE_BYTES: &str = "message.max.bytes";
+/// What librdkafka takes for it when nobody says.
+const MAX_MESSAGE_BYTES_DEFAULT: usize = 1_000_000;
+
 /// How librdkafka says that there is no token, and that it is no broker who refused one.
 const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
 
