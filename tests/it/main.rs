@@ -55,6 +55,10 @@ mod kafka_keys;
 #[cfg(test)]
 mod kafka_security;
 #[cfg(test)]
+mod kafka_times;
+#[cfg(test)]
+mod large_statements;
+#[cfg(test)]
 mod late_rows;
 #[cfg(test)]
 mod letter_sinks;
