@@ -59,7 +59,13 @@ mod kafka_keys;
 #[cfg(test)]
 mod kafka_security;
 #[cfg(test)]
+mod kafka_times;
+#[cfg(test)]
+mod large_statements;
+#[cfg(test)]
 mod late_rows;
+#[cfg(test)]
+mod letter_sinks;
 #[cfg(test)]
 mod narrowed_reads;
 #[cfg(test)]

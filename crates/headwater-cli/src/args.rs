@@ -235,6 +235,25 @@ pub(crate) struct ConnectionArgs {
     pub(crate) property: Vec<(String, String)>,
 }
 
+/// A topic, in its place or by `--topic`.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct TopicArg {
+    /// The topic
+    #[arg(value_name = "TOPIC", required_unless_present = "named")]
+    place: Option<String>,
+    /// The topic, too
+    #[arg(long = "topic", value_name = "TOPIC", conflicts_with = "place")]
+    named: Option<String>,
+}
+
+impl TopicArg {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        let given = self.place.as_ref().or(self.named.as_ref());
+        given.map_or("", String::as_str)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum KafkaCommand {
     /// List the topics and the offsets they hold
@@ -243,14 +262,14 @@ pub(crate) enum KafkaCommand {
     /// Write lines to a topic, one message a line
     #[command(after_help = "\
 Examples:
-  seq 1 10 | headwater kafka produce --topic numbers
+  seq 1 10 | headwater kafka produce numbers
   headwater kafka produce --topic orders --file orders.csv --rate 1000
   headwater kafka produce --topic orders --key-separator ':' --create --partitions 4")]
     Produce(ProduceArgs),
     /// Show the messages of a topic
     #[command(after_help = "\
 Examples:
-  headwater kafka tail --topic metrics
+  headwater kafka tail metrics
   headwater kafka tail --topic metrics --from earliest --until-end --format json
   headwater kafka tail --topic metrics --from earliest --max 10")]
     Tail(TailArgs),
@@ -275,8 +294,8 @@ Examples:
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct InferArgs {
-    /// The topic
-    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) topic: TopicArg,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     /// The format of the messages, such as json, csv, avro, influx, debezium-json
@@ -309,9 +328,8 @@ pub(crate) struct TopicsArgs {
 pub(crate) struct ProduceArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// The topic
-    #[arg(long)]
-    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) topic: TopicArg,
     /// Write to this partition; without it, the key chooses
     #[arg(long, value_name = "N")]
     pub(crate) partition: Option<i32>,
@@ -354,9 +372,8 @@ pub(crate) enum MessageFormat {
 pub(crate) struct TailArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// The topic
-    #[arg(long)]
-    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) topic: TopicArg,
     /// Where to begin
     #[arg(long, value_enum, default_value = "latest")]
     pub(crate) from: From,
@@ -519,6 +536,29 @@ mod tests {
         // What a start would do is what `run` can be told.
         let run = own_options("run");
         assert!(named.iter().all(|option| run.contains(option)), "{run:?}");
+    }
+
+    #[test]
+    fn topics_are_named_in_two_ways() {
+        for command in ["tail", "produce", "infer"] {
+            let read = |args: &[&str]| {
+                let args = [&["headwater", "kafka", command], args].concat();
+                let read = Args::try_parse_from(args).map_err(|error| error.to_string())?;
+                let Some(Command::Kafka(args)) = read.command else {
+                    panic!("another command")
+                };
+                Ok::<_, String>(match args.command {
+                    KafkaCommand::Tail(args) => args.topic.name().to_string(),
+                    KafkaCommand::Produce(args) => args.topic.name().to_string(),
+                    KafkaCommand::Infer(args) => args.topic.name().to_string(),
+                    KafkaCommand::Topics(_) => panic!("another command"),
+                })
+            };
+            assert_eq!(read(&["t"]), Ok("t".to_string()));
+            assert_eq!(read(&["--topic", "t"]), Ok("t".to_string()));
+            assert!(read(&[]).unwrap_err().contains("<TOPIC>"));
+            assert!(read(&["t", "--topic", "t"]).is_err());
+        }
     }
 
     #[test]

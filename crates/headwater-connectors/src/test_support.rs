@@ -86,7 +86,7 @@ pub(crate) fn source_context(
         clock,
         journal,
         use_of,
-        is_resumed: false,
+        read_before: None,
     }
 }
 

@@ -6,8 +6,8 @@
 //! | DOUBLE, FLOAT | a number within range | the same as text, `NaN`, `Infinity`, `-Infinity` |
 //! | DECIMAL | a number, or a string with one; rounded half up | the same as text |
 //! | BOOLEAN | `true`, `false` | the same as text, in any case |
-//! | STRING | a string | any text |
-//! | BINARY | a string of hexadecimal digits | the same as text |
+//! | VARCHAR | a string | any text |
+//! | BYTEA | a string of hexadecimal digits | the same as text |
 //! | DATE | a string `YYYY-MM-DD` | the same as text |
 //! | TIMESTAMP | see [`crate::timestamp`] | the same as text |
 //!

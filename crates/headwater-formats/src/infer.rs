@@ -12,7 +12,7 @@
 //! either type would make records bad.
 //!
 //! A sample proves nothing of the records that come later: columns are nullable, unless the format
-//! itself promises a value, and types are wide (BIGINT, DOUBLE, STRING). A number is never taken for
+//! itself promises a value, and types are wide (BIGINT, DOUBLE, VARCHAR). A number is never taken for
 //! a time, as its unit cannot be known; a note says what it looks like.
 
 use std::collections::BTreeMap;
@@ -32,12 +32,14 @@ mod debezium;
 mod guess;
 mod influx;
 mod json;
+mod keys;
 mod members;
 mod notes;
 mod seen;
 
 pub(crate) use debezium::add_special;
 pub use guess::{Guess, guess_format};
+pub use keys::{SeenKeys, seen_keys};
 
 /// Columns that are found at most, those inside others counted.
 const MAX_COLUMNS: usize = 1_000;

@@ -191,8 +191,8 @@ impl Format {
     /// The one column of RAW or TEXT.
     fn only_column<'a>(&self, owner: &str, declared: &'a Schema) -> Result<&'a Field> {
         let expected = match self {
-            Format::Text => "one STRING column",
-            _ => "one BINARY or STRING column",
+            Format::Text => "one VARCHAR column",
+            _ => "one BYTEA or VARCHAR column",
         };
         let [field] = declared.fields().as_ref() else {
             let columns = declared.fields().len();
@@ -223,8 +223,8 @@ impl Format {
                 with_any_hint(error, is_map.then_some(hint))
             }
             Format::Csv(_) => error.with_hint("A CSV field holds one value: use format \"json\"."),
-            Format::Raw => error.with_hint("Declare the column as BINARY or STRING."),
-            Format::Text => error.with_hint("Declare the column as STRING."),
+            Format::Raw => error.with_hint("Declare the column as BYTEA or VARCHAR."),
+            Format::Text => error.with_hint("Declare the column as VARCHAR."),
             Format::Influx(options) => error.with_hint(options.hint_for(field)),
             Format::Debezium(options) => with_any_hint(error, options.columns.hint_for(field)),
             Format::DebeziumAvro(options) => with_any_hint(error, options.columns.hint_for(field)),

@@ -17,6 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::advice;
 use crate::client::{ClientEvents, KafkaConnection};
 use crate::security::CHECK_LOGIN;
 use crate::topics::{INTERNAL, TopicChoice};
@@ -41,6 +42,8 @@ const LISTED_NAMES_MAX: usize = 10;
 /// A client that asks and never reads records.
 pub(crate) struct Cluster {
     servers: String,
+    /// `security.protocol`.
+    protocol: String,
     client: BaseConsumer<ClientEvents>,
 }
 
@@ -99,6 +102,7 @@ impl Cluster {
     pub(crate) fn connect(owner: &str, connection: &KafkaConnection) -> Result<Arc<Cluster>> {
         Ok(Arc::new(Cluster {
             servers: connection.servers().to_string(),
+            protocol: connection.protocol(),
             client: connection.consumer(owner, &connection.consumer_config())?,
         }))
     }
@@ -337,11 +341,12 @@ impl Cluster {
         let reason = self.client.context().last_error();
         if unreachable {
             let told = Error::source_failed(format!("could not reach broker {}", self.servers));
+            let hint = advice::of_unreachable(&self.protocol, reason.as_deref());
             return match reason {
                 Some(reason) => told.with_detail(format!("librdkafka says: {reason}.")),
                 None => told,
             }
-            .with_hint("Check that the broker runs and that 'bootstrap.servers' names it.");
+            .with_hint(hint);
         }
         Error::source_failed(format!(
             "could not {what} on broker {}: {error}",

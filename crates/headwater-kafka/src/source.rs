@@ -112,10 +112,12 @@ impl KafkaSource {
         let cluster = Cluster::connect(&owner, &spec.options.connection)?;
         let topics = spec.options.topics.clone();
         let partitions = ask(&cluster, move |cluster| cluster.partitions(&topics)).await;
-        let partitions = partitions.map_err(|error| match context.is_resumed {
-            true => told_as_loss(error),
-            false => error,
-        })?;
+        let partitions = match (partitions, &context.read_before) {
+            (Err(error), Some(read)) if error.kind() == ErrorKind::Configuration => {
+                return Err(lost_or_unknown(&spec, &cluster, read, error).await);
+            }
+            (partitions, _) => partitions?,
+        };
         let end = spec.options.end.as_ref();
         let stop = Stop::of(end, context, &cluster, &partitions).await?;
         Ok(KafkaSource(Arc::new(Inner {
@@ -148,17 +150,27 @@ impl KafkaSource {
     }
 }
 
-/// A topic that a query has read from and that is not there any more was not misspelt.
-fn told_as_loss(error: Error) -> Error {
-    if error.kind() != ErrorKind::Configuration {
-        return error;
+/// A topic that a query has read from and that is not there any more was not misspelt; one that it
+/// is told to read from now on may be.
+async fn lost_or_unknown(
+    spec: &KafkaSourceSpec,
+    cluster: &Arc<Cluster>,
+    read: &Offsets,
+    unknown: Error,
+) -> Error {
+    let Some(topics) = spec.options.topics.read_before(read) else {
+        return unknown;
+    };
+    match ask(cluster, move |cluster| cluster.partitions(&topics)).await {
+        Ok(_) => unknown,
+        Err(error) if error.kind() != ErrorKind::Configuration => error,
+        Err(error) => Error::data_loss(error.message())
+            .with_detail("The checkpoint of the query has read from it.")
+            .with_hint(
+                "Look whether the topic was deleted, or the address is of another cluster. To \
+                 read a topic that was made again, start with a new checkpoint folder.",
+            ),
     }
-    Error::data_loss(error.message())
-        .with_detail("The checkpoint of the query has read from it.")
-        .with_hint(
-            "Look whether the topic was deleted, or the address is of another cluster. To read a \
-             topic that was made again, start with a new checkpoint folder.",
-        )
 }
 
 impl Inner {

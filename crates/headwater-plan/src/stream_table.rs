@@ -15,7 +15,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use headwater_core::connector::{DeclaredSource, SourceUse};
 use headwater_core::format::BadDataPolicy;
 use headwater_core::id::SourceIndex;
-use headwater_core::type_name::type_name;
+use headwater_core::type_name::stored_type_name;
 use headwater_core::watermark::WatermarkSpec;
 use headwater_exec::epoch_scan::{EpochScanExec, EventTimeColumn, ReadUntil, ScanSpec};
 
@@ -71,9 +71,9 @@ impl StreamDefinition {
         );
         for (field, column) in self.schema.fields().iter().zip(&self.columns) {
             let value = match column {
-                TableColumn::Source(_) => type_name(field.data_type()),
+                TableColumn::Source(_) => stored_type_name(field.data_type()),
                 TableColumn::Generated(expr) => {
-                    format!("{} AS {expr}", type_name(field.data_type()))
+                    format!("{} AS {expr}", stored_type_name(field.data_type()))
                 }
             };
             parts.insert(format!("column \"{}\"", field.name()), value);

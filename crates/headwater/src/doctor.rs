@@ -306,7 +306,7 @@ impl Doctor<'_> {
                 true => SourceUse::Stream,
                 false => SourceUse::BoundedRead,
             },
-            is_resumed: false,
+            read_before: None,
         };
         let source = declared.open(context).await?;
         if !source.is_replayable() {

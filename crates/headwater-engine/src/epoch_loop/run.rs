@@ -41,6 +41,7 @@ struct Numbers {
 pub(super) struct Prepared {
     numbers: Numbers,
     rows_out: u64,
+    dead_letters: u64,
     tokens: Tokens,
     changes: Vec<ShardChunk>,
 }
@@ -93,6 +94,9 @@ impl EpochLoop {
         self.activity.begin(epoch, Step::Running);
         let Executed { staged, numbers } = self.execute_epoch(record).await?;
         let rows_out = staged.result.iter().map(|s| s.rows).sum();
+        let letters = staged.beside.iter();
+        let letters = letters.skip(usize::from(self.spec.late_rows.is_some()));
+        let dead_letters = letters.map(|s| s.rows).sum();
         self.activity.begin(epoch, Step::Preparing);
         let tokens = outputs::prepare(&self.spec, epoch, staged).await?;
         CrashPoint::SinkPrepared.reach();
@@ -107,6 +111,7 @@ impl EpochLoop {
         Ok(Prepared {
             numbers,
             rows_out,
+            dead_letters,
             tokens,
             changes,
         })
@@ -201,6 +206,7 @@ impl EpochLoop {
         let Prepared {
             numbers,
             rows_out,
+            dead_letters,
             tokens,
             changes,
         } = prepared;
@@ -229,6 +235,7 @@ impl EpochLoop {
             metrics: numbers.metrics,
             state: self.state.sizes(),
             rows_out,
+            dead_letters,
         };
         Ok(self.reporter.report(record, &counted, started))
     }

@@ -98,6 +98,11 @@ impl AvroSchema {
         self.root
     }
 
+    /// The places of all types.
+    pub(crate) fn type_ids(&self) -> impl Iterator<Item = TypeId> {
+        (0..self.types.len()).map(TypeId)
+    }
+
     /// A type.
     pub(crate) fn get(&self, id: TypeId) -> &AvroType {
         self.types.get(id.0).unwrap_or(&NOTHING)

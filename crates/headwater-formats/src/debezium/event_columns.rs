@@ -105,7 +105,7 @@ impl EventColumns {
     pub(crate) fn hint_for(&self, field: &Field) -> Option<&'static str> {
         match self.part_of(field) {
             Part::Op => Some(
-                "It is the column of what has happened: declare it as STRING, or name another \
+                "It is the column of what has happened: declare it as VARCHAR, or name another \
                  column with the option \"op.column\" to read a value of this name.",
             ),
             Part::Before => Some(

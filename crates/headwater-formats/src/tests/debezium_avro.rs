@@ -414,6 +414,7 @@ fn what_cannot_work_is_refused_when_it_is_declared() {
 fn columns_are_found_in_the_schema() {
     let sample = Sample {
         payloads: BinaryArray::from(Vec::<&[u8]>::new()),
+        keys: None,
         header: None,
     };
     let found = on_a_runtime(infer(&given(), OWNER, &sample)).unwrap();

@@ -98,7 +98,7 @@ fn formats_are_known_by_name() {
     );
     assert_eq!(
         refused("raw", &two).message(),
-        "format \"raw\" of source \"orders\" needs one BINARY or STRING column, not 2 columns"
+        "format \"raw\" of source \"orders\" needs one BYTEA or VARCHAR column, not 2 columns"
     );
     let bytes = schema(&[("value", DataType::BinaryView)]);
     assert!(check_format(&spec("raw", &[]), OWNER, &bytes).is_ok());

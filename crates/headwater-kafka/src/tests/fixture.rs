@@ -186,10 +186,10 @@ impl Declared {
         within(20, self.declare()?.open(context(use_of))).await
     }
 
-    /// As a query that goes on from its checkpoint.
-    pub(crate) async fn try_resume(self) -> Result<Arc<dyn Source>> {
+    /// As a query that goes on from its checkpoint, after it has read this.
+    pub(crate) async fn try_resume(self, read: Offsets) -> Result<Arc<dyn Source>> {
         let context = SourceContext {
-            is_resumed: true,
+            read_before: Some(read),
             ..context(SourceUse::Stream)
         };
         within(20, self.declare()?.open(context)).await
@@ -235,7 +235,7 @@ fn context(use_of: SourceUse) -> SourceContext {
         clock: Arc::new(SystemClock::new()),
         journal: Arc::new(NoJournal),
         use_of,
-        is_resumed: false,
+        read_before: None,
     }
 }
 

@@ -515,7 +515,7 @@ async fn parquet_rows_that_do_not_fit_are_judged() {
         (
             "n",
             texts,
-            "is a STRING, and source \"s\" declares it as BIGINT",
+            "is a VARCHAR, and source \"s\" declares it as BIGINT",
         ),
         (
             "n",
