@@ -21,7 +21,8 @@ use crate::check::refuse;
 use crate::node::SessionNode;
 use crate::rule::provenance::params_of;
 
-/// Refuses what groups, joins, sorts or compares by maps.
+/// Refuses what groups, joins, sorts or compares by maps, and what looks into them in a way that
+/// fails when it runs.
 ///
 /// # Errors
 /// The first such expression.
@@ -33,6 +34,9 @@ pub(crate) fn refuse_map_keys(plan: &LogicalPlan) -> Result<()> {
         }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
+                if let Some(key) = key_of_a_row(expr) {
+                    return Err(refuse::map_key_of_a_row(key).into());
+                }
                 match compared(expr)
                     .into_iter()
                     .find(|side| is_map(side, &schema))
@@ -93,12 +97,25 @@ fn compared(expr: &Expr) -> Vec<&Expr> {
         Expr::Between(between) => vec![between.expr.as_ref()],
         Expr::InList(list) => vec![list.expr.as_ref()],
         Expr::InSubquery(subquery) => vec![subquery.expr.as_ref()],
-        Expr::AggregateFunction(AggregateFunction { params, .. }) => {
+        Expr::AggregateFunction(AggregateFunction { func, params }) => {
             let order = params.order_by.iter().map(|sort| &sort.expr);
-            let args = params.args.iter().filter(|_| params.distinct);
+            let ranks = params.distinct || matches!(func.name(), "min" | "max");
+            let args = params.args.iter().filter(|_| ranks);
             args.chain(order).collect()
         }
+        Expr::Case(case) => case.expr.iter().map(AsRef::as_ref).collect(),
         _ => Vec::new(),
+    }
+}
+
+/// The key of `m[key]`, if it is another one for every row: DataFusion looks constants up.
+fn key_of_a_row(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::ScalarFunction(call) if call.func.name() == "get_field" => {
+            let mut keys = call.args.iter().skip(1);
+            keys.find(|key| !key.column_refs().is_empty())
+        }
+        _ => None,
     }
 }
 

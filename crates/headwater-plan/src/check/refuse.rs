@@ -66,6 +66,13 @@ pub(crate) fn map_key(expr: &Expr) -> Error {
         .with_span(span_of(expr))
 }
 
+/// A key of a map that comes from the row.
+pub(crate) fn map_key_of_a_row(key: &Expr) -> Error {
+    Error::unsupported("a MAP is looked into by a constant key")
+        .with_hint("Write map_extract(map, key)[1], which takes the key of a row.")
+        .with_span(span_of(key))
+}
+
 /// A join that would give the rows of a table that no row of the stream has matched.
 pub(crate) fn unmatched_table_rows(join_type: JoinType) -> Error {
     Error::plan(format!(

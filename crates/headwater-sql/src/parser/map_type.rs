@@ -1,5 +1,5 @@
-//! `MAP(k, v)`, as DuckDB writes the type, beside `MAP<k, v>`: sqlparser reads one of them only, so
-//! the parentheses of the first become the brackets of the second.
+//! `MAP(k, v)` beside `MAP<k, v>`, as different systems write the type: sqlparser reads one of them
+//! only, so the parentheses of the first become the brackets of the second.
 //!
 //! ```text
 //! STRUCT<a MAP(VARCHAR, DECIMAL(10, 2))>  ─►  STRUCT<a MAP<VARCHAR, DECIMAL(10, 2)>>
