@@ -564,6 +564,32 @@ fn values_of_msgpack() {
     expect_file!["values_msgpack.txt"].assert_eq(&text);
 }
 
+/// Fields that are maps of texts to numbers, good and bad.
+fn maps_of_protobuf() -> Vec<(&'static str, Vec<u8>)> {
+    let entry = |bytes: &[u8]| {
+        [
+            vec![0x0a, u8::try_from(bytes.len()).unwrap()],
+            bytes.to_vec(),
+        ]
+        .concat()
+    };
+    vec![
+        ("no entries", vec![]),
+        ("x: 1", entry(b"\x0a\x01x\x10\x01")),
+        ("the value first", entry(b"\x10\x01\x0a\x01x")),
+        ("an entry without parts", entry(b"")),
+        (
+            "x twice",
+            [entry(b"\x0a\x01x\x10\x01"), entry(b"\x0a\x01x\x10\x02")].concat(),
+        ),
+        ("a key that is not UTF-8", entry(b"\x0a\x01\xff\x10\x01")),
+        ("a number as the key", entry(b"\x08\x01\x10\x01")),
+        ("a text as the value", entry(b"\x0a\x01x\x12\x01x")),
+        ("a broken entry", entry(b"\x0a\x05x")),
+        ("a number in its place", vec![0x08, 1]),
+    ]
+}
+
 #[test]
 fn values_of_protobuf() {
     let message = |field: &str| {
@@ -599,22 +625,7 @@ fn values_of_protobuf() {
     ] {
         seconds.push((name, nested(part(0x10, nanos))));
     }
-    let entry = |bytes: &[u8]| nested(bytes.to_vec());
-    let maps = vec![
-        ("no entries", vec![]),
-        ("x: 1", entry(b"\x0a\x01x\x10\x01")),
-        ("the value first", entry(b"\x10\x01\x0a\x01x")),
-        ("an entry without parts", entry(b"")),
-        (
-            "x twice",
-            [entry(b"\x0a\x01x\x10\x01"), entry(b"\x0a\x01x\x10\x02")].concat(),
-        ),
-        ("a key that is not UTF-8", entry(b"\x0a\x01\xff\x10\x01")),
-        ("a number as the key", entry(b"\x08\x01\x10\x01")),
-        ("a text as the value", entry(b"\x0a\x01x\x12\x01x")),
-        ("a broken entry", entry(b"\x0a\x05x")),
-        ("a number in its place", part(0x08, 1)),
-    ];
+    let maps = maps_of_protobuf();
     let text = document(&[
         (
             "map<string, int64>",
