@@ -14,7 +14,7 @@ use crate::avro::{
 use crate::column::scalar_column;
 use crate::column_builder::ColumnBuilder;
 use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, Header};
-use crate::debezium::{DebeziumAvroOptions, DebeziumDecoder, DebeziumOptions, WrittenAs};
+use crate::debezium::{self, DebeziumAvroOptions, DebeziumDecoder, DebeziumOptions, WrittenAs};
 use crate::influx::{InfluxDecoder, InfluxOptions};
 use crate::json::{JsonDecoder, JsonEncoder, JsonTexts, JsonValueDecoder, json_column};
 use crate::msgpack::{self, MsgpackDecoder};
@@ -283,8 +283,14 @@ pub fn with_files(spec: FormatSpec, owner: &str) -> Result<FormatSpec> {
         options: spec.options.looked_up(&whose)?,
         name: spec.name,
     };
+    let format = spec.options.get(debezium::FORMAT.name);
+    let is_avro = match spec.name.as_str() {
+        "avro" | "avro-confluent" | "debezium-avro" | "debezium-avro-confluent" => true,
+        "debezium" => format.is_some_and(|format| format.trim().eq_ignore_ascii_case("avro")),
+        _ => false,
+    };
     match spec.name.as_str() {
-        "avro" | "avro-confluent" | "debezium-avro" | "debezium-avro-confluent" => Ok(FormatSpec {
+        _ if is_avro => Ok(FormatSpec {
             options: avro::with_schema_text(&spec.options, &whose)?,
             name: spec.name,
         }),

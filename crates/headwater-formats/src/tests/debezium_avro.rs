@@ -6,7 +6,7 @@ use crate::{DevRegistry, check_format, new_encoder};
 use headwater_core::ErrorKind;
 use headwater_core::sample::Sample;
 
-/// A table as PostgreSQL's connector describes it, with the names of Kafka Connect.
+/// A table as a connector describes it, with the names of Kafka Connect.
 const ENVELOPE: &str = r#"{"type":"record","name":"Envelope","namespace":"shop.customers","fields":[
  {"name":"before","type":["null",{"type":"record","name":"Value","connect.name":"shop.customers.Value","fields":[
    {"name":"id","type":"long"},
