@@ -23,8 +23,6 @@ mod crash;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
-mod debezium;
-#[cfg(test)]
 mod depth;
 #[cfg(test)]
 mod docs;
@@ -54,6 +52,8 @@ mod kafka_ends;
 mod kafka_faults;
 #[cfg(test)]
 mod kafka_keys;
+#[cfg(test)]
+mod kafka_payloads;
 #[cfg(test)]
 mod kafka_security;
 #[cfg(test)]

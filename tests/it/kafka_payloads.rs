@@ -1,4 +1,5 @@
-//! Events of Debezium as Confluent's converter writes them, from Kafka to rows.
+//! Payloads that only others write, from Kafka to rows: events of Debezium as Confluent's converter
+//! writes them, and maps of MessagePack.
 
 use headwater::Headwater;
 use headwater_testkit::DevRegistry;
@@ -51,29 +52,38 @@ fn event(schema: u32, before: Option<Vec<u8>>, after: Option<Vec<u8>>, op: &str)
     parts.concat()
 }
 
+/// Writes payloads into a topic.
+fn put(cluster: &Cluster, topic: &str, payloads: &[Vec<u8>]) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &cluster.servers);
+    let producer: BaseProducer = config.create().unwrap();
+    for payload in payloads {
+        let record = BaseRecord::<(), [u8]>::to(topic)
+            .partition(0)
+            .payload(payload);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(std::time::Duration::from_secs(20)).unwrap();
+}
+
 #[tokio::test]
 async fn events_of_avro_are_rows_with_what_has_happened() {
     let cluster = Cluster::mock();
     let topic = cluster.new_topic("debezium-avro", 1).await;
     let registry = DevRegistry::start().unwrap();
     let id = registry.register(&format!("{topic}-value"), ENVELOPE);
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &cluster.servers);
-    let producer: BaseProducer = config.create().unwrap();
-    for payload in [
-        event(id, None, Some(row(1, "a")), "c"),
-        event(id, None, Some(row(2, "b")), "r"),
-        event(id, Some(row(1, "a")), Some(row(1, "changed")), "u"),
-        event(id, Some(row(2, "b")), None, "d"),
-        event(id, None, None, "t"),
-        b"{\"op\":\"c\"}".to_vec(),
-    ] {
-        let record = BaseRecord::<(), [u8]>::to(&topic)
-            .partition(0)
-            .payload(&payload);
-        producer.send(record).map_err(|(error, _)| error).unwrap();
-    }
-    producer.flush(std::time::Duration::from_secs(20)).unwrap();
+    put(
+        &cluster,
+        &topic,
+        &[
+            event(id, None, Some(row(1, "a")), "c"),
+            event(id, None, Some(row(2, "b")), "r"),
+            event(id, Some(row(1, "a")), Some(row(1, "changed")), "u"),
+            event(id, Some(row(2, "b")), None, "d"),
+            event(id, None, None, "t"),
+            b"{\"op\":\"c\"}".to_vec(),
+        ],
+    );
     let hw = Headwater::builder().build().unwrap();
     let url = registry.url();
     let with = format!(
@@ -103,4 +113,33 @@ async fn events_of_avro_are_rows_with_what_has_happened() {
             ]
         );
     }
+}
+
+#[tokio::test]
+async fn maps_of_messagepack_are_rows() {
+    let cluster = Cluster::mock();
+    let topic = cluster.new_topic("msgpack", 1).await;
+    put(
+        &cluster,
+        &topic,
+        &[
+            b"\x84\xa1s\xa1a\xa1v\xca\x3f\xc0\x00\x00\xa2at\xd6\xff\x69\x55\xb9\x00\xa1m\x82\xa1k\x01\xa1j\xc0".to_vec(),
+            b"\x82\xa1s\xa1b\xa1v\x02".to_vec(),
+            b"\x82\xa1s\x01\xa1v\x02".to_vec(),
+            b"\xc1".to_vec(),
+        ],
+    );
+    let hw = Headwater::builder().build().unwrap();
+    hw.sql(&format!(
+        "CREATE SOURCE readings (s VARCHAR, v DOUBLE, at TIMESTAMP, m MAP<VARCHAR, BIGINT>)
+         WITH (connector = 'kafka', topic = '{topic}', 'bootstrap.servers' = '{}', bad_data = 'drop')
+         FORMAT MSGPACK",
+        cluster.servers
+    ))
+    .await
+    .unwrap();
+    assert_eq!(
+        rows(&hw, "SELECT s, v, at, m, m['k'] AS k FROM readings").await,
+        ["a 1.5 2026-01-01T00:00:00 {k: 1, j: } 1", "b 2.0   "]
+    );
 }
