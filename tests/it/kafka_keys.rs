@@ -182,6 +182,18 @@ async fn a_bad_key_costs_its_own_record() {
     assert!(told.contains("at offset 1"), "{told}");
 }
 
+/// Sends values to their topics.
+fn send<'a>(cluster: &Cluster, values: impl Iterator<Item = (&'a String, &'a [u8])>) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &cluster.servers);
+    let producer: BaseProducer = config.create().unwrap();
+    for (topic, value) in values {
+        let record = BaseRecord::<str, [u8]>::to(topic).partition(0);
+        producer.send(record.payload(value)).unwrap();
+    }
+    producer.flush(std::time::Duration::from_secs(20)).unwrap();
+}
+
 /// What stands in a key is what was written, in every format.
 #[tokio::test]
 async fn odd_keys_come_back_from_every_format() {
@@ -197,19 +209,15 @@ async fn odd_keys_come_back_from_every_format() {
     let cluster = Cluster::mock();
     let registry = DevRegistry::start().unwrap();
     let with_registry = format!("('schema.registry' = '{}')", registry.url());
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &cluster.servers);
-    let producer: BaseProducer = config.create().unwrap();
     let (texts, bytes) = (
         cluster.new_topic("odd-texts", 1).await,
         cluster.new_topic("odd-bytes", 1).await,
     );
     let all = TEXTS.iter().map(|text| (&texts, text.as_bytes()));
-    for (topic, value) in all.chain(BYTES.iter().map(|value| (&bytes, *value))) {
-        let record = BaseRecord::<str, [u8]>::to(topic).partition(0);
-        producer.send(record.payload(value)).unwrap();
-    }
-    producer.flush(std::time::Duration::from_secs(20)).unwrap();
+    send(
+        &cluster,
+        all.chain(BYTES.iter().map(|value| (&bytes, *value))),
+    );
     for (data_type, from, read_as, formats) in [
         (
             "VARCHAR",
