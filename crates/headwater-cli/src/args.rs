@@ -247,10 +247,9 @@ pub(crate) struct TopicArg {
 }
 
 impl TopicArg {
-    /// Its name.
     pub(crate) fn name(&self) -> &str {
-        let given = self.place.as_ref().or(self.named.as_ref());
-        given.map_or("", String::as_str)
+        let given = self.place.as_deref().or(self.named.as_deref());
+        given.unwrap_or_default()
     }
 }
 
@@ -283,11 +282,9 @@ Prints the statement on standard output, and what was seen on standard error. Co
 and as wide as the messages need; names that no one type holds are left out, and noted. Values of
 passwords are printed as references to environment variables.
 
-Without --format it is guessed: debezium-json, json, influx, csv, text or raw. Avro needs its schema
-or the registry that knows it.
+Without --format it is guessed: debezium-json, json, influx, csv, text or raw. Avro needs a schema.
 
 Examples:
-  headwater kafka infer orders
   headwater kafka infer orders --bootstrap localhost:9092 --sample 10000 > orders.sql
   headwater kafka infer trades --format csv --format-option 'delimiter=;'
   headwater kafka infer events --format avro --format-option schema.registry=http://localhost:8081";

@@ -1,5 +1,9 @@
-//! What to do about brokers that cannot be reached, by librdkafka's words for the last attempt: most
-//! often a port speaks TLS and the client does not, or the other way round.
+//! What to do about clients that cannot be made, and about brokers that cannot be reached, by
+//! librdkafka's words for the last attempt: most often a port speaks TLS and the client does not, or
+//! the other way round.
+
+use headwater_core::Error;
+use rdkafka::error::KafkaError;
 
 use crate::security::{PROTOCOL, Properties};
 
@@ -60,6 +64,24 @@ pub(crate) fn protocol(properties: &Properties) -> String {
         || "PLAINTEXT".to_string(),
         |protocol| protocol.trim().to_ascii_uppercase(),
     )
+}
+
+/// An error for a property that librdkafka refuses; names the property, never its value.
+pub(crate) fn config_error(owner: &str, error: &KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(_, _, name, _) => {
+            Error::configuration(format!("{owner} cannot set the Kafka property \"{name}\""))
+                .with_detail("librdkafka does not know the property, or refuses its value.")
+                .with_hint(
+                    "Write a property of librdkafka as 'properties.<name>' = '<value>'; those of \
+                     the Java client, such as serializers, do not exist here.",
+                )
+        }
+        KafkaError::ClientCreation(reason) => {
+            Error::configuration(format!("{owner} cannot make a Kafka client: {reason}"))
+        }
+        other => Error::configuration(format!("{owner} cannot make a Kafka client: {other}")),
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaConfRes;
 
 use crate::advice;
+use crate::advice::config_error;
 use crate::oauth::OauthLogin;
 use crate::security::{self, Properties};
 
@@ -366,24 +367,6 @@ fn property_name(key: &str) -> String {
         // Two names of one property: only one may be set.
         "delivery.timeout.ms" => "message.timeout.ms".to_string(),
         _ => name,
-    }
-}
-
-/// An error for a property that librdkafka refuses; names the property, never its value.
-pub(crate) fn config_error(owner: &str, error: &KafkaError) -> Error {
-    match error {
-        KafkaError::ClientConfig(_, _, name, _) => {
-            Error::configuration(format!("{owner} cannot set the Kafka property \"{name}\""))
-                .with_detail("librdkafka does not know the property, or refuses its value.")
-                .with_hint(
-                    "Write a property of librdkafka as 'properties.<name>' = '<value>'; those of \
-                     the Java client, such as serializers, do not exist here.",
-                )
-        }
-        KafkaError::ClientCreation(reason) => {
-            Error::configuration(format!("{owner} cannot make a Kafka client: {reason}"))
-        }
-        other => Error::configuration(format!("{owner} cannot make a Kafka client: {other}")),
     }
 }
 

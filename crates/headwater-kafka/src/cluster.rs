@@ -27,7 +27,7 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often the first question of a client is asked again while nothing says that it is in vain:
 /// names, handshakes and logins may take long.
-const FIRST_TRIES_MAX: u32 = 5;
+const FIRST_TRIES_MAX: u32 = 2;
 
 /// How often a question is asked again while a leader is being chosen.
 const PASSING_TRIES_MAX: u32 = 10;
@@ -279,8 +279,8 @@ impl Cluster {
         })
     }
 
-    /// Asks again for a few seconds while the cluster says what will soon not be so, and for half a
-    /// minute until it is reached.
+    /// Asks again for a few seconds while the cluster says what will soon not be so, and for a quarter of
+    /// a minute until it is reached.
     fn ask_while_passing<T>(
         &self,
         question: impl Fn() -> Result<T, KafkaError>,

@@ -14,8 +14,9 @@ use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::Notify;
 
+use crate::advice::config_error;
 use crate::chunk::Header;
-use crate::client::{ClientEvents, DefaultProperty, KafkaConnection, config_error};
+use crate::client::{ClientEvents, DefaultProperty, KafkaConnection};
 use crate::cluster::blocking;
 use crate::transaction::TransactionLimits;
 
