@@ -533,7 +533,7 @@ mod tests {
             let read = |args: &[&str]| {
                 let args = [&["headwater", "kafka", command], args].concat();
                 let read = Args::try_parse_from(args).map_err(|error| error.to_string())?;
-                let Some(Command::Kafka(args)) = read.command else {
+                let Command::Kafka(args) = read.command else {
                     panic!("another command")
                 };
                 Ok::<_, String>(match args.command {
