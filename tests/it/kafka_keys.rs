@@ -182,18 +182,20 @@ async fn a_bad_key_costs_its_own_record() {
     assert!(told.contains("at offset 1"), "{told}");
 }
 
+/// Texts and bytes that mean something in one format or another.
+const ODD_TEXTS: [&str; 6] = [
+    "it's \"quoted\"",
+    "two\nlines\r\n",
+    "a,b;c|d\te\\f",
+    "",
+    "\u{0}",
+    "\u{e9} \u{1f600} \u{feff}",
+];
+const ODD_BYTES: [&[u8]; 4] = [b"\xff\xfe", b"\"\n\x00'", b"", b"text"];
+
 /// What stands in a key is what was written, in every format.
 #[tokio::test]
 async fn odd_keys_come_back_from_every_format() {
-    const TEXTS: [&str; 6] = [
-        "it's \"quoted\"",
-        "two\nlines\r\n",
-        "a,b;c|d\te\\f",
-        "",
-        "\u{0}",
-        "\u{e9} \u{1f600} \u{feff}",
-    ];
-    const BYTES: [&[u8]; 4] = [b"\xff\xfe", b"\"\n\x00'", b"", b"text"];
     let cluster = Cluster::mock();
     let registry = DevRegistry::start().unwrap();
     let with_registry = format!("('schema.registry' = '{}')", registry.url());
@@ -204,8 +206,8 @@ async fn odd_keys_come_back_from_every_format() {
         cluster.new_topic("odd-texts", 1).await,
         cluster.new_topic("odd-bytes", 1).await,
     );
-    let all = TEXTS.iter().map(|text| (&texts, text.as_bytes()));
-    for (topic, value) in all.chain(BYTES.iter().map(|value| (&bytes, *value))) {
+    let all = ODD_TEXTS.iter().map(|text| (&texts, text.as_bytes()));
+    for (topic, value) in all.chain(ODD_BYTES.iter().map(|value| (&bytes, *value))) {
         let record = BaseRecord::<str, [u8]>::to(topic).partition(0);
         producer.send(record.payload(value)).unwrap();
     }
