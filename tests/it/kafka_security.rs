@@ -177,15 +177,6 @@ async fn plain_text_to_a_server_of_tls_is_told() {
     assert!(told.contains("speak"), "{told}");
     let hint = "set 'properties.security.protocol' = 'SSL'";
     assert!(told.contains(hint), "{told}");
-    let login = [
-        ("security.protocol", "SASL_PLAINTEXT"),
-        ("sasl.mechanism", "SCRAM-SHA-256"),
-        ("sasl.username", "me"),
-        ("sasl.password", PASSWORD),
-    ];
-    let told = guarded.refusal(&login).await;
-    let hint = "set 'properties.security.protocol' = 'SASL_SSL'";
-    assert!(told.contains(hint), "{told}");
 }
 
 #[tokio::test]

@@ -292,8 +292,9 @@ async fn a_letter_that_is_too_large_is_cut_and_says_so() {
         assert_eq!(text(&hw.memory_sink(good).unwrap().rows()), ["1", "2"]);
     }
     hw.sql(&format!(
-        "CREATE SOURCE letters WITH (connector = 'kafka', topic = '{dead}',
-           'bootstrap.servers' = '{servers}');
+        "CREATE SOURCE letters (value BYTEA, key VARCHAR METADATA FROM 'key',
+           headers STRUCT<key VARCHAR, value BYTEA>[] METADATA FROM 'headers')
+         WITH (connector = 'kafka', topic = '{dead}', 'bootstrap.servers' = '{servers}') FORMAT RAW;
          CREATE SOURCE encoded (value VARCHAR, detail VARCHAR, \"offset\" BIGINT)
          WITH (connector = 'kafka', topic = '{encoded}', 'bootstrap.servers' = '{servers}') FORMAT JSON;"
     ))
@@ -301,12 +302,12 @@ async fn a_letter_that_is_too_large_is_cut_and_says_so() {
     .unwrap();
     let found = rows(
         &hw,
-        "SELECT arrow_cast(key, 'Utf8'), length(encode(value, 'hex')) / 2 BETWEEN 900000 AND 1000000
+        "SELECT key, length(encode(value, 'hex')) / 2 BETWEEN 900000 AND 1000000
          FROM letters",
     );
     assert_eq!(found.await, ["b true", "c false"]);
     let headers = "SELECT h['key'], arrow_cast(h['value'], 'Utf8') FROM
-        (SELECT unnest(headers) AS h FROM letters WHERE arrow_cast(key, 'Utf8') = 'b')";
+        (SELECT unnest(headers) AS h FROM letters WHERE key = 'b')";
     let headers = rows(&hw, headers).await;
     let cut = headers
         .iter()

@@ -11,6 +11,7 @@ use crate::security::{PROTOCOL, Properties};
 const NO_TLS_THERE: &str = "PLAINTEXT broker listener";
 /// What it says of a connection that was ended, and of the time in which it was.
 const DISCONNECTED: &str = "Disconnected";
+const TIMED_OUT: &str = "imed out";
 const IN_HANDSHAKE: &str = "in state SSL_HANDSHAKE";
 /// What it says of a port that ends the connection at the first words without TLS.
 const TLS_THERE: &str = "SSL listener";
@@ -46,7 +47,7 @@ pub(crate) fn of_unreachable(protocol: &str, reason: Option<&str>) -> String {
              'SASL_{protocol}', with 'properties.sasl.mechanism'."
         );
     }
-    let is_silent = reason.is_none_or(|reason| reason.contains(DISCONNECTED));
+    let is_silent = reason.is_none() || says(DISCONNECTED) || says(TIMED_OUT);
     if is_silent && !protocol.ends_with("SSL") {
         return format!(
             "Check that the broker runs and that 'bootstrap.servers' names it. If that port speaks \

@@ -177,14 +177,7 @@ fn translate_jaas(refusal: &Refusal<'_>, properties: &mut Properties) -> Result<
     let Some(text) = properties.remove("sasl.jaas.config") else {
         return Ok(());
     };
-    let config = JaasConfig::parse(&text).ok_or_else(|| {
-        refusal
-            .wrong("has a property \"sasl.jaas.config\" that cannot be read")
-            .with_hint(
-                "Write <module> required username=\"…\" password=\"…\"; or set \
-                 'properties.sasl.username' and 'properties.sasl.password'.",
-            )
-    })?;
+    let config = JaasConfig::parse(&text).ok_or_else(|| unreadable_jaas(refusal))?;
     let (mechanisms, names): (&[&str], &[(&str, &str)]) = match config.module() {
         "PlainLoginModule" => (
             &["PLAIN"],
@@ -230,6 +223,15 @@ fn translate_jaas(refusal: &Refusal<'_>, properties: &mut Properties) -> Result<
         }
     }
     Ok(())
+}
+
+fn unreadable_jaas(refusal: &Refusal<'_>) -> Error {
+    refusal
+        .wrong("has a property \"sasl.jaas.config\" that cannot be read")
+        .with_hint(
+            "Write <module> required username=\"…\" password=\"…\"; or set \
+             'properties.sasl.username' and 'properties.sasl.password'.",
+        )
 }
 
 /// Refuses a login module that is for other mechanisms than the one that is named.
