@@ -5,6 +5,8 @@ mod aggregates;
 #[cfg(test)]
 mod bounded_state;
 #[cfg(test)]
+mod catching_up;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod cli_checkpoint;

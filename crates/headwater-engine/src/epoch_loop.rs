@@ -50,6 +50,7 @@ use crate::watched::WatchedSource;
 use crate::watermark_tracker::until_next_idle;
 
 mod commit;
+mod ends;
 mod logging;
 mod plan;
 mod run;
@@ -289,25 +290,6 @@ impl EpochLoop {
         }
     }
 
-    /// A source that has held records after `positions` all along and hands none out.
-    pub(crate) async fn silent_source(&self) -> Option<usize> {
-        for (index, (source, position)) in self.sources.iter().zip(&self.positions).enumerate() {
-            let is_done = self.bound(index).is_some_and(|b| position.has_reached(b));
-            if is_done || source.has_ended(position) {
-                continue;
-            }
-            let Ok(latest) = source.latest().await else {
-                continue;
-            };
-            let unread = |(partition, end)| position.get(partition).unwrap_or(0) < end;
-            let has_unread = latest.iter().any(unread);
-            if has_unread {
-                return Some(index);
-            }
-        }
-        None
-    }
-
     /// How often the query may be opened again: never, if it keeps nothing to go on from.
     pub fn restart_policy(&self) -> RestartPolicy {
         match self.spec.durability {
@@ -326,8 +308,7 @@ impl EpochLoop {
     pub async fn wait(&self) -> Result<()> {
         let mut ready: Vec<BoxFuture<'_, Result<()>>> = Vec::new();
         for (index, (source, position)) in self.sources.iter().zip(&self.positions).enumerate() {
-            let is_done = self.bound(index).is_some_and(|b| position.has_reached(b));
-            if !source.has_ended(position) && !is_done {
+            if !self.is_done(index) {
                 ready.push(source.wait_ready(position));
             }
         }

@@ -81,7 +81,7 @@ impl EpochLoop {
         self.bounds.as_ref()?.get(index)?.as_ref()
     }
 
-    async fn latest_of(&self, index: usize) -> Option<Offsets> {
+    pub(super) async fn latest_of(&self, index: usize) -> Option<Offsets> {
         let latest = self.sources.get(index)?.latest().await;
         let unknown = "the end of a source is unknown";
         latest
@@ -128,7 +128,7 @@ impl EpochLoop {
         Ok(facts)
     }
 
-    fn limits(&self, index: usize) -> EpochLimits {
+    pub(super) fn limits(&self, index: usize) -> EpochLimits {
         self.spec
             .plan
             .sources
