@@ -65,6 +65,8 @@ mod old_checkpoints;
 #[cfg(test)]
 mod option_tables;
 #[cfg(test)]
+mod progress;
+#[cfg(test)]
 mod query_changes;
 #[cfg(test)]
 mod query_modes;

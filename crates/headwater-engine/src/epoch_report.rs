@@ -7,7 +7,7 @@ use std::time::Duration;
 use headwater_checkpoint::EpochRecord;
 use headwater_core::clock::Clock;
 use headwater_core::id::{OperatorId, QueryId, SourceIndex};
-use headwater_core::offset::{Offsets, Slice};
+use headwater_core::offset::Offsets;
 use headwater_core::records::{BAD_SAMPLES_MAX, BadSample};
 use headwater_core::source::{ReadCounters, Source};
 use headwater_exec::metrics::EpochMetrics;
@@ -185,24 +185,23 @@ impl Reporter {
             .zip(&counted.counters);
         each.enumerate()
             .map(|(index, ((name, slice), counters))| {
-                let latest = self.latest.get(index).cloned().flatten();
-                SourceProgress {
+                let progress = SourceProgress {
                     name: name.clone(),
                     slice: slice.clone(),
                     rows_in: counters.records(),
                     watermark: counted.observer.after(SourceIndex(index)),
-                    lag: latest.as_ref().map(|latest| lag(latest, slice)),
-                    latest,
+                    latest: None,
+                    lag: None,
+                    lag_by_partition: None,
+                    lag_max: None,
+                    lag_min: None,
+                    lag_mean: None,
+                };
+                match self.latest.get(index).and_then(Option::as_ref) {
+                    Some(latest) => progress.with_latest(latest),
+                    None => progress,
                 }
             })
             .collect()
     }
-}
-
-/// Offsets between the end of a slice and the end of the log, over all partitions.
-fn lag(latest: &Offsets, slice: &Slice) -> i64 {
-    let behind = latest
-        .iter()
-        .map(|(p, end)| end - slice.end.get(p).unwrap_or(0));
-    behind.map(|offsets| offsets.max(0)).sum()
 }
