@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod aggregates;
 #[cfg(test)]
+mod backpressure;
+#[cfg(test)]
 mod bounded_state;
 #[cfg(test)]
 mod catching_up;

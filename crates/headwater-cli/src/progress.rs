@@ -60,6 +60,9 @@ fn one_query(query: &StreamingQuery) -> Option<String> {
     if let Some(furthest) = furthest_behind(&last) {
         text.push_str(&furthest);
     }
+    if let Some(max) = last.intake_max {
+        text.push_str(&format!(", limited to {}", counted(max, "row")));
+    }
     if let Some(stall) = query.status().stall {
         text.push_str(&format!(", {stall}"));
     }

@@ -38,6 +38,7 @@ use headwater_exec::state_registry::StateRegistry;
 use crate::activity::Activity;
 use crate::compaction::Compactor;
 use crate::epoch_report::Reporter;
+use crate::intake::Intake;
 use crate::next_epoch::Planned;
 use crate::outputs;
 use crate::progress::EpochProgress;
@@ -88,6 +89,7 @@ pub struct EpochLoop {
     checkpoint: Arc<Checkpoint>,
     sources: Vec<Arc<dyn Source>>,
     positions: Vec<Offsets>,
+    intake: Intake,
     watermarks: Vec<WatermarkState>,
     state: Arc<StateRegistry>,
     chain: StateChain,
@@ -154,6 +156,7 @@ impl EpochLoop {
             sources: watched(start.sources, &activity),
             activity,
             positions: start.positions,
+            intake: Intake::new(spec.backpressure, spec.trigger),
             watermarks: start.watermarks,
             state: start.state,
             chain: start.chain,

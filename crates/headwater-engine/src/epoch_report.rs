@@ -28,6 +28,8 @@ pub(crate) struct Counted {
     /// Rows and bytes of state by operator.
     pub(crate) state: BTreeMap<OperatorId, (usize, usize)>,
     pub(crate) rows_out: u64,
+    /// Records that the next epoch reads of a source at most.
+    pub(crate) intake_max: Option<u64>,
 }
 
 /// Keeps what one report needs of the one before.
@@ -146,6 +148,7 @@ impl Reporter {
             rows_in,
             bytes_in: counted.counters.iter().map(|c| c.bytes()).sum(),
             rows_out: counted.rows_out,
+            intake_max: counted.intake_max,
             rows_late: counted.metrics.late(),
             rows_bad,
             bad_samples,

@@ -50,6 +50,9 @@ pub struct EpochProgress {
     pub processing_time_ms: f64,
     /// Both together.
     pub total_delay_ms: f64,
+    /// Records that the next epoch reads of each source at most, so that it does not take longer
+    /// than it should; `None` as long as backpressure sets no limit.
+    pub intake_max: Option<u64>,
     /// `W(n)` over all sources.
     pub watermark: Watermark,
     /// State by operator.

@@ -128,13 +128,14 @@ impl EpochLoop {
         Ok(facts)
     }
 
+    /// What a source may give: what its options say, or less if epochs take too long.
     pub(super) fn limits(&self, index: usize) -> EpochLimits {
-        self.spec
-            .plan
-            .sources
-            .get(index)
-            .map(|s| s.declared.limits())
-            .unwrap_or_default()
+        let definition = self.spec.plan.sources.get(index);
+        let declared = definition.map(|s| s.declared.limits()).unwrap_or_default();
+        let limits = [declared.max_records, self.intake.limit()];
+        EpochLimits {
+            max_records: limits.into_iter().flatten().min(),
+        }
     }
 
     fn empty_slices(&self) -> Vec<Slice> {
