@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod aggregates;
 #[cfg(test)]
+mod backpressure;
+#[cfg(test)]
 mod bounded_state;
+#[cfg(test)]
+mod catching_up;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
@@ -72,6 +76,8 @@ mod narrowed_reads;
 mod old_checkpoints;
 #[cfg(test)]
 mod option_tables;
+#[cfg(test)]
+mod progress;
 #[cfg(test)]
 mod query_changes;
 #[cfg(test)]

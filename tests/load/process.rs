@@ -295,6 +295,10 @@ fn progress_is_read_from_its_line() {
             "sums: epoch 0, 3 rows/s, lag 9, no progress",
             Some(("sums", 0, 9)),
         ),
+        (
+            "sums: epoch 3, 3 rows/s, lag 1,209 (900 of them in t/2), limited to 1,000 rows",
+            Some(("sums", 3, 1_209)),
+        ),
         ("query \"sums\" started, no checkpoint", None),
     ];
     for (line, expected) in cases {

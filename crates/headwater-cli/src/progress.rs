@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use headwater::{Headwater, StreamingQuery, Totals};
+use headwater::{EpochProgress, Headwater, StreamingQuery, Totals};
 
 use crate::args::ProgressWhen;
 use crate::context::Context;
@@ -57,10 +57,24 @@ fn one_query(query: &StreamingQuery) -> Option<String> {
         let lag: u64 = lags.iter().map(|lag| lag.unsigned_abs()).sum();
         text.push_str(&format!(", lag {}", grouped(lag)));
     }
+    if let Some(furthest) = furthest_behind(&last) {
+        text.push_str(&furthest);
+    }
+    if let Some(max) = last.intake_max {
+        text.push_str(&format!(", limited to {}", counted(max, "row")));
+    }
     if let Some(stall) = query.status().stall {
         text.push_str(&format!(", {stall}"));
     }
     Some(text)
+}
+
+/// ` (900 of them in orders/3)`, if a partition is behind and not the only one.
+fn furthest_behind(progress: &EpochProgress) -> Option<String> {
+    let furthest = progress.sources.iter().filter_map(|s| s.furthest_behind());
+    let (partition, lag) = furthest.max_by_key(|(_, lag)| *lag)?;
+    let lag = u64::try_from(lag).ok().filter(|lag| *lag > 0)?;
+    Some(format!(" ({} of them in {partition})", grouped(lag)))
 }
 
 /// What a query did, in two lines. Late and bad rows are named even if there were none.

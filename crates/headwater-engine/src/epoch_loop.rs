@@ -38,6 +38,7 @@ use headwater_exec::state_registry::StateRegistry;
 use crate::activity::Activity;
 use crate::compaction::Compactor;
 use crate::epoch_report::Reporter;
+use crate::intake::Intake;
 use crate::next_epoch::Planned;
 use crate::outputs;
 use crate::progress::EpochProgress;
@@ -50,6 +51,7 @@ use crate::watched::WatchedSource;
 use crate::watermark_tracker::until_next_idle;
 
 mod commit;
+mod ends;
 mod logging;
 mod plan;
 mod run;
@@ -87,6 +89,7 @@ pub struct EpochLoop {
     checkpoint: Arc<Checkpoint>,
     sources: Vec<Arc<dyn Source>>,
     positions: Vec<Offsets>,
+    intake: Intake,
     watermarks: Vec<WatermarkState>,
     state: Arc<StateRegistry>,
     chain: StateChain,
@@ -153,6 +156,7 @@ impl EpochLoop {
             sources: watched(start.sources, &activity),
             activity,
             positions: start.positions,
+            intake: Intake::new(spec.backpressure, spec.trigger),
             watermarks: start.watermarks,
             state: start.state,
             chain: start.chain,
@@ -289,25 +293,6 @@ impl EpochLoop {
         }
     }
 
-    /// A source that has held records after `positions` all along and hands none out.
-    pub(crate) async fn silent_source(&self) -> Option<usize> {
-        for (index, (source, position)) in self.sources.iter().zip(&self.positions).enumerate() {
-            let is_done = self.bound(index).is_some_and(|b| position.has_reached(b));
-            if is_done || source.has_ended(position) {
-                continue;
-            }
-            let Ok(latest) = source.latest().await else {
-                continue;
-            };
-            let unread = |(partition, end)| position.get(partition).unwrap_or(0) < end;
-            let has_unread = latest.iter().any(unread);
-            if has_unread {
-                return Some(index);
-            }
-        }
-        None
-    }
-
     /// How often the query may be opened again: never, if it keeps nothing to go on from.
     pub fn restart_policy(&self) -> RestartPolicy {
         match self.spec.durability {
@@ -326,8 +311,7 @@ impl EpochLoop {
     pub async fn wait(&self) -> Result<()> {
         let mut ready: Vec<BoxFuture<'_, Result<()>>> = Vec::new();
         for (index, (source, position)) in self.sources.iter().zip(&self.positions).enumerate() {
-            let is_done = self.bound(index).is_some_and(|b| position.has_reached(b));
-            if !source.has_ended(position) && !is_done {
+            if !self.is_done(index) {
                 ready.push(source.wait_ready(position));
             }
         }

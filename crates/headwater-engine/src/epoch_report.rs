@@ -7,7 +7,7 @@ use std::time::Duration;
 use headwater_checkpoint::EpochRecord;
 use headwater_core::clock::Clock;
 use headwater_core::id::{OperatorId, QueryId, SourceIndex};
-use headwater_core::offset::{Offsets, Slice};
+use headwater_core::offset::Offsets;
 use headwater_core::records::{BAD_SAMPLES_MAX, BadSample};
 use headwater_core::source::{ReadCounters, Source};
 use headwater_exec::metrics::EpochMetrics;
@@ -29,6 +29,8 @@ pub(crate) struct Counted {
     pub(crate) state: BTreeMap<OperatorId, (usize, usize)>,
     pub(crate) rows_out: u64,
     pub(crate) dead_letters: u64,
+    /// Records that the next epoch reads of a source at most.
+    pub(crate) intake_max: Option<u64>,
 }
 
 /// Keeps what one report needs of the one before.
@@ -147,6 +149,7 @@ impl Reporter {
             rows_in,
             bytes_in: counted.counters.iter().map(|c| c.bytes()).sum(),
             rows_out: counted.rows_out,
+            intake_max: counted.intake_max,
             rows_late: counted.metrics.late(),
             rows_bad,
             bad_samples,
@@ -187,24 +190,23 @@ impl Reporter {
             .zip(&counted.counters);
         each.enumerate()
             .map(|(index, ((name, slice), counters))| {
-                let latest = self.latest.get(index).cloned().flatten();
-                SourceProgress {
+                let progress = SourceProgress {
                     name: name.clone(),
                     slice: slice.clone(),
                     rows_in: counters.records(),
                     watermark: counted.observer.after(SourceIndex(index)),
-                    lag: latest.as_ref().map(|latest| lag(latest, slice)),
-                    latest,
+                    latest: None,
+                    lag: None,
+                    lag_by_partition: None,
+                    lag_max: None,
+                    lag_min: None,
+                    lag_mean: None,
+                };
+                match self.latest.get(index).and_then(Option::as_ref) {
+                    Some(latest) => progress.with_latest(latest),
+                    None => progress,
                 }
             })
             .collect()
     }
-}
-
-/// Offsets between the end of a slice and the end of the log, over all partitions.
-fn lag(latest: &Offsets, slice: &Slice) -> i64 {
-    let behind = latest
-        .iter()
-        .map(|(p, end)| end - slice.end.get(p).unwrap_or(0));
-    behind.map(|offsets| offsets.max(0)).sum()
 }

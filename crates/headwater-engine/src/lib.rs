@@ -1,7 +1,7 @@
 //! The epoch loop and the life of running queries.
 //!
-//! `query` is the handle users hold; `epoch_loop` is the protocol; `next_epoch`, `trigger` and
-//! `watermark_tracker` decide by pure functions of facts; `recover` says where a query goes on;
+//! `query` is the handle users hold; `epoch_loop` is the protocol; `next_epoch`, `trigger`, `intake`
+//! and `watermark_tracker` decide by pure functions of facts; `recover` says where a query goes on;
 //! `activity` knows what a query is doing, and `stall_watchdog` when that takes too long.
 
 mod activity;
@@ -11,6 +11,7 @@ pub mod dead_letter_sink;
 mod epoch_loop;
 mod epoch_report;
 mod execute;
+mod intake;
 pub mod late_sink;
 mod next_epoch;
 mod outage;
@@ -35,6 +36,7 @@ mod watermark_tracker;
 pub use batch::{BatchRun, run_batch};
 pub use dead_letter_sink::DeadLetterSink;
 pub use epoch_loop::{EpochLoop, Step};
+pub use intake::{Backpressure, EPOCH_TARGET};
 pub use late_sink::LateSink;
 pub use outline::QueryOutline;
 pub use outputs::SideIdentities;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use headwater_core::event_time::EventTime;
 use headwater_core::id::{EpochId, OperatorId, QueryId};
-use headwater_core::offset::{Offsets, Slice};
+use headwater_core::offset::{Offsets, Partition, Slice};
 use headwater_core::records::{BAD_SAMPLES_MAX, BadSample};
 use headwater_core::watermark::Watermark;
 
@@ -53,6 +53,9 @@ pub struct EpochProgress {
     pub processing_time_ms: f64,
     /// Both together.
     pub total_delay_ms: f64,
+    /// Records that the next epoch reads of each source at most, so that it does not take longer
+    /// than it should; `None` as long as backpressure sets no limit.
+    pub intake_max: Option<u64>,
     /// `W(n)` over all sources.
     pub watermark: Watermark,
     /// State by operator.
@@ -81,11 +84,51 @@ pub struct SourceProgress {
     pub rows_in: u64,
     /// Its watermark after the epoch.
     pub watermark: Watermark,
-    /// The newest known end of the log; looked up now and then.
+    /// The newest known end of every partition; looked up now and then, and never before the end of
+    /// what was read. `None` if the source cannot say.
     pub latest: Option<Offsets>,
     /// Offsets between what was read and `latest`, summed over partitions. With gaps in the
     /// offsets it is more than the number of records.
     pub lag: Option<i64>,
+    /// The same by partition.
+    pub lag_by_partition: Option<Offsets>,
+    /// The lag of the partition that is furthest behind.
+    pub lag_max: Option<i64>,
+    /// The lag of the partition that is least behind.
+    pub lag_min: Option<i64>,
+    /// The lag of a partition on average.
+    pub lag_mean: Option<f64>,
+}
+
+impl SourceProgress {
+    /// Sets `latest` to what was looked up, and the lags to what follows from it.
+    pub(crate) fn with_latest(self, looked_up: &Offsets) -> Self {
+        let mut latest = looked_up.clone();
+        for (partition, end) in self.slice.end.iter() {
+            if latest.get(partition).is_none_or(|latest| latest < end) {
+                latest.set(partition.clone(), end);
+            }
+        }
+        let read = |partition: &Partition| self.slice.end.get(partition).unwrap_or(0);
+        let lags = latest.iter().map(|(p, end)| (p.clone(), end - read(p)));
+        let lags: Offsets = lags.collect();
+        let total = lags.iter().map(|(_, lag)| lag).sum::<i64>();
+        SourceProgress {
+            lag: Some(total),
+            lag_max: lags.iter().map(|(_, lag)| lag).max(),
+            lag_min: lags.iter().map(|(_, lag)| lag).min(),
+            lag_mean: (!lags.is_empty()).then(|| total as f64 / lags.len() as f64),
+            lag_by_partition: Some(lags),
+            latest: Some(latest),
+            ..self
+        }
+    }
+
+    /// The partition that is furthest behind, with its lag, if the source has several.
+    pub fn furthest_behind(&self) -> Option<(&Partition, i64)> {
+        let lags = self.lag_by_partition.as_ref().filter(|lags| lags.len() > 1);
+        lags?.iter().max_by_key(|(_, lag)| *lag)
+    }
 }
 
 impl EpochProgress {
@@ -148,5 +191,68 @@ impl Totals {
             .extend(progress.bad_samples.iter().cloned());
         let older = self.bad_samples.len().saturating_sub(BAD_SAMPLES_MAX);
         self.bad_samples.drain(..older);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(offsets: &[i64]) -> Offsets {
+        let each = offsets.iter().enumerate();
+        each.map(|(index, offset)| (Partition::new("t", index as i32), *offset))
+            .collect()
+    }
+
+    fn source(start: &[i64], end: &[i64]) -> SourceProgress {
+        SourceProgress {
+            name: "t".to_string(),
+            slice: Slice {
+                start: at(start),
+                end: at(end),
+            },
+            rows_in: 3,
+            watermark: Watermark::default(),
+            latest: None,
+            lag: None,
+            lag_by_partition: None,
+            lag_max: None,
+            lag_min: None,
+            lag_mean: None,
+        }
+    }
+
+    #[test]
+    fn the_lag_is_told_of_every_partition_and_of_all() {
+        let progress = source(&[0, 0], &[10, 7]).with_latest(&at(&[25, 7, 30]));
+        assert_eq!(progress.lag_by_partition, Some(at(&[15, 0, 30])));
+        assert_eq!(progress.lag, Some(45));
+        assert_eq!((progress.lag_min, progress.lag_max), (Some(0), Some(30)));
+        assert_eq!(progress.lag_mean, Some(15.0));
+        let furthest = progress.furthest_behind().unwrap();
+        assert_eq!(furthest, (&Partition::new("t", 2), 30));
+    }
+
+    #[test]
+    fn what_was_read_since_the_look_is_no_lag_below_zero() {
+        let progress = source(&[0, 0], &[10, 7]).with_latest(&at(&[8]));
+        assert_eq!(progress.latest, Some(at(&[10, 7])));
+        assert_eq!(progress.lag, Some(0));
+        let none = source(&[], &[]).with_latest(&at(&[]));
+        assert_eq!(
+            (none.lag, none.lag_max, none.lag_mean),
+            (Some(0), None, None)
+        );
+    }
+
+    #[test]
+    fn positions_in_json_are_objects_by_topic_and_partition() {
+        let progress = source(&[1], &[3]).with_latest(&at(&[9]));
+        let json = serde_json::to_value(&progress).unwrap();
+        assert_eq!(json["slice"]["start"]["t"]["0"], 1);
+        assert_eq!(json["slice"]["end"]["t"]["0"], 3);
+        assert_eq!(json["latest"]["t"]["0"], 9);
+        assert_eq!(json["lag_by_partition"]["t"]["0"], 6);
+        assert_eq!(json["lag_max"], 6);
     }
 }

@@ -16,6 +16,7 @@ use crate::progress::{EpochProgress, Totals};
 use crate::query_spec::{Durability, QuerySpec};
 use crate::stall_watchdog::{self, Stall};
 
+mod catch_up;
 mod run;
 
 use run::Run;
@@ -54,6 +55,8 @@ struct Shared {
     /// The newest epoch that is in the totals.
     counted: Option<EpochId>,
     recent: VecDeque<EpochProgress>,
+    /// How many have asked until now that what is there be processed.
+    asked: u64,
     error: Option<Error>,
 }
 
@@ -70,7 +73,7 @@ pub struct StreamingQuery {
     stop: Arc<watch::Sender<bool>>,
     /// Wakes the loop for a look at its sources.
     look: Arc<Notify>,
-    /// Counts the epochs, and the moments at which nothing was left to read.
+    /// Counts the epochs, and those who have been answered.
     turns: watch::Receiver<Turns>,
     _tasks: Arc<[SpawnedTask<()>; 2]>,
 }
@@ -78,7 +81,8 @@ pub struct StreamingQuery {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Turns {
     epochs: u64,
-    caught_up: u64,
+    /// Up to which number all have been answered who asked for what was there.
+    answered: u64,
     ended: bool,
 }
 
@@ -103,6 +107,7 @@ impl StreamingQuery {
             totals: Totals::default(),
             counted: None,
             recent: VecDeque::new(),
+            asked: 0,
             error: None,
         }));
         let (stop, stopped) = watch::channel(false);
@@ -233,24 +238,25 @@ impl StreamingQuery {
         }
     }
 
-    /// Waits until everything that was there at the call has been processed.
+    /// Waits until everything that was there at the call has been processed, and committed: the ends
+    /// of the sources are looked up, in the broker for a topic, and the query has read up to them. A
+    /// source whose number of rows is known, such as a generator with `rows`, is read to its end. Of a
+    /// source without an end, and of one that cannot say where it ends, it is what can be read without
+    /// waiting. What comes after the call is not waited for.
     ///
     /// # Errors
     /// If the query fails meanwhile.
     pub async fn process_all_available(&self) -> Result<()> {
         let mut turns = self.turns.clone();
-        let seen = *turns.borrow_and_update();
-        // One moment of having caught up may belong to a look that began before the call, so two
-        // are awaited; a query that has nothing to do is woken to look.
-        loop {
-            let now = *turns.borrow_and_update();
-            if now.ended || now.caught_up > seen.caught_up + 1 {
-                return self.exception().map_or(Ok(()), Err);
-            }
-            self.look.notify_one();
-            if turns.changed().await.is_err() {
-                return self.exception().map_or(Ok(()), Err);
-            }
-        }
+        let ask = {
+            let mut shared = self.shared.lock();
+            shared.asked += 1;
+            shared.asked
+        };
+        // A query that has nothing to do is woken to look.
+        self.look.notify_one();
+        // Without a sender it has ended, as a panic ends it.
+        let _ = turns.wait_for(|t| t.ended || t.answered >= ask).await;
+        self.exception().map_or(Ok(()), Err)
     }
 }

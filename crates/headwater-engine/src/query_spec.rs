@@ -13,6 +13,7 @@ use headwater_core::trigger::Trigger;
 use headwater_plan::StreamPlan;
 
 use crate::dead_letter_sink::DeadLetterSink;
+use crate::intake::Backpressure;
 use crate::late_sink::LateSink;
 use crate::stall_watchdog::StallPolicy;
 
@@ -102,6 +103,8 @@ pub struct QuerySpec {
     pub on_state_change: OnStateChange,
     /// When epochs start.
     pub trigger: Trigger,
+    /// Whether epochs take in less when they take too long.
+    pub backpressure: Backpressure,
     /// How long what epochs wrote may wait for one commit of them all; `None` commits every epoch
     /// by itself.
     pub checkpoint_interval: Option<Duration>,

@@ -97,8 +97,8 @@ pub use headwater_core::trigger::Trigger;
 pub use headwater_core::{Error, ErrorKind, Result};
 pub use headwater_engine::progress::{EpochProgress, SourceProgress, StateSize, Totals};
 pub use headwater_engine::{
-    DRAIN_TIMEOUT, EndOfInput, QueryManager, QuerySpec, QueryState, QueryStatus, RestartPolicy,
-    Stall, StallAction, StallPolicy, StallReason, StreamingQuery,
+    Backpressure, DRAIN_TIMEOUT, EPOCH_TARGET, EndOfInput, QueryManager, QuerySpec, QueryState,
+    QueryStatus, RestartPolicy, Stall, StallAction, StallPolicy, StallReason, StreamingQuery,
 };
 pub use headwater_formats::infer::{Inferred, InferredColumn};
 pub use headwater_sql::parser::is_complete;

@@ -9,7 +9,9 @@ use headwater_core::mode::OutputMode;
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
-use headwater_engine::{DRAIN_TIMEOUT, EndOfInput, RestartPolicy, StallAction, StallPolicy};
+use headwater_engine::{
+    Backpressure, DRAIN_TIMEOUT, EndOfInput, RestartPolicy, StallAction, StallPolicy,
+};
 use headwater_exec::kept::Refresh;
 use headwater_plan::retention::{Asked, AskedBy, Retention};
 
@@ -18,6 +20,8 @@ use headwater_plan::retention::{Asked, AskedBy, Retention};
 pub struct Settings {
     /// When epochs start; default as soon as there is data.
     pub trigger: Trigger,
+    /// Whether epochs take in less when they take too long; default by the trigger.
+    pub backpressure: Backpressure,
     /// Which rows are emitted; default what fits the query and the sink.
     pub output_mode: Option<OutputMode>,
     /// Folder under which queries keep their checkpoints; default none: a restart starts anew.
@@ -58,6 +62,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             trigger: Trigger::default(),
+            backpressure: Backpressure::default(),
             output_mode: None,
             checkpoint: None,
             checkpoint_interval: None,
@@ -124,6 +129,16 @@ impl Settings {
         Ok(())
     }
 
+    fn take_pace(&mut self, reader: &mut OptionReader) -> Result<()> {
+        if let Some(trigger) = reader.take("trigger", &[])? {
+            self.trigger = trigger.parse()?;
+        }
+        if let Some(text) = reader.take("backpressure", &[])? {
+            self.backpressure = backpressure(&text)?;
+        }
+        Ok(())
+    }
+
     fn take_restarts(&mut self, reader: &mut OptionReader) -> Result<()> {
         if let Some(attempts) = reader.take_parsed("restart.attempts", &[], "a whole number")? {
             self.restarts.attempts = attempts;
@@ -162,9 +177,7 @@ impl Settings {
     /// If a value is bad.
     pub(crate) fn overridden(&self, reader: &mut OptionReader) -> Result<Settings> {
         let mut settings = self.clone();
-        if let Some(trigger) = reader.take("trigger", &[])? {
-            settings.trigger = trigger.parse()?;
-        }
+        settings.take_pace(reader)?;
         if let Some(mode) = reader.take("output-mode", &["outputMode"])? {
             settings.output_mode = Some(mode.parse()?);
         }
@@ -255,6 +268,19 @@ fn checkpoint_interval(text: &str) -> Result<Option<Duration>> {
     let hint =
         "Write 'epoch', which commits every epoch by itself, or an interval such as '1 second'.";
     interval("checkpoint.interval", text, hint).map(Some)
+}
+
+/// `auto`, `off`, or the time an epoch should take at most.
+fn backpressure(text: &str) -> Result<Backpressure> {
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(Backpressure::Auto);
+    }
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(Backpressure::Off);
+    }
+    let hint =
+        "Write 'auto', 'off', or how long an epoch should take at most, such as '2 seconds'.";
+    interval("backpressure", text, hint).map(Backpressure::Target)
 }
 
 /// `never`, or an interval.
@@ -389,6 +415,26 @@ mod tests {
         for wrong in ["sometimes", "0 seconds"] {
             let error = settings.set("state.ttl", wrong).unwrap_err();
             let message = format!("\"state.ttl\" cannot be \"{wrong}\"");
+            assert_eq!(error.message(), message);
+        }
+    }
+
+    #[test]
+    fn backpressure_is_by_the_trigger_or_by_a_time_or_off() {
+        let mut settings = Settings::default();
+        let two = Backpressure::Target(Duration::from_secs(2));
+        let cases = [
+            ("2 seconds", two),
+            ("OFF", Backpressure::Off),
+            ("auto", Backpressure::Auto),
+        ];
+        for (text, expected) in cases {
+            settings.set("backpressure", text).unwrap();
+            assert_eq!(settings.backpressure, expected);
+        }
+        for wrong in ["sometimes", "0 seconds", "true"] {
+            let error = settings.set("backpressure", wrong).unwrap_err();
+            let message = format!("\"backpressure\" cannot be \"{wrong}\"");
             assert_eq!(error.message(), message);
         }
     }

@@ -226,6 +226,7 @@ impl Headwater {
             durability,
             is_takeover: request.settings.takeover,
             trigger: request.settings.trigger,
+            backpressure: request.settings.backpressure,
             checkpoint_interval: match durability {
                 Durability::Checkpoint => request.settings.checkpoint_interval,
                 Durability::InMemory => None,

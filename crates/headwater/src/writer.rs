@@ -12,7 +12,7 @@ use headwater_core::mode::OutputMode;
 use headwater_core::sink::Sink;
 use headwater_core::trigger::Trigger;
 use headwater_core::{Error, Result};
-use headwater_engine::{EndOfInput, RestartPolicy, StallPolicy, StreamingQuery};
+use headwater_engine::{Backpressure, EndOfInput, RestartPolicy, StallPolicy, StreamingQuery};
 use headwater_exec::kept::Refresh;
 use headwater_plan::retention::{Asked, AskedBy};
 use headwater_plan::stream_plan::Emit;
@@ -34,6 +34,7 @@ pub struct StreamWriter {
     sink: Option<Arc<dyn Sink>>,
     mode: Option<OutputMode>,
     trigger: Option<Trigger>,
+    backpressure: Option<Backpressure>,
     name: Option<String>,
     checkpoint: Option<String>,
     checkpoint_interval: Option<Duration>,
@@ -59,6 +60,7 @@ impl StreamWriter {
             sink: None,
             mode: None,
             trigger: None,
+            backpressure: None,
             name: None,
             checkpoint: None,
             checkpoint_interval: None,
@@ -152,6 +154,12 @@ impl StreamWriter {
         self
     }
 
+    /// Whether epochs take in less when they take too long; default the session's.
+    pub fn backpressure(mut self, backpressure: Backpressure) -> Self {
+        self.backpressure = Some(backpressure);
+        self
+    }
+
     /// What happens when the query failed for a reason that may pass; default the session's.
     pub fn restarts(mut self, policy: RestartPolicy) -> Self {
         self.restarts = Some(policy);
@@ -223,6 +231,7 @@ impl StreamWriter {
         };
         let mut settings = session.settings();
         settings.trigger = self.trigger.unwrap_or(settings.trigger);
+        settings.backpressure = self.backpressure.unwrap_or(settings.backpressure);
         if let Some(restarts) = self.restarts {
             settings.restarts = restarts;
             settings.has_restart_delay = false;

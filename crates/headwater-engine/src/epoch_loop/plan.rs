@@ -81,7 +81,7 @@ impl EpochLoop {
         self.bounds.as_ref()?.get(index)?.as_ref()
     }
 
-    async fn latest_of(&self, index: usize) -> Option<Offsets> {
+    pub(super) async fn latest_of(&self, index: usize) -> Option<Offsets> {
         let latest = self.sources.get(index)?.latest().await;
         let unknown = "the end of a source is unknown";
         latest
@@ -128,13 +128,14 @@ impl EpochLoop {
         Ok(facts)
     }
 
-    fn limits(&self, index: usize) -> EpochLimits {
-        self.spec
-            .plan
-            .sources
-            .get(index)
-            .map(|s| s.declared.limits())
-            .unwrap_or_default()
+    /// What a source may give: what its options say, or less if epochs take too long.
+    pub(super) fn limits(&self, index: usize) -> EpochLimits {
+        let definition = self.spec.plan.sources.get(index);
+        let declared = definition.map(|s| s.declared.limits()).unwrap_or_default();
+        let limits = [declared.max_records, self.intake.limit()];
+        EpochLimits {
+            max_records: limits.into_iter().flatten().min(),
+        }
     }
 
     fn empty_slices(&self) -> Vec<Slice> {

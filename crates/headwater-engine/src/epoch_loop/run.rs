@@ -6,6 +6,7 @@ use std::time::Duration;
 use headwater_checkpoint::EpochRecord;
 use headwater_core::crash_point::CrashPoint;
 use headwater_core::id::SourceIndex;
+use headwater_core::offset::Offsets;
 use headwater_core::sink::Staged;
 use headwater_core::source::ReadCounters;
 use headwater_core::{Error, Result};
@@ -227,6 +228,7 @@ impl EpochLoop {
             // From here on only the checkpoint leads back.
             self.state.committed(record.epoch)?;
         }
+        self.adapt_intake(&numbers, started);
         self.activity.begin(record.epoch, Step::Telling);
         self.reporter.look_up_latest(&self.sources).await;
         let counted = Counted {
@@ -236,7 +238,17 @@ impl EpochLoop {
             state: self.state.sizes(),
             rows_out,
             dead_letters,
+            intake_max: self.intake.limit(),
         };
         Ok(self.reporter.report(record, &counted, started))
+    }
+
+    /// Lets the next epoch take in fewer records, or more, by how long one took.
+    fn adapt_intake(&mut self, numbers: &Numbers, started: Duration) {
+        let records = numbers.counters.iter().map(|c| c.records()).max();
+        let partitions = self.positions.iter().map(Offsets::len).max();
+        let took = self.clock.elapsed().saturating_sub(started);
+        self.intake
+            .ran(records.unwrap_or(0), took, partitions.unwrap_or(0));
     }
 }

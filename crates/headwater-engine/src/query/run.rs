@@ -20,6 +20,7 @@ use headwater_core::crash_point::CrashPoint;
 use headwater_core::event_time::EventTime;
 use headwater_core::{Error, Result};
 
+use super::catch_up::CatchUp;
 use super::{QueryState, Shared, Turns};
 use crate::activity::{self, Activity};
 use crate::epoch_loop::{Due, EpochLoop, Parts, Step};
@@ -182,6 +183,7 @@ impl Run {
         let policy = epoch_loop.stall_policy();
         let mut waits = Retries::new();
         let mut silence = Silence::new(activity.clock(), policy);
+        let mut catch_up = CatchUp::after(self.turn.borrow().answered);
         loop {
             let due = tokio::select! {
                 biased;
@@ -190,12 +192,15 @@ impl Run {
             };
             if due == Due::Commit {
                 commit(epoch_loop).await?;
+                self.answer(&mut catch_up, epoch_loop);
                 continue;
             }
             self.shared.lock().state = QueryState::Running;
-            let stepped = unless_stalled(epoch_loop.step(), &activity, policy)
+            let turn = self.one_turn(epoch_loop, &mut catch_up);
+            let stepped = unless_stalled(turn, &activity, policy)
                 .await
                 .map_err(Failure::of)?;
+            self.answer(&mut catch_up, epoch_loop);
             match stepped {
                 Step::Ran(progress) => {
                     activity.outage().is_over();
@@ -204,10 +209,9 @@ impl Run {
                 }
                 Step::Finished => return Ok(End::Finished),
                 Step::Lost(error) => return Err(Failure::new(FailureClass::Lost, error)),
+                // Somebody has asked meanwhile, and may have woken it for the one before.
+                Step::Nothing if catch_up.is_due(self.asked()) => {}
                 Step::Nothing => {
-                    if !epoch_loop.has_waiting() {
-                        self.turn.send_modify(|t| t.caught_up += 1);
-                    }
                     self.shared.lock().state = QueryState::Waiting;
                     if !activity.has_silent_source() && waits.is_fresh() {
                         activity.outage().is_over();
@@ -230,6 +234,36 @@ impl Run {
                     }
                 }
             }
+        }
+    }
+
+    /// One step, after a look for the ends of the sources if somebody waits for what is there.
+    async fn one_turn(&self, epoch_loop: &mut EpochLoop, catch_up: &mut CatchUp) -> Result<Step> {
+        let asked = self.asked();
+        if catch_up.is_due(asked) {
+            let mut stopped = self.stopped.clone();
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => return Ok(Step::Nothing),
+                ends = epoch_loop.ends() => catch_up.begin(asked, ends),
+            }
+        }
+        let had_read = catch_up.has_read(epoch_loop);
+        let stepped = epoch_loop.step().await?;
+        catch_up.turned(had_read, matches!(stepped, Step::Nothing));
+        Ok(stepped)
+    }
+
+    fn asked(&self) -> u64 {
+        self.shared.lock().asked
+    }
+
+    /// Tells those who wait for what was there, if it has been processed.
+    fn answer(&self, catch_up: &mut CatchUp, epoch_loop: &EpochLoop) {
+        if !epoch_loop.has_waiting()
+            && let Some(answered) = catch_up.answer()
+        {
+            self.turn.send_modify(|t| t.answered = answered);
         }
     }
 
