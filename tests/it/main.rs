@@ -13,6 +13,8 @@ mod cli;
 #[cfg(test)]
 mod cli_checkpoint;
 #[cfg(test)]
+mod cli_reads;
+#[cfg(test)]
 mod command;
 #[cfg(test)]
 mod committed;

@@ -29,6 +29,8 @@ const ANY: &str = "json_get";
 const JSON: &str = "json_get_json";
 /// A text without its quotes, and all else as JSON.
 const TEXT: &str = "json_as_text";
+/// A value as JSON.
+const WRITTEN: &str = "to_json";
 
 /// Rewrites the arrows in a part of a statement.
 pub fn rewrite_json_arrows(part: &mut impl VisitMut) {
@@ -72,6 +74,13 @@ impl VisitorMut for Arrows {
             Expr::Function(function) if is_named(function, ANY) => {
                 function.name = name(JSON);
                 None
+            }
+            // It is JSON already.
+            Expr::Function(function) if is_named(function, WRITTEN) => {
+                match arguments(function).as_mut_slice() {
+                    [only] => json_call(only).map(|json| Expr::Function(json.clone())),
+                    _ => None,
+                }
             }
             _ => None,
         };
@@ -169,6 +178,8 @@ mod tests {
                 "CAST(json_get(j, 'a') AS INT)",
                 "CAST(json_get(j, 'a') AS INT)",
             ),
+            ("to_json(j -> 'a')", "json_get_json(j, 'a')"),
+            ("to_json(j ->> 'a')", "to_json(json_as_text(j, 'a'))"),
             ("max(json_get(j, 'a'))", "max(json_get_json(j, 'a'))"),
             (
                 "json_length(j -> 'a')",
