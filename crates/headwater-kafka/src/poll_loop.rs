@@ -327,8 +327,10 @@ impl PollLoop {
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
                 self.check_range(index, &partition);
             }
-            RDKafkaErrorCode::NotImplemented => {
-                self.fail(index, Failure::unreadable(&partition, reason))
+            // Its checksum was right. Of a batch in another form that is not known: the checksum of a
+            // form that came damaged is not looked at.
+            RDKafkaErrorCode::NotImplemented if reason.starts_with("Decompression") => {
+                self.fail(index, Failure::unreadable(&partition, reason));
             }
             code if is_damage(code) => self.fetch_again(index, &partition, reason),
             RDKafkaErrorCode::UnknownTopicOrPartition
