@@ -52,7 +52,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A job that writes for some seconds.
+/// A job that writes for some seconds, at a pace.
 fn job(dir: &Dir, checkpoint: &Path, out: &Path, pace: &str, options: &str) {
     let (checkpoint, out) = (checkpoint.display(), out.display());
     let text = format!(
@@ -66,7 +66,10 @@ fn job(dir: &Dir, checkpoint: &Path, out: &Path, pace: &str, options: &str) {
     dir.create("job.sql", &text);
 }
 
-const SLOWLY: &str = ", 'rows.per.second' = 1000";
+/// Half a minute in all: the disk is full long before, on a machine that is busy too.
+const SLOWLY: &str = ", 'rows.per.second' = 100";
+/// Ten seconds, for a job that also goes to its end at this pace.
+const AT_A_WALK: &str = ", 'rows.per.second' = 300";
 
 fn rows(dir: &Dir, out: &str) -> Vec<String> {
     let mut rows = dir.lines_below(out);
@@ -104,6 +107,8 @@ fn stops_and_goes_on(dir: &Dir, disk: &SmallDisk, told: &str) {
         assert!(end.stderr.contains(part), "{part}: {}", end.stderr);
     }
     disk.make_room();
+    let text = std::fs::read_to_string(dir.path().join("job.sql")).unwrap();
+    dir.create("job.sql", &text.replace(SLOWLY, ""));
     let mut again = dir.command(&["run", "job.sql"]).spawn();
     again.wait_for_stderr("resumed after epoch ");
     let end = again.wait();
@@ -172,7 +177,7 @@ fn a_query_that_may_restart_waits_for_room() {
         };
         let restarts = ", 'restart.attempts' = 50, 'restart.delay' = '100 ms'";
         let (checkpoint, results) = (dir.path().join(checkpoint), dir.path().join(out));
-        job(&dir, &checkpoint, &results, SLOWLY, restarts);
+        job(&dir, &checkpoint, &results, AT_A_WALK, restarts);
         let mut run = dir
             .command(&["run", "job.sql", "--progress=always"])
             .spawn();
