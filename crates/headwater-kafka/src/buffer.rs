@@ -175,18 +175,24 @@ impl PartitionBuffer {
         state.position.max(from)
     }
 
-    /// Skips what is before `from` if fetching has not come that far and nobody reads there.
+    /// Leaves out what is before `from`, fetched or not, if nobody reads there: it would hold memory
+    /// that what comes next needs.
     /// Returns whether fetching must begin anew.
     pub(crate) fn skip_to(&self, from: i64) -> bool {
         let mut state = self.state.lock();
         // Looked at under the lock: a claim that comes later prepares its own start after this.
         let is_free = !self.is_being_read.load(Ordering::Acquire);
-        let is_behind = state.wanted.is_none() && state.position < from;
-        if !is_free || !is_behind || state.failure.is_some() {
+        if !is_free || state.wanted.is_some() || state.failure.is_some() {
             return false;
         }
-        self.restart(&mut state, from);
-        true
+        if state.position < from {
+            self.restart(&mut state, from);
+            return true;
+        }
+        if state.base < from {
+            self.drop_below(&mut state, from);
+        }
+        false
     }
 
     /// Forgets a failure that has been told and may pass, and what came before it. Returns whether

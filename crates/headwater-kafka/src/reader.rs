@@ -155,6 +155,7 @@ impl Reader {
         if must_move {
             self.request();
         }
+        self.gave_back();
     }
 
     /// Begins to fetch a partition that was not there when the query started.

@@ -137,3 +137,20 @@ fn a_partition_has_one_reader() {
     drop(claim);
     assert!(buffer.claim().is_ok());
 }
+
+#[test]
+fn what_a_query_is_past_is_dropped_wherever_fetching_is() {
+    for fetched in [6, 9] {
+        let (buffer, budget) = buffer(0);
+        push(&buffer, &(0..fetched).collect::<Vec<_>>());
+        assert!(!buffer.skip_to(6));
+        assert_eq!(reach(&buffer, 6), (fetched, (fetched - 6) as u64));
+        assert_eq!(buffer.held_bytes(), budget.held_bytes());
+        assert_eq!(buffer.held_bytes() == 0, fetched == 6);
+    }
+    // Fetching has not come there: it goes there.
+    let (buffer, budget) = buffer(0);
+    push(&buffer, &[0, 1]);
+    assert!(buffer.skip_to(6));
+    assert_eq!(budget.held_bytes(), 0);
+}
