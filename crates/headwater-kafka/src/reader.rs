@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use headwater_core::clock::Clock;
 use headwater_core::offset::{Offsets, Partition};
@@ -17,9 +17,10 @@ use crate::buffer::{PartitionBuffer, Reach, ReadClaim};
 use crate::chunk::Kept;
 use crate::client::KafkaConnection;
 use crate::options::OnDataLoss;
-use crate::poll_loop::PollLoop;
+use crate::poll_loop::{PollLoop, Sharing};
 use crate::security::CHECK_LOGIN;
 use crate::share::{ReadLimits, share_records};
+use crate::tap::Taps;
 use crate::topics::TopicChoice;
 
 /// How the group of a reader is called, before the name of its source.
@@ -44,6 +45,10 @@ pub(crate) struct Shared {
     pub(crate) refused: Mutex<Option<String>>,
     /// What the consumer group should be told.
     pub(crate) committed: Mutex<Option<Offsets>>,
+    /// Records that came by the consumer of this reader.
+    pub(crate) fetched: AtomicU64,
+    /// Records that came by the consumer of another reader.
+    pub(crate) heard: AtomicU64,
 }
 
 impl Shared {
@@ -74,6 +79,7 @@ pub(crate) struct ReaderSpec<'a> {
     pub(crate) prefetch_bytes: usize,
     pub(crate) limits: ReadLimits,
     pub(crate) on_data_loss: OnDataLoss,
+    pub(crate) taps: &'a Arc<Taps>,
 }
 
 /// One consumer, its thread and its buffers. The thread ends when this is dropped.
@@ -129,9 +135,14 @@ impl Reader {
             should_stop: AtomicBool::new(false),
             refused: Mutex::new(None),
             committed: Mutex::new(None),
+            fetched: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
         });
         let waker = queue.waker();
-        let poll_loop = PollLoop::new(Arc::clone(&shared), queue, spec.topics.clone(), clock);
+        let identity = spec.taps.enrol(spec.connection, spec.kept.headers);
+        let sharing = Sharing::new(Arc::clone(spec.taps), identity, waker.clone());
+        let topics = spec.topics.clone();
+        let poll_loop = PollLoop::new(Arc::clone(&shared), queue, sharing, topics, clock);
         std::thread::Builder::new()
             .name(format!("kafka-{}", spec.source))
             .spawn(move || poll_loop.run())
@@ -291,6 +302,13 @@ impl Reader {
     #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
         self.shared.budget.held_bytes()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fetched_and_heard(&self) -> (u64, u64) {
+        let shared = &self.shared;
+        let count = |records: &AtomicU64| records.load(Ordering::Relaxed);
+        (count(&shared.fetched), count(&shared.heard))
     }
 }
 

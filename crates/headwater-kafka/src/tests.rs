@@ -5,7 +5,7 @@
 //! trouble at the broker is either survived or told, `errors` and `transaction_errors` that each error
 //! of the protocol is met as the documentation says, `resume` what stops a query before it goes on,
 //! `avro` what becomes of rows and schemas, `topic_choice` which topics and partitions are read and which are found later,
-//! `bad_input` that odd and large messages are rows like others,
+//! `shared_fetch` that sources which read the same get the same rows and fetch them once, `bad_input` that odd and large messages are rows like others,
 //! `write` that rows arrive once with their keys, `exactly_once` that they are seen once, whatever
 //! becomes of an epoch.
 
@@ -18,6 +18,7 @@ pub(crate) mod fixture;
 mod read;
 mod resume;
 mod sample;
+mod shared_fetch;
 mod topic_choice;
 mod transaction_errors;
 mod write;
