@@ -64,6 +64,16 @@ fn nested() -> Vec<(&'static str, DataType)> {
     columns
 }
 
+/// A MAP with keys of text.
+fn map_of(value: DataType) -> DataType {
+    let parts = vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("value", value, true),
+    ];
+    let entries = Field::new_struct("entries", parts, false);
+    DataType::Map(Arc::new(entries), false)
+}
+
 fn schema(columns: Vec<(&str, DataType)>) -> SchemaRef {
     let fields = columns.into_iter();
     let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true));
@@ -78,7 +88,11 @@ fn spec(name: &str, options: &[(&str, &str)]) -> FormatSpec {
 }
 
 thread_local! {
-    static JSON: Subject = Subject::new(&spec("json", &[]), &schema(nested()));
+    static JSON: Subject = {
+        let mut columns = nested();
+        columns.push(("m", map_of(DataType::Int64)));
+        Subject::new(&spec("json", &[]), &schema(columns))
+    };
     static CSV: Subject = Subject::new(&spec("csv", &[]), &schema(scalars()));
     static CSV_DIALECT: Subject = {
         let dialect = [("quote", "'"), ("escape", "\\"), ("null.value", "N")];
@@ -93,6 +107,12 @@ thread_local! {
     static AVRO: Subject = {
         let avro = spec("avro", &[("schema", AVRO_SCHEMA)]);
         Subject::new(&avro, &schema(nested()))
+    };
+    static MSGPACK: Subject = {
+        let mut columns = nested();
+        columns.push(("bytes", DataType::BinaryView));
+        columns.push(("m", map_of(DataType::Int64)));
+        Subject::new(&spec("msgpack", &[]), &schema(columns))
     };
     static PROTOBUF: Subject = {
         let mut columns = nested();
@@ -136,6 +156,11 @@ pub fn debezium(bytes: &[u8]) {
 /// Data of Avro.
 pub fn avro(bytes: &[u8]) {
     AVRO.with(|subject| subject.check(bytes));
+}
+
+/// Maps of MessagePack.
+pub fn msgpack(bytes: &[u8]) {
+    MSGPACK.with(|subject| subject.check(bytes));
 }
 
 /// Messages of Protobuf.

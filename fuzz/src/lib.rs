@@ -21,7 +21,7 @@ mod sql;
 
 pub use checkpoint::{damaged_checkpoint, hostile_checkpoint};
 pub use decoders::{
-    avro, avro_schema, csv, debezium, influx, json, protobuf, protobuf_schema, raw,
+    avro, avro_schema, csv, debezium, influx, json, msgpack, protobuf, protobuf_schema, raw,
 };
 pub use sql::sql;
 
@@ -29,7 +29,7 @@ pub use sql::sql;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is that of its file in `fuzz_targets` and of its corpus.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("avro", avro),
     ("avro_schema", avro_schema),
     ("csv", csv),
@@ -38,6 +38,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("hostile_checkpoint", hostile_checkpoint),
     ("influx", influx),
     ("json", json),
+    ("msgpack", msgpack),
     ("protobuf", protobuf),
     ("protobuf_schema", protobuf_schema),
     ("raw", raw),

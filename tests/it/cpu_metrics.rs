@@ -37,7 +37,7 @@ fn the_example_of_cpu_metrics_runs_as_its_page_says() {
     assert_eq!(lines[..2], ["messages", "62"]);
     assert!(out.contains(",0,61\n"), "the newest is first: {out}");
     assert!(
-        out.contains("2026-01-01T00:00:00,94.73,0.26,4.374,0.636"),
+        out.contains("2026-01-01T00:00:00Z,94.73,0.26,4.374,0.636"),
         "{out}"
     );
 

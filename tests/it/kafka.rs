@@ -17,7 +17,9 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::dead_letters::dead_letters_reach_a_topic;
-use crate::narrowed_reads::bounded_reads_leave_out_what_they_need_not;
+use crate::narrowed_reads::{
+    bounded_reads_leave_out_what_they_need_not, times_are_looked_up_or_refused,
+};
 
 /// A topic nobody else uses.
 pub(crate) fn fresh_topic(name: &str) -> String {
@@ -363,6 +365,7 @@ on_every_broker! {
     skew => partitions_hours_apart_lose_no_row,
     dead_letters => dead_letters_reach_a_topic,
     narrowed => bounded_reads_leave_out_what_they_need_not,
+    times => times_are_looked_up_or_refused,
 }
 
 /// Transaction markers make gaps in the offsets, and aborted rows are not there. The mock cluster
@@ -404,6 +407,14 @@ async fn transactions_leave_gaps_and_aborted_rows_are_not_read() {
     );
     let gaps = rows(&hw, "SELECT max(o) > 40 FROM orders").await;
     assert_eq!(gaps, ["true"], "markers and aborted rows take offsets");
+    // Nor are they counted where nothing is made of the records.
+    hw.sql(&format!(
+        "CREATE SOURCE raw WITH (connector = 'kafka', topic = '{topic}', 'bootstrap.servers' = '{servers}')"
+    ))
+    .await
+    .unwrap();
+    assert_eq!(rows(&hw, "SELECT count(*) FROM raw").await, ["30"]);
+    assert_eq!(rows(&hw, "SELECT count(value) FROM raw").await, ["30"]);
 
     let query = hw
         .stream("SELECT id, o FROM orders")

@@ -181,3 +181,87 @@ async fn a_bad_key_costs_its_own_record() {
     );
     assert!(told.contains("at offset 1"), "{told}");
 }
+
+/// Sends values to their topics.
+fn send<'a>(cluster: &Cluster, values: impl Iterator<Item = (&'a String, &'a [u8])>) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &cluster.servers);
+    let producer: BaseProducer = config.create().unwrap();
+    for (topic, value) in values {
+        let record = BaseRecord::<str, [u8]>::to(topic).partition(0);
+        producer.send(record.payload(value)).unwrap();
+    }
+    producer.flush(std::time::Duration::from_secs(20)).unwrap();
+}
+
+/// What stands in a key is what was written, in every format.
+#[tokio::test]
+async fn odd_keys_come_back_from_every_format() {
+    const TEXTS: [&str; 6] = [
+        "it's \"quoted\"",
+        "two\nlines\r\n",
+        "a,b;c|d\te\\f",
+        "",
+        "\u{0}",
+        "\u{e9} \u{1f600} \u{feff}",
+    ];
+    const BYTES: [&[u8]; 4] = [b"\xff\xfe", b"\"\n\x00'", b"", b"text"];
+    let cluster = Cluster::mock();
+    let registry = DevRegistry::start().unwrap();
+    let with_registry = format!("('schema.registry' = '{}')", registry.url());
+    let (texts, bytes) = (
+        cluster.new_topic("odd-texts", 1).await,
+        cluster.new_topic("odd-bytes", 1).await,
+    );
+    let all = TEXTS.iter().map(|text| (&texts, text.as_bytes()));
+    send(
+        &cluster,
+        all.chain(BYTES.iter().map(|value| (&bytes, *value))),
+    );
+    for (data_type, from, read_as, formats) in [
+        (
+            "VARCHAR",
+            &texts,
+            "TEXT",
+            &["JSON", "CSV", "AVRO", "PROTOBUF", "TEXT", "RAW"][..],
+        ),
+        (
+            "BYTEA",
+            &bytes,
+            "RAW",
+            &["JSON", "CSV", "AVRO", "PROTOBUF", "RAW"],
+        ),
+    ] {
+        let hw = Headwater::builder().build().unwrap();
+        let given = options(&cluster, from, "");
+        hw.sql(&format!(
+            "CREATE SOURCE given (k {data_type}) WITH ({given}) FORMAT {read_as}"
+        ))
+        .await
+        .unwrap();
+        let shown = |source: &str| format!("SELECT encode(k, 'hex') FROM {source}");
+        let expected = rows(&hw, &shown("given")).await;
+        for format in formats {
+            let name = format.to_lowercase();
+            let topic = cluster
+                .new_topic(&format!("odd-{name}-{data_type}"), 1)
+                .await;
+            let key = match *format {
+                "AVRO" | "PROTOBUF" => format!("{format} {with_registry}"),
+                format => format.to_string(),
+            };
+            let more = ", 'key.columns' = 'k', 'value.columns' = 'EXCEPT_KEY'";
+            let with = options(&cluster, &topic, more);
+            hw.sql(&format!(
+                "CREATE SINK {name} WITH ({with}) FORMAT JSON KEY FORMAT {key};
+                 CREATE SOURCE {name}_back (k {data_type}, v BIGINT) WITH ({with})
+                   FORMAT JSON KEY FORMAT {key}"
+            ))
+            .await
+            .unwrap();
+            write(&hw, &name, "SELECT k, 1 AS v FROM given").await;
+            let back = rows(&hw, &shown(&format!("{name}_back"))).await;
+            assert_eq!(back, expected, "{data_type} in {format}");
+        }
+    }
+}

@@ -172,6 +172,45 @@ async fn plain_text_to_a_server_of_tls_is_told() {
     };
     let told = guarded.refusal(&[]).await;
     assert!(told.contains("could not reach broker"), "{told}");
+    // A port that says nothing may speak TLS, one that ends the connection seems to.
+    assert!(told.contains("speak"), "{told}");
+    let hint = "set 'properties.security.protocol' = 'SSL'";
+    assert!(told.contains(hint), "{told}");
+}
+
+#[tokio::test]
+async fn tls_to_a_server_of_plain_text_is_told() {
+    let open = |_: &Issued, _: &Authority| Guard::default();
+    let Some(guarded) = Guarded::new(Lifetime::Now, LOCALHOST, open).await else {
+        return;
+    };
+    let told = guarded.refusal(&[SSL, CA]).await;
+    assert!(told.contains("could not reach broker"), "{told}");
+    let hint = "hint: That port does not seem to speak TLS, which 'security.protocol' = 'SSL' asks for: \
+                name the port that does, or set 'properties.security.protocol' = 'PLAINTEXT'.";
+    assert!(told.contains(hint), "{told}");
+    let login = [
+        SASL_SSL,
+        CA,
+        ("sasl.mechanism", "PLAIN"),
+        ("sasl.username", "me"),
+        ("sasl.password", PASSWORD),
+    ];
+    let told = guarded.refusal(&login).await;
+    let hint = "or set 'properties.security.protocol' = 'SASL_PLAINTEXT'.";
+    assert!(told.contains(hint), "{told}");
+    assert!(!told.contains(PASSWORD), "{told}");
+}
+
+#[tokio::test]
+async fn a_file_of_authorities_that_is_not_there_is_named() {
+    let Some(guarded) = Guarded::new(Lifetime::Now, LOCALHOST, tls).await else {
+        return;
+    };
+    let gone = guarded.file("gone.pem");
+    let told = guarded.refusal(&[SSL, ("ssl.ca.location", &gone)]).await;
+    let expected = format!("cannot read \"{gone}\", which \"ssl.ca.location\" names: No such file");
+    assert!(told.contains(&expected), "{told}");
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ mod cli;
 #[cfg(test)]
 mod cli_checkpoint;
 #[cfg(test)]
+mod cli_reads;
+#[cfg(test)]
 mod command;
 #[cfg(test)]
 mod committed;
@@ -47,6 +49,8 @@ mod first_epoch;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod insert_rows;
+#[cfg(test)]
 mod interop;
 #[cfg(test)]
 mod kafka;
@@ -57,9 +61,17 @@ mod kafka_faults;
 #[cfg(test)]
 mod kafka_keys;
 #[cfg(test)]
+mod kafka_payloads;
+#[cfg(test)]
 mod kafka_security;
 #[cfg(test)]
+mod kafka_times;
+#[cfg(test)]
+mod large_statements;
+#[cfg(test)]
 mod late_rows;
+#[cfg(test)]
+mod letter_sinks;
 #[cfg(test)]
 mod narrowed_reads;
 #[cfg(test)]

@@ -19,36 +19,41 @@ pub(crate) struct Length {
     /// for much data.
     pub(crate) topic_rate: u64,
     pub(crate) memory_mb_per_minute_max: f64,
-    /// By how much the mean of the last third may be above that of the first: a step of the heap.
-    pub(crate) memory_more_max: f64,
-    /// How many epochs a query may be behind.
-    pub(crate) epochs_behind_max: f64,
+    /// Whether a machine that cannot hold the rate is asked for less.
+    pub(crate) may_be_slower: bool,
 }
 
 /// How far apart epochs start, in seconds.
 pub(crate) const EPOCH_S: f64 = 1.0;
 
 impl Length {
-    /// For any machine, whatever else it does: what lags there has stopped.
     pub(crate) const SHORT: Length = Length {
         seconds: 180,
         warm_up_s: 120.0,
-        rate: 20_000,
-        topic_rate: 1_000,
+        rate: 50_000,
+        topic_rate: 2_000,
         memory_mb_per_minute_max: 2.0,
-        memory_more_max: 0.1,
-        epochs_behind_max: 20.0,
+        may_be_slower: true,
     };
-    /// For a machine that does nothing else.
     pub(crate) const LONG: Length = Length {
         seconds: 1_800,
         warm_up_s: 120.0,
         rate: 100_000,
         topic_rate: 1_000,
         memory_mb_per_minute_max: 0.5,
-        memory_more_max: 0.05,
-        epochs_behind_max: 3.0,
+        may_be_slower: false,
     };
+
+    /// A machine that is slow, or busy with others, holds no such rate. It is asked for half of it, and
+    /// for a quarter; who lags then has stopped.
+    pub(crate) fn slower(self) -> Option<Length> {
+        let is_least = self.rate <= Length::SHORT.rate / 4;
+        (self.may_be_slower && !is_least).then_some(Length {
+            rate: self.rate / 2,
+            topic_rate: self.topic_rate / 2,
+            ..self
+        })
+    }
 }
 
 /// A query of the job.

@@ -203,7 +203,8 @@ impl Said {
     pub(crate) fn check(&self, job: &Job) {
         let log = &self.heard.log;
         assert_eq!(self.code, Some(0), "{log}");
-        let all_counted = log.matches("0 late, 0 bad, 0 ahead of the clock, 0 lost");
+        let all_counted =
+            log.matches("0 late, 0 bad, 0 dead letters, 0 ahead of the clock, 0 lost");
         assert_eq!(all_counted.count(), job.queries().len(), "{log}");
     }
 }

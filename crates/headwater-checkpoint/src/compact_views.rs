@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, GenericListArray, OffsetSizeTrait, RecordBatch};
-use arrow::array::{RecordBatchOptions, StructArray};
+use arrow::array::{MapArray, RecordBatchOptions, StructArray};
 use arrow::datatypes::{DataType, FieldRef};
 use headwater_core::Result;
 
 /// The same rows without unused bytes behind views.
 ///
-/// Views within structs and lists are reached; within rarer types (maps, unions, dictionaries)
-/// they are written as they are, which is right and may be large.
+/// Views within structs, lists and maps are reached; within rarer types (unions, dictionaries) they
+/// are written as they are, which is right and may be large.
 pub(crate) fn compact_views(rows: &RecordBatch) -> Result<RecordBatch> {
     let columns: Result<Vec<_>> = rows.columns().iter().map(compact).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
@@ -41,6 +41,17 @@ fn compact(array: &ArrayRef) -> Result<ArrayRef> {
         }
         DataType::List(field) => compact_list::<i32>(array, field)?,
         DataType::LargeList(field) => compact_list::<i64>(array, field)?,
+        DataType::Map(field, is_sorted) => {
+            let maps = array.as_map();
+            let entries: ArrayRef = Arc::new(maps.entries().clone());
+            Arc::new(MapArray::try_new(
+                Arc::clone(field),
+                maps.offsets().clone(),
+                compact(&entries)?.as_struct().clone(),
+                maps.nulls().cloned(),
+                *is_sorted,
+            )?)
+        }
         _ => Arc::clone(array),
     })
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::exit_code::EXIT_CODES_HELP;
+use crate::print::Showing;
 
 /// Streaming SQL over Kafka topics, files and more.
 #[derive(Debug, Parser)]
@@ -111,10 +112,20 @@ pub(crate) struct SessionArgs {
     /// done again at the next start [default: 5 seconds]
     #[arg(long, value_name = "INTERVAL")]
     pub(crate) drain_timeout: Option<String>,
-    /// Show a line of progress while queries run
+    /// Show a line of progress on standard error while queries run and rows are read
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", num_args = 0..=1,
         default_missing_value = "always", require_equals = true)]
     pub(crate) progress: ProgressWhen,
+}
+
+impl SessionArgs {
+    /// How rows of a bounded read are shown.
+    pub(crate) fn showing(&self) -> Showing {
+        Showing {
+            format: self.settings.format,
+            progress: self.progress,
+        }
+    }
 }
 
 const RUN_HELP: &str = "\
@@ -224,6 +235,24 @@ pub(crate) struct ConnectionArgs {
     pub(crate) property: Vec<(String, String)>,
 }
 
+/// A topic, in its place or by `--topic`.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct TopicArg {
+    /// The topic
+    #[arg(value_name = "TOPIC", required_unless_present = "named")]
+    place: Option<String>,
+    /// The topic, too
+    #[arg(long = "topic", value_name = "TOPIC", conflicts_with = "place")]
+    named: Option<String>,
+}
+
+impl TopicArg {
+    pub(crate) fn name(&self) -> &str {
+        let given = self.place.as_deref().or(self.named.as_deref());
+        given.unwrap_or_default()
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum KafkaCommand {
     /// List the topics and the offsets they hold
@@ -232,14 +261,14 @@ pub(crate) enum KafkaCommand {
     /// Write lines to a topic, one message a line
     #[command(after_help = "\
 Examples:
-  seq 1 10 | headwater kafka produce --topic numbers
+  seq 1 10 | headwater kafka produce numbers
   headwater kafka produce --topic orders --file orders.csv --rate 1000
   headwater kafka produce --topic orders --key-separator ':' --create --partitions 4")]
     Produce(ProduceArgs),
     /// Show the messages of a topic
     #[command(after_help = "\
 Examples:
-  headwater kafka tail --topic metrics
+  headwater kafka tail metrics
   headwater kafka tail --topic metrics --from earliest --until-end --format json
   headwater kafka tail --topic metrics --from earliest --max 10")]
     Tail(TailArgs),
@@ -253,19 +282,17 @@ Prints the statement on standard output, and what was seen on standard error. Co
 and as wide as the messages need; names that no one type holds are left out, and noted. Values of
 passwords are printed as references to environment variables.
 
-Without --format it is guessed: debezium-json, json, influx, csv, text or raw. Avro needs its schema
-or the registry that knows it.
+Without --format it is guessed: debezium-json, json, influx, csv, text or raw. Avro needs a schema.
 
 Examples:
-  headwater kafka infer orders
   headwater kafka infer orders --bootstrap localhost:9092 --sample 10000 > orders.sql
   headwater kafka infer trades --format csv --format-option 'delimiter=;'
   headwater kafka infer events --format avro --format-option schema.registry=http://localhost:8081";
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct InferArgs {
-    /// The topic
-    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) topic: TopicArg,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     /// The format of the messages, such as json, csv, avro, influx, debezium-json
@@ -298,9 +325,8 @@ pub(crate) struct TopicsArgs {
 pub(crate) struct ProduceArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// The topic
-    #[arg(long)]
-    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) topic: TopicArg,
     /// Write to this partition; without it, the key chooses
     #[arg(long, value_name = "N")]
     pub(crate) partition: Option<i32>,
@@ -343,9 +369,8 @@ pub(crate) enum MessageFormat {
 pub(crate) struct TailArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// The topic
-    #[arg(long)]
-    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) topic: TopicArg,
     /// Where to begin
     #[arg(long, value_enum, default_value = "latest")]
     pub(crate) from: From,
@@ -508,6 +533,29 @@ mod tests {
         // What a start would do is what `run` can be told.
         let run = own_options("run");
         assert!(named.iter().all(|option| run.contains(option)), "{run:?}");
+    }
+
+    #[test]
+    fn topics_are_named_in_two_ways() {
+        for command in ["tail", "produce", "infer"] {
+            let read = |args: &[&str]| {
+                let args = [&["headwater", "kafka", command], args].concat();
+                let read = Args::try_parse_from(args).map_err(|error| error.to_string())?;
+                let Command::Kafka(args) = read.command else {
+                    panic!("another command")
+                };
+                Ok::<_, String>(match args.command {
+                    KafkaCommand::Tail(args) => args.topic.name().to_string(),
+                    KafkaCommand::Produce(args) => args.topic.name().to_string(),
+                    KafkaCommand::Infer(args) => args.topic.name().to_string(),
+                    KafkaCommand::Topics(_) => panic!("another command"),
+                })
+            };
+            assert_eq!(read(&["t"]), Ok("t".to_string()));
+            assert_eq!(read(&["--topic", "t"]), Ok("t".to_string()));
+            assert!(read(&[]).unwrap_err().contains("<TOPIC>"));
+            assert!(read(&["t", "--topic", "t"]).is_err());
+        }
     }
 
     #[test]

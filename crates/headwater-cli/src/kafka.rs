@@ -89,7 +89,7 @@ fn topics_batch(topics: &[TopicInfo]) -> Result<RecordBatch> {
 async fn produce(args: ProduceArgs, context: &Context, signals: &Signals) -> Result<Exit> {
     let connection = connection(&args.connection)?;
     if let Some(partitions) = args.partitions.filter(|_| args.create) {
-        create_topic(&connection, &args.topic, partitions, None).await?;
+        create_topic(&connection, args.topic.name(), partitions, None).await?;
     }
     let failure = Arc::new(Mutex::new(None));
     let lines = Lines {
@@ -98,7 +98,7 @@ async fn produce(args: ProduceArgs, context: &Context, signals: &Signals) -> Res
         stopped: signals.watcher(),
         failure: Arc::clone(&failure),
     };
-    let topic = args.topic.clone();
+    let topic = args.topic.name().to_string();
     let clock = Arc::clone(&context.clock);
     let sending = SpawnedTask::spawn(async move {
         produce_lines(
@@ -123,7 +123,7 @@ async fn produce(args: ProduceArgs, context: &Context, signals: &Signals) -> Res
     context.note(&format!(
         "{} written to topic \"{}\"",
         counted(sent, "message"),
-        args.topic
+        args.topic.name()
     ));
     let failure = failure
         .lock()
@@ -233,7 +233,7 @@ async fn show_messages(args: &TailArgs, context: &Context) -> Result<()> {
     };
     let connection = connection(&args.connection)?;
     let clock = Arc::clone(&context.clock);
-    tail(&connection, &args.topic, start, end, clock, show).await?;
+    tail(&connection, args.topic.name(), start, end, clock, show).await?;
     failure.map_or(Ok(()), Err)
 }
 

@@ -23,7 +23,7 @@ fn request(args: &InferArgs) -> InferRequest {
     let mut options = vec![
         option("connector", "kafka"),
         option("bootstrap.servers", &args.connection.bootstrap),
-        option("topic", &args.topic),
+        option("topic", args.topic.name()),
     ];
     let properties = args.connection.property.iter();
     options.extend(properties.map(|(name, value)| option(&format!("properties.{name}"), value)));
@@ -33,7 +33,10 @@ fn request(args: &InferArgs) -> InferRequest {
     };
     let format = args.format.as_ref();
     InferRequest {
-        name: args.name.clone().unwrap_or_else(|| args.topic.clone()),
+        name: args
+            .name
+            .clone()
+            .unwrap_or_else(|| args.topic.name().to_string()),
         options,
         sample_options: vec![option("start", start)],
         format: format.map(|name| (name.clone(), args.format_option.clone())),
@@ -60,6 +63,18 @@ fn tell(found: &InferredSource, context: &Context) {
             "{} cannot be read: {reason}",
             counted(bad, "message")
         ));
+    }
+    let bad = inferred.bad_records();
+    if bad > 0 {
+        context.note(&format!(
+            "a query over it stops at the first of these {bad}: 'bad_data' = 'drop' leaves them out \
+             and counts them, 'dead_letter' writes them to a sink of their own"
+        ));
+    }
+    if let Some(keys) = &found.keys {
+        let count = u64::try_from(keys.keys).unwrap_or(u64::MAX);
+        let have = if count == 1 { "has" } else { "have" };
+        context.note(&format!("{} {have} a key", counted(count, "message")));
     }
     for (name, why) in &inferred.left_out {
         context.note(&format!("\"{}\" is left out: {why}", name.escape_debug()));

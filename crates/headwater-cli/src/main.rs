@@ -17,6 +17,7 @@ mod line_reader;
 mod logging;
 mod print;
 mod progress;
+mod reading;
 mod repl;
 mod run;
 mod screen;

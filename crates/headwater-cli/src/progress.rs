@@ -87,6 +87,7 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
         rows_late,
         rows_bad,
         bad_samples: _,
+        dead_letters,
         rows_ahead,
         rows_lost,
         keys_expired,
@@ -102,7 +103,7 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
     };
     format!(
         "query \"{}\" {end}: {}, {} in, {} out\n  \
-         {} late, {}, {} ahead of the clock, {} lost, {} expired{stall}",
+         {} late, {}, {}, {} ahead of the clock, {} lost, {} expired{stall}",
         query.name(),
         counted(epochs, "epoch"),
         counted(rows_in, "row"),
@@ -113,6 +114,7 @@ pub(crate) fn summary(query: &StreamingQuery) -> String {
                 .iter()
                 .map(|(reason, rows)| (reason.as_str(), *rows))
         ),
+        counted(dead_letters, "dead letter"),
         grouped(rows_ahead),
         grouped(rows_lost),
         counted(keys_expired, "key"),

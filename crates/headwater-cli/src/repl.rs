@@ -4,6 +4,7 @@
 //! the background of the prompt; `SELECT STREAM` alone holds it, until Ctrl-C. Lines are read on a
 //! thread of their own, so that queries go on meanwhile.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use headwater::{Error, Headwater, Outcome, Result, StreamingQuery, is_complete};
@@ -38,6 +39,8 @@ pub(crate) struct Repl<'a> {
     args: &'a SessionArgs,
     context: &'a Context,
     signals: &'a Signals,
+    /// Whether what a statement gave is being shown, which looks at signals itself.
+    is_showing: Cell<bool>,
     /// Background queries whose end has been told.
     told: BTreeSet<String>,
 }
@@ -67,6 +70,7 @@ impl<'a> Repl<'a> {
             args,
             context,
             signals,
+            is_showing: Cell::new(false),
             told: BTreeSet::new(),
         }
     }
@@ -137,13 +141,30 @@ impl<'a> Repl<'a> {
     /// Runs statements until they are through, or one fails, or Ctrl-C.
     async fn statements(&self, text: &str) {
         self.signals.rearm();
-        let each = async |outcome| self.outcome(outcome).await;
-        let done = self.session.run_script(text, each).await;
+        let each = async |outcome| {
+            self.is_showing.set(true);
+            let shown = self.outcome(outcome).await;
+            self.is_showing.set(false);
+            shown
+        };
+        let done = tokio::select! {
+            done = self.session.run_script(text, each) => done,
+            error = self.given_up() => Err(error),
+        };
         match done {
             Err(_) if self.signals.has_come() => self.context.note("stopped"),
             Err(error) => self.context.report("line", Some(text), &error),
             Ok(()) => {}
         }
+    }
+
+    /// Waits for Ctrl-C while a statement runs, such as an INSERT whose sink hangs.
+    async fn given_up(&self) -> Error {
+        self.signals.first().await;
+        if self.is_showing.get() {
+            std::future::pending::<()>().await;
+        }
+        Error::resource("stopped by Ctrl-C")
     }
 
     async fn outcome(&self, outcome: Outcome) -> Result<()> {
@@ -161,7 +182,7 @@ impl<'a> Repl<'a> {
                 }
             }
             other => tokio::select! {
-                shown = show(other, self.args.settings.format, self.context) => shown,
+                shown = show(other, self.args.showing(), self.context) => shown,
                 _ = self.signals.first() => Err(Error::resource("stopped by Ctrl-C")),
             },
         }

@@ -9,7 +9,7 @@ use headwater::{Headwater, Options, Outcome, Result, StreamingQuery};
 use crate::args::{RowFormat, SessionArgs, SettingArgs};
 use crate::context::Context;
 use crate::exit_code::Exit;
-use crate::print::print_rows;
+use crate::print::{Showing, print_rows};
 use crate::progress::{self, PROGRESS_EVERY, shows_progress};
 use crate::signals::Signals;
 
@@ -94,7 +94,7 @@ pub(crate) async fn run_to_end(
 ) -> Exit {
     let statements = async {
         for script in scripts {
-            let done = run_statements(session, script, args.settings.format, context).await;
+            let done = run_statements(session, script, args.showing(), context).await;
             if let Err(error) = done {
                 return context.fail(&script.name, Some(&script.text), &error);
             }
@@ -115,10 +115,10 @@ pub(crate) async fn run_to_end(
 async fn run_statements(
     session: &Headwater,
     script: &Script,
-    format: RowFormat,
+    showing: Showing,
     context: &Context,
 ) -> Result<()> {
-    let each = async |outcome| show(outcome, format, context).await;
+    let each = async |outcome| show(outcome, showing, context).await;
     session.run_script(&script.text, each).await
 }
 
@@ -126,9 +126,9 @@ async fn run_statements(
 ///
 /// # Errors
 /// If rows cannot be read or printed.
-pub(crate) async fn show(outcome: Outcome, format: RowFormat, context: &Context) -> Result<()> {
+pub(crate) async fn show(outcome: Outcome, showing: Showing, context: &Context) -> Result<()> {
     match outcome {
-        Outcome::Rows(rows) => print_rows(rows, format, context).await?,
+        Outcome::Rows(rows) => print_rows(rows, showing, context).await?,
         Outcome::Query(query) => context.note(&progress::started(&query)),
         Outcome::Done(text) => context.detail(&text),
     }

@@ -86,7 +86,7 @@ pub(crate) fn source_context(
         clock,
         journal,
         use_of,
-        is_resumed: false,
+        read_before: None,
     }
 }
 
@@ -96,6 +96,7 @@ pub(crate) fn request(source: &dyn Source, start: &Offsets, end: &Offsets) -> Re
         slice: Slice::between(start, end),
         projection: (0..source.schema().fields().len()).collect(),
         batch_rows: 8192,
+        rows_wanted: None,
         counters: Arc::default(),
     }
 }

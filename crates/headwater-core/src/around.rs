@@ -425,6 +425,7 @@ mod tests {
             slice: Slice::between(&at, &at),
             projection: vec![],
             batch_rows: 1,
+            rows_wanted: None,
             counters: ReadCounters::default().into(),
         };
         assert!(source.read(request).is_err());

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 
 use crate::clock::Clock;
 use crate::format::{BadDataPolicy, FormatSpec};
+use crate::offset::Offsets;
 use crate::options::OptionReader;
 use crate::sample::Sampler;
 use crate::sink::{Sink, SinkCapabilities};
@@ -89,8 +90,9 @@ pub struct SourceContext {
     pub journal: Arc<dyn SourceJournal>,
     /// How the source will be read.
     pub use_of: SourceUse,
-    /// Whether the query goes on from a checkpoint: then what it reads was there before.
-    pub is_resumed: bool,
+    /// How far a query that goes on from a checkpoint has read the source, which was there then;
+    /// `None` for one that begins.
+    pub read_before: Option<Offsets>,
 }
 
 /// How a source will be read.
@@ -135,6 +137,10 @@ pub trait DeclaredSink: Debug + Send + Sync {
     /// The columns of a record as it is written, if it declares no columns and writes rows as they
     /// are: key, value, headers.
     fn record_schema(&self) -> Option<SchemaRef> {
+        None
+    }
+    /// How many bytes a row may have at most where it is written, if there is a limit.
+    fn max_row_bytes(&self) -> Option<usize> {
         None
     }
     /// Where its rows go, if a source could read them there.

@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use datafusion_common::DataFusionError;
 
 use crate::reword::{is_wrong_argument, reword};
-use crate::secret::hide_in_sql;
+use crate::secret::HiddenSql;
 
 /// `Result` with headwater's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -212,7 +212,7 @@ impl Error {
     pub fn report(&self, file: &str, sql: Option<&str>) -> String {
         let mut out = format!("error: {}", self.0.message);
         if let (Some(span), Some(sql)) = (self.0.span, sql) {
-            let sql = hide_in_sql(sql);
+            let sql = HiddenSql::new(sql);
             write_place(&mut out, span, file, &sql, self.0.detail.as_deref());
         } else if let Some(detail) = &self.0.detail {
             let _ = write!(out, "\ndetail: {detail}");
@@ -230,23 +230,28 @@ impl Error {
 }
 
 /// Draws `--> file:line:column`, the line and a caret run, as compilers do.
-fn write_place(out: &mut String, span: Span, file: &str, sql: &str, detail: Option<&str>) {
+fn write_place(out: &mut String, span: Span, file: &str, sql: &HiddenSql, detail: Option<&str>) {
     let _ = write!(out, "\n  --> {file}:{}:{}", span.line, span.column);
     let line_index = usize::try_from(span.line.saturating_sub(1)).unwrap_or(usize::MAX);
-    let Some(text) = sql.lines().nth(line_index) else {
+    let place = |column: u64| usize::try_from(column.saturating_sub(1));
+    let mut places = [
+        place(span.column).unwrap_or(0),
+        place(span.end_column).unwrap_or(0),
+    ];
+    let Some(text) = sql.shown_line(line_index, &mut places) else {
         if let Some(detail) = detail {
             let _ = write!(out, "\ndetail: {detail}");
         }
         return;
     };
     let width = span.line.to_string().len();
-    let column = usize::try_from(span.column.saturating_sub(1)).unwrap_or(0);
+    let [column, end_column] = places;
     let end = if span.end_line == span.line {
-        usize::try_from(span.end_column.saturating_sub(1)).unwrap_or(column)
+        end_column
     } else {
         text.chars().count()
     };
-    let shown = ShownLine::of(text, column, end);
+    let shown = ShownLine::of(&text, column, end);
     let carets = "^".repeat(shown.carets);
     let blank = " ".repeat(width);
     let pad = " ".repeat(shown.before_carets);

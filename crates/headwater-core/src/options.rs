@@ -428,20 +428,41 @@ impl OptionReader {
         ))
     }
 
+    /// Refuses what is left and not `to_read`, before a missing option hides a misspelt one.
+    ///
+    /// # Errors
+    /// As [`OptionReader::finish`].
+    pub fn refuse_others(&self, to_read: &[&str]) -> Result<()> {
+        let is_read = |key: &str| {
+            to_read
+                .iter()
+                .any(|name| match name.strip_suffix(ANY_NAME) {
+                    Some(prefix) => key.starts_with(&fold(prefix)),
+                    None => fold(name) == key,
+                })
+        };
+        let other = self.left.0.iter().find(|(key, _)| !is_read(key));
+        other.map_or(Ok(()), |(_, (key, _))| Err(self.unknown(key, to_read)))
+    }
+
     /// Ends the reading.
     ///
     /// # Errors
     /// If an option is left that nobody asked for; names the nearest known one.
     pub fn finish(self) -> Result<()> {
-        let Some((written, _)) = self.left.0.values().next() else {
-            return Ok(());
-        };
+        let other = self.left.0.values().next();
+        other.map_or(Ok(()), |(key, _)| Err(self.unknown(key, &[])))
+    }
+
+    /// The error for an option that nobody reads, beside those that are still to be read.
+    fn unknown(&self, written: &str, to_read: &[&str]) -> Error {
         let error = Error::configuration(format!("{} has no option \"{written}\"", self.owner));
-        let known: Vec<&str> = self.known_names().collect();
-        Err(match nearest(written, known.iter().copied()) {
+        let to_read = to_read.iter().filter(|name| !name.ends_with(ANY_NAME));
+        let known: Vec<&str> = to_read.copied().chain(self.known_names()).collect();
+        match nearest(written, known.iter().copied()) {
             Some(name) => error.with_hint(format!("Did you mean \"{name}\"?")),
             None => error.with_hint(known_list(known)),
-        })
+        }
     }
 
     /// All names that something is read under.
@@ -469,7 +490,8 @@ pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&
     known
         .map(|name| (strsim::jaro_winkler(&word, &fold(name)), name))
         .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        // Of two that are as near the first, which is the name and not another spelling of it.
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })
         .map(|(_, name)| name)
 }
 
@@ -537,6 +559,26 @@ mod tests {
         let error = r.finish().unwrap_err();
         assert_eq!(error.message(), "source \"s\" has no option \"topik\"");
         assert_eq!(error.hint(), Some("Did you mean \"topic\"?"));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_told_before_what_is_missing() {
+        let to_read = [
+            "topic",
+            "topic.pattern",
+            "topic-pattern",
+            "properties.<name>",
+        ];
+        let r = reader(&[("topic.patern", "x"), ("properties.acks", "1")]);
+        let error = r.refuse_others(&to_read).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "source \"s\" has no option \"topic.patern\""
+        );
+        assert_eq!(error.hint(), Some("Did you mean \"topic.pattern\"?"));
+        reader(&[("Topic_Pattern", "x"), ("Properties.acks", "1")])
+            .refuse_others(&to_read)
+            .unwrap();
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub const OTHER_NAMES: &[(&str, &str)] = &[
     ("iff", "Write CASE WHEN … THEN … ELSE … END."),
     ("isnull", "Write x IS NULL."),
     ("isnotnull", "Write x IS NOT NULL."),
-    ("string", "Write CAST(x AS STRING)."),
+    ("string", "Write CAST(x AS VARCHAR)."),
     ("typeof", "Write arrow_typeof(x)."),
     ("hash", "Write md5(x)."),
     ("xxhash64", "Write md5(x)."),

@@ -7,7 +7,7 @@
 //!
 //! The filter stays above the read: a source that reads more than it must gives the same answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Values from `min` to `max`, both included; `None` is without a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,6 +55,11 @@ impl Interval {
         }
     }
 
+    /// Keeps the values that are in another one, too.
+    pub fn narrow(&mut self, other: Interval) {
+        *self = self.and(other);
+    }
+
     /// The least interval around both.
     pub fn or(self, other: Interval) -> Self {
         Interval {
@@ -69,22 +74,61 @@ impl Interval {
     }
 }
 
-/// The values that columns of a source must have, by position in its schema: integers as they are,
-/// timestamps in microseconds since 1970-01-01T00:00:00Z. Rows with other values, or with NULL, are
+/// What is said of the values of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// A number or a time.
+    Within(Interval),
+    /// One of these texts.
+    OneOf(BTreeSet<String>),
+}
+
+impl Bound {
+    /// One text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Bound::OneOf(BTreeSet::from([text.into()]))
+    }
+
+    /// What is said of values of which both are said.
+    #[must_use]
+    pub fn and(self, other: Bound) -> Self {
+        match (self, other) {
+            (Bound::Within(a), Bound::Within(b)) => Bound::Within(a.and(b)),
+            (Bound::OneOf(a), Bound::OneOf(b)) => Bound::OneOf(&a & &b),
+            // A column has one type; each of the two is true.
+            (one, _) => one,
+        }
+    }
+
+    /// What is said of values of which one of both is said, if anything is.
+    pub fn or(self, other: &Bound) -> Option<Self> {
+        match (self, other) {
+            (Bound::Within(a), Bound::Within(b)) => Some(Bound::Within(a.or(*b))),
+            (Bound::OneOf(a), Bound::OneOf(b)) => Some(Bound::OneOf(&a | b)),
+            _ => None,
+        }
+    }
+}
+
+/// The values that columns of a source must have, by position in its schema: integers and texts as they
+/// are, timestamps in microseconds since 1970-01-01T00:00:00Z. Rows with other values, or with NULL, are
 /// not wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ReadBounds(BTreeMap<usize, Interval>);
+pub struct ReadBounds(BTreeMap<usize, Bound>);
 
 impl ReadBounds {
     /// Bounds a column, besides what is said of it already.
-    pub fn add(&mut self, column: usize, interval: Interval) {
-        let known = self.0.entry(column).or_default();
-        *known = known.and(interval);
+    pub fn add(&mut self, column: usize, bound: Bound) {
+        let all = match self.0.remove(&column) {
+            Some(known) => known.and(bound),
+            None => bound,
+        };
+        self.0.insert(column, all);
     }
 
     /// Columns and what is said of them.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, Interval)> {
-        self.0.iter().map(|(column, interval)| (*column, *interval))
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Bound)> {
+        self.0.iter().map(|(column, bound)| (*column, bound))
     }
 
     /// Whether nothing is said.
@@ -100,10 +144,10 @@ mod tests {
     #[test]
     fn what_is_said_of_a_column_is_said_together() {
         let mut bounds = ReadBounds::default();
-        bounds.add(3, Interval::at_least(5));
-        bounds.add(3, Interval::at_most(9));
-        bounds.add(3, Interval::at_least(7));
-        let [(3, interval)] = bounds.iter().collect::<Vec<_>>()[..] else {
+        bounds.add(3, Bound::Within(Interval::at_least(5)));
+        bounds.add(3, Bound::Within(Interval::at_most(9)));
+        bounds.add(3, Bound::Within(Interval::at_least(7)));
+        let [(3, Bound::Within(interval))] = bounds.iter().collect::<Vec<_>>()[..] else {
             panic!("{bounds:?}")
         };
         assert_eq!((interval.min, interval.max), (Some(7), Some(9)));
@@ -116,5 +160,14 @@ mod tests {
         assert_eq!((either.min, either.max), (Some(2), Some(9)));
         let open = Interval::exactly(2).or(Interval::at_least(9));
         assert_eq!((open.min, open.max), (Some(2), None));
+    }
+
+    #[test]
+    fn texts_are_those_of_both_or_of_either() {
+        let texts = |texts: &[&str]| Bound::OneOf(texts.iter().map(ToString::to_string).collect());
+        assert_eq!(texts(&["a", "b"]).and(texts(&["b", "c"])), Bound::text("b"));
+        assert_eq!(texts(&["a"]).or(&texts(&["c"])), Some(texts(&["a", "c"])));
+        let number = Bound::Within(Interval::exactly(1));
+        assert_eq!(texts(&["a"]).or(&number), None);
     }
 }

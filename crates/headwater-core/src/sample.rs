@@ -45,6 +45,8 @@ impl Default for SampleLimits {
 pub struct Sample {
     /// The payloads, in no order across partitions or files; NULL is a record without a payload.
     pub payloads: BinaryArray,
+    /// The keys of the same records, of a source whose records have keys.
+    pub keys: Option<BinaryArray>,
     /// The line of names at the start of a file, if the format has one.
     pub header: Option<Vec<u8>>,
 }

@@ -25,6 +25,9 @@ pub const HIDDEN: &str = "***";
 
 const FORMS: &str = "Write ${env:NAME} or ${file:/path}; $${ is a plain ${.";
 
+/// Stands for every character that is hidden, until it is shown; no text of SQL has it.
+const HIDDEN_CHAR: char = '\u{ffff}';
+
 /// The largest file that can be a secret; one that is larger is something else.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -131,6 +134,12 @@ pub fn resolve(whose: &str, value: &str) -> Result<String> {
         rest = after;
     }
     out.push_str(rest);
+    if out.is_empty() && !value.is_empty() {
+        return Err(Error::configuration(format!(
+            "{whose} would be empty: \"{value}\" is there and holds nothing"
+        ))
+        .with_hint("Give it a value, or leave the option out."));
+    }
     Ok(out)
 }
 
@@ -155,6 +164,16 @@ fn referred(whose: &str, reference: &str) -> Result<String> {
     reason = "an option says that its value is in the environment"
 )]
 fn variable(whose: &str, name: &str) -> Result<String> {
+    // A shell would read ${X:-value} and the like; the value is not shown, as it may be a secret.
+    if let Some((name, _)) = name.split_once(':') {
+        return Err(Error::configuration(format!(
+            "{whose} says what to do without the environment variable \"{name}\", which is not \
+             supported"
+        ))
+        .with_hint(format!(
+            "Write ${{env:{name}}}, and set the variable before headwater starts."
+        )));
+    }
     std::env::var(name).map_err(|error| {
         let why = match error {
             std::env::VarError::NotPresent => "is not set",
@@ -184,11 +203,73 @@ fn file(whose: &str, path: &Path) -> Result<String> {
 }
 
 /// A statement as it may be shown: behind `'key' =`, the value of a key that names a secret is
-/// asterisks, as many as it has characters, so that every other place stays where it is.
+/// [`HIDDEN`], however long it is, on each line that it has.
 ///
 /// A value ends with the comma or the parenthesis behind it, whatever it is made of: a password that
 /// is not quoted, or not rightly, is one all the same. References stay, as they are no secrets.
 pub fn hide_in_sql(sql: &str) -> String {
+    HiddenSql::new(sql).shown()
+}
+
+/// A statement without its secrets, in which every other character is still in its place.
+#[derive(Debug, Clone)]
+pub struct HiddenSql(String);
+
+impl HiddenSql {
+    /// Takes the secrets out of a statement.
+    pub fn new(sql: &str) -> Self {
+        HiddenSql(hide(sql))
+    }
+
+    /// The text to show.
+    pub fn shown(&self) -> String {
+        squeezed(&self.0, &mut [])
+    }
+
+    /// A line to show, by its number from 0. `places` are places of characters in the line that was
+    /// written, and become those in the line that is shown.
+    pub fn shown_line(&self, number: usize, places: &mut [usize]) -> Option<String> {
+        let line = self.0.lines().nth(number)?;
+        Some(squeezed(line, places))
+    }
+}
+
+/// A text in which all hidden characters side by side are [`HIDDEN`].
+fn squeezed(text: &str, places: &mut [usize]) -> String {
+    let written = places.to_vec();
+    let (mut out, mut length) = (String::with_capacity(text.len()), 0);
+    let mut was_hidden = false;
+    for (at, c) in text.chars().enumerate() {
+        let is_hidden = c == HIDDEN_CHAR;
+        for (place, _) in places.iter_mut().zip(&written).filter(|(_, w)| **w == at) {
+            // The place of a secret is where its mask begins.
+            *place = if is_hidden && was_hidden {
+                length - HIDDEN.len()
+            } else {
+                length
+            };
+        }
+        match (is_hidden, was_hidden) {
+            (true, true) => {}
+            (true, false) => {
+                out.push_str(HIDDEN);
+                length += HIDDEN.len();
+            }
+            (false, _) => {
+                out.push(c);
+                length += 1;
+            }
+        }
+        was_hidden = is_hidden;
+    }
+    let end = text.chars().count();
+    for (place, written) in places.iter_mut().zip(&written).filter(|(_, w)| **w >= end) {
+        *place = length + (written - end);
+    }
+    out
+}
+
+fn hide(sql: &str) -> String {
     let mut out = String::with_capacity(sql.len());
     let mut place = Place::Elsewhere;
     let mut rest = sql;
@@ -204,9 +285,8 @@ pub fn hide_in_sql(sql: &str) -> String {
                 let is_quoted = matches!(token.kind, TokenKind::Text | TokenKind::Quoted);
                 let last = text.char_indices().last().map_or(0, |(at, _)| at);
                 out.extend(text.char_indices().map(|(at, c)| match c {
-                    c if c.is_whitespace() => c,
                     c if is_quoted && quote(c) && (at == 0 || at == last) => c,
-                    _ => '*',
+                    c => hidden(c),
                 }));
             }
             _ => push_without_user(text, &mut out),
@@ -214,6 +294,14 @@ pub fn hide_in_sql(sql: &str) -> String {
         rest = after;
     }
     out
+}
+
+/// What stands for a character of a secret: lines stay lines.
+fn hidden(c: char) -> char {
+    match c {
+        '\n' | '\r' => c,
+        _ => HIDDEN_CHAR,
+    }
 }
 
 /// A text in which the user and the password of a URL are hidden.
@@ -229,7 +317,7 @@ fn push_without_user(text: &str, out: &mut String) {
         .unwrap_or(("", from));
     out.push_str(before);
     out.push_str("://");
-    out.extend(user.chars().map(|_| '*'));
+    out.extend(user.chars().map(hidden));
     out.push_str(rest);
 }
 
@@ -245,11 +333,7 @@ fn hide_in_comment(text: &str, out: &mut String) {
         let (shown, after) = rest.split_at(word.max(first.len_utf8()));
         out.push_str(shown);
         if is_secret_key(shown) {
-            out.extend(
-                after
-                    .chars()
-                    .map(|c| if c.is_whitespace() { c } else { '*' }),
-            );
+            out.extend(after.chars().map(hidden));
             return;
         }
         rest = after;
@@ -432,6 +516,11 @@ mod tests {
             "option \"o\" refers to \"NAME\", and does not say where that is"
         );
         assert_eq!(
+            refused("${env:HOME:-/root}"),
+            "option \"o\" says what to do without the environment variable \"HOME\", which is not \
+             supported"
+        );
+        assert_eq!(
             refused("${vault:x}"),
             "option \"o\" refers to \"vault:\", which is nowhere to read from"
         );
@@ -441,19 +530,50 @@ mod tests {
         );
     }
 
+    /// Not to be mixed up with one that is missing.
     #[test]
-    fn passwords_in_statements_are_hidden_and_all_else_stays_in_its_place() {
+    #[expect(clippy::disallowed_methods, reason = "the file is made for this test")]
+    fn a_value_that_is_there_and_empty_is_told() {
+        let name = format!("headwater-empty-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, "\n").unwrap();
+        let value = format!("${{file:{}}}", path.display());
+        assert_eq!(
+            resolve("option \"o\"", &value).unwrap_err().to_string(),
+            format!("option \"o\" would be empty: \"{value}\" is there and holds nothing")
+        );
+        assert_eq!(resolve("o", &format!("a{value}")).unwrap(), "a");
+        assert_eq!(resolve("o", "").unwrap(), "");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn passwords_in_statements_are_hidden_and_all_else_stays() {
         let sql = "CREATE SOURCE s (password VARCHAR) WITH (topic = 'password', \
                    'properties.sasl.password' = 'it''s', -- it's 'sasl.password' = 'no'\n\
-                   sasl.jaas.config='a\nb', \"api.key\" = /* = */ 'k', 'ssl.key.password' = '${env:P}')";
-        let shown = hide_in_sql(sql);
+                   sasl.jaas.config='a b\nb', \"api.key\" = /* = */ 'k', 'ssl.key.password' = '${env:P}')";
         assert_eq!(
-            shown,
+            hide_in_sql(sql),
             "CREATE SOURCE s (password VARCHAR) WITH (topic = 'password', \
-             'properties.sasl.password' = '*****', -- it's 'sasl.password* * ****\n\
-             sasl.jaas.config='*\n*', \"api.key\" = /* = */ '*', 'ssl.key.password' = '${env:P}')"
+             'properties.sasl.password' = '***', -- it's 'sasl.password***\n\
+             sasl.jaas.config='***\n***', \"api.key\" = /* = */ '***', 'ssl.key.password' = '${env:P}')"
         );
-        assert_eq!(shown.chars().count(), sql.chars().count());
+    }
+
+    /// How long a password is, is a part of it.
+    #[test]
+    fn the_mask_has_one_length_and_places_behind_it_are_found() {
+        for password in ["x", "hunter2", "a longer one, of many words"] {
+            let sql = format!("a\n('sasl.password' = '{password}', b = 1)");
+            let line = sql.lines().nth(1).unwrap();
+            let place = line.find("b = 1").unwrap();
+            let inside = 20 + password.len() - 1;
+            let mut places = [0, 20, inside, place, line.len()];
+            let shown = HiddenSql::new(&sql).shown_line(1, &mut places).unwrap();
+            assert_eq!(shown, "('sasl.password' = '***', b = 1)");
+            assert_eq!(places, [0, 20, 20, 26, 32], "{password}");
+        }
+        assert!(HiddenSql::new("a").shown_line(1, &mut []).is_none());
     }
 
     #[test]
@@ -461,21 +581,21 @@ mod tests {
         for (sql, shown) in [
             (
                 "(sasl.password = \"hunter2\", a = 1)",
-                "(sasl.password = \"*******\", a = 1)",
+                "(sasl.password = \"***\", a = 1)",
             ),
             (
                 "(sasl.password = hunter2, a = 1)",
-                "(sasl.password = *******, a = 1)",
+                "(sasl.password = ***, a = 1)",
             ),
             ("('api.key' = -12)", "('api.key' = ***)"),
-            ("('api.key' => 'x')", "('api.key' => '*')"),
-            ("('api.key': 'x')", "('api.key': '*')"),
-            ("('api.key' = E'x')", "('api.key' = *'*')"),
+            ("('api.key' => 'x')", "('api.key' => '***')"),
+            ("('api.key': 'x')", "('api.key': '***')"),
+            ("('api.key' = E'x')", "('api.key' = ***'***')"),
             ("('api.key' = $$x$$)", "('api.key' = $$***)"),
-            ("(api.key = my secret)", "(api.key = ** ******)"),
+            ("(api.key = my secret)", "(api.key = *** ***)"),
             (
                 "WHERE token = 'a' AND b = 'c'",
-                "WHERE token = '*' AND b = 'c'",
+                "WHERE token = '***' AND b = 'c'",
             ),
             ("(token VARCHAR, b INT)", "(token VARCHAR, b INT)"),
             ("SELECT token, b FROM t", "SELECT token, b FROM t"),
@@ -494,7 +614,7 @@ mod tests {
     fn half_a_password_is_hidden_too() {
         assert_eq!(
             hide_in_sql("'sasl.password' = 'hunter2"),
-            "'sasl.password' = '*******"
+            "'sasl.password' = '***"
         );
         assert_eq!(
             hide_in_sql("'sasl.password' 'its'"),

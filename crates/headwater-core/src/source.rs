@@ -34,6 +34,9 @@ pub struct ReadRequest {
     pub projection: Vec<usize>,
     /// Rows per batch to aim at.
     pub batch_rows: usize,
+    /// About how many rows are wanted, if whoever asks may stop before the end of the slice. A source
+    /// reads no further ahead than that, and gives the rows behind it if they are asked for.
+    pub rows_wanted: Option<usize>,
     /// Where to count what was read.
     pub counters: Arc<ReadCounters>,
 }
@@ -87,6 +90,9 @@ impl SourceBatch {
 pub struct ReadCounters {
     records: AtomicU64,
     bytes: AtomicU64,
+    /// In units of the source: offsets, or bytes of files. None are expected if the end is not known.
+    expected: AtomicU64,
+    done: AtomicU64,
     lost: AtomicU64,
     bad: Mutex<BTreeMap<String, u64>>,
     samples: Mutex<BadSamples>,
@@ -99,6 +105,23 @@ impl ReadCounters {
     pub fn add_records(&self, records: u64, bytes: u64) {
         self.records.fetch_add(records, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Says how much is to be read, in units of the source, by a source that knows.
+    pub fn add_expected(&self, units: u64) {
+        self.expected.fetch_add(units, Ordering::Relaxed);
+    }
+
+    /// Counts what has been done of that.
+    pub fn add_done(&self, units: u64) {
+        self.done.fetch_add(units, Ordering::Relaxed);
+    }
+
+    /// How much is done, from 0 to 1; `None` if it is not known how much there is.
+    pub fn fraction(&self) -> Option<f64> {
+        let expected = self.expected.load(Ordering::Relaxed);
+        let done = self.done.load(Ordering::Relaxed).min(expected);
+        (expected > 0).then(|| done as f64 / expected as f64)
     }
 
     /// Counts bad records of one reason.

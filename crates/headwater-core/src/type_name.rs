@@ -4,6 +4,16 @@ use arrow::datatypes::{DataType, TimeUnit};
 
 /// The name as a user declares the type, with the types inside: `ARRAY<BIGINT>`.
 pub fn type_name(data_type: &DataType) -> String {
+    name_of(data_type, "VARCHAR")
+}
+
+/// The name as checkpoints keep it, where a text has been a STRING from the first on.
+pub fn stored_type_name(data_type: &DataType) -> String {
+    name_of(data_type, "STRING")
+}
+
+/// The name, in which a text has the name `text`.
+fn name_of(data_type: &DataType, text: &str) -> String {
     let name = match data_type {
         DataType::Boolean => "BOOLEAN",
         DataType::Int8 => "TINYINT",
@@ -16,7 +26,7 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::UInt64 => "BIGINT UNSIGNED",
         DataType::Float32 => "FLOAT",
         DataType::Float64 => "DOUBLE",
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING",
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => text,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BYTEA",
         DataType::Date32 | DataType::Date64 => "DATE",
         DataType::Timestamp(unit, zone) => {
@@ -42,21 +52,24 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::Struct(fields) => {
             let fields = fields.iter();
             let fields: Vec<_> = fields
-                .map(|field| format!("{} {}", field.name(), type_name(field.data_type())))
+                .map(|field| format!("{} {}", field.name(), name_of(field.data_type(), text)))
                 .collect();
             return format!("STRUCT<{}>", fields.join(", "));
         }
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            return format!("ARRAY<{}>", type_name(item.data_type()));
+            return format!("ARRAY<{}>", name_of(item.data_type(), text));
         }
         DataType::Map(entries, _) => match entries.data_type() {
             DataType::Struct(fields) => {
-                let parts: Vec<_> = fields.iter().map(|f| type_name(f.data_type())).collect();
+                let parts: Vec<_> = fields
+                    .iter()
+                    .map(|f| name_of(f.data_type(), text))
+                    .collect();
                 return format!("MAP<{}>", parts.join(", "));
             }
             _ => "MAP",
         },
-        DataType::Dictionary(_, value) => return type_name(value),
+        DataType::Dictionary(_, value) => return name_of(value, text),
         // What looking into JSON gives: nothing else here is one of several types.
         DataType::Union(..) => "JSON value",
         DataType::Null => "NULL",
@@ -94,7 +107,9 @@ mod tests {
             Field::new("tags", list, true),
         ]);
         let nested = DataType::Struct(fields);
-        assert_eq!(type_name(&nested), "STRUCT<id BIGINT, tags ARRAY<STRING>>");
+        assert_eq!(type_name(&nested), "STRUCT<id BIGINT, tags ARRAY<VARCHAR>>");
+        let stored = "STRUCT<id BIGINT, tags ARRAY<STRING>>";
+        assert_eq!(stored_type_name(&nested), stored);
         assert_eq!(a_type_name(&nested), "a STRUCT");
         let zoned = DataType::Timestamp(TimeUnit::Millisecond, Some("+00:00".into()));
         assert_eq!(type_name(&zoned), "TIMESTAMP(3) WITH TIME ZONE");

@@ -54,7 +54,7 @@ pub async fn run_batch(plan: &BatchPlan, environment: &QueryEnvironment) -> Resu
             clock: Arc::clone(&environment.clock),
             journal: headwater_checkpoint::journal(journal_files, &format!("{index}")),
             use_of: SourceUse::BoundedRead,
-            is_resumed: false,
+            read_before: None,
         };
         let source = definition.declared.open(context).await?;
         let slice = Slice::between(&source.initial().await?, &source.latest().await?);

@@ -14,6 +14,7 @@
 //! Output: dead letters are part of their epoch. They are written after the plan has run, and staged,
 //! committed and published with the result.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -31,6 +32,11 @@ use headwater_core::sink::{Sink, Staged};
 use headwater_core::{Error, Result};
 use headwater_exec::metrics::DeadLetters;
 
+mod limit;
+
+use limit::Fitted;
+pub use limit::LetterLimit;
+
 /// Letters in one batch, at most.
 const BATCH_LETTERS_MAX: usize = 4096;
 
@@ -45,6 +51,7 @@ pub struct DeadLetterSink {
     sink: Arc<dyn Sink>,
     schema: SchemaRef,
     sources: LetterSources,
+    limit: Option<LetterLimit>,
 }
 
 /// A bad record, with all that is told of it.
@@ -52,7 +59,9 @@ struct Letter<'a> {
     query: &'a str,
     epoch: EpochId,
     source: &'a str,
-    letter: &'a DeadLetter,
+    letter: Cow<'a, DeadLetter>,
+    /// What of it is not written, in words.
+    cut: Option<String>,
 }
 
 impl DeadLetterSink {
@@ -92,7 +101,13 @@ impl DeadLetterSink {
             sink,
             schema,
             sources,
+            limit: None,
         }
+    }
+
+    /// The same letters, cut to what the sink takes.
+    pub fn with_limit(self, limit: Option<LetterLimit>) -> Self {
+        DeadLetterSink { limit, ..self }
     }
 
     /// The user's name of the sink.
@@ -136,13 +151,40 @@ impl DeadLetterSink {
         let mut sources = self.sources.iter();
         let source = sources.find(|(index, _)| *index == dead.source);
         source.into_iter().flat_map(move |(_, source)| {
-            dead.letters.iter().map(move |letter| Letter {
-                query: &self.query,
-                epoch,
-                source,
-                letter,
-            })
+            dead.letters
+                .iter()
+                .map(move |letter| self.fitted(epoch, source, letter))
         })
+    }
+
+    /// A letter that the sink takes.
+    fn fitted<'a>(&'a self, epoch: EpochId, source: &'a str, letter: &'a DeadLetter) -> Letter<'a> {
+        let whole = Letter {
+            query: &self.query,
+            epoch,
+            source,
+            letter: Cow::Borrowed(letter),
+            cut: None,
+        };
+        let value = self.schema.field_with_name("value");
+        let is_text = value.is_ok_and(|field| is_text(field.data_type()));
+        // The names of headers and columns, and what stands in them, but for what the limit counts.
+        let names = provenance(&whole);
+        let around = names
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 40);
+        let around = around.sum::<usize>() + self.schema.fields().len() * 40;
+        match self
+            .limit
+            .and_then(|limit| limit.fit(letter, around, is_text))
+        {
+            None => whole,
+            Some(Fitted { letter, cut }) => Letter {
+                letter: Cow::Owned(letter),
+                cut: Some(cut),
+                ..whole
+            },
+        }
     }
 
     fn batch(&self, letters: &[Letter<'_>]) -> Result<RecordBatch> {
@@ -153,10 +195,7 @@ impl DeadLetterSink {
 }
 
 fn column(field: &FieldRef, letters: &[Letter<'_>]) -> Result<ArrayRef> {
-    let is_text = matches!(
-        field.data_type(),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-    );
+    let is_text = is_text(field.data_type());
     let each = letters.iter();
     let made: ArrayRef = match field.name().as_str() {
         "query" => texts(each.map(|l| Some(l.query))),
@@ -196,6 +235,13 @@ fn column(field: &FieldRef, letters: &[Letter<'_>]) -> Result<ArrayRef> {
         ..CastOptions::default()
     };
     Ok(cast_with_options(&made, field.data_type(), &options)?)
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    )
 }
 
 fn texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
@@ -248,7 +294,7 @@ fn provenance(letter: &Letter<'_>) -> Vec<(&'static str, String)> {
         reason,
         detail,
         record,
-    } = letter.letter;
+    } = letter.letter.as_ref();
     let mut headers = vec![
         ("headwater.query", letter.query.to_string()),
         ("headwater.epoch", letter.epoch.to_string()),
@@ -271,6 +317,7 @@ fn provenance(letter: &Letter<'_>) -> Vec<(&'static str, String)> {
             "headwater.timestamp",
             record.timestamp_ms.map(|ms| ms.to_string()),
         ),
+        ("headwater.cut", letter.cut.clone()),
     ];
     let known = known.into_iter();
     headers.extend(known.filter_map(|(name, value)| Some((name, value?))));
@@ -320,7 +367,8 @@ mod tests {
                 query: "q",
                 epoch: EpochId(4),
                 source: "orders",
-                letter,
+                letter: Cow::Borrowed(letter),
+                cut: None,
             })
             .collect();
         let columns = schema.fields().iter().map(|field| column(field, &each));

@@ -28,6 +28,7 @@ pub(crate) struct Counted {
     /// Rows and bytes of state by operator.
     pub(crate) state: BTreeMap<OperatorId, (usize, usize)>,
     pub(crate) rows_out: u64,
+    pub(crate) dead_letters: u64,
     /// Records that the next epoch reads of a source at most.
     pub(crate) intake_max: Option<u64>,
 }
@@ -152,6 +153,7 @@ impl Reporter {
             rows_late: counted.metrics.late(),
             rows_bad,
             bad_samples,
+            dead_letters: counted.dead_letters,
             rows_ahead: (0..self.sources.len()).map(ahead).sum(),
             rows_lost: counted.counters.iter().map(|c| c.lost()).sum(),
             keys_expired: counted.metrics.expired(),

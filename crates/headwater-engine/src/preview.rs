@@ -14,7 +14,7 @@ use headwater_plan::stream_table::StreamDefinition;
 use crate::execute::blocking;
 use crate::outline::{QueryOutline, journal_name};
 use crate::outputs::{SideIdentities, check_identities};
-use crate::recover::{check_source, lost_rows};
+use crate::recover::{check_source, lost_rows, read_before};
 
 /// Where a query would go on.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Preview {
             clock,
             journal,
             use_of: SourceUse::Stream,
-            is_resumed: last.is_some() || !pending.is_empty(),
+            read_before: read_before(index, last, pending),
         };
         let source = definition.declared.open(context).await?;
         if !source.is_replayable() {

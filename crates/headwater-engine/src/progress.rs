@@ -33,6 +33,9 @@ pub struct EpochProgress {
     pub rows_bad: BTreeMap<String, u64>,
     /// The newest of them, [`BAD_SAMPLES_MAX`] at most, oldest first.
     pub bad_samples: Vec<BadSample>,
+    /// Dead letters that were written of them.
+    #[serde(default)]
+    pub dead_letters: u64,
     /// Rows too far ahead of the wall clock to move the watermark.
     pub rows_ahead: u64,
     /// Offsets whose records were gone before they were read, where `on.data.loss` says `skip`;
@@ -160,6 +163,9 @@ pub struct Totals {
     pub rows_bad: BTreeMap<String, u64>,
     /// The newest of them, [`BAD_SAMPLES_MAX`] at most, oldest first.
     pub bad_samples: Vec<BadSample>,
+    /// Dead letters that were written of them.
+    #[serde(default)]
+    pub dead_letters: u64,
     /// Rows too far ahead of the wall clock to move the watermark.
     pub rows_ahead: u64,
     /// Offsets whose records were gone before they were read.
@@ -175,6 +181,7 @@ impl Totals {
         self.rows_out += progress.rows_out;
         self.rows_late += progress.late();
         self.rows_ahead += progress.rows_ahead;
+        self.dead_letters += progress.dead_letters;
         self.rows_lost += progress.rows_lost;
         self.keys_expired += progress.expired();
         for (reason, rows) in &progress.rows_bad {

@@ -85,6 +85,11 @@ impl QueryManager {
             .cloned()
     }
 
+    /// Forgets one query, whether it has ended or not.
+    pub fn leave_out(&self, query: &StreamingQuery) {
+        self.queries.lock().retain(|q| q.id() != query.id());
+    }
+
     /// Forgets the queries of a name that have ended.
     pub fn forget(&self, name: &str) {
         let mut queries = self.queries.lock();

@@ -53,8 +53,7 @@ pub(crate) async fn starting_point(
 ) -> Result<StartingPoint> {
     let (checkpoint, recovered) = open_checkpoint(spec).await?;
     let checkpoint = Arc::new(checkpoint);
-    let is_resumed = recovered.last_commit.is_some() || !recovered.pending.is_empty();
-    let sources = open_sources(spec, &checkpoint, is_resumed).await?;
+    let sources = open_sources(spec, &checkpoint, &recovered).await?;
     let recovered = open_sinks(spec, &checkpoint, recovered, outage).await?;
     adopt_change(spec, &checkpoint).await?;
     let next = recovered.next_epoch();
@@ -211,19 +210,32 @@ async fn open_checkpoint(spec: &QuerySpec) -> Result<(Checkpoint, Recovered)> {
 async fn open_sources(
     spec: &QuerySpec,
     checkpoint: &Checkpoint,
-    is_resumed: bool,
+    recovered: &Recovered,
 ) -> Result<Vec<Arc<dyn Source>>> {
+    let (last, pending) = (recovered.last_commit.as_ref(), &recovered.pending);
     let mut sources = Vec::with_capacity(spec.plan.sources.len());
     for (index, definition) in spec.plan.sources.iter().enumerate() {
         let context = SourceContext {
             clock: Arc::clone(&spec.environment.clock),
             journal: checkpoint.journal(&journal_name(index, &definition.name)),
             use_of: SourceUse::Stream,
-            is_resumed,
+            read_before: read_before(index, last, pending),
         };
         sources.push(definition.declared.open(context).await?);
     }
     Ok(sources)
+}
+
+/// How far epochs that were committed or decided have read a source; `None` if there are none.
+pub(crate) fn read_before(
+    index: usize,
+    last_commit: Option<&CommitRecord>,
+    pending: &[EpochRecord],
+) -> Option<Offsets> {
+    let decided = pending.last().map(|record| record.slices.get(index));
+    let decided = decided.map(|slice| slice.map(|slice| slice.end.clone()));
+    let committed = last_commit.map(|commit| commit.offsets.get(index).cloned());
+    decided.or(committed).map(Option::unwrap_or_default)
 }
 
 /// Lets every source that was read look whether it still is what it was.

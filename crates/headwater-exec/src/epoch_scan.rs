@@ -16,6 +16,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::Result;
 use datafusion_common::tree_node::TreeNodeRecursion;
@@ -23,13 +24,14 @@ use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt, TryStreamExt};
 
 use headwater_core::crash_point::CrashPoint;
 use headwater_core::format::BadDataPolicy;
 use headwater_core::id::SourceIndex;
 use headwater_core::offset::{Offsets, Slice};
-use headwater_core::read_bounds::ReadBounds;
+use headwater_core::read_bounds::{Bound, Interval, ReadBounds};
 use headwater_core::source::ReadRequest;
 
 use crate::epoch_context::EpochContext;
@@ -59,6 +61,19 @@ pub struct ScanSpec {
     pub bad_data: BadDataPolicy,
     /// What a bounded read needs of the source's columns; nothing is said of a stream.
     pub bounds: ReadBounds,
+    /// How far a bounded read goes; a stream reads all of its slice.
+    pub until: ReadUntil,
+}
+
+/// How far a scan reads its slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadUntil {
+    /// To its end.
+    End,
+    /// Until an output partition has given so many rows: a LIMIT stands above the scan.
+    Rows(usize),
+    /// Until whoever reads has enough: a LIMIT stands above a filter.
+    Enough,
 }
 
 /// The event time of a source.
@@ -94,21 +109,32 @@ impl EpochScanExec {
     pub fn spec(&self) -> &ScanSpec {
         &self.spec
     }
+
+    /// The same scan, read until whoever reads has enough.
+    pub fn until_enough(&self) -> Self {
+        let spec = ScanSpec {
+            until: ReadUntil::Enough,
+            ..ScanSpec::clone(&self.spec)
+        };
+        EpochScanExec::new(spec, self.readers)
+    }
 }
 
 impl EpochScanExec {
-    /// What is left out of the source: `, reads=[2 <= #4, #3 <= 9]` by position in its schema.
+    /// What is left out of the source: `, reads=[2 <= #4, #3 <= 9, #5 in {"a", "b"}]` by position in its
+    /// schema.
     fn fmt_bounds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = ", reads=[";
-        for (column, interval) in self.spec.bounds.iter() {
+        for (column, bound) in self.spec.bounds.iter() {
             write!(f, "{separator}")?;
             separator = ", ";
-            if let Some(min) = interval.min {
-                write!(f, "{min} <= ")?;
-            }
-            write!(f, "#{column}")?;
-            if let Some(max) = interval.max {
-                write!(f, " <= {max}")?;
+            match bound {
+                Bound::Within(Interval { min, max }) => {
+                    let min = min.map_or_else(String::new, |min| format!("{min} <= "));
+                    let max = max.map_or_else(String::new, |max| format!(" <= {max}"));
+                    write!(f, "{min}#{column}{max}")?;
+                }
+                Bound::OneOf(texts) => write!(f, "#{column} in {texts:?}")?,
             }
         }
         match self.spec.bounds.is_empty() {
@@ -136,7 +162,12 @@ impl DisplayAs for EpochScanExec {
         if let Some(event_time) = &self.spec.event_time {
             write!(f, ", event_time={}", event_time.name)?;
         }
-        self.fmt_bounds(f)
+        self.fmt_bounds(f)?;
+        match self.spec.until {
+            ReadUntil::End => Ok(()),
+            ReadUntil::Rows(rows) => write!(f, ", limit={rows}"),
+            ReadUntil::Enough => write!(f, ", limit=above"),
+        }
     }
 }
 
@@ -180,17 +211,24 @@ impl ExecutionPlan for EpochScanExec {
     ) -> Result<SendableRecordBatchStream> {
         let epoch = EpochContext::of(&context)?;
         let input = epoch.input(self.spec.source)?;
+        let batch_rows = context.session_config().batch_size();
+        let rows_wanted = match self.spec.until {
+            ReadUntil::End => None,
+            ReadUntil::Rows(rows) => Some(rows),
+            ReadUntil::Enough => Some(batch_rows),
+        };
         let request = ReadRequest {
             slice: share_of(&input.slice, partition, self.readers),
             projection: self.spec.projection.clone(),
-            batch_rows: context.session_config().batch_size(),
+            batch_rows: batch_rows.min(rows_wanted.unwrap_or(batch_rows)),
+            rows_wanted,
             counters: Arc::clone(&input.counters),
         };
         let counters = Arc::clone(&input.counters);
         let spec = Arc::clone(&self.spec);
         let schema = Arc::clone(&spec.schema);
-        if request.slice.is_empty() {
-            let nothing = futures::stream::empty();
+        if request.slice.is_empty() || rows_wanted == Some(0) {
+            let nothing = stream::empty();
             return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, nothing)));
         }
         let batches = input.source.read(request)?;
@@ -198,8 +236,36 @@ impl ExecutionPlan for EpochScanExec {
             CrashPoint::MidRead.reach();
             compute::rows_of(&spec, &epoch, &counters, &batch?)
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+        Ok(match self.spec.until {
+            ReadUntil::End | ReadUntil::Enough => {
+                Box::pin(RecordBatchStreamAdapter::new(schema, stream))
+            }
+            ReadUntil::Rows(rows) => {
+                let stream = first_rows(stream.boxed(), rows);
+                Box::pin(RecordBatchStreamAdapter::new(schema, stream))
+            }
+        })
     }
+}
+
+/// The first rows of batches. What is behind them is let go of with the last of them: whoever reads
+/// may not ask again.
+fn first_rows(
+    batches: BoxStream<'static, Result<RecordBatch>>,
+    rows: usize,
+) -> impl Stream<Item = Result<RecordBatch>> {
+    stream::try_unfold((Some(batches), rows), async |(batches, left)| {
+        let Some(mut batches) = batches else {
+            return Ok(None);
+        };
+        let Some(batch) = batches.try_next().await? else {
+            return Ok(None);
+        };
+        let batch = batch.slice(0, batch.num_rows().min(left));
+        let left = left - batch.num_rows();
+        let rest = (left > 0).then_some(batches);
+        Ok(Some((batch, (rest, left))))
+    })
 }
 
 /// The partitions of a slice that one of several readers reads.

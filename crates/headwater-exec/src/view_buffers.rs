@@ -8,7 +8,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray, UInt32Array,
+};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::take_record_batch;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
@@ -29,9 +32,22 @@ pub(crate) fn owning(array: ArrayRef) -> Result<ArrayRef> {
             let lengths = list.offsets().lengths();
             Arc::new(ListArray::try_new(
                 Arc::clone(item),
-                arrow::buffer::OffsetBuffer::from_lengths(lengths),
+                OffsetBuffer::from_lengths(lengths),
                 values,
                 list.nulls().cloned(),
+            )?)
+        }
+        DataType::Map(entries, is_sorted) if has_views(entries.data_type()) => {
+            let map = array.as_map();
+            let (first, last) = (map.value_offsets()[0], map.value_offsets()[map.len()]);
+            let (first, length) = (first as usize, (last - first) as usize);
+            let pairs: ArrayRef = Arc::new(map.entries().slice(first, length));
+            Arc::new(MapArray::try_new(
+                Arc::clone(entries),
+                OffsetBuffer::from_lengths(map.offsets().lengths()),
+                owning(pairs)?.as_struct().clone(),
+                map.nulls().cloned(),
+                *is_sorted,
             )?)
         }
         DataType::Struct(fields) if fields.iter().any(|f| has_views(f.data_type())) => {
@@ -64,7 +80,7 @@ pub(crate) fn owning_rows(part: &RecordBatch) -> Result<RecordBatch> {
 fn has_views(data_type: &DataType) -> bool {
     match data_type {
         DataType::Utf8View | DataType::BinaryView => true,
-        DataType::List(item) => has_views(item.data_type()),
+        DataType::List(item) | DataType::Map(item, _) => has_views(item.data_type()),
         DataType::Struct(fields) => fields.iter().any(|f| has_views(f.data_type())),
         _ => false,
     }
@@ -73,7 +89,8 @@ fn has_views(data_type: &DataType) -> bool {
 #[cfg(test)]
 mod tests {
     use arrow::array::{
-        Int64Builder, ListBuilder, StringArray, StringViewArray, StringViewBuilder,
+        Int64Builder, ListBuilder, MapBuilder, StringArray, StringBuilder, StringViewArray,
+        StringViewBuilder,
     };
 
     use super::*;
@@ -95,6 +112,21 @@ mod tests {
         let kept = owning(batch.slice(999, 2)).unwrap();
         assert_eq!(kept.as_ref(), batch.slice(999, 2).as_ref());
         assert!(kept.get_array_memory_size() < 1000);
+
+        let mut maps = MapBuilder::new(None, StringBuilder::new(), StringViewBuilder::new());
+        for i in 0..1000 {
+            maps.keys().append_value("k");
+            maps.values().append_value(text(i));
+            maps.append(true).unwrap();
+        }
+        maps.append(false).unwrap();
+        let batch: ArrayRef = Arc::new(maps.finish());
+        let mut kept = owning(batch.slice(999, 2)).unwrap();
+        kept.shrink_to_fit();
+        assert_eq!(kept.as_ref(), batch.slice(999, 2).as_ref());
+        // The keys are no views: the slice holds all of them.
+        let values = kept.as_map().values();
+        assert!(values.get_array_memory_size() < 500);
     }
 
     #[test]

@@ -15,10 +15,12 @@
 //! row.
 
 mod columns_of_schema;
+mod connect_name;
 mod cursor;
 mod decoder;
 mod default_value;
 mod encoder;
+mod event;
 mod framed_decoder;
 mod infer;
 mod options;
@@ -31,6 +33,7 @@ mod row_writer;
 mod rows;
 mod schema;
 mod schema_cache;
+mod schema_check;
 mod schema_text;
 mod skip;
 mod writing;
@@ -40,11 +43,13 @@ pub use schema_cache::SchemaCache;
 
 pub(crate) use decoder::{check_columns, new_avro_decoder};
 pub(crate) use encoder::AvroEncoder;
-pub(crate) use framed_decoder::schema_id;
-pub(crate) use infer::infer_avro;
+pub(crate) use event::EventPlaces;
+pub(crate) use framed_decoder::{UNKNOWN_ID, not_asked, schema_id};
+pub(crate) use infer::{infer_avro, infer_events};
 pub(crate) use options::{AvroOptions, SUBJECT, with_schema_text};
 pub(crate) use parser::{MAX_SCHEMA_BYTES, SchemaFlaw};
 pub(crate) use registry_address::RegistryAddress;
 pub(crate) use registry_client::{RegistryClient, SchemaKind, WriterSchema};
+pub(crate) use resolve::Wanted;
 pub(crate) use schema_cache::look_up;
 pub(crate) use schema_text::is_field_name;

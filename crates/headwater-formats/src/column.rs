@@ -6,8 +6,8 @@
 //! | DOUBLE, FLOAT | a number within range | the same as text, `NaN`, `Infinity`, `-Infinity` |
 //! | DECIMAL | a number, or a string with one; rounded half up | the same as text |
 //! | BOOLEAN | `true`, `false` | the same as text, in any case |
-//! | STRING | a string | any text |
-//! | BINARY | a string of hexadecimal digits | the same as text |
+//! | VARCHAR | a string | any text |
+//! | BYTEA | a string of hexadecimal digits | the same as text |
 //! | DATE | a string `YYYY-MM-DD` | the same as text |
 //! | TIMESTAMP | see [`crate::timestamp`] | the same as text |
 //!
@@ -241,7 +241,12 @@ fn timestamp(value: Value<'_>, unit: TimeUnit, options: &TimestampOptions) -> Op
 }
 
 fn binary(value: Value<'_>) -> Option<Vec<u8>> {
-    let (pairs, rest) = string(value)?.as_bytes().as_chunks::<2>();
+    hex_bytes(string(value)?)
+}
+
+/// The bytes that hexadecimal digits say.
+pub(crate) fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if !rest.is_empty() {
         return None;
     }

@@ -12,7 +12,7 @@
 //! either type would make records bad.
 //!
 //! A sample proves nothing of the records that come later: columns are nullable, unless the format
-//! itself promises a value, and types are wide (BIGINT, DOUBLE, STRING). A number is never taken for
+//! itself promises a value, and types are wide (BIGINT, DOUBLE, VARCHAR). A number is never taken for
 //! a time, as its unit cannot be known; a note says what it looks like.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use headwater_core::format::{BadRecord, FormatSpec};
 use headwater_core::sample::Sample;
 use headwater_core::{Error, Result};
 
-use crate::avro::infer_avro;
+use crate::avro::{infer_avro, infer_events};
 use crate::registry::{Format, new_decoder};
 
 mod csv;
@@ -32,11 +32,14 @@ mod debezium;
 mod guess;
 mod influx;
 mod json;
+mod keys;
 mod members;
 mod notes;
 mod seen;
 
+pub(crate) use debezium::add_special;
 pub use guess::{Guess, guess_format};
+pub use keys::{SeenKeys, seen_keys};
 
 /// Columns that are found at most, those inside others counted.
 const MAX_COLUMNS: usize = 1_000;
@@ -144,8 +147,9 @@ pub async fn infer(spec: &FormatSpec, owner: &str, sample: &Sample) -> Result<In
             let good = readable(spec, owner, columns, payloads).await?;
             influx::infer(options, &good)
         }
+        Format::DebeziumAvro(options) => infer_events(options, owner, payloads).await?,
         Format::Debezium(options) => {
-            let columns = debezium::special_columns(options);
+            let columns = debezium::special_columns(&options.columns);
             let good = readable(spec, owner, columns, payloads).await?;
             debezium::infer(options, &good)
         }
@@ -156,6 +160,12 @@ pub async fn infer(spec: &FormatSpec, owner: &str, sample: &Sample) -> Result<In
                  message"
             ))
             .with_hint("Declare the fields of the message that you need as columns."));
+        }
+        Format::Msgpack(_) => {
+            return Err(Error::unsupported(format!(
+                "the columns of {owner} cannot be found: format \"msgpack\" is not looked into"
+            ))
+            .with_hint("Declare the members of the map that you need as columns."));
         }
         Format::Raw => only("value", DataType::Binary),
         Format::Text => only("value", DataType::Utf8View),

@@ -12,6 +12,7 @@ use headwater_core::format::{BadRecord, Decoder, FormatSpec};
 use headwater_core::{Error, Result};
 
 use crate::avro::SchemaCache;
+use crate::file_header::check_messages;
 use crate::registry::{check_format, new_sharing_decoder};
 
 /// Which of a source's columns are in the keys, and how these are encoded.
@@ -31,6 +32,7 @@ impl KeyDefinition {
     /// # Errors
     /// What is wrong with them.
     pub fn check(&self, owner: &str, declared: &SchemaRef) -> Result<()> {
+        check_messages(&self.format, &key_of(owner))?;
         check_format(&self.format, &key_of(owner), &self.schema(owner, declared)?)
     }
 

@@ -29,12 +29,14 @@ mod csv;
 mod debezium;
 mod decimal;
 mod dev_registry;
+mod file_header;
 pub mod http;
 pub mod infer;
 mod influx;
 mod json;
 mod json_writer;
 mod key_columns;
+mod msgpack;
 mod number;
 mod option_tables;
 mod payload_buffer;
@@ -55,13 +57,13 @@ mod typed_value;
 pub use assembler::{AssembledRows, RowAssembler, RowDefinition};
 pub use avro::{SchemaCache, columns_of_schema};
 pub use dev_registry::DevRegistry;
+pub use file_header::{check_file_header, check_messages, has_header, header_quote};
 pub use json_writer::JsonWriter;
 pub use key_columns::KeyDefinition;
 pub use option_tables::option_tables;
 pub use payload_reader::{PayloadReader, as_payloads, holds_payloads};
 pub use registry::{
-    check_file_header, check_format, check_lines, check_written, has_header, header_quote,
-    new_decoder, new_encoder, with_files,
+    check_format, check_lines, check_written, new_decoder, new_encoder, with_files,
 };
 pub use sink_format::SinkFormat;
 

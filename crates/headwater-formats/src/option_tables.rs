@@ -4,20 +4,27 @@ use headwater_core::option_doc::{OptionDoc, option_table};
 
 use crate::avro::{AvroOptions, RegistryAddress};
 use crate::csv::CsvOptions;
-use crate::debezium::DebeziumOptions;
+use crate::debezium::{self, DebeziumOptions, EventColumns};
 use crate::influx::InfluxOptions;
 use crate::protobuf::ProtobufOptions;
 use crate::timestamp::TimestampOptions;
 
+/// Those of both formats of Debezium.
+const EVENTS: [&OptionDoc; 4] = {
+    let [op, before, source] = EventColumns::DOCS;
+    [&debezium::FORMAT, op, before, source]
+};
+
 /// Options that a format has and several formats may share.
-const PARTS: [(&str, &[&OptionDoc]); 7] = [
+const PARTS: [(&str, &[&OptionDoc]); 8] = [
     ("timestamps", &TimestampOptions::DOCS),
     ("csv", &CsvOptions::DOCS),
     ("avro", &AvroOptions::DOCS),
     ("protobuf", &ProtobufOptions::DOCS),
     ("registry", &RegistryAddress::DOCS),
     ("influx", &InfluxOptions::DOCS),
-    ("debezium", &DebeziumOptions::DOCS),
+    ("debezium", &EVENTS),
+    ("debezium-json", &DebeziumOptions::DOCS),
 ];
 
 /// The table of every part of `docs/reference/formats.md`, by the name of the part.
@@ -45,8 +52,10 @@ mod tests {
             "csv" => &["csv", "timestamps"],
             "avro" => &["avro", "registry"],
             "protobuf" => &["protobuf", "registry"],
+            "msgpack" => &["timestamps"],
             "influx" => &["influx", "timestamps"],
-            "debezium-json" => &["debezium", "timestamps"],
+            "debezium-json" => &["debezium", "debezium-json", "timestamps"],
+            "debezium-avro" => &["debezium", "avro", "registry"],
             _ => &[],
         };
         let of = |part: &&str| PARTS.iter().find(|(name, _)| name == part).unwrap().1;
@@ -56,7 +65,7 @@ mod tests {
     /// Without them some formats cannot be made.
     fn needed(format: &str) -> Options {
         let schema = match format {
-            "avro" => r#"{"type": "record", "name": "R", "fields": []}"#,
+            "avro" | "debezium-avro" => r#"{"type": "record", "name": "R", "fields": []}"#,
             "protobuf" => "syntax = \"proto3\"; message R {}",
             _ => return Options::new(),
         };

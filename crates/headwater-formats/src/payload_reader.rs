@@ -19,8 +19,9 @@ use headwater_core::format::{BadRecord, Decoded, Decoder, FormatSpec};
 use headwater_core::options::Options;
 use headwater_core::{Error, Result};
 
+use crate::file_header::check_messages;
 use crate::payload_buffer::PayloadBuffer;
-use crate::registry::{has_header, new_decoder, new_json_value_decoder};
+use crate::registry::{new_decoder, new_json_value_decoder};
 use crate::row_collector::good_records;
 
 /// Reads payloads of one format.
@@ -45,12 +46,7 @@ impl PayloadReader {
     /// # Errors
     /// If an option is wrong, or the format cannot hold a column.
     pub fn of_structs(spec: &FormatSpec, owner: &str, columns: &Fields) -> Result<Self> {
-        if has_header(spec, owner)? {
-            return Err(Error::configuration(format!(
-                "option \"header\" of {owner} is for files, whose first line may hold names"
-            ))
-            .with_hint("Leave it out: every payload is one line."));
-        }
+        check_messages(spec, owner)?;
         let schema = Arc::new(Schema::new(columns.clone()));
         let all: Vec<usize> = (0..columns.len()).collect();
         Ok(PayloadReader {

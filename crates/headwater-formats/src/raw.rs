@@ -1,7 +1,7 @@
 //! RAW and TEXT: the payload as it is, in one column.
 //!
-//! RAW has one BINARY or STRING column, TEXT one STRING column. A payload that is not UTF-8 is bad
-//! in a STRING column. A record without a value (a Kafka tombstone) is a row with NULL, unless the
+//! RAW has one BYTEA or VARCHAR column, TEXT one VARCHAR column. A payload that is not UTF-8 is bad
+//! in a VARCHAR column. A record without a value (a Kafka tombstone) is a row with NULL, unless the
 //! column is NOT NULL: nothing is malformed about it. An empty payload is an empty value.
 
 use std::sync::Arc;

@@ -8,30 +8,33 @@ use headwater_core::options::{OptionReader, Options, nearest};
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
-use crate::avro::{self, AvroEncoder, AvroOptions, SchemaCache, new_avro_decoder};
+use crate::avro::{
+    self, AvroEncoder, AvroOptions, EventPlaces, SchemaCache, Wanted, new_avro_decoder,
+};
 use crate::column::scalar_column;
 use crate::column_builder::ColumnBuilder;
-use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, Header, check_header};
-use crate::debezium::{DebeziumDecoder, DebeziumOptions};
+use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, Header};
+use crate::debezium::{self, DebeziumAvroOptions, DebeziumDecoder, DebeziumOptions, WrittenAs};
 use crate::influx::{InfluxDecoder, InfluxOptions};
 use crate::json::{JsonDecoder, JsonEncoder, JsonTexts, JsonValueDecoder, json_column};
+use crate::msgpack::{self, MsgpackDecoder};
 use crate::protobuf::{self, ProtobufEncoder, ProtobufOptions, new_protobuf_decoder};
 use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
 use crate::timestamp::TimestampOptions;
 
-/// Formats that can be read; INFLUX and DEBEZIUM cannot be written.
-pub(crate) const KNOWN: [&str; 8] = [
+/// Formats that can be read; MSGPACK, INFLUX and those of DEBEZIUM cannot be written.
+pub(crate) const KNOWN: [&str; 10] = [
     "json",
     "csv",
     "avro",
     "protobuf",
+    "msgpack",
     "raw",
     "text",
     "influx",
     "debezium-json",
+    "debezium-avro",
 ];
-/// Formats that the SQL grammar names and nothing implements.
-const PLANNED: [&str; 1] = ["debezium-avro"];
 
 /// A format with its options read.
 #[derive(Debug)]
@@ -40,10 +43,12 @@ pub(crate) enum Format {
     Csv(Box<CsvOptions>),
     Avro(Box<AvroOptions>),
     Protobuf(Box<ProtobufOptions>),
+    Msgpack(TimestampOptions),
     Raw,
     Text,
     Influx(Box<InfluxOptions>),
     Debezium(Box<DebeziumOptions>),
+    DebeziumAvro(Box<DebeziumAvroOptions>),
 }
 
 impl Format {
@@ -74,11 +79,18 @@ impl Format {
             "protobuf" | "protobuf-confluent" => {
                 Format::Protobuf(Box::new(ProtobufOptions::take(reader)?))
             }
+            "msgpack" => Format::Msgpack(TimestampOptions::take(reader)?),
             "raw" => Format::Raw,
             "text" => Format::Text,
             "influx" => Format::Influx(Box::new(InfluxOptions::take(reader)?)),
-            "debezium" | "debezium-json" => {
-                Format::Debezium(Box::new(DebeziumOptions::take(reader)?))
+            // The last is Flink's name for the one with a registry.
+            "debezium" | "debezium-json" | "debezium-avro" | "debezium-avro-confluent" => {
+                match WrittenAs::take(name, reader)? {
+                    WrittenAs::Json => Format::Debezium(Box::new(DebeziumOptions::take(reader)?)),
+                    WrittenAs::Avro => {
+                        Format::DebeziumAvro(Box::new(DebeziumAvroOptions::take(reader)?))
+                    }
+                }
             }
             _ => return Err(unknown(name, owner)),
         })
@@ -88,8 +100,13 @@ impl Format {
     pub(crate) fn knows_its_columns(&self) -> bool {
         match self {
             Format::Avro(options) => options.schema.is_some(),
+            Format::DebeziumAvro(options) => options.avro.schema.is_some(),
             Format::Protobuf(_) | Format::Raw | Format::Text => true,
-            Format::Json(_) | Format::Csv(_) | Format::Influx(_) | Format::Debezium(_) => false,
+            Format::Json(_)
+            | Format::Csv(_)
+            | Format::Msgpack(_)
+            | Format::Influx(_)
+            | Format::Debezium(_) => false,
         }
     }
 
@@ -99,10 +116,12 @@ impl Format {
             Format::Csv(_) => "csv",
             Format::Avro(_) => "avro",
             Format::Protobuf(_) => "protobuf",
+            Format::Msgpack(_) => "msgpack",
             Format::Raw => "raw",
             Format::Text => "text",
             Format::Influx(_) => "influx",
             Format::Debezium(_) => "debezium-json",
+            Format::DebeziumAvro(_) => "debezium-avro",
         }
     }
 
@@ -113,7 +132,12 @@ impl Format {
             Format::Csv(options) => scalar_column(field, &options.timestamps),
             Format::Influx(options) => options.column(field),
             Format::Debezium(options) => options.column(field),
-            Format::Avro(_) | Format::Protobuf(_) | Format::Raw | Format::Text => None,
+            Format::Avro(_)
+            | Format::DebeziumAvro(_)
+            | Format::Protobuf(_)
+            | Format::Msgpack(_)
+            | Format::Raw
+            | Format::Text => None,
         }
     }
 
@@ -125,11 +149,28 @@ impl Format {
                 self.check_each(owner, declared)
             }
             Format::Debezium(options) => {
-                options.check_named(&self.of(owner), declared)?;
+                options.columns.check_named(&self.of(owner), declared)?;
                 self.check_each(owner, declared)
             }
-            Format::Avro(options) => avro::check_columns(options, owner, declared),
+            Format::Avro(options) => avro::check_columns(options, owner, declared, Wanted::Row),
+            Format::DebeziumAvro(options) => {
+                let columns = &options.columns;
+                columns.check_named(&self.of(owner), declared)?;
+                let mut fields = declared.fields().iter();
+                if let Some(field) = fields.find(|field| !columns.can_hold(field)) {
+                    return Err(self.cannot_hold(field, owner));
+                }
+                let wanted = Wanted::Event(EventPlaces::of(columns, declared));
+                avro::check_columns(&options.avro, owner, declared, wanted)
+            }
             Format::Protobuf(options) => protobuf::check_columns(options, owner, declared),
+            Format::Msgpack(_) => {
+                let mut fields = declared.fields().iter();
+                match fields.find(|field| !msgpack::can_hold(field)) {
+                    None => Ok(()),
+                    Some(field) => Err(self.cannot_hold(field, owner)),
+                }
+            }
             Format::Raw | Format::Text => self.only_column(owner, declared).map(|_| ()),
         }
     }
@@ -150,8 +191,8 @@ impl Format {
     /// The one column of RAW or TEXT.
     fn only_column<'a>(&self, owner: &str, declared: &'a Schema) -> Result<&'a Field> {
         let expected = match self {
-            Format::Text => "one STRING column",
-            _ => "one BINARY or STRING column",
+            Format::Text => "one VARCHAR column",
+            _ => "one BYTEA or VARCHAR column",
         };
         let [field] = declared.fields().as_ref() else {
             let columns = declared.fields().len();
@@ -176,24 +217,29 @@ impl Format {
             a_type_name(field.data_type())
         ));
         match self {
-            Format::Json(_) | Format::Avro(_) | Format::Protobuf(_) => error,
+            Format::Json(_) | Format::Avro(_) | Format::Protobuf(_) | Format::Msgpack(_) => {
+                let is_map = matches!(field.data_type(), DataType::Map(..));
+                let hint = "The keys of a MAP are VARCHAR.";
+                with_any_hint(error, is_map.then_some(hint))
+            }
             Format::Csv(_) => error.with_hint("A CSV field holds one value: use format \"json\"."),
-            Format::Raw => error.with_hint("Declare the column as BINARY or STRING."),
-            Format::Text => error.with_hint("Declare the column as STRING."),
+            Format::Raw => error.with_hint("Declare the column as BYTEA or VARCHAR."),
+            Format::Text => error.with_hint("Declare the column as VARCHAR."),
             Format::Influx(options) => error.with_hint(options.hint_for(field)),
-            Format::Debezium(options) => match options.hint_for(field) {
-                Some(hint) => error.with_hint(hint),
-                None => error,
-            },
+            Format::Debezium(options) => with_any_hint(error, options.columns.hint_for(field)),
+            Format::DebeziumAvro(options) => with_any_hint(error, options.columns.hint_for(field)),
         }
     }
 }
 
-fn unknown(name: &str, owner: &str) -> Error {
-    if PLANNED.iter().any(|planned| name.starts_with(planned)) {
-        return Error::unsupported(format!("format \"{name}\" of {owner} is not there yet"))
-            .with_hint(format!("The formats are {}.", KNOWN.join(", ")));
+fn with_any_hint(error: Error, hint: Option<&str>) -> Error {
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
     }
+}
+
+fn unknown(name: &str, owner: &str) -> Error {
     if name == "parquet" {
         return Error::unsupported(format!(
             "format \"parquet\" of {owner} is a format of whole files, not of single records"
@@ -237,8 +283,14 @@ pub fn with_files(spec: FormatSpec, owner: &str) -> Result<FormatSpec> {
         options: spec.options.looked_up(&whose)?,
         name: spec.name,
     };
+    let format = spec.options.get(debezium::FORMAT.name);
+    let is_avro = match spec.name.as_str() {
+        "avro" | "avro-confluent" | "debezium-avro" | "debezium-avro-confluent" => true,
+        "debezium" => format.is_some_and(|format| format.trim().eq_ignore_ascii_case("avro")),
+        _ => false,
+    };
     match spec.name.as_str() {
-        "avro" | "avro-confluent" => Ok(FormatSpec {
+        _ if is_avro => Ok(FormatSpec {
             options: avro::with_schema_text(&spec.options, &whose)?,
             name: spec.name,
         }),
@@ -257,7 +309,10 @@ pub fn with_files(spec: FormatSpec, owner: &str) -> Result<FormatSpec> {
 /// If the definition is wrong or the format cannot be written.
 pub fn check_written(spec: &FormatSpec, owner: &str) -> Result<()> {
     match Format::from_spec(spec, owner)? {
-        format @ (Format::Influx(_) | Format::Debezium(_)) => Err(not_written(&format, owner)),
+        format @ (Format::Msgpack(_)
+        | Format::Influx(_)
+        | Format::Debezium(_)
+        | Format::DebeziumAvro(_)) => Err(not_written(&format, owner)),
         _ => Ok(()),
     }
 }
@@ -276,56 +331,14 @@ fn not_written(format: &Format, owner: &str) -> Error {
 /// If the definition is wrong or its records may hold any byte.
 pub fn check_lines(spec: &FormatSpec, owner: &str) -> Result<()> {
     match Format::from_spec(spec, owner)? {
-        format @ (Format::Avro(_) | Format::Protobuf(_)) => Err(Error::unsupported(format!(
+        format @ (Format::Avro(_)
+        | Format::DebeziumAvro(_)
+        | Format::Protobuf(_)
+        | Format::Msgpack(_)) => Err(Error::unsupported(format!(
             "{} needs records that may hold any byte, and this connector parts them by lines",
             format.of(owner)
         ))
         .with_hint("Use the connector \"kafka\", or one of the formats json, csv, text.")),
-        _ => Ok(()),
-    }
-}
-
-/// Whether the first line of every file holds names: the connector hands it to
-/// [`check_file_header`] and not to a decoder.
-///
-/// # Errors
-/// If the definition is wrong.
-pub fn has_header(spec: &FormatSpec, owner: &str) -> Result<bool> {
-    match Format::from_spec(spec, owner)? {
-        Format::Csv(options) => Ok(options.header != Header::None),
-        _ => Ok(false),
-    }
-}
-
-/// What is around a name of the header of a file, if the name would end before its time otherwise;
-/// `None` if files have no header.
-///
-/// # Errors
-/// If the definition is wrong.
-pub fn header_quote(spec: &FormatSpec, owner: &str) -> Result<Option<u8>> {
-    match Format::from_spec(spec, owner)? {
-        Format::Csv(options) if options.header != Header::None => Ok(Some(options.dialect.quote)),
-        _ => Ok(None),
-    }
-}
-
-/// Checks the first line of a file, without a byte order mark: its names must be those of the
-/// declared columns, in their order and without regard to case. `place` is the file's kind and
-/// quoted name, for messages.
-///
-/// # Errors
-/// Bad data if they are not; if the definition is wrong.
-pub fn check_file_header(
-    spec: &FormatSpec,
-    owner: &str,
-    declared: &SchemaRef,
-    place: &str,
-    header: &[u8],
-) -> Result<()> {
-    match Format::from_spec(spec, owner)? {
-        Format::Csv(options) if options.header == Header::Names => {
-            check_header(header, options.dialect, declared, place, owner)
-        }
         _ => Ok(()),
     }
 }
@@ -414,8 +427,13 @@ pub(crate) fn new_sharing_decoder(
             }
             Box::new(CsvDecoder::new(*options, places, schema, builders))
         }
-        Format::Avro(options) => new_avro_decoder(*options, owner, schema, schemas)?,
+        Format::Avro(options) => new_avro_decoder(*options, owner, schema, schemas, Wanted::Row)?,
+        Format::DebeziumAvro(options) => {
+            let wanted = Wanted::Event(EventPlaces::of(&options.columns, &schema));
+            new_avro_decoder(options.avro, owner, schema, schemas, wanted)?
+        }
         Format::Protobuf(options) => new_protobuf_decoder(*options, owner, schema, schemas)?,
+        Format::Msgpack(timestamps) => Box::new(MsgpackDecoder::try_new(timestamps, schema)?),
         Format::Raw | Format::Text => {
             let declared = format.only_column(owner, declared)?;
             Box::new(RawDecoder::new(declared, schema))
@@ -462,6 +480,8 @@ pub(crate) fn encoder_of(
             format.only_column(owner, schema)?;
             Box::new(RawEncoder)
         }
-        Format::Influx(_) | Format::Debezium(_) => return Err(not_written(&format, owner)),
+        Format::Msgpack(_) | Format::Influx(_) | Format::Debezium(_) | Format::DebeziumAvro(_) => {
+            return Err(not_written(&format, owner));
+        }
     })
 }

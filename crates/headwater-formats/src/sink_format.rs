@@ -113,7 +113,9 @@ impl Registered {
             | Format::Raw
             | Format::Text
             | Format::Influx(_)
-            | Format::Debezium(_) => Ok(None),
+            | Format::Msgpack(_)
+            | Format::Debezium(_)
+            | Format::DebeziumAvro(_) => Ok(None),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What this crate promises, checked from outside: data in, text out.
 //!
-//! `json`, `csv`, `raw`, `influx`, `debezium`, `avro` and `protobuf` are tables of good and bad
-//! input; `infer` finds columns in samples; `assembler` holds the policies; `properties` prove the
+//! `json`, `csv`, `raw`, `influx`, `msgpack`, `debezium`, `debezium_avro`, `avro` and `protobuf` are tables of
+//! good and bad input; `infer` finds columns in samples; `assembler` holds the policies; `properties` prove the
 //! decoders' contract on random input; `round_trip` that what an encoder writes its decoder reads.
 
 mod assembler;
@@ -9,10 +9,12 @@ mod avro;
 mod bad_input;
 mod csv;
 mod debezium;
+mod debezium_avro;
 mod infer;
 mod influx;
 mod influx_properties;
 mod json;
+mod msgpack;
 mod payload_reader;
 mod properties;
 mod protobuf;

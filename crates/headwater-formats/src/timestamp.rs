@@ -70,10 +70,20 @@ impl TimestampOptions {
             let expected = "used together with \"timestamp.unit\"";
             return Err(reader.bad_value(FORMAT.name, &format, expected));
         }
-        let pattern = StrftimeItems::new(&format).parse_to_owned().map_err(|_| {
+        let refused = || {
             let expected = "a strftime pattern such as '%Y-%m-%d %H:%M:%S'";
             reader.bad_value(FORMAT.name, &format, expected)
-        })?;
+        };
+        // Without a place for a part of a time it is a constant, or one of Java's.
+        if !format.contains('%') {
+            return Err(match strftime_of_java(&format) {
+                Some(pattern) => refused().with_hint(format!("Write it as '{pattern}'.")),
+                None => refused(),
+            });
+        }
+        let pattern = StrftimeItems::new(&format)
+            .parse_to_owned()
+            .map_err(|_| refused())?;
         Ok(TimestampOptions {
             unit: None,
             pattern: Some(pattern),
@@ -133,9 +143,72 @@ impl TimestampOptions {
     }
 }
 
+/// The strftime pattern of one of Java's, such as Spark and Flink take; `None` if it has something
+/// that is not known here.
+fn strftime_of_java(pattern: &str) -> Option<String> {
+    let mut out = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some(letter) = rest.chars().next() {
+        if let Some(quoted) = rest.strip_prefix('\'') {
+            let end = quoted.find('\'')?;
+            // Twice in a row it is one, inside quotes too.
+            let is_quote = end == 0 || pattern[..pattern.len() - rest.len()].ends_with('\'');
+            out.push_str(if is_quote { "'" } else { "" });
+            out.push_str(&quoted[..end]);
+            rest = &quoted[end + 1..];
+            continue;
+        }
+        let count = rest.chars().take_while(|c| *c == letter).count();
+        let (run, after) = rest.split_at(count * letter.len_utf8());
+        rest = after;
+        if letter == 'S' {
+            let with_point = out.ends_with('.');
+            if with_point {
+                out.pop();
+            }
+            out.push_str(match (with_point, count) {
+                (true, 3) => "%.3f",
+                (true, 6) => "%.6f",
+                (true, 9) => "%.9f",
+                (true, _) => "%.f",
+                (false, 3) => "%3f",
+                (false, 6) => "%6f",
+                (false, 9) => "%9f",
+                (false, _) => return None,
+            });
+            continue;
+        }
+        out.push_str(match (letter, count) {
+            ('y' | 'u', 2) => "%y",
+            ('y' | 'u', 1 | 4) => "%Y",
+            ('M' | 'L', 1 | 2) => "%m",
+            ('M' | 'L', 3) => "%b",
+            ('M' | 'L', 4) => "%B",
+            ('d', 1 | 2) => "%d",
+            ('D', 1..=3) => "%j",
+            ('E', 1..=3) => "%a",
+            ('E', 4) => "%A",
+            ('H', 1 | 2) => "%H",
+            ('h', 1 | 2) => "%I",
+            ('m', 1 | 2) => "%M",
+            ('s', 1 | 2) => "%S",
+            ('a', 1) => "%p",
+            ('X' | 'x', 3) => "%:z",
+            ('X' | 'x', 2) | ('Z', 1..=3) => "%z",
+            _ if letter.is_ascii_alphabetic() || "[]{}#".contains(letter) => return None,
+            _ => run,
+        });
+    }
+    Some(out).filter(|out| out.contains('%'))
+}
+
 fn parse_pattern(text: &str, pattern: &[Item<'static>]) -> Option<Instant> {
     let mut parsed = Parsed::new();
     chrono::format::parse(&mut parsed, text, pattern.iter()).ok()?;
+    // An hour without minutes is no time to chrono, and would be left out beside a date.
+    if parsed.hour_mod_12().is_some() && parsed.minute().is_none() {
+        parsed.set_minute(0).ok()?;
+    }
     let time = parsed
         .to_datetime()
         .map(|time| time.to_utc())
@@ -164,7 +237,7 @@ fn fraction_digits(unit: TimeUnit) -> u32 {
 
 /// Finer parts than the unit holds are cut off; `None` outside the years 0 to 9999 and what the
 /// unit can hold.
-fn to_units(instant: Instant, unit: TimeUnit) -> Option<i64> {
+pub(crate) fn to_units(instant: Instant, unit: TimeUnit) -> Option<i64> {
     if !(FIRST_SECOND..=LAST_SECOND).contains(&instant.seconds) {
         return None;
     }
@@ -254,6 +327,60 @@ mod tests {
         let days = options(&[("timestamp.format", "%d/%m/%y")]).unwrap();
         let value = days.read_text("01/01/26", TimeUnit::Second);
         assert_eq!(value, Some(1_767_225_600));
+    }
+
+    #[test]
+    fn a_pattern_of_java_is_refused_with_its_strftime() {
+        // A time of each, and what it is.
+        let patterns = [
+            (
+                "yyyy-MM-dd HH:mm:ss",
+                "2026-01-01 12:00:05",
+                "2026-01-01T12:00:05Z",
+            ),
+            (
+                "yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+                "2026-01-01T12:00:05.250+01:00",
+                "2026-01-01T11:00:05.25Z",
+            ),
+            (
+                "dd MMM yy 'at' hh:mm a",
+                "01 Feb 26 at 01:30 PM",
+                "2026-02-01T13:30:00Z",
+            ),
+            (
+                "yyyy-MM-dd HH:mm:ss.S",
+                "2026-01-01 12:00:05.5",
+                "2026-01-01T12:00:05.5Z",
+            ),
+            (
+                "yyyyMMddHHmmssSSS",
+                "20260101120005250",
+                "2026-01-01T12:00:05.25Z",
+            ),
+            (
+                "h 'o''clock' a, d/M/y",
+                "3 o'clock AM, 1/2/2026",
+                "2026-02-01T03:00:00Z",
+            ),
+        ];
+        let iso = options(&[]).unwrap();
+        for (java, text, time) in patterns {
+            let error = options(&[("timestampFormat", java)]).unwrap_err();
+            let hint = error.hint().unwrap();
+            let strftime = hint.strip_prefix("Write it as '").unwrap();
+            let strftime = strftime.strip_suffix("'.").unwrap();
+            let read = options(&[("timestamp.format", strftime)]).unwrap();
+            assert_eq!(
+                read.read_text(text, TimeUnit::Microsecond),
+                iso.read_text(time, TimeUnit::Microsecond),
+                "{java} {strftime}"
+            );
+        }
+        for other in ["today", "", "-", "yyyy-MM-dd z", "yyyy[-MM]", "HH:mm:ssSS"] {
+            let error = options(&[("timestamp.format", other)]).unwrap_err();
+            assert_eq!(error.hint(), None, "{other}");
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ use headwater_core::{Error, Result};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::client::{ClientEvents, KafkaConnection, config_error};
+use crate::advice::config_error;
+use crate::client::{ClientEvents, KafkaConnection};
 use crate::cluster::{ANSWER_TIMEOUT, Cluster, ask};
 use crate::delivery::{Deliveries, Row, RowProducer};
 use crate::topics::TopicChoice;

@@ -297,12 +297,20 @@ unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
     Some(unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) })
 }
 
+/// The time of a record that has none, and the type of that time.
+const NO_TIME: i64 = -1;
+const NO_TIME_TYPE: i32 = -1;
+
 fn timestamp(message: &ffi::rd_kafka_message_t) -> (i64, i32) {
     let mut kind = ffi::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     // SAFETY: both pointers are valid for the call.
     let ms = unsafe { ffi::rd_kafka_message_timestamp(message, &mut kind) };
-    // Kafka counts from -1 for "none", librdkafka from 0.
-    (ms, kind as i32 - 1)
+    match ms {
+        // A batch says of all its records who has set their times, also if nobody has.
+        NO_TIME => (ms, NO_TIME_TYPE),
+        // Kafka counts from -1 for "none", librdkafka from 0.
+        _ => (ms, kind as i32 - 1),
+    }
 }
 
 fn headers(message: &ffi::rd_kafka_message_t) -> Vec<Header> {

@@ -56,8 +56,15 @@ impl Budget {
     }
 }
 
-/// The limits that keep librdkafka's queues within a quarter of `prefetch_bytes`.
-pub(crate) fn queue_limits(prefetch_bytes: usize, partitions: usize) -> QueueLimits {
+/// The limits that keep librdkafka's queues within a quarter of `prefetch_bytes`, and about the
+/// messages that are wanted, if that is known.
+pub(crate) fn queue_limits(
+    prefetch_bytes: usize,
+    partitions: usize,
+    wanted: Option<usize>,
+) -> QueueLimits {
+    // For fewer messages than this, the smallest fetch is enough.
+    const FEW_MESSAGES: usize = 1_000;
     const FETCH_BYTES_MIN: usize = 64 << 10;
     const FETCH_BYTES_MAX: usize = 1 << 20;
     // A message costs librdkafka about this much besides its bytes, which it does not count.
@@ -65,10 +72,15 @@ pub(crate) fn queue_limits(prefetch_bytes: usize, partitions: usize) -> QueueLim
     let share = (prefetch_bytes / 4 / partitions.max(1)).max(FETCH_BYTES_MIN);
     // Half the share, because a fetch that is under way when the limit is reached still comes.
     let kbytes = (share / 2 / 1024).clamp(32, 2_097_151);
+    let messages = (share / MESSAGE_OVERHEAD_BYTES).clamp(1_000, 100_000);
+    let fetch_bytes = match wanted {
+        Some(wanted) if wanted < FEW_MESSAGES => FETCH_BYTES_MIN,
+        _ => (share / 2).clamp(FETCH_BYTES_MIN, FETCH_BYTES_MAX),
+    };
     QueueLimits {
         kbytes,
-        messages: (share / MESSAGE_OVERHEAD_BYTES).clamp(1_000, 100_000),
-        fetch_bytes: (share / 2).clamp(FETCH_BYTES_MIN, FETCH_BYTES_MAX),
+        messages: wanted.map_or(messages, |wanted| wanted.clamp(1, messages)),
+        fetch_bytes,
     }
 }
 
@@ -93,16 +105,28 @@ mod tests {
 
     #[test]
     fn the_limits_of_the_queues_shrink_with_more_partitions() {
-        let few = queue_limits(64 << 20, 4);
+        let few = queue_limits(64 << 20, 4, None);
         assert_eq!(
             (few.kbytes, few.messages, few.fetch_bytes),
             (2048, 16_384, 1 << 20)
         );
-        let many = queue_limits(64 << 20, 64);
+        let many = queue_limits(64 << 20, 64, None);
         assert_eq!(
             (many.kbytes, many.messages, many.fetch_bytes),
             (128, 1_024, 128 << 10)
         );
-        assert!(queue_limits(1 << 20, 1000).kbytes >= 32);
+        assert!(queue_limits(1 << 20, 1000, None).kbytes >= 32);
+    }
+
+    #[test]
+    fn no_more_is_fetched_than_about_what_is_wanted() {
+        let limits = |wanted| {
+            let limits = queue_limits(64 << 20, 4, Some(wanted));
+            (limits.messages, limits.fetch_bytes)
+        };
+        assert_eq!(limits(0), (1, 64 << 10));
+        assert_eq!(limits(10), (10, 64 << 10));
+        assert_eq!(limits(8_192), (8_192, 1 << 20));
+        assert_eq!(limits(1_000_000), (16_384, 1 << 20));
     }
 }

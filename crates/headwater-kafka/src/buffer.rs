@@ -112,6 +112,11 @@ impl PartitionBuffer {
         self.held_bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether fewer records than so many are in here.
+    pub(crate) fn holds_fewer(&self, records_max: u64) -> bool {
+        records_max == u64::MAX || self.state.lock().records < records_max
+    }
+
     /// How far one can read from `from` without waiting.
     pub(crate) fn reach(&self, from: i64) -> Result<Reach> {
         let state = self.state.lock();

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! offsets     7      8      9          i64
-//! values      {"a":1}{"a":2}{"a":3}    bytes in a row + i32 ends + null bits (tombstones)
+//! values      {"a":1}{"a":2}{"a":3}    bytes in a row + i32 ends + null bits (tombstones);
+//!                                      their lengths alone if no column needs them
 //! keys        k1k2                     the same, only if a column needs it
 //! timestamps  i64 ms
 //! their kinds i32                     only if a column needs them
@@ -34,6 +35,8 @@ pub(crate) struct Kept {
     pub(crate) key: bool,
     pub(crate) timestamp: bool,
     pub(crate) headers: bool,
+    /// Nothing is made of the values, so they are not copied: every one is as one that is not there.
+    pub(crate) leaves_values: bool,
 }
 
 /// A header of a message.
@@ -106,6 +109,8 @@ pub(crate) struct ChunkBuilder {
     key_crcs: Vec<u32>,
     headers: Option<ListBuilder<StructBuilder>>,
     header_bytes: usize,
+    /// Bytes of values that are not copied.
+    left_bytes: Option<usize>,
 }
 
 impl ChunkBuilder {
@@ -125,6 +130,7 @@ impl ChunkBuilder {
             key_crcs: Vec::with_capacity(records),
             headers: kept.headers.then(header_builder),
             header_bytes: 0,
+            left_bytes: kept.leaves_values.then_some(0),
         }
     }
 
@@ -139,9 +145,16 @@ impl ChunkBuilder {
     /// Adds a message; returns the memory it takes.
     #[inline]
     pub(crate) fn push(&mut self, record: &RawRecord<'_>) -> usize {
-        let mut bytes = RECORD_OVERHEAD_BYTES + record.value.map_or(0, <[u8]>::len);
+        let mut bytes = RECORD_OVERHEAD_BYTES;
+        let value_bytes = record.value.map_or(0, <[u8]>::len);
         self.offsets.push(record.offset);
-        self.values.push(record.value);
+        if let Some(left_bytes) = &mut self.left_bytes {
+            *left_bytes += value_bytes;
+            self.values.push(None);
+        } else {
+            bytes += value_bytes;
+            self.values.push(record.value);
+        }
         if let Some(keys) = &mut self.keys {
             keys.push(record.key);
             bytes += record.key.map_or(0, <[u8]>::len);
@@ -170,6 +183,7 @@ impl ChunkBuilder {
             key_crcs: ScalarBuffer::from(self.key_crcs),
             headers: self.headers.map(|mut builder| builder.finish()),
             header_bytes: self.header_bytes,
+            left_bytes: self.left_bytes.unwrap_or(0),
         }
     }
 }
@@ -202,6 +216,7 @@ pub(crate) struct RecordChunk {
     key_crcs: ScalarBuffer<u32>,
     pub(crate) headers: Option<ListArray>,
     header_bytes: usize,
+    left_bytes: usize,
 }
 
 impl RecordChunk {
@@ -242,9 +257,14 @@ impl RecordChunk {
         self.offsets.values().partition_point(|o| *o < offset)
     }
 
-    /// Bytes of the values.
+    /// Bytes of the values that are here.
     pub(crate) fn value_bytes(&self) -> usize {
         byte_range(&self.values).len()
+    }
+
+    /// Bytes of the values that were not copied.
+    pub(crate) fn left_bytes(&self) -> usize {
+        self.left_bytes
     }
 
     /// The memory the records take, as [`ChunkBuilder::push`] counts it.
@@ -259,9 +279,12 @@ impl RecordChunk {
     }
 
     fn slice(&self, from: usize, rows: usize) -> RecordChunk {
-        // Bytes of headers are shared out by rows: exact enough for a memory bound, and the
+        // Bytes of which only the sum is known are shared out by rows: exact enough for a memory bound, and the
         // last part gets the rest so that the sum stays right.
-        let share = |upto: usize| self.header_bytes * upto / self.rows().max(1);
+        let share = |bytes: usize| {
+            let upto = |rows: usize| bytes * rows / self.rows().max(1);
+            upto(from + rows) - upto(from)
+        };
         RecordChunk {
             offsets: self.offsets.slice(from, rows),
             values: self.values.slice(from, rows),
@@ -270,7 +293,8 @@ impl RecordChunk {
             timestamp_types: self.timestamp_types.as_ref().map(|a| a.slice(from, rows)),
             key_crcs: self.key_crcs.slice(from, rows),
             headers: self.headers.as_ref().map(|a| a.slice(from, rows)),
-            header_bytes: share(from + rows) - share(from),
+            header_bytes: share(self.header_bytes),
+            left_bytes: share(self.left_bytes),
         }
     }
 
@@ -336,6 +360,7 @@ pub(crate) mod tests {
         key: true,
         timestamp: true,
         headers: true,
+        leaves_values: false,
     };
 
     #[test]
@@ -395,6 +420,25 @@ pub(crate) mod tests {
         let (head, tail) = builder.finish().split(1);
         assert_eq!(tail.last_fingerprint(), Some(known));
         assert_eq!(head.last_fingerprint().unwrap().offset, 3);
+    }
+
+    #[test]
+    fn values_that_no_column_needs_are_measured_and_not_copied() {
+        let kept = Kept {
+            leaves_values: true,
+            ..Kept::default()
+        };
+        let mut builder = ChunkBuilder::new(kept, None);
+        let values: [Option<&[u8]>; 4] = [Some(b"abc"), None, Some(b""), Some(b"de")];
+        let pushed: usize = (0..)
+            .zip(values)
+            .map(|(i, v)| builder.push(&record(i, v)))
+            .sum();
+        let chunk = builder.finish();
+        assert_eq!((chunk.rows(), chunk.value_bytes()), (4, 0));
+        assert_eq!((chunk.left_bytes(), chunk.memory_bytes()), (5, pushed));
+        let (head, tail) = chunk.split(1);
+        assert_eq!((head.left_bytes(), tail.left_bytes()), (1, 4));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use headwater_core::clock::{Clock, SystemClock};
 use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
-use headwater_core::options::{OptionReader, Options};
+use headwater_core::options::{OptionReader, Options, fold};
 use headwater_core::{Error, Result, secret};
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
@@ -18,7 +18,10 @@ use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaConfRes;
 
+use crate::advice;
+use crate::advice::config_error;
 use crate::oauth::OauthLogin;
 use crate::security::{self, Properties};
 
@@ -66,6 +69,10 @@ const PROPERTY: OptionDoc = OptionDoc::new(
 .with_flink(&["properties.<name>"]);
 /// How names of properties begin among the options.
 const PREFIXES: [&str; 2] = ["properties.", "kafka."];
+
+const MAX_MESSAGE_BYTES: &str = "message.max.bytes";
+/// What librdkafka takes for it when nobody says.
+const MAX_MESSAGE_BYTES_DEFAULT: usize = 1_000_000;
 
 /// How librdkafka says that there is no token, and that it is no broker who refused one.
 const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
@@ -187,6 +194,19 @@ impl KafkaConnection {
         &self.servers
     }
 
+    /// The protocol to talk by, in capitals.
+    pub(crate) fn protocol(&self) -> String {
+        advice::protocol(&self.properties)
+    }
+
+    /// The bytes that a message may have at most before it is sent.
+    pub(crate) fn max_message_bytes(&self) -> usize {
+        let given = self.property(MAX_MESSAGE_BYTES).map(str::trim);
+        given
+            .and_then(|bytes| bytes.parse().ok())
+            .unwrap_or(MAX_MESSAGE_BYTES_DEFAULT)
+    }
+
     /// A property the user has set.
     pub(crate) fn property(&self, name: &str) -> Option<&str> {
         self.properties.get(name).map(String::as_str)
@@ -212,14 +232,8 @@ impl KafkaConnection {
             let given: Options = options.take_prefixed(prefix);
             for (key, value) in given.iter() {
                 let name = property_name(key);
-                if let Some((_, why)) = owned.iter().find(|(owned, _)| *owned == name) {
-                    return Err(Error::configuration(format!(
-                        "option \"{prefix}{key}\" of {} is set by headwater",
-                        options.owner()
-                    ))
-                    .with_detail(format!("It cannot be changed: {why}."))
-                    .with_hint("Leave it out."));
-                }
+                let option = format!("{prefix}{key}");
+                refuse_owned(options.owner(), &option, &name, owned)?;
                 properties.push((name, value.to_string()));
             }
         }
@@ -235,9 +249,15 @@ impl KafkaConnection {
         owner: &str,
         config: &ClientConfig,
     ) -> Result<BaseConsumer<ClientEvents>> {
+        self.check_files(owner)?;
         config
             .create_with_context(self.events(owner))
             .map_err(|error| config_error(owner, &error))
+    }
+
+    /// Refuses files of certificates and keys that cannot be read.
+    pub(crate) fn check_files(&self, owner: &str) -> Result<()> {
+        security::check_files(owner, &self.properties)
     }
 
     /// Whether clients need tokens that somebody hands them.
@@ -284,6 +304,62 @@ impl KafkaConnection {
     }
 }
 
+/// Refuses options that nobody will read, before one that is missing hides them; of those that are
+/// properties without their prefix it says so.
+///
+/// # Errors
+/// For the first of them.
+pub(crate) fn refuse_unknown(
+    options: &OptionReader,
+    docs: &[&OptionDoc],
+    owned: &[(&str, &str)],
+) -> Result<()> {
+    let names: Vec<&str> = docs.iter().flat_map(|doc| doc.names()).collect();
+    let is_option = |key: &str| {
+        PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+            || names.iter().any(|name| fold(name) == key)
+    };
+    for (key, _) in options.left().filter(|(key, _)| !is_option(key)) {
+        let (name, owner) = (property_name(key), options.owner());
+        if is_property(&name) {
+            refuse_owned(owner, key, &name, owned)?;
+            return Err(
+                Error::configuration(format!("{owner} has no option \"{key}\"")).with_hint(
+                    format!("It is a property of Kafka's clients: write 'properties.{name}'."),
+                ),
+            );
+        }
+    }
+    options.refuse_others(&names)
+}
+
+/// Refuses a property that headwater sets.
+fn refuse_owned(owner: &str, option: &str, name: &str, owned: &[(&str, &str)]) -> Result<()> {
+    let Some((_, why)) = owned.iter().find(|(owned, _)| *owned == name) else {
+        return Ok(());
+    };
+    Err(Error::configuration(format!(
+        "option \"{option}\" of {owner} is set by headwater"
+    ))
+    .with_detail(format!("It cannot be changed: {why}."))
+    .with_hint("Leave it out."))
+}
+
+/// Whether a name is that of a property, of librdkafka's or of a login's in the Java client.
+fn is_property(name: &str) -> bool {
+    let is_of_login = ["sasl.", "ssl.", "security."]
+        .iter()
+        .any(|start| name.starts_with(start));
+    let mut config = ClientConfig::new();
+    config.set(name, "");
+    let unknown = RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;
+    let is_known = || match config.create_native_config() {
+        Err(KafkaError::ClientConfig(why, ..)) => why != unknown,
+        _ => true,
+    };
+    is_of_login || is_known()
+}
+
 /// librdkafka's own spelling of a property: lower case with dots.
 fn property_name(key: &str) -> String {
     let name = key.trim().to_ascii_lowercase().replace(['_', '-'], ".");
@@ -291,24 +367,6 @@ fn property_name(key: &str) -> String {
         // Two names of one property: only one may be set.
         "delivery.timeout.ms" => "message.timeout.ms".to_string(),
         _ => name,
-    }
-}
-
-/// An error for a property that librdkafka refuses; names the property, never its value.
-pub(crate) fn config_error(owner: &str, error: &KafkaError) -> Error {
-    match error {
-        KafkaError::ClientConfig(_, _, name, _) => {
-            Error::configuration(format!("{owner} cannot set the Kafka property \"{name}\""))
-                .with_detail("librdkafka does not know the property, or refuses its value.")
-                .with_hint(
-                    "Write a property of librdkafka as 'properties.<name>' = '<value>'; those of \
-                     the Java client, such as serializers, do not exist here.",
-                )
-        }
-        KafkaError::ClientCreation(reason) => {
-            Error::configuration(format!("{owner} cannot make a Kafka client: {reason}"))
-        }
-        other => Error::configuration(format!("{owner} cannot make a Kafka client: {other}")),
     }
 }
 
@@ -323,6 +381,7 @@ pub(crate) struct ClientEvents {
     /// When the newest token ends, in milliseconds since 1970.
     token_ends_ms: AtomicI64,
     is_down: AtomicBool,
+    has_answered: AtomicBool,
     last_error: Mutex<Option<String>>,
     refused: Mutex<Option<String>>,
 }
@@ -345,7 +404,15 @@ impl ClientEvents {
 
     /// Tells that the brokers have answered: what they refused before is over.
     pub(crate) fn mark_answered(&self) {
+        self.has_answered.store(true, Ordering::Relaxed);
         *self.refused.lock() = None;
+    }
+
+    /// Whether the brokers have neither answered yet nor failed: the client is still on its way to
+    /// them.
+    pub(crate) fn is_underway(&self) -> bool {
+        let has_answered = self.has_answered.load(Ordering::Relaxed);
+        !has_answered && self.refused().is_none() && self.last_error().is_none()
     }
 
     /// Tells that data came: the brokers are there.

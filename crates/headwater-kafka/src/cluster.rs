@@ -17,6 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::advice;
 use crate::client::{ClientEvents, KafkaConnection};
 use crate::security::CHECK_LOGIN;
 use crate::topics::{INTERNAL, TopicChoice};
@@ -24,9 +25,9 @@ use crate::topics::{INTERNAL, TopicChoice};
 /// How long a broker may take to answer a question.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a question is asked again that nothing has come back for, not even a reason: names,
-/// handshakes and logins may take long.
-const SILENT_TRIES_MAX: u32 = 5;
+/// How often the first question of a client is asked again while nothing says that it is in vain:
+/// names, handshakes and logins may take long.
+const FIRST_TRIES_MAX: u32 = 2;
 
 /// How often a question is asked again while a leader is being chosen.
 const PASSING_TRIES_MAX: u32 = 10;
@@ -41,6 +42,8 @@ const LISTED_NAMES_MAX: usize = 10;
 /// A client that asks and never reads records.
 pub(crate) struct Cluster {
     servers: String,
+    /// `security.protocol`.
+    protocol: String,
     client: BaseConsumer<ClientEvents>,
 }
 
@@ -79,11 +82,7 @@ pub(crate) async fn ask<T: Send + 'static>(
     blocking(move || {
         // Hands events on: a client that logs in by tokens asks for one now and then.
         let _ = cluster.client.poll(Duration::ZERO);
-        let answer = question(&cluster);
-        if answer.is_ok() {
-            cluster.client.context().mark_answered();
-        }
-        answer
+        question(&cluster)
     })
     .await
 }
@@ -103,8 +102,14 @@ impl Cluster {
     pub(crate) fn connect(owner: &str, connection: &KafkaConnection) -> Result<Arc<Cluster>> {
         Ok(Arc::new(Cluster {
             servers: connection.servers().to_string(),
+            protocol: connection.protocol(),
             client: connection.consumer(owner, &connection.consumer_config())?,
         }))
+    }
+
+    /// The addresses as given.
+    pub(crate) fn servers(&self) -> &str {
+        &self.servers
     }
 
     /// The partitions that are chosen, ordered by topic and number.
@@ -274,19 +279,27 @@ impl Cluster {
         })
     }
 
-    /// Asks again for a few seconds while the cluster says what will soon not be so, or nothing.
+    /// Asks again for a few seconds while the cluster says what will soon not be so, and for a quarter of
+    /// a minute until it is reached.
     fn ask_while_passing<T>(
         &self,
         question: impl Fn() -> Result<T, KafkaError>,
         is_passing: impl Fn(&T) -> bool,
     ) -> Result<T, KafkaError> {
-        let (mut passing, mut silent) = (0, 0);
+        let (mut passing, mut first) = (0, 0);
         loop {
             let answer = question();
+            let is_reached = !answer.as_ref().is_err_and(is_unreachable);
+            if is_reached {
+                self.client.context().mark_answered();
+            }
+            // What has come meanwhile says whether there is hope.
+            self.hand_events_on();
+            let is_underway = !is_reached && self.client.context().is_underway();
             let (tries, most) = match &answer {
                 Ok(answer) if is_passing(answer) => (&mut passing, PASSING_TRIES_MAX),
                 Err(error) if error_passes(error) => (&mut passing, PASSING_TRIES_MAX),
-                Err(error) if self.is_silent(error) => (&mut silent, SILENT_TRIES_MAX),
+                Err(_) if is_underway => (&mut first, FIRST_TRIES_MAX),
                 _ => return answer,
             };
             if *tries == most {
@@ -296,13 +309,6 @@ impl Cluster {
             // Nothing is assigned, so this waits, and hands events on.
             let _ = self.client.poll(PASSING_WAIT);
         }
-    }
-
-    /// Whether nothing came back, and nothing says why.
-    fn is_silent(&self, error: &KafkaError) -> bool {
-        self.hand_events_on();
-        let context = self.client.context();
-        is_unreachable(error) && context.refused().is_none() && context.last_error().is_none()
     }
 
     /// Events such as "connection refused" wait in the queue until it is polled.
@@ -335,11 +341,12 @@ impl Cluster {
         let reason = self.client.context().last_error();
         if unreachable {
             let told = Error::source_failed(format!("could not reach broker {}", self.servers));
+            let hint = advice::of_unreachable(&self.protocol, reason.as_deref());
             return match reason {
                 Some(reason) => told.with_detail(format!("librdkafka says: {reason}.")),
                 None => told,
             }
-            .with_hint("Check that the broker runs and that 'bootstrap.servers' names it.");
+            .with_hint(hint);
         }
         Error::source_failed(format!(
             "could not {what} on broker {}: {error}",

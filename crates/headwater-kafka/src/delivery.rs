@@ -1,7 +1,7 @@
 //! Producers, and the count of what became of every row they were given.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use headwater_core::{Error, Result};
@@ -14,8 +14,9 @@ use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::Notify;
 
+use crate::advice::config_error;
 use crate::chunk::Header;
-use crate::client::{ClientEvents, DefaultProperty, KafkaConnection, config_error};
+use crate::client::{ClientEvents, DefaultProperty, KafkaConnection};
 use crate::cluster::blocking;
 use crate::transaction::TransactionLimits;
 
@@ -69,8 +70,8 @@ pub(crate) struct Deliveries {
     done: AtomicU64,
     failed: AtomicU64,
     first_failure: Mutex<Option<String>>,
-    /// A row was too large; it will be so again.
-    is_too_large: AtomicBool,
+    /// The largest row, if the broker found one of them too large; it will do so again.
+    too_large_bytes: Mutex<Option<usize>>,
     changed: Notify,
 }
 
@@ -114,20 +115,24 @@ impl Deliveries {
         let reason = self.first_failure.lock().clone().unwrap_or_default();
         let message =
             format!("{failed} of {sent} rows could not be delivered to topic \"{topic}\"");
-        let error = if self.is_too_large.load(Ordering::Acquire) {
-            too_large(message)
-        } else {
-            Error::sink_failed(message)
-        };
-        Err(error.with_detail(format!("The first failed with: {reason}.")))
+        Err(match *self.too_large_bytes.lock() {
+            Some(bytes) => too_large(message).with_detail(format!(
+                "The broker found some larger than \"max.message.bytes\" of the topic; the largest \
+                 has {bytes} bytes. It says: {reason}."
+            )),
+            None => {
+                Error::sink_failed(message).with_detail(format!("The first failed with: {reason}."))
+            }
+        })
     }
 
-    fn finished(&self, failure: Option<(String, Option<RDKafkaErrorCode>)>) {
-        let is_first_failure = failure.is_some_and(|(failure, code)| {
-            if code.is_some_and(is_too_large) {
-                self.is_too_large.store(true, Ordering::Release);
+    fn finished(&self, failure: Option<RowFailure>) {
+        let is_first_failure = failure.is_some_and(|failure| {
+            if failure.code.is_some_and(is_too_large) {
+                let mut largest = self.too_large_bytes.lock();
+                *largest = (*largest).max(Some(failure.bytes));
             }
-            self.first_failure.lock().get_or_insert(failure);
+            self.first_failure.lock().get_or_insert(failure.reason);
             self.failed.fetch_add(1, Ordering::AcqRel) == 0
         });
         self.done.fetch_add(1, Ordering::AcqRel);
@@ -135,6 +140,14 @@ impl Deliveries {
             self.changed.notify_waiters();
         }
     }
+}
+
+/// Why a row was not delivered.
+struct RowFailure {
+    reason: String,
+    code: Option<RDKafkaErrorCode>,
+    /// Of its key and its value.
+    bytes: usize,
 }
 
 /// What librdkafka tells a producer.
@@ -169,12 +182,16 @@ impl ProducerContext for ProducerEvents {
                 self.0.mark_alive();
                 None
             }
-            Err((error, _)) => {
+            Err((error, message)) => {
                 let reason = match self.0.last_error() {
                     Some(reason) => format!("{error} ({reason})"),
                     None => error.to_string(),
                 };
-                Some((reason, error.rdkafka_error_code()))
+                Some(RowFailure {
+                    reason,
+                    code: error.rdkafka_error_code(),
+                    bytes: message.payload_len() + message.key_len(),
+                })
             }
         };
         deliveries.finished(failure);
@@ -187,6 +204,8 @@ pub(crate) type RawProducer = ThreadedProducer<ProducerEvents>;
 /// An idempotent producer with a thread that serves its deliveries.
 pub(crate) struct RowProducer {
     producer: ThreadedProducer<ProducerEvents>,
+    /// The bytes that librdkafka takes of a message, at most.
+    max_message_bytes: usize,
 }
 
 impl std::fmt::Debug for RowProducer {
@@ -203,6 +222,16 @@ pub(crate) struct Row<'a> {
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
     pub(crate) headers: &'a [Header],
+}
+
+impl Row<'_> {
+    /// The bytes of its parts.
+    fn bytes(&self) -> usize {
+        let of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| name.len() + of(value.as_deref()));
+        of(self.key) + of(self.value) + headers.sum::<usize>()
+    }
 }
 
 impl RowProducer {
@@ -240,11 +269,15 @@ impl RowProducer {
         for (name, value) in own {
             config.set(name, value);
         }
+        connection.check_files(owner)?;
         // Its thread hands events on, such as the request for a token.
         let producer = config
             .create_with_context(ProducerEvents(connection.events(owner)))
             .map_err(|error| config_error(owner, &error))?;
-        Ok(RowProducer { producer })
+        Ok(RowProducer {
+            producer,
+            max_message_bytes: connection.max_message_bytes(),
+        })
     }
 
     /// librdkafka's producer, for the calls of a transaction.
@@ -312,7 +345,12 @@ impl RowProducer {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => Ok(false),
             Some(code) if is_too_large(code) => Err(too_large(format!(
-                "could not send a row to topic \"{topic}\": {error}"
+                "a row of {} bytes is too large for topic \"{topic}\"",
+                row.bytes()
+            ))
+            .with_detail(format!(
+                "The sink sends messages of {} bytes at most.",
+                self.max_message_bytes
             ))),
             _ => Err(Error::sink_failed(format!(
                 "could not send a row to topic \"{topic}\": {error}"

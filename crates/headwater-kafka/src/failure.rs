@@ -38,6 +38,19 @@ impl Failure {
         }
     }
 
+    /// Records in a form that is not known, such as one of another compression.
+    pub(crate) fn unreadable(partition: &Partition, reason: &str) -> Self {
+        Failure {
+            kind: ErrorKind::Source,
+            message: format!("{} holds records that cannot be read", named(partition)),
+            detail: Some(format!("librdkafka says: {reason}.")),
+            hint: Some(
+                "Compressions that are read are gzip, snappy, lz4 and zstd. To leave the records out, \
+                 delete them from the topic, and set 'on.data.loss' = 'skip'.",
+            ),
+        }
+    }
+
     /// An offset that the partition does not hold.
     pub(crate) fn out_of_range(partition: &Partition, wanted: i64, start: i64, end: i64) -> Self {
         let (detail, hint) = if wanted < start {

@@ -8,15 +8,17 @@
 //!                       │                        ▲ fills
 //!                       │       poll_loop ── batch_queue ── librdkafka
 //!                       └─────▶ sink ──▶ delivery ── librdkafka
-//! cluster: which topics, which offsets · client: how every client is made
+//! cluster, times: which topics, which offsets · client: how every client is made
 //! tap: what one reader fetches and others hear
-//! security, jaas, oauth: whom a client trusts, and how it logs in
+//! security, jaas, oauth: whom a client trusts, and how it logs in · advice: what to do if it cannot
 //! sampler: a few messages, to find columns in · walk: messages for a person or a sampler
 //! admin, tail, dev_broker: for the command line and for tests
 //! ```
 //! This is the only crate that knows rdkafka; none of its types is in a public signature.
 
 mod admin;
+mod advice;
+mod append_times;
 mod batch_queue;
 mod budget;
 mod buffer;
@@ -51,6 +53,7 @@ mod start;
 mod stop;
 mod tail;
 mod tap;
+mod times;
 mod topics;
 mod transaction;
 mod walk;

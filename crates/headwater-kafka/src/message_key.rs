@@ -3,7 +3,7 @@
 //! | key columns | key |
 //! | --- | --- |
 //! | none | none |
-//! | one STRING or BINARY | its bytes; no key if it is NULL |
+//! | one VARCHAR or BYTEA | its bytes; no key if it is NULL |
 //! | one number or boolean | its text, as in JSON; no key if it is NULL |
 //! | anything else | a JSON object of the columns: `{"symbol":"A","start":"2026-11-01T00:00:00Z"}` |
 //!

@@ -2,16 +2,16 @@
 //!
 //! | name | column | NULL when |
 //! | --- | --- | --- |
-//! | `key` | BINARY, or STRING of UTF-8 text | there is no key; for a STRING also when it is not UTF-8 |
-//! | `topic` | STRING | never |
+//! | `key` | BYTEA, or VARCHAR of UTF-8 text | there is no key; for a VARCHAR also when it is not UTF-8 |
+//! | `topic` | VARCHAR | never |
 //! | `partition` | INT or BIGINT | never |
 //! | `offset` | BIGINT | never |
 //! | `timestamp` | TIMESTAMP | the message has none, or one after the year 9999 |
 //! | `timestamp_type` | INT: 0 set by the producer, 1 by the broker, -1 none | never |
-//! | `headers` | ARRAY of STRUCT of STRING and BINARY | never; empty without headers |
+//! | `headers` | ARRAY of STRUCT of VARCHAR and BYTEA | never; empty without headers |
 //!
 //! The names and types are those of Spark's Kafka source. A key that is not UTF-8 is NULL and not
-//! a bad record, because the payload may be good and the raw key is there as BINARY.
+//! a bad record, because the payload may be good and the raw key is there as BYTEA.
 
 use std::sync::Arc;
 
@@ -113,12 +113,13 @@ fn part_column(owner: &str, column: &MetadataColumn) -> Result<PartColumn> {
 }
 
 /// What must be kept of every message for these columns.
-pub(crate) fn kept_for(columns: &[PartColumn]) -> Kept {
+pub(crate) fn kept_for(columns: &[&PartColumn]) -> Kept {
     let has = |part: Part| columns.iter().any(|column| column.part == part);
     Kept {
         key: has(Part::Key),
         timestamp: has(Part::Timestamp) || has(Part::TimestampType),
         headers: has(Part::Headers),
+        leaves_values: false,
     }
 }
 
@@ -161,12 +162,12 @@ impl Part {
 
     fn sql_types(self) -> &'static str {
         match self {
-            Part::Key | Part::Value => "STRING or BINARY",
-            Part::Topic => "STRING",
+            Part::Key | Part::Value => "BYTEA or VARCHAR",
+            Part::Topic => "VARCHAR",
             Part::Partition | Part::TimestampType => "INT or BIGINT",
             Part::Offset => "BIGINT",
             Part::Timestamp => "TIMESTAMP",
-            Part::Headers => "ARRAY<STRUCT<key STRING, value BINARY>>",
+            Part::Headers => "STRUCT<key VARCHAR, value BYTEA>[]",
         }
     }
 }
@@ -271,7 +272,7 @@ mod tests {
         let kept = Kept {
             key: true,
             timestamp: true,
-            headers: false,
+            ..Kept::default()
         };
         let mut builder = ChunkBuilder::new(kept, None);
         for (offset, key, ms) in [

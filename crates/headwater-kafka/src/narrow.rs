@@ -1,23 +1,30 @@
-//! The part of a slice that a bounded read needs: its partitions, offsets and times.
+//! The part of a slice that a bounded read needs: its topics, partitions, offsets and times.
 //!
 //! | column | what is left out | how exact |
 //! | --- | --- | --- |
+//! | `topic` | other topics | exact |
 //! | `partition` | other partitions | exact |
 //! | `offset` | records before and after | exact |
-//! | `timestamp` | records before the first of that time or later | what comes after may be older |
+//! | `timestamp` | records before the first of that time or later | exact |
+//! | `timestamp` | records after the time, where the broker sets times: [`crate::append_times`] | about a minute more is read |
 //!
-//! Nothing is left out after a time: a producer sets timestamps as it likes, so a record of a time
-//! that is asked for may follow later ones.
+//! Elsewhere nothing is left out after a time: a producer sets timestamps as it likes, so a record of
+//! a time that is asked for may follow later ones.
+
+use std::collections::BTreeSet;
 
 use headwater_core::offset::{Offsets, Partition, Slice};
-use headwater_core::read_bounds::{Interval, ReadBounds};
+use headwater_core::read_bounds::{Bound, Interval, ReadBounds};
 
 use crate::metadata::Part;
 use crate::row_maker::SourceColumns;
+use crate::times::Told;
 
 /// What a read needs of the records of a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Needed {
+    /// `None` is any.
+    topics: Option<BTreeSet<String>>,
     partition: Interval,
     offset: Interval,
     /// In microseconds.
@@ -31,26 +38,36 @@ impl Needed {
         Needed::of_parts(parts.filter_map(|(index, said)| Some((columns.part(index)?, said))))
     }
 
-    fn of_parts(parts: impl Iterator<Item = (Part, Interval)>) -> Self {
+    fn of_parts<'a>(parts: impl Iterator<Item = (Part, &'a Bound)>) -> Self {
         let mut needed = Needed::default();
         for (part, said) in parts {
-            let known = match part {
-                Part::Partition => &mut needed.partition,
-                Part::Offset => &mut needed.offset,
-                Part::Timestamp => &mut needed.timestamp,
-                Part::Key | Part::Topic | Part::TimestampType | Part::Headers | Part::Value => {
-                    continue;
-                }
-            };
-            *known = known.and(said);
+            match (part, said) {
+                (Part::Topic, Bound::OneOf(topics)) => needed.add_topics(topics),
+                (Part::Partition, Bound::Within(within)) => needed.partition.narrow(*within),
+                (Part::Offset, Bound::Within(within)) => needed.offset.narrow(*within),
+                (Part::Timestamp, Bound::Within(within)) => needed.timestamp.narrow(*within),
+                _ => {}
+            }
         }
         needed
+    }
+
+    fn add_topics(&mut self, topics: &BTreeSet<String>) {
+        self.topics = Some(match &self.topics {
+            Some(known) => known & topics,
+            None => topics.clone(),
+        });
     }
 
     /// The partitions and offsets of a slice that are needed.
     pub(crate) fn within(&self, slice: &Slice) -> Slice {
         let chosen = slice.end.iter();
-        let chosen = chosen.filter(|(p, _)| self.partition.contains(p.index.into()));
+        let is_chosen = |p: &Partition| {
+            let topics = self.topics.as_ref();
+            let has_topic = topics.is_none_or(|topics| topics.contains(&*p.stream));
+            has_topic && self.partition.contains(p.index.into())
+        };
+        let chosen = chosen.filter(|(p, _)| is_chosen(p));
         let range = |(partition, end): (&Partition, i64)| {
             let start = slice.start.get(partition).unwrap_or(0);
             let after = self.offset.max.map_or(end, |max| max.saturating_add(1));
@@ -67,18 +84,31 @@ impl Needed {
         let ms = micros.div_euclid(1_000) + i64::from(micros.rem_euclid(1_000) != 0);
         (ms > 0).then_some(ms)
     }
+
+    /// The first time of which no record is needed any more, in milliseconds.
+    pub(crate) fn beyond_ms(&self) -> Option<i64> {
+        let micros = self.timestamp.max?;
+        Some(micros.div_euclid(1_000).saturating_add(1))
+    }
 }
 
-/// The part of a slice from these offsets on, where the broker can tell offsets by time: `first` is
-/// what it says of the beginning of time, which must be a record. One that cannot, such as that for
-/// development, says that there is none, whatever the time.
-pub(crate) fn starting_at(slice: &Slice, first: &Offsets, from: &Offsets) -> Slice {
+/// The part of a slice from the first record of a time or later on, where the broker can tell of it.
+pub(crate) fn starting_at(slice: &Slice, told: &Told) -> Slice {
     let each = slice.end.iter().map(|(partition, end)| {
         let start = slice.start.get(partition).unwrap_or(0);
-        let can_tell = first.get(partition).is_some_and(|first| first < end);
-        let from = from.get(partition).filter(|_| can_tell);
+        let from = told.offset(partition, end);
         let later = from.map_or(start, |from| start.max(from));
         (partition.clone(), later.min(end), end)
+    });
+    between(each)
+}
+
+/// The part of a slice before offsets of some of its partitions.
+pub(crate) fn ending_at(slice: &Slice, ends: &Offsets) -> Slice {
+    let each = slice.end.iter().map(|(partition, end)| {
+        let start = slice.start.get(partition).unwrap_or(0);
+        let earlier = ends.get(partition).map_or(end, |at| end.min(at));
+        (partition.clone(), start, earlier.max(start))
     });
     between(each)
 }
@@ -95,12 +125,7 @@ fn between(ranges: impl Iterator<Item = (Partition, i64, i64)>) -> Slice {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(offsets: &[i64]) -> Offsets {
-        let each = (0..).zip(offsets);
-        each.map(|(index, offset)| (Partition::new("t", index), *offset))
-            .collect()
-    }
+    use crate::times::tests::{at, told};
 
     fn slice() -> Slice {
         Slice::between(&at(&[0, 10, 20]), &at(&[5, 15, 25]))
@@ -114,7 +139,11 @@ mod tests {
     }
 
     fn needed(parts: &[(Part, Interval)]) -> Needed {
-        Needed::of_parts(parts.iter().copied())
+        let parts = parts.iter();
+        let parts: Vec<_> = parts
+            .map(|(part, said)| (*part, Bound::Within(*said)))
+            .collect();
+        Needed::of_parts(parts.iter().map(|(part, bound)| (*part, bound)))
     }
 
     #[test]
@@ -165,12 +194,49 @@ mod tests {
         assert_eq!(earliest(-5), None);
         let before = needed(&[(Part::Timestamp, Interval::at_most(9))]);
         assert_eq!(before.earliest_ms(), None);
-        let first = at(&[0, 10, 20]);
-        let later = starting_at(&slice(), &first, &at(&[9, 12]));
+        let later = starting_at(&slice(), &told(&[0, 10, 20], &[9, 12]));
         assert_eq!(ranges(&later), [(1, 12, 15), (2, 20, 25)]);
         // A broker that knows no times says that every time is after the end.
-        let unknown = at(&[5, 15, 25]);
-        let all = starting_at(&slice(), &unknown, &unknown);
+        let all = starting_at(&slice(), &told(&[5, 15, 25], &[5, 15, 25]));
         assert_eq!(ranges(&all), ranges(&slice()));
+    }
+
+    #[test]
+    fn other_topics_are_left_out() {
+        let partitions = ["a", "b", "c"].map(|topic| Partition::new(topic, 0));
+        let (start, end) = (
+            partitions.iter().map(|p| (p.clone(), 0)).collect(),
+            partitions.iter().map(|p| (p.clone(), 9)).collect(),
+        );
+        let slice = Slice::between(&start, &end);
+        let topics = |said: &[&[&str]]| {
+            let texts =
+                |texts: &&[&str]| Bound::OneOf(texts.iter().map(ToString::to_string).collect());
+            let bounds: Vec<Bound> = said.iter().map(texts).collect();
+            let needed = Needed::of_parts(bounds.iter().map(|bound| (Part::Topic, bound)));
+            let left = needed.within(&slice);
+            let left = left.ranges().map(|(p, _, _)| p.stream.to_string());
+            left.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(topics(&[]), "a b c");
+        assert_eq!(topics(&[&["c", "a", "x"]]), "a c");
+        assert_eq!(topics(&[&["c", "a"], &["c", "b"]]), "c");
+        assert_eq!(topics(&[&[]]), "");
+    }
+
+    #[test]
+    fn a_time_is_over_in_the_next_millisecond() {
+        let beyond = |micros| needed(&[(Part::Timestamp, Interval::at_most(micros))]).beyond_ms();
+        assert_eq!(beyond(1_000), Some(2));
+        assert_eq!(beyond(1_999), Some(2));
+        assert_eq!(beyond(-1), Some(0));
+        assert_eq!(beyond(i64::MAX), Some(i64::MAX / 1_000 + 1));
+        let after = needed(&[(Part::Timestamp, Interval::at_least(9))]);
+        assert_eq!(after.beyond_ms(), None);
+        // Not beyond the end, not before the start, and not where nothing is said.
+        let ended = ending_at(&slice(), &at(&[9, 12]));
+        assert_eq!(ranges(&ended), [(0, 0, 5), (1, 10, 12), (2, 20, 25)]);
+        let ended = ending_at(&slice(), &at(&[0, 3, 21]));
+        assert_eq!(ranges(&ended), [(2, 20, 21)]);
     }
 }

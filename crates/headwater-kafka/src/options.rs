@@ -6,7 +6,7 @@ use headwater_core::options::OptionReader;
 use headwater_core::source::EpochLimits;
 use headwater_core::{Error, Result};
 
-use crate::client::KafkaConnection;
+use crate::client::{KafkaConnection, OWNED_BY_SINK, OWNED_BY_SOURCE, refuse_unknown};
 use crate::key_names::{KeyNames, SinkKeyOptions};
 use crate::share::ReadLimits;
 use crate::start::{self, Position, take_end, take_start};
@@ -128,9 +128,10 @@ pub(crate) struct SourceOptions {
 
 impl SourceOptions {
     pub(crate) fn read(options: &mut OptionReader) -> Result<Self> {
+        refuse_unknown(options, &source_docs(), OWNED_BY_SOURCE)?;
         let topics = TopicChoice::take(options)?;
-        let start = take_start(options)?;
-        let end = take_end(options)?;
+        let start = take_start(options, &topics)?;
+        let end = take_end(options, &topics)?;
         let max_records: Option<u64> = options.take_parsed(
             MAX_RECORDS.name,
             &MAX_RECORDS.aliases(),
@@ -218,6 +219,7 @@ pub(crate) struct SinkOptions {
 
 impl SinkOptions {
     pub(crate) fn read(definition: &SinkDefinition, options: &mut OptionReader) -> Result<Self> {
+        refuse_unknown(options, &sink_docs(), OWNED_BY_SINK)?;
         let topic = options
             .require(SINK_TOPIC.name, &[], "metrics")?
             .trim()
@@ -300,6 +302,46 @@ mod tests {
         assert_eq!(read.topics.identity(), ("topic", "a, b".to_string()));
         assert_eq!(read.limits.max_records, Some(10));
         assert_eq!(read.prefetch_bytes, 64 << 20);
+    }
+
+    /// What is misspelt is told before what is missing because of it.
+    #[test]
+    fn unknown_options_are_told_first() {
+        let told = |pairs: &[(&str, &str)]| {
+            let error = source(pairs).unwrap_err();
+            let hint = error.hint().unwrap_or_default().to_string();
+            (error.message().to_string(), hint)
+        };
+        for (written, meant) in [
+            ("topic.patern", "topic.pattern"),
+            ("asign", "assign"),
+            ("topics", "topic"),
+            ("subscibe", "subscribe"),
+            ("startingOffset", "startingOffsets"),
+            ("bootstrap.server", "bootstrap.servers"),
+        ] {
+            let (message, hint) = told(&[(written, "x")]);
+            let expected = format!("source \"s\" has no option \"{written}\"");
+            assert_eq!(message, expected);
+            assert_eq!(hint, format!("Did you mean \"{meant}\"?"));
+        }
+        for written in [
+            "sasl.mechanism",
+            "security.protocol",
+            "ssl.ca.location",
+            "client.id",
+        ] {
+            let (message, hint) = told(&[(written, "x")]);
+            assert_eq!(message, format!("source \"s\" has no option \"{written}\""));
+            let expected =
+                format!("It is a property of Kafka's clients: write 'properties.{written}'.");
+            assert_eq!(hint, expected);
+        }
+        let (message, _) = told(&[("auto.offset.reset", "earliest")]);
+        assert_eq!(
+            message,
+            "option \"auto.offset.reset\" of source \"s\" is set by headwater"
+        );
     }
 
     #[test]

@@ -264,10 +264,11 @@ impl PollLoop {
             if lane.listening.is_some() {
                 continue;
             }
-            let is_open = self
+            let has_memory = self
                 .shared
                 .budget
                 .has_room(lane.buffer.held_bytes(), partitions);
+            let is_open = has_memory && lane.buffer.holds_fewer(self.shared.ahead_max);
             if is_open != lane.is_open || lane.must_forward {
                 self.queue.set_open(index, is_open);
                 if !is_open {

@@ -32,6 +32,10 @@ pub(crate) struct Shared {
     pub(crate) buffers: RwLock<BTreeMap<Partition, Arc<PartitionBuffer>>>,
     pub(crate) budget: Arc<Budget>,
     kept: Kept,
+    /// Records kept ahead of their reader in every partition, besides the bound of memory.
+    pub(crate) ahead_max: u64,
+    /// Records that came by the consumer of this reader.
+    pub(crate) fetched: Arc<AtomicU64>,
     /// What becomes of records that are gone before they were read.
     pub(crate) on_data_loss: OnDataLoss,
     /// Something arrived, moved or failed.
@@ -45,8 +49,6 @@ pub(crate) struct Shared {
     pub(crate) refused: Mutex<Option<String>>,
     /// What the consumer group should be told.
     pub(crate) committed: Mutex<Option<Offsets>>,
-    /// Records that came by the consumer of this reader.
-    pub(crate) fetched: AtomicU64,
     /// Records that came by the consumer of another reader.
     pub(crate) heard: AtomicU64,
 }
@@ -80,6 +82,10 @@ pub(crate) struct ReaderSpec<'a> {
     pub(crate) limits: ReadLimits,
     pub(crate) on_data_loss: OnDataLoss,
     pub(crate) taps: &'a Arc<Taps>,
+    /// About how many records are wanted, if that is known.
+    pub(crate) wanted: Option<usize>,
+    /// Where to count the records that are fetched.
+    pub(crate) fetched: Arc<AtomicU64>,
 }
 
 /// One consumer, its thread and its buffers. The thread ends when this is dropped.
@@ -102,7 +108,7 @@ impl Reader {
     /// Starts the thread; no partition is fetched before one is asked for.
     pub(crate) fn start(spec: &ReaderSpec<'_>, clock: Arc<dyn Clock>) -> Result<Reader> {
         let owner = format!("source \"{}\"", spec.source);
-        let limits = queue_limits(spec.prefetch_bytes, spec.partitions);
+        let limits = queue_limits(spec.prefetch_bytes, spec.partitions, spec.wanted);
         let mut config = spec.connection.consumer_config();
         config
             .set("queued.max.messages.kbytes", limits.kbytes.to_string())
@@ -128,6 +134,8 @@ impl Reader {
             buffers: RwLock::new(BTreeMap::new()),
             budget: Arc::new(Budget::new(spec.prefetch_bytes)),
             kept: spec.kept,
+            ahead_max: spec.wanted.map_or(u64::MAX, |wanted| wanted as u64),
+            fetched: Arc::clone(&spec.fetched),
             on_data_loss: spec.on_data_loss,
             changed: Notify::new(),
             has_requests: AtomicBool::new(false),
@@ -135,7 +143,6 @@ impl Reader {
             should_stop: AtomicBool::new(false),
             refused: Mutex::new(None),
             committed: Mutex::new(None),
-            fetched: AtomicU64::new(0),
             heard: AtomicU64::new(0),
         });
         let waker = queue.waker();

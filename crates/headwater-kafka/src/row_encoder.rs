@@ -17,7 +17,7 @@ use headwater_core::connector::SinkDefinition;
 use headwater_core::format::{Encoder, FormatSpec};
 use headwater_core::records::headers_type;
 use headwater_core::{Error, Result};
-use headwater_formats::{SinkFormat, check_written, new_encoder, with_files};
+use headwater_formats::{SinkFormat, check_messages, check_written, new_encoder, with_files};
 
 use crate::chunk::{Header, headers_in};
 use crate::key_names::{SinkKeyOptions, ValueColumns};
@@ -56,10 +56,12 @@ impl MessageForm {
         if let Some(format) = &definition.format {
             let format = with_files(format.clone(), owner)?;
             check_written(&format, owner)?;
+            check_messages(&format, owner)?;
             let key = match &definition.key_format {
                 Some(format) => {
                     let format = with_files(format.clone(), &key_of(owner))?;
                     check_written(&format, &key_of(owner))?;
+                    check_messages(&format, &key_of(owner))?;
                     Some(KeyForm {
                         format,
                         prefix: options.prefix.clone(),

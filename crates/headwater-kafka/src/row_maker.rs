@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use headwater_core::connector::SourceDefinition;
 use headwater_core::format::{BadDataPolicy, FormatSpec};
 use headwater_core::offset::Partition;
@@ -12,7 +12,7 @@ use headwater_core::source::ReadCounters;
 use headwater_core::{Error, Result};
 use headwater_formats::{
     AssembledRows, KeyDefinition, RowAssembler, RowDefinition, SchemaCache, check_format,
-    with_files,
+    check_messages, with_files,
 };
 
 use crate::chunk::{Kept, RecordChunk};
@@ -88,7 +88,8 @@ impl SourceColumns {
                 "{owner} declares columns but no format for the payload"
             ))
             .with_hint(
-                "Add FORMAT JSON, CSV, AVRO, PROTOBUF, DEBEZIUM JSON, INFLUX, TEXT or RAW.",
+                "Add FORMAT JSON, CSV, AVRO, PROTOBUF, MSGPACK, DEBEZIUM JSON, DEBEZIUM AVRO, INFLUX, \
+                 TEXT or RAW.",
             ));
         };
         let format = with_files(format.clone(), owner)?;
@@ -99,6 +100,7 @@ impl SourceColumns {
         let in_values = (0..payload.fields().len()).filter(|index| !in_keys.contains(index));
         let values = payload.project(&in_values.collect::<Vec<_>>())?;
         check_format(&format, owner, &Arc::new(values))?;
+        check_messages(&format, owner)?;
         Ok(SourceColumns {
             payload: Some((Arc::clone(payload), format)),
             keys,
@@ -120,15 +122,47 @@ impl SourceColumns {
 
     /// The part of a message that is a column of [`SourceColumns::schema`].
     pub(crate) fn part(&self, index: usize) -> Option<Part> {
-        let payload = self.payload.as_ref();
-        let payload = payload.map_or(0, |(schema, _)| schema.fields().len());
-        let column = self.parts.get(index.checked_sub(payload)?)?;
+        let column = self.parts.get(index.checked_sub(self.payload_columns())?)?;
         Some(column.part)
     }
 
-    /// What must be kept of every message.
+    /// What must be kept of every message of a bounded read of some columns.
+    pub(crate) fn kept_of(&self, projection: &[usize]) -> Kept {
+        let payload = self.payload_columns();
+        let parts = projection.iter();
+        let parts = parts.filter_map(|index| self.parts.get(index.checked_sub(payload)?));
+        let parts = parts.collect::<Vec<_>>();
+        let of_payload = projection.iter().any(|index| *index < payload);
+        let has_value = parts.iter().any(|column| column.part == Part::Value);
+        let kept = kept_for(&parts);
+        Kept {
+            key: kept.key || self.keys.is_some(),
+            leaves_values: !of_payload && !has_value && self.is_row_whatever_its_value(),
+            ..kept
+        }
+    }
+
+    /// Whether every record is a row, whatever its value is.
+    fn is_row_whatever_its_value(&self) -> bool {
+        let Some((payload, format)) = &self.payload else {
+            return true;
+        };
+        let any_bytes = |field: &FieldRef| {
+            field.is_nullable()
+                && matches!(field.data_type(), DataType::Binary | DataType::BinaryView)
+        };
+        let is_raw = format.name == "raw" && payload.fields().iter().all(any_bytes);
+        is_raw || self.bad_data == BadDataPolicy::Null
+    }
+
+    fn payload_columns(&self) -> usize {
+        let payload = self.payload.as_ref();
+        payload.map_or(0, |(schema, _)| schema.fields().len())
+    }
+
+    /// What must be kept of every message of a stream.
     pub(crate) fn kept(&self) -> Kept {
-        let mut kept = kept_for(&self.parts);
+        let mut kept = kept_for(&self.parts.iter().collect::<Vec<_>>());
         kept.key |= self.keys.is_some();
         match self.bad_data {
             BadDataPolicy::DeadLetter => Kept {
@@ -203,6 +237,7 @@ impl RowMaker {
         chunk: &RecordChunk,
         counters: &ReadCounters,
     ) -> Result<AssembledRows> {
+        counters.add_records(0, chunk.left_bytes() as u64);
         match self {
             RowMaker::Decoded(assembler, parts) => {
                 let metadata = |index: usize| {

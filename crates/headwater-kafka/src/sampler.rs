@@ -36,6 +36,14 @@ struct Shares {
     messages: Vec<(Partition, u64)>,
 }
 
+/// What was taken of the messages.
+#[derive(Default)]
+struct Taken {
+    payloads: BinaryBuilder,
+    keys: BinaryBuilder,
+    bytes: usize,
+}
+
 #[async_trait]
 impl Sampler for KafkaSampler {
     fn place(&self) -> String {
@@ -52,16 +60,18 @@ impl Sampler for KafkaSampler {
         if shares.from.is_empty() {
             return Ok(Sample {
                 payloads: BinaryBuilder::new().finish(),
+                keys: None,
                 header: None,
             });
         }
-        let taken = Mutex::new((BinaryBuilder::new(), 0_usize));
+        let taken = Mutex::new(Taken::default());
         let spec = WalkSpec {
             owner: &self.name,
             connection: &self.options.connection,
             topics: &self.options.topics,
-            has_key: false,
+            has_key: true,
             from: shares.from.clone(),
+            wanted: None,
         };
         let stretch = |partition: &Partition| {
             let share = shares.messages.iter().find(|(p, _)| p == partition);
@@ -72,12 +82,14 @@ impl Sampler for KafkaSampler {
             }
         };
         let walked = walk(spec, stretch, Arc::clone(&clock), |_, chunk| {
-            let (payloads, bytes) = &mut *taken.lock();
+            let taken = &mut *taken.lock();
             for row in 0..chunk.rows() {
                 let payload = bytes_at(&chunk.values, row);
-                *bytes += payload.map_or(0, <[u8]>::len);
-                payloads.append_option(payload);
-                if *bytes >= limits.bytes {
+                let key = chunk.keys.as_ref().and_then(|keys| bytes_at(keys, row));
+                taken.bytes += payload.map_or(0, <[u8]>::len) + key.map_or(0, <[u8]>::len);
+                taken.payloads.append_option(payload);
+                taken.keys.append_option(key);
+                if taken.bytes >= limits.bytes {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -88,9 +100,10 @@ impl Sampler for KafkaSampler {
             // What has come until now is a sample too.
             () = clock.sleep(limits.time) => tracing::warn!(source = %self.name, "a sample was cut off by its time"),
         }
-        let payloads = taken.lock().0.finish();
+        let taken = &mut *taken.lock();
         Ok(Sample {
-            payloads,
+            payloads: taken.payloads.finish(),
+            keys: Some(taken.keys.finish()),
             header: None,
         })
     }

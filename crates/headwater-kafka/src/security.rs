@@ -9,6 +9,7 @@
 //! or the sink is declared.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 
 use headwater_core::{Error, Result};
 
@@ -24,6 +25,8 @@ pub(crate) type Properties = BTreeMap<String, String>;
 
 pub(crate) const PROTOCOL: &str = "security.protocol";
 const MECHANISM: &str = "sasl.mechanism";
+/// The authorities that this machine trusts, wherever it keeps them.
+const PROBE: &str = "probe";
 const USERNAME: &str = "sasl.username";
 const PASSWORD: &str = "sasl.password";
 const MECHANISMS: &str = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
@@ -55,12 +58,13 @@ pub(crate) fn arrange(owner: &str, properties: &mut Properties) -> Result<Option
         .get(PROTOCOL)
         .map(|p| p.trim().to_ascii_lowercase());
     let protocol = protocol.as_deref().unwrap_or("plaintext");
+    check_protocol(&refusal, protocol)?;
     refuse_unused(&refusal, protocol, properties)?;
     refuse_half_a_certificate(&refusal, properties)?;
     warn_of_weakness(owner, protocol, properties);
     if protocol.ends_with("ssl") && !has_authorities(properties) {
         // OpenSSL is built in and does not know where this machine keeps them.
-        properties.insert("ssl.ca.location".to_string(), "probe".to_string());
+        properties.insert("ssl.ca.location".to_string(), PROBE.to_string());
     }
     match protocol.starts_with("sasl") {
         true => check_login(&refusal, properties),
@@ -83,6 +87,62 @@ impl Refusal<'_> {
     }
 }
 
+/// Refuses a protocol that there is not, and names the one that was meant.
+fn check_protocol(refusal: &Refusal<'_>, protocol: &str) -> Result<()> {
+    const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+    if PROTOCOLS
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(protocol))
+    {
+        return Ok(());
+    }
+    let words: Vec<&str> = protocol.split(['_', '-', '+', ' ']).collect();
+    let is_tls = words
+        .iter()
+        .any(|word| ["tls", "ssl", "mtls", "https"].contains(word));
+    let hint = match (is_tls, words.contains(&"sasl")) {
+        (true, true) => "Kafka's name for a login over TLS is SASL_SSL.".to_string(),
+        (true, false) => "Kafka's name for TLS is SSL; with a login it is SASL_SSL.".to_string(),
+        (false, true) => "With TLS it is SASL_SSL, without it SASL_PLAINTEXT.".to_string(),
+        (false, false) => format!("It is one of {}.", PROTOCOLS.join(", ")),
+    };
+    Err(refusal
+        .wrong(&format!(
+            "names an unknown \"{PROTOCOL}\": {}",
+            protocol.to_ascii_uppercase()
+        ))
+        .with_hint(hint))
+}
+
+/// Refuses files that cannot be read: librdkafka's words for them name no file.
+///
+/// # Errors
+/// For the first of them.
+pub(crate) fn check_files(owner: &str, properties: &Properties) -> Result<()> {
+    const FILES: [&str; 5] = [
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.key.location",
+        "ssl.keystore.location",
+        "ssl.crl.location",
+    ];
+    let given = FILES
+        .iter()
+        .filter_map(|name| Some((*name, properties.get(*name)?)));
+    for (name, path) in given.filter(|(_, path)| *path != PROBE) {
+        File::open(path).map_err(|error| {
+            Error::configuration(format!(
+                "{owner} cannot read \"{path}\", which \"{name}\" names: {error}"
+            ))
+            .with_hint(format!(
+                "Set 'properties.{name}' to a file that is there; a path without a slash at its \
+                 beginning is below the folder in which headwater was started."
+            ))
+        })?;
+    }
+    Ok(())
+}
+
 /// Moves a property to the name that is looked for.
 fn one_name(properties: &mut Properties, other: &str, name: &str) {
     if let Some(value) = properties.remove(other) {
@@ -90,8 +150,8 @@ fn one_name(properties: &mut Properties, other: &str, name: &str) {
     }
 }
 
-/// Java's `sasl.jaas.config`, and the classes that belong to it.
-fn translate_jaas(refusal: &Refusal<'_>, properties: &mut Properties) -> Result<()> {
+/// The classes of Java's clients that fetch tokens; no other can be loaded.
+fn translate_handlers(refusal: &Refusal<'_>, properties: &mut Properties) -> Result<()> {
     for handler in [
         "sasl.login.callback.handler.class",
         "sasl.client.callback.handler.class",
@@ -108,26 +168,24 @@ fn translate_jaas(refusal: &Refusal<'_>, properties: &mut Properties) -> Result<
         let method = properties.entry("sasl.oauthbearer.method".to_string());
         method.or_insert_with(|| "oidc".to_string());
     }
+    Ok(())
+}
+
+/// Java's `sasl.jaas.config`, and the classes that belong to it.
+fn translate_jaas(refusal: &Refusal<'_>, properties: &mut Properties) -> Result<()> {
+    translate_handlers(refusal, properties)?;
     let Some(text) = properties.remove("sasl.jaas.config") else {
         return Ok(());
     };
-    let config = JaasConfig::parse(&text).ok_or_else(|| {
-        refusal
-            .wrong("has a property \"sasl.jaas.config\" that cannot be read")
-            .with_hint(
-                "Write <module> required username=\"…\" password=\"…\"; or set \
-                 'properties.sasl.username' and 'properties.sasl.password'.",
-            )
-    })?;
-    let (mechanism, names): (Option<&str>, &[(&str, &str)]) = match config.module() {
+    let config = JaasConfig::parse(&text).ok_or_else(|| unreadable_jaas(refusal))?;
+    let (mechanisms, names): (&[&str], &[(&str, &str)]) = match config.module() {
         "PlainLoginModule" => (
-            Some("PLAIN"),
+            &["PLAIN"],
             &[("username", USERNAME), ("password", PASSWORD)],
         ),
-        // Which of the two, the property "sasl.mechanism" says.
-        "ScramLoginModule" => (None, &[("username", USERNAME), ("password", PASSWORD)]),
+        "ScramLoginModule" => (&SCRAM, &[("username", USERNAME), ("password", PASSWORD)]),
         "OAuthBearerLoginModule" => (
-            Some("OAUTHBEARER"),
+            &["OAUTHBEARER"],
             &[
                 ("clientId", "sasl.oauthbearer.client.id"),
                 ("clientSecret", "sasl.oauthbearer.client.secret"),
@@ -141,9 +199,13 @@ fn translate_jaas(refusal: &Refusal<'_>, properties: &mut Properties) -> Result<
                 .with_hint(format!("Log in by {MECHANISMS}.")));
         }
     };
-    if let Some(mechanism) = mechanism {
-        let entry = properties.entry(MECHANISM.to_string());
-        entry.or_insert_with(|| mechanism.to_string());
+    match (mechanisms, properties.get(MECHANISM)) {
+        (_, Some(given)) => check_module(refusal, config.module(), mechanisms, given)?,
+        ([only], None) => {
+            properties.insert(MECHANISM.to_string(), (*only).to_string());
+        }
+        // Which of them, the property "sasl.mechanism" says.
+        (_, None) => {}
     }
     for (option, value) in config.options() {
         match names.iter().find(|(name, _)| *name == option) {
@@ -161,6 +223,40 @@ fn translate_jaas(refusal: &Refusal<'_>, properties: &mut Properties) -> Result<
         }
     }
     Ok(())
+}
+
+fn unreadable_jaas(refusal: &Refusal<'_>) -> Error {
+    refusal
+        .wrong("has a property \"sasl.jaas.config\" that cannot be read")
+        .with_hint(
+            "Write <module> required username=\"…\" password=\"…\"; or set \
+             'properties.sasl.username' and 'properties.sasl.password'.",
+        )
+}
+
+/// Refuses a login module that is for other mechanisms than the one that is named.
+fn check_module(
+    refusal: &Refusal<'_>,
+    module: &str,
+    mechanisms: &[&str],
+    given: &str,
+) -> Result<()> {
+    let given = given.trim();
+    if mechanisms.iter().any(|of| of.eq_ignore_ascii_case(given)) {
+        return Ok(());
+    }
+    Err(refusal
+        .wrong(&format!(
+            "logs in by {} with \"{module}\", which is for {}",
+            given.to_ascii_uppercase(),
+            mechanisms.join(" and ")
+        ))
+        .with_detail("\"sasl.mechanism\" says one and \"sasl.jaas.config\" the other.")
+        .with_hint(format!(
+            "Set 'properties.{MECHANISM}' = '{}', or name the module of {}.",
+            mechanisms.first().unwrap_or(&""),
+            given.to_ascii_uppercase()
+        )))
 }
 
 /// Java's truststore, if it is PEM.
@@ -441,6 +537,85 @@ mod tests {
             refused(&[("ssl.ca.location", "/ca")]).1,
             "Add 'properties.security.protocol' = 'ssl'."
         );
+    }
+
+    #[test]
+    fn a_protocol_that_there_is_not_is_refused_with_the_one_that_was_meant() {
+        for (given, hint) in [
+            (
+                "TLS",
+                "Kafka's name for TLS is SSL; with a login it is SASL_SSL.",
+            ),
+            (
+                "mtls",
+                "Kafka's name for TLS is SSL; with a login it is SASL_SSL.",
+            ),
+            ("SASL_TLS", "Kafka's name for a login over TLS is SASL_SSL."),
+            ("sasl-ssl", "Kafka's name for a login over TLS is SASL_SSL."),
+            (
+                "SASL",
+                "With TLS it is SASL_SSL, without it SASL_PLAINTEXT.",
+            ),
+            (
+                "plain",
+                "It is one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL.",
+            ),
+        ] {
+            let (message, told) = refused(&[("security.protocol", given)]);
+            assert_eq!(
+                message,
+                format!(
+                    "source \"s\" names an unknown \"security.protocol\": {}",
+                    given.to_ascii_uppercase()
+                )
+            );
+            assert_eq!(told, hint);
+        }
+    }
+
+    #[test]
+    fn a_login_module_of_another_mechanism_is_refused() {
+        let plain = "a.PlainLoginModule required username=\"me\" password=\"hunter2\";";
+        let scram = "a.ScramLoginModule required username=\"me\" password=\"hunter2\";";
+        for (mechanism, jaas, message, hint) in [
+            (
+                "SCRAM-SHA-512",
+                plain,
+                "source \"s\" logs in by SCRAM-SHA-512 with \"PlainLoginModule\", which is for PLAIN",
+                "Set 'properties.sasl.mechanism' = 'PLAIN', or name the module of SCRAM-SHA-512.",
+            ),
+            (
+                "plain",
+                scram,
+                "source \"s\" logs in by PLAIN with \"ScramLoginModule\", which is for \
+                 SCRAM-SHA-256 and SCRAM-SHA-512",
+                "Set 'properties.sasl.mechanism' = 'SCRAM-SHA-256', or name the module of PLAIN.",
+            ),
+        ] {
+            let told = refused(&[
+                ("security.protocol", "SASL_SSL"),
+                ("sasl.mechanism", mechanism),
+                ("sasl.jaas.config", jaas),
+            ]);
+            assert_eq!(told, (message.to_string(), hint.to_string()));
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_named() {
+        let properties = arranged(&[
+            ("security.protocol", "ssl"),
+            ("ssl.ca.location", "/no/such/ca.pem"),
+        ]);
+        let error = check_files("source \"s\"", &properties.unwrap()).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "source \"s\" cannot read \"/no/such/ca.pem\", which \"ssl.ca.location\" names: No \
+             such file or directory (os error 2)"
+        );
+        assert!(error.hint().unwrap().contains("a file that is there"));
+        let machine = arranged(&[("security.protocol", "ssl")]).unwrap();
+        check_files("source \"s\"", &machine).unwrap();
     }
 
     #[test]

@@ -128,6 +128,10 @@ impl DeclaredSink for DeclaredKafkaSink {
         Ok(self.open()?.capabilities())
     }
 
+    fn max_row_bytes(&self) -> Option<usize> {
+        Some(self.0.options.connection.max_message_bytes())
+    }
+
     fn place(&self) -> Option<Place> {
         let options = &self.0.options;
         Some(Place {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use headwater_core::Result;
+use headwater_core::offset::Partition;
 use headwater_core::records::BatchRecords;
 use headwater_core::source::{ReadCounters, ReadRequest, SourceBatch};
 
@@ -40,39 +41,81 @@ struct ClaimedRange {
     claim: ReadClaim,
     start: i64,
     end: i64,
+    /// Everything before it has been taken.
+    position: i64,
+}
+
+impl ClaimedRange {
+    /// Goes on to an offset; gives how many there were until there.
+    fn pass(&mut self, offset: i64) -> u64 {
+        let passed = offset.min(self.end).saturating_sub(self.position).max(0);
+        self.position += passed;
+        passed.unsigned_abs()
+    }
 }
 
 struct SliceReader {
     source: Arc<Inner>,
     reader: Arc<Reader>,
+    /// What is being fetched.
     left: VecDeque<ClaimedRange>,
+    /// What is not fetched yet, because there may be rows enough before it.
+    waiting: VecDeque<(Partition, i64, i64)>,
     rows: RowMaker,
+    rows_wanted: Option<usize>,
+    rows_given: usize,
     batch_rows: usize,
     counters: Arc<ReadCounters>,
 }
 
 impl SliceReader {
-    /// Claims all partitions and sends those that must be fetched again on their way, so that
-    /// they are fetched side by side.
+    /// Claims the partitions and sends those that must be fetched again on their way, so that they
+    /// are fetched side by side.
     async fn open(
         source: Arc<Inner>,
         request: &ReadRequest,
         rows: RowMaker,
     ) -> Result<SliceReader> {
-        let reader = source.reader_from(&request.slice.start).await?;
-        let mut left = VecDeque::new();
-        for (partition, start, end) in request.slice.ranges() {
-            let claim = reader.claim(partition, start)?;
-            left.push_back(ClaimedRange { claim, start, end });
-        }
-        Ok(SliceReader {
+        let reader = source.reader_for(request).await?;
+        let ranges = request.slice.ranges();
+        let waiting = ranges.map(|(partition, start, end)| (partition.clone(), start, end));
+        let mut opened = SliceReader {
             source,
             reader,
-            left,
+            left: VecDeque::new(),
+            waiting: waiting.collect(),
             rows,
+            rows_wanted: request.rows_wanted,
+            rows_given: 0,
             batch_rows: request.batch_rows,
             counters: Arc::clone(&request.counters),
-        })
+        };
+        opened.claim_more()?;
+        Ok(opened)
+    }
+
+    /// Claims partitions that can hold the rows wanted together. There may be fewer: bad records, and
+    /// offsets without a record, are no rows.
+    fn claim_more(&mut self) -> Result<()> {
+        let wanted = self
+            .rows_wanted
+            .map_or(i64::MAX, |rows| i64::try_from(rows).unwrap_or(i64::MAX));
+        let mut offsets: i64 = 0;
+        while offsets < wanted {
+            let Some((partition, start, end)) = self.waiting.pop_front() else {
+                break;
+            };
+            let claim = self.reader.claim(&partition, start)?;
+            let position = start;
+            self.left.push_back(ClaimedRange {
+                claim,
+                start,
+                end,
+                position,
+            });
+            offsets = offsets.saturating_add(end - start);
+        }
+        Ok(())
     }
 
     /// The next rows that are not empty.
@@ -95,21 +138,41 @@ impl SliceReader {
                 chunk,
             });
             let batch = assembled.into_batch(partition, records);
+            self.rows_given += batch.rows.num_rows();
             if !batch.is_empty() {
                 return Ok(Some(batch));
             }
         }
     }
 
+    /// Records to take next, at most: no more than may be wanted.
+    fn records_max(&self) -> usize {
+        let missing = self
+            .rows_wanted
+            .map(|wanted| wanted.saturating_sub(self.rows_given));
+        match missing {
+            Some(missing) if missing > 0 => missing.min(self.batch_rows),
+            _ => self.batch_rows,
+        }
+    }
+
     /// The next records of the slice; `None` at its end.
     async fn take(&mut self) -> Result<Option<Box<RecordChunk>>> {
-        while let Some(range) = self.left.front() {
+        let records_max = self.records_max();
+        loop {
+            if self.left.is_empty() {
+                self.claim_more()?;
+            }
+            let Some(range) = self.left.front_mut() else {
+                return Ok(None);
+            };
             let buffer = range.claim.buffer();
             let changed = self.reader.changed();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            match buffer.take(range.end, self.batch_rows)? {
+            match buffer.take(range.end, records_max)? {
                 Taken::Records(chunk) => {
+                    self.counters.add_done(range.pass(chunk.end()));
                     self.reader.gave_back();
                     return Ok(Some(chunk));
                 }
@@ -120,10 +183,10 @@ impl SliceReader {
                 Taken::End => {
                     self.counters
                         .add_lost(buffer.lost_in(range.start, range.end));
+                    self.counters.add_done(range.pass(range.end));
                     self.left.pop_front();
                 }
             }
         }
-        Ok(None)
     }
 }

@@ -5,7 +5,8 @@
 //! position is compared with what the broker holds, so that lost records stop the query. What a
 //! query that goes on looks at besides is in [`crate::resume`].
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -18,8 +19,10 @@ use headwater_core::read_bounds::ReadBounds;
 use headwater_core::source::{EpochLimits, ReadRequest, ResumePoint, Source, SourceBatch};
 use headwater_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
+use crate::append_times::before_time;
+use crate::chunk::Kept;
 use crate::cluster::{Cluster, Held, Place, ask};
 use crate::failure::Failure;
 use crate::narrow::{Needed, starting_at};
@@ -31,6 +34,8 @@ use crate::slice_stream;
 use crate::start::{resolve_end, resolve_start};
 use crate::stop::Stop;
 use crate::tap::Taps;
+use crate::times::Told;
+use crate::topics::TopicChoice;
 
 /// A source as declared.
 #[derive(Debug)]
@@ -88,7 +93,14 @@ pub(crate) struct Inner {
     partitions: Vec<Partition>,
     /// The start that was told, which needs no check.
     initial: Mutex<Option<Offsets>>,
+    use_of: SourceUse,
+    /// The reader of a stream.
     reader: OnceCell<Arc<Reader>>,
+    /// The reader of a bounded read, as long as somebody reads: one that nobody reads from would
+    /// fetch on.
+    passing_reader: AsyncMutex<Weak<Reader>>,
+    /// Records that were fetched, read or not.
+    fetched: Arc<AtomicU64>,
     /// Whether partitions that a resumed query does not know yet were looked for.
     completed: OnceCell<()>,
     /// The last record read of every partition.
@@ -104,10 +116,12 @@ impl KafkaSource {
         let cluster = Cluster::connect(&owner, &spec.options.connection)?;
         let topics = spec.options.topics.clone();
         let partitions = ask(&cluster, move |cluster| cluster.partitions(&topics)).await;
-        let partitions = partitions.map_err(|error| match context.is_resumed {
-            true => told_as_loss(error),
-            false => error,
-        })?;
+        let partitions = match (partitions, &context.read_before) {
+            (Err(error), Some(read)) if error.kind() == ErrorKind::Configuration => {
+                return Err(lost_or_unknown(&spec, &cluster, read, error).await);
+            }
+            (partitions, _) => partitions?,
+        };
         let end = spec.options.end.as_ref();
         let stop = Stop::of(end, context, &cluster, &partitions).await?;
         Ok(KafkaSource(Arc::new(Inner {
@@ -122,7 +136,10 @@ impl KafkaSource {
             clock: Arc::clone(&context.clock),
             partitions,
             initial: Mutex::new(None),
+            use_of: context.use_of,
             reader: OnceCell::new(),
+            passing_reader: AsyncMutex::default(),
+            fetched: Arc::default(),
             completed: OnceCell::new(),
             last_records: Mutex::new(Fingerprints::default()),
         })))
@@ -139,47 +156,91 @@ impl KafkaSource {
         let reader = self.0.reader.get();
         reader.map_or((0, 0), |reader| reader.fetched_and_heard())
     }
+
+    /// Records that were fetched, and whether more are.
+    #[cfg(test)]
+    pub(crate) async fn fetched(&self) -> (u64, bool) {
+        let reader = self.0.passing_reader.lock().await;
+        let fetched = self.0.fetched.load(std::sync::atomic::Ordering::Relaxed);
+        (fetched, reader.strong_count() > 0)
+    }
 }
 
-/// A topic that a query has read from and that is not there any more was not misspelt.
-fn told_as_loss(error: Error) -> Error {
-    if error.kind() != ErrorKind::Configuration {
-        return error;
+/// A topic that a query has read from and that is not there any more was not misspelt; one that it
+/// is told to read from now on may be.
+async fn lost_or_unknown(
+    spec: &KafkaSourceSpec,
+    cluster: &Arc<Cluster>,
+    read: &Offsets,
+    unknown: Error,
+) -> Error {
+    let Some(topics) = spec.options.topics.read_before(read) else {
+        return unknown;
+    };
+    match ask(cluster, move |cluster| cluster.partitions(&topics)).await {
+        Ok(_) => unknown,
+        Err(error) if error.kind() != ErrorKind::Configuration => error,
+        Err(error) => Error::data_loss(error.message())
+            .with_detail("The checkpoint of the query has read from it.")
+            .with_hint(
+                "Look whether the topic was deleted, or the address is of another cluster. To \
+                 read a topic that was made again, start with a new checkpoint folder.",
+            ),
     }
-    Error::data_loss(error.message())
-        .with_detail("The checkpoint of the query has read from it.")
-        .with_hint(
-            "Look whether the topic was deleted, or the address is of another cluster. To read a \
-             topic that was made again, start with a new checkpoint folder.",
-        )
 }
 
 impl Inner {
+    /// The reader for a request. Of a bounded read it fetches nothing yet, as the request may be done
+    /// before its slice is.
+    pub(crate) async fn reader_for(&self, request: &ReadRequest) -> Result<Arc<Reader>> {
+        let from = &request.slice.start;
+        if self.use_of == SourceUse::Stream {
+            return self.reader_from(from).await;
+        }
+        let mut passing = self.passing_reader.lock().await;
+        if let Some(reader) = passing.upgrade() {
+            return Ok(reader);
+        }
+        self.check_range(from).await?;
+        let kept = self.spec.columns.kept_of(&request.projection);
+        let reader = self.start_reader(kept, request.rows_wanted)?;
+        *passing = Arc::downgrade(&reader);
+        Ok(reader)
+    }
+
     /// The reader, fetching at least these partitions.
-    pub(crate) async fn reader_from(&self, from: &Offsets) -> Result<Arc<Reader>> {
+    async fn reader_from(&self, from: &Offsets) -> Result<Arc<Reader>> {
         let reader = self
             .reader
             .get_or_try_init(|| async {
                 self.check_range(from).await?;
-                self.start_reader()
+                self.start_reader(self.spec.columns.kept(), None)
             })
             .await?;
         reader.fetch(from);
         Ok(Arc::clone(reader))
     }
 
-    fn start_reader(&self) -> Result<Arc<Reader>> {
+    fn start_reader(&self, kept: Kept, wanted: Option<usize>) -> Result<Arc<Reader>> {
         let options = &self.spec.options;
+        // Nothing that comes later belongs to a slice, and what a slice leaves out is not new.
+        let none = TopicChoice::Assigned(vec![]);
+        let watched = match self.use_of {
+            SourceUse::Stream => &options.topics,
+            SourceUse::BoundedRead => &none,
+        };
         let spec = ReaderSpec {
             source: &self.spec.name,
             connection: &options.connection,
-            topics: &options.topics,
+            topics: watched,
             partitions: self.partitions.len(),
-            kept: self.spec.columns.kept(),
+            kept,
             prefetch_bytes: options.prefetch_bytes,
             limits: options.read_limits,
             on_data_loss: options.on_data_loss,
             taps: &self.taps,
+            wanted,
+            fetched: Arc::clone(&self.fetched),
         };
         Reader::start(&spec, Arc::clone(&self.clock)).map(Arc::new)
     }
@@ -188,13 +249,15 @@ impl Inner {
     async fn resumed_reader(&self) -> Result<Arc<Reader>> {
         let reader = self
             .reader
-            .get_or_try_init(|| async { self.start_reader() });
+            .get_or_try_init(|| async { self.start_reader(self.spec.columns.kept(), None) });
         Ok(Arc::clone(reader.await?))
     }
 
-    /// Remembers the last record read of a partition.
+    /// Remembers the last record read of a partition, for who goes on after it.
     pub(crate) fn has_read(&self, partition: &Partition, last: Fingerprint) {
-        self.last_records.lock().set(partition.clone(), last);
+        if self.use_of == SourceUse::Stream {
+            self.last_records.lock().set(partition.clone(), last);
+        }
     }
 
     /// The reader, fetching every partition there is.
@@ -326,20 +389,19 @@ impl Source for KafkaSource {
 
     async fn narrow(&self, slice: Slice, bounds: &ReadBounds) -> Result<Slice> {
         let needed = Needed::of(bounds, &self.0.spec.columns);
-        let slice = needed.within(&slice);
-        let Some(earliest_ms) = needed.earliest_ms() else {
-            return Ok(slice);
-        };
-        let partitions: Vec<Partition> = slice.ranges().map(|(p, _, _)| p.clone()).collect();
-        let (first, from) = ask(&self.0.cluster, move |cluster| {
-            let first = cluster.offsets(&partitions, Place::Time(0))?;
-            Ok((
-                first,
-                cluster.offsets(&partitions, Place::Time(earliest_ms))?,
-            ))
-        })
-        .await?;
-        Ok(starting_at(&slice, &first, &from))
+        let inner = &self.0;
+        let mut slice = needed.within(&slice);
+        if let Some(earliest_ms) = needed.earliest_ms() {
+            let partitions: Vec<Partition> = slice.ranges().map(|(p, _, _)| p.clone()).collect();
+            let told = ask(&inner.cluster, move |cluster| {
+                Told::ask(cluster, &partitions, earliest_ms)
+            });
+            slice = starting_at(&slice, &told.await?);
+        }
+        match needed.beyond_ms() {
+            Some(ms) => before_time(&inner.spec, &inner.cluster, &inner.clock, slice, ms).await,
+            None => Ok(slice),
+        }
     }
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
@@ -371,6 +433,12 @@ impl Source for KafkaSource {
     fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>> {
         let owner = format!("source \"{}\"", self.0.spec.name);
         let rows = RowMaker::try_new(&owner, &self.0.spec.columns, &request.projection)?;
+        if request.rows_wanted.is_none() {
+            let offsets = request.slice.ranges().map(|(_, start, end)| end - start);
+            request
+                .counters
+                .add_expected(offsets.sum::<i64>().unsigned_abs());
+        }
         Ok(slice_stream::stream(Arc::clone(&self.0), request, rows))
     }
 

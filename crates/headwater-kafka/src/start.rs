@@ -15,6 +15,8 @@ use headwater_core::options::OptionReader;
 use headwater_core::{Error, Result};
 
 use crate::cluster::{Cluster, Held, Place, named};
+use crate::times::offsets_of_time;
+use crate::topics::TopicChoice;
 
 /// A position in all partitions of a source, as a user writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,50 +54,197 @@ const START_TIMESTAMP: OptionDoc = OptionDoc::new(
 )
 .with_spark(&["startingTimestamp"])
 .with_flink(&["scan.startup.timestamp-millis"]);
+const START_OFFSETS: OptionDoc = OptionDoc::new(
+    "start.offsets",
+    OptionValues::Described("`partition:0,offset:42;partition:1,offset:300`"),
+    OptionDefault::Nothing,
+    "the same as `offsets:{…}` of `start`, of the one topic that is named; given alone, or beside \
+     `specific-offsets`",
+)
+.with_flink(&["scan.startup.specific-offsets"]);
 const END: OptionDoc = OptionDoc::new(
     "end",
     OptionValues::Described("`latest`, `timestamp:…`, `offsets:{…}`"),
     OptionDefault::Described("a bounded read ends at what is there, a stream never"),
     "where reading ends; `latest` is what is there when it starts, of a stream when it starts for \
-     the first time",
+     the first time; Flink's `unbounded` is the default",
 )
 .with_spark(&["endingOffsets"])
 .with_flink(&["scan.bounded.mode"]);
+const END_TIMESTAMP: OptionDoc = OptionDoc::new(
+    "end.timestamp",
+    OptionValues::Described("a time, or milliseconds since 1970"),
+    OptionDefault::Nothing,
+    "the same as `timestamp:…` of `end`; given alone, or beside `timestamp`",
+)
+.with_spark(&["endingTimestamp"])
+.with_flink(&["scan.bounded.timestamp-millis"]);
+const END_OFFSETS: OptionDoc = OptionDoc::new(
+    "end.offsets",
+    OptionValues::Described("`partition:0,offset:42;partition:1,offset:300`"),
+    OptionDefault::Nothing,
+    "the same as `offsets:{…}` of `end`, of the one topic that is named; given alone, or beside \
+     `specific-offsets`",
+)
+.with_flink(&["scan.bounded.specific-offsets"]);
 
 /// What [`take_start`] and [`take_end`] read.
-pub(crate) const DOCS: [&OptionDoc; 3] = [&START, &START_TIMESTAMP, &END];
+pub(crate) const DOCS: [&OptionDoc; 6] = [
+    &START,
+    &START_TIMESTAMP,
+    &START_OFFSETS,
+    &END,
+    &END_TIMESTAMP,
+    &END_OFFSETS,
+];
+
+/// The options of one position: all of it, or the word of a kind with a value in an option of its own.
+struct PositionDocs {
+    whole: &'static OptionDoc,
+    time: &'static OptionDoc,
+    offsets: &'static OptionDoc,
+}
+
+const OF_START: PositionDocs = PositionDocs {
+    whole: &START,
+    time: &START_TIMESTAMP,
+    offsets: &START_OFFSETS,
+};
+const OF_END: PositionDocs = PositionDocs {
+    whole: &END,
+    time: &END_TIMESTAMP,
+    offsets: &END_OFFSETS,
+};
 
 /// Reads the option `start`.
-pub(crate) fn take_start(options: &mut OptionReader) -> Result<Position> {
-    let text = options.take(START.name, &START.aliases())?;
-    let time = options.take(START_TIMESTAMP.name, &START_TIMESTAMP.aliases())?;
-    match (text, time) {
-        (None, None) => Ok(Position::Earliest),
-        (Some(text), Some(time)) if text.trim() == "timestamp" => {
-            parse_time(options, START_TIMESTAMP.name, &time)
-        }
-        (Some(_), Some(_)) => Err(Error::configuration(format!(
-            "{} gives both \"start\" and \"start.timestamp\"",
-            options.owner()
-        ))
-        .with_hint("Keep one of the two.")),
-        (None, Some(time)) => parse_time(options, START_TIMESTAMP.name, &time),
-        (Some(text), None) => parse(options, START.name, &text),
-    }
+pub(crate) fn take_start(options: &mut OptionReader, topics: &TopicChoice) -> Result<Position> {
+    let start = take(options, &OF_START, topics)?;
+    Ok(start.unwrap_or(Position::Earliest))
 }
 
 /// Reads the option `end`; `None` is the end as it is when the read starts.
-pub(crate) fn take_end(options: &mut OptionReader) -> Result<Option<Position>> {
-    let Some(text) = options.take(END.name, &END.aliases())? else {
-        return Ok(None);
-    };
-    match parse(options, END.name, &text)? {
-        Position::Earliest => Err(Error::configuration(format!(
-            "option \"end\" of {} is \"{text}\", so nothing could be read",
+pub(crate) fn take_end(
+    options: &mut OptionReader,
+    topics: &TopicChoice,
+) -> Result<Option<Position>> {
+    match take(options, &OF_END, topics)? {
+        Some(Position::Earliest) => Err(Error::configuration(format!(
+            "option \"end\" of {} is the first record, so nothing could be read",
             options.owner()
         ))),
-        position => Ok(Some(position)),
+        position => Ok(position),
     }
+}
+
+fn take(
+    options: &mut OptionReader,
+    docs: &PositionDocs,
+    topics: &TopicChoice,
+) -> Result<Option<Position>> {
+    let mut given = |doc: &OptionDoc| options.take(doc.name, &doc.aliases());
+    let whole = given(docs.whole)?;
+    let (time, offsets) = (given(docs.time)?, given(docs.offsets)?);
+    let word = whole
+        .as_deref()
+        .map(|text| text.trim().to_ascii_lowercase());
+    match (word.as_deref(), time, offsets) {
+        (None, None, None) => Ok(None),
+        (Some("unbounded"), None, None) if docs.whole.name == END.name => Ok(None),
+        (None | Some("timestamp"), Some(time), None) => {
+            parse_time(options, docs.time.name, &time).map(Some)
+        }
+        (None | Some("specific-offsets"), None, Some(offsets)) => {
+            parse_specific(options, docs.offsets.name, &offsets, topics).map(Some)
+        }
+        (Some("timestamp"), None, None) => Err(lacks(options, docs.whole, docs.time)),
+        (Some("specific-offsets"), None, None) => Err(lacks(options, docs.whole, docs.offsets)),
+        (Some(_), None, None) => parse(
+            options,
+            docs.whole.name,
+            whole.as_deref().unwrap_or_default(),
+        )
+        .map(Some),
+        (word, time, offsets) => {
+            let given = [
+                word.map(|_| docs.whole.name),
+                time.map(|_| docs.time.name),
+                offsets.map(|_| docs.offsets.name),
+            ];
+            let names: Vec<String> = given.iter().flatten().map(|n| format!("\"{n}\"")).collect();
+            Err(Error::configuration(format!(
+                "{} gives {} together",
+                options.owner(),
+                names.join(" and ")
+            ))
+            .with_hint("Keep one of them."))
+        }
+    }
+}
+
+fn lacks(options: &OptionReader, whole: &OptionDoc, other: &OptionDoc) -> Error {
+    Error::configuration(format!(
+        "{} has the option \"{}\" without the option \"{}\"",
+        options.owner(),
+        whole.name,
+        other.name
+    ))
+    .with_hint(format!(
+        "Add it, or write '{}' as one of {EXPECTED}.",
+        whole.name
+    ))
+}
+
+/// Flink's spelling of offsets, which names no topic.
+fn parse_specific(
+    options: &OptionReader,
+    name: &str,
+    text: &str,
+    topics: &TopicChoice,
+) -> Result<Position> {
+    let TopicChoice::Named(names) = topics else {
+        return Err(names_no_topic(options, name));
+    };
+    let [topic] = names.as_slice() else {
+        return Err(names_no_topic(options, name));
+    };
+    let bad = || {
+        let expected = "'partition:0,offset:42;partition:1,offset:300'";
+        options.bad_value(name, text, expected)
+    };
+    let mut found = Offsets::new();
+    for part in text
+        .split(';')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
+        let (partition, offset) = part.split_once(',').ok_or_else(bad)?;
+        let partition = number_after(partition, "partition:").ok_or_else(bad)?;
+        let partition =
+            Partition::new(topic.as_str(), i32::try_from(partition).map_err(|_| bad())?);
+        let offset = number_after(offset, "offset:").ok_or_else(bad)?;
+        if found.get(&partition).is_some() {
+            return Err(bad().with_detail(format!("It names {} twice.", named(&partition))));
+        }
+        found.set(partition, offset);
+    }
+    match found.is_empty() {
+        true => Err(bad()),
+        false => Ok(Position::Offsets(found)),
+    }
+}
+
+fn names_no_topic(options: &OptionReader, name: &str) -> Error {
+    Error::configuration(format!(
+        "option \"{name}\" of {} names no topic, and the source may read several",
+        options.owner()
+    ))
+    .with_hint("Write 'offsets:{\"topic\":{\"0\":23}}' as 'start' or 'end'.")
+}
+
+/// A number that is not negative, behind a word.
+fn number_after(text: &str, word: &str) -> Option<i64> {
+    let number = strip_prefix(text.trim(), word)?.trim().parse().ok()?;
+    (number >= 0).then_some(number)
 }
 
 fn parse(options: &OptionReader, name: &str, text: &str) -> Result<Position> {
@@ -119,7 +268,7 @@ fn parse(options: &OptionReader, name: &str, text: &str) -> Result<Position> {
     match trimmed.to_ascii_lowercase().as_str() {
         "earliest" | "earliest-offset" => Ok(Position::Earliest),
         "latest" | "latest-offset" => Ok(Position::Latest),
-        word @ ("group-offsets" | "specific-offsets") => Err(Error::unsupported(format!(
+        word @ "group-offsets" => Err(Error::unsupported(format!(
             "option \"{name}\" of {} cannot be \"{word}\"",
             options.owner()
         ))
@@ -159,7 +308,7 @@ pub(crate) fn resolve_start(
     match position {
         Position::Earliest => cluster.offsets(partitions, Place::Start),
         Position::Latest => cluster.offsets(partitions, Place::End),
-        Position::Time(ms) => cluster.offsets(partitions, Place::Time(*ms)),
+        Position::Time(ms) => offsets_of_time(cluster, partitions, *ms),
         Position::Offsets(given) => {
             let held = cluster.held(partitions)?;
             pick(given, partitions, &held, &held.start)
@@ -176,7 +325,7 @@ pub(crate) fn resolve_end(
     match position {
         None | Some(Position::Latest) => cluster.offsets(partitions, Place::End),
         Some(Position::Earliest) => cluster.offsets(partitions, Place::Start),
-        Some(Position::Time(ms)) => cluster.offsets(partitions, Place::Time(*ms)),
+        Some(Position::Time(ms)) => offsets_of_time(cluster, partitions, *ms),
         Some(Position::Offsets(given)) => {
             let held = cluster.held(partitions)?;
             pick(given, partitions, &held, &held.end)
@@ -225,9 +374,18 @@ mod tests {
 
     fn start(pairs: &[(&str, &str)]) -> Result<Position> {
         let mut options = OptionReader::new("source \"s\"", &pairs.iter().copied().collect());
-        let start = take_start(&mut options)?;
+        let topics = TopicChoice::Named(vec!["orders".into()]);
+        let start = take_start(&mut options, &topics)?;
         options.finish()?;
         Ok(start)
+    }
+
+    fn end(pairs: &[(&str, &str)]) -> Result<Option<Position>> {
+        let mut options = OptionReader::new("source \"s\"", &pairs.iter().copied().collect());
+        let topics = TopicChoice::Named(vec!["orders".into()]);
+        let end = take_end(&mut options, &topics)?;
+        options.finish()?;
+        Ok(end)
     }
 
     fn offsets(pairs: &[(i32, i64)]) -> Offsets {
@@ -266,6 +424,100 @@ mod tests {
             ("scan.startup.timestamp-millis", "5"),
         ];
         assert_eq!(start(&flink).unwrap(), Position::Time(5));
+        let specific = Position::Offsets(offsets(&[(0, 42), (1, 300)]));
+        let flink = [
+            ("scan.startup.mode", "specific-offsets"),
+            (
+                "scan.startup.specific-offsets",
+                "partition:0,offset:42; partition:1,offset:300;",
+            ),
+        ];
+        assert_eq!(start(&flink).unwrap(), specific);
+        assert_eq!(start(&flink[1..]).unwrap(), specific);
+    }
+
+    #[test]
+    fn every_spelling_of_an_end_is_read() {
+        let time = Some(Position::Time(1_793_491_200_000));
+        let specific = Some(Position::Offsets(offsets(&[(1, 7)])));
+        for (pairs, expected) in [
+            (vec![], None),
+            (vec![("scan.bounded.mode", "unbounded")], None),
+            (vec![("endingOffsets", "latest")], Some(Position::Latest)),
+            (
+                vec![("scan.bounded.mode", "latest-offset")],
+                Some(Position::Latest),
+            ),
+            (
+                vec![("end", "timestamp:2026-11-01T00:00:00Z")],
+                time.clone(),
+            ),
+            (vec![("endingTimestamp", "1793491200000")], time.clone()),
+            (
+                vec![
+                    ("scan.bounded.mode", "timestamp"),
+                    ("scan.bounded.timestamp-millis", "1793491200000"),
+                ],
+                time,
+            ),
+            (
+                vec![
+                    ("scan.bounded.mode", "specific-offsets"),
+                    ("scan.bounded.specific-offsets", "partition:1,offset:7"),
+                ],
+                specific.clone(),
+            ),
+            (vec![("end.offsets", "partition:1,offset:7")], specific),
+        ] {
+            assert_eq!(end(&pairs).unwrap(), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_end_is_refused() {
+        for (pairs, expected) in [
+            (vec![("end", "earliest")], "nothing could be read"),
+            (
+                vec![("end", "group-offsets")],
+                "cannot be \"group-offsets\"",
+            ),
+            (
+                vec![("scan.bounded.mode", "timestamp")],
+                "without the option \"end.timestamp\"",
+            ),
+            (
+                vec![("end", "specific-offsets")],
+                "without the option \"end.offsets\"",
+            ),
+            (
+                vec![("end", "latest"), ("end.timestamp", "5")],
+                "gives \"end\" and \"end.timestamp\" together",
+            ),
+            (
+                vec![
+                    ("end.timestamp", "5"),
+                    ("end.offsets", "partition:1,offset:7"),
+                ],
+                "gives \"end.timestamp\" and \"end.offsets\" together",
+            ),
+            (vec![("end.offsets", "1:7")], "not 'partition:0,offset:42"),
+            (
+                vec![("end.offsets", "partition:1,offset:-7")],
+                "not 'partition:0,offset:42",
+            ),
+            (
+                vec![("end.offsets", "partition:1,offset:7;partition:1,offset:8")],
+                "not 'partition:0,offset:42",
+            ),
+        ] {
+            let error = end(&pairs).unwrap_err();
+            assert!(error.message().contains(expected), "{pairs:?}: {error}");
+        }
+        let several = TopicChoice::Named(vec!["a".into(), "b".into()]);
+        let given = [("end.offsets", "partition:1,offset:7")];
+        let mut options = OptionReader::new("source \"s\"", &given.iter().copied().collect());
+        let error = take_end(&mut options, &several).unwrap_err();
+        assert!(error.message().contains("names no topic"), "{error}");
     }
 
     #[test]

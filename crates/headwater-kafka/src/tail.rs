@@ -75,6 +75,7 @@ pub async fn tail(
         topics: &topics,
         has_key: true,
         from,
+        wanted: None,
     };
     let stretch = |partition: &Partition| Stretch {
         end: match end {
@@ -84,7 +85,7 @@ pub async fn tail(
         messages: usize::MAX,
     };
     walk(spec, stretch, clock, |partition, chunk| {
-        show_chunk(partition, chunk, &mut show)
+        show_chunk(partition.index, chunk, &mut show)
     })
     .await
 }

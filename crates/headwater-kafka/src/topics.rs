@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use headwater_core::offset::Partition;
+use headwater_core::offset::{Offsets, Partition};
 use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 use headwater_core::unique_map::UniqueMap;
@@ -125,6 +125,24 @@ impl TopicChoice {
             TopicChoice::Named(topics) => topics.iter().any(|named| named == topic),
             TopicChoice::Matching(pattern) => pattern.matches(topic),
             TopicChoice::Assigned(partitions) => partitions.iter().any(|p| &*p.stream == topic),
+        }
+    }
+
+    /// The part of the choice that a query has read before; `None` if that is nothing.
+    pub(crate) fn read_before(&self, read: &Offsets) -> Option<TopicChoice> {
+        let was_read = |topic: &str| read.iter().any(|(p, _)| &*p.stream == topic);
+        match self {
+            TopicChoice::Named(topics) => {
+                let topics = topics.iter().filter(|topic| was_read(topic));
+                let topics: Vec<_> = topics.cloned().collect();
+                (!topics.is_empty()).then_some(TopicChoice::Named(topics))
+            }
+            TopicChoice::Matching(_) => (!read.is_empty()).then(|| self.clone()),
+            TopicChoice::Assigned(partitions) => {
+                let partitions = partitions.iter().filter(|p| read.get(p).is_some());
+                let partitions: Vec<_> = partitions.cloned().collect();
+                (!partitions.is_empty()).then_some(TopicChoice::Assigned(partitions))
+            }
         }
     }
 

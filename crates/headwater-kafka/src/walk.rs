@@ -27,6 +27,8 @@ pub(crate) struct WalkSpec<'a> {
     pub(crate) has_key: bool,
     /// Where every partition begins.
     pub(crate) from: Offsets,
+    /// About how many messages are wanted of a partition, if that is known.
+    pub(crate) wanted: Option<usize>,
 }
 
 /// How far a partition is read.
@@ -49,7 +51,7 @@ pub(crate) async fn walk(
     spec: WalkSpec<'_>,
     stretch: impl Fn(&Partition) -> Stretch,
     clock: Arc<dyn Clock>,
-    mut each: impl FnMut(i32, &RecordChunk) -> Result<ControlFlow<()>>,
+    mut each: impl FnMut(&Partition, &RecordChunk) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let reader = Reader::start(
         &ReaderSpec {
@@ -61,12 +63,15 @@ pub(crate) async fn walk(
                 key: spec.has_key,
                 timestamp: true,
                 headers: false,
+                leaves_values: false,
             },
             prefetch_bytes: PREFETCH_BYTES,
             limits: ReadLimits::default(),
             on_data_loss: OnDataLoss::Stop,
             // Nobody reads along.
             taps: &Arc::default(),
+            wanted: spec.wanted,
+            fetched: Arc::default(),
         },
         clock,
     )?;
@@ -108,7 +113,7 @@ impl Part {
     fn take_all(
         &mut self,
         reader: &Reader,
-        each: &mut impl FnMut(i32, &RecordChunk) -> Result<ControlFlow<()>>,
+        each: &mut impl FnMut(&Partition, &RecordChunk) -> Result<ControlFlow<()>>,
     ) -> Result<Step> {
         while self.left.messages > 0 {
             let most = self.left.messages.min(CHUNK_RECORDS_MAX);
@@ -116,8 +121,7 @@ impl Part {
                 Taken::Records(chunk) => {
                     reader.gave_back();
                     self.left.messages = self.left.messages.saturating_sub(chunk.rows());
-                    let partition = self.claim.buffer().partition().index;
-                    if each(partition, &chunk)?.is_break() {
+                    if each(self.claim.buffer().partition(), &chunk)?.is_break() {
                         return Ok(Step::Broken);
                     }
                 }

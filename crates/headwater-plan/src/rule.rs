@@ -14,8 +14,10 @@
 //! 11. `held_filters`: last before DataFusion's optimizer, which would move them.
 //! 12. `kept_tables`: on the physical plan, before DataFusion deals rows to partitions for its
 //!     joins.
+//! 13. `early_end`: last, on the physical plan of a bounded read, where limits are where they stay.
 
 pub(crate) mod distinct_counts;
+pub(crate) mod early_end;
 pub(crate) mod epoch_time;
 pub(crate) mod grouping_sets;
 pub(crate) mod having;

@@ -8,20 +8,20 @@ use std::collections::BTreeMap;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
-use headwater_core::read_bounds::{Interval, ReadBounds};
+use headwater_core::read_bounds::{Bound, Interval, ReadBounds};
 
 use crate::stream_table::TableColumn;
 
 /// What filters say of columns, by name.
-type Said = BTreeMap<String, Interval>;
+type Said = BTreeMap<String, Bound>;
 
 /// What filters, all of which must pass, say of the columns of a source. `columns` are those of the
 /// table, by name.
 pub(crate) fn bounds_of(filters: &[Expr], columns: &BTreeMap<&str, &TableColumn>) -> ReadBounds {
     let mut bounds = ReadBounds::default();
-    for (name, interval) in filters.iter().map(said_by).fold(Said::new(), both) {
+    for (name, bound) in filters.iter().map(said_by).fold(Said::new(), both) {
         if let Some(TableColumn::Source(index)) = columns.get(name.as_str()) {
-            bounds.add(*index, interval);
+            bounds.add(*index, bound);
         }
     }
     bounds
@@ -55,6 +55,9 @@ fn compared(left: &Expr, op: Operator, right: &Expr) -> Said {
         (Expr::Literal(value, _), Expr::Column(column)) => (column, op.swap(), value),
         _ => return Said::new(),
     };
+    if let (Some(text), Some(Operator::Eq)) = (text(value), op) {
+        return Said::from([(column.name.clone(), Bound::text(text))]);
+    }
     let Some((value, interval)) = integer(value).zip(op) else {
         return Said::new();
     };
@@ -67,7 +70,7 @@ fn compared(left: &Expr, op: Operator, right: &Expr) -> Said {
         Operator::Lt => value.up.checked_sub(1).map(Interval::at_most),
         _ => None,
     };
-    let said = interval.map(|interval| (column.name.clone(), interval));
+    let said = interval.map(|interval| (column.name.clone(), Bound::Within(interval)));
     said.into_iter().collect()
 }
 
@@ -108,18 +111,31 @@ fn integer(value: &ScalarValue) -> Option<Whole> {
     })
 }
 
+/// A literal as the text that a column holds.
+fn text(value: &ScalarValue) -> Option<&str> {
+    match value {
+        ScalarValue::Utf8(Some(text))
+        | ScalarValue::LargeUtf8(Some(text))
+        | ScalarValue::Utf8View(Some(text)) => Some(text),
+        _ => None,
+    }
+}
+
 fn both(mut all: Said, more: Said) -> Said {
-    for (column, interval) in more {
-        let known = all.entry(column).or_default();
-        *known = known.and(interval);
+    for (column, bound) in more {
+        let bound = match all.remove(&column) {
+            Some(known) => known.and(bound),
+            None => bound,
+        };
+        all.insert(column, bound);
     }
     all
 }
 
 fn either(one: Said, other: &Said) -> Said {
     let each = one.into_iter();
-    each.filter_map(|(column, interval)| {
-        let around = interval.or(*other.get(&column)?);
+    each.filter_map(|(column, bound)| {
+        let around = bound.or(other.get(&column)?)?;
         Some((column, around))
     })
     .collect()
@@ -139,7 +155,10 @@ mod tests {
         let bounds = bounds_of(&[filter], &columns);
         let end = |end: Option<i64>| end.map_or_else(|| "_".to_string(), |end| end.to_string());
         let each = bounds.iter();
-        let each = each.map(|(c, i)| format!("{c}:{}..{}", end(i.min), end(i.max)));
+        let each = each.map(|(c, bound)| match bound {
+            Bound::Within(i) => format!("{c}:{}..{}", end(i.min), end(i.max)),
+            Bound::OneOf(texts) => format!("{c}:{texts:?}"),
+        });
         each.collect::<Vec<_>>().join(" ")
     }
 
@@ -159,6 +178,15 @@ mod tests {
             (p().not_eq(lit(3)), ""),
             (col("c").eq(lit(3)), ""),
             (p().eq(o()), ""),
+            (p().eq(lit("a")), "2:{\"a\"}"),
+            (lit("a").eq(p()).or(p().eq(lit("b"))), "2:{\"a\", \"b\"}"),
+            (
+                p().in_list(vec![lit("b"), lit("a")], false),
+                "2:{\"a\", \"b\"}",
+            ),
+            (p().eq(lit("a")).and(p().eq(lit("b"))), "2:{}"),
+            (p().gt(lit("a")), ""),
+            (p().eq(lit("a")).or(o().eq(lit(1_i64))), ""),
             (o().lt(lit(i64::MIN)), ""),
             (
                 o().gt(lit(ScalarValue::TimestampNanosecond(Some(1_500), None))),

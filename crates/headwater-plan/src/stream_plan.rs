@@ -16,6 +16,7 @@ use headwater_exec::kept::Refresh;
 use crate::check::chained_windows::windowed_bound;
 use crate::check::depth::refuse_deep_plan;
 use crate::check::expressions::check_expressions;
+use crate::check::map_keys::refuse_map_keys;
 use crate::check::refuse;
 use crate::check::unsteady::refuse_unsteady_keys;
 use crate::event_time_field::{WindowRole, window_of};
@@ -25,6 +26,7 @@ use crate::node::StreamAggregateNode;
 use crate::plan_steps::{fingerprint, steps};
 use crate::retention::Retention;
 use crate::rule::distinct_counts::rewrite_distinct_counts;
+use crate::rule::early_end::end_early;
 use crate::rule::epoch_time::{EpochTime, rewrite_epoch_time};
 use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::having::{takes_back, with_deletes};
@@ -151,6 +153,7 @@ pub async fn compile_batch(session: &SessionState, plan: LogicalPlan) -> Result<
 
 async fn batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
     refuse_deep_plan(&plan)?;
+    refuse_map_keys(&plan)?;
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;
@@ -161,6 +164,7 @@ async fn batch(session: &SessionState, plan: LogicalPlan) -> Result<BatchPlan> {
     let fallible = Fallible::of(&plan);
     let lowered = lower(session, &plan).await;
     let (optimized, physical) = lowered.map_err(|e| fallible.name(e))?;
+    let physical = end_early(&physical)?;
     let explain = vec![
         ("bound plan".to_string(), bound),
         (
@@ -196,6 +200,7 @@ async fn stream(
     request: &ModeRequest,
 ) -> Result<StreamPlan> {
     refuse_deep_plan(&plan)?;
+    refuse_map_keys(&plan)?;
     let bound = plan.display_indent().to_string();
     let plan = rewrite_window_calls(plan)?;
     refuse_other_window_calls(&plan)?;

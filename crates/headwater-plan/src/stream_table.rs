@@ -15,9 +15,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use headwater_core::connector::{DeclaredSource, SourceUse};
 use headwater_core::format::BadDataPolicy;
 use headwater_core::id::SourceIndex;
-use headwater_core::type_name::type_name;
+use headwater_core::type_name::stored_type_name;
 use headwater_core::watermark::WatermarkSpec;
-use headwater_exec::epoch_scan::{EpochScanExec, EventTimeColumn, ScanSpec};
+use headwater_exec::epoch_scan::{EpochScanExec, EventTimeColumn, ReadUntil, ScanSpec};
 
 use crate::scan_bounds::bounds_of;
 
@@ -71,9 +71,9 @@ impl StreamDefinition {
         );
         for (field, column) in self.schema.fields().iter().zip(&self.columns) {
             let value = match column {
-                TableColumn::Source(_) => type_name(field.data_type()),
+                TableColumn::Source(_) => stored_type_name(field.data_type()),
                 TableColumn::Generated(expr) => {
-                    format!("{} AS {expr}", type_name(field.data_type()))
+                    format!("{} AS {expr}", stored_type_name(field.data_type()))
                 }
             };
             parts.insert(format!("column \"{}\"", field.name()), value);
@@ -132,7 +132,7 @@ impl TableProvider for StreamTable {
         session: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        _limit: Option<usize>,
+        limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let source = self.index.ok_or_else(|| {
             internal_datafusion_err!(
@@ -142,8 +142,16 @@ impl TableProvider for StreamTable {
         })?;
         let all: Vec<usize> = (0..self.definition.columns.len()).collect();
         let wanted = projection.unwrap_or(&all);
-        let spec = self.scan_spec(source, wanted, filters, session)?;
-        let readers = session.config().target_partitions();
+        let mut spec = self.scan_spec(source, wanted, filters, session)?;
+        let mut readers = session.config().target_partitions();
+        // An epoch reads all of its slice: what was read is noted by offsets alone.
+        if let (Some(rows), SourceUse::BoundedRead) = (limit, self.use_of) {
+            spec.until = ReadUntil::Rows(rows);
+            // Several readers would each read so many rows, and all but one for nothing.
+            if rows <= session.config().batch_size() {
+                readers = 1;
+            }
+        }
         Ok(Arc::new(EpochScanExec::new(spec, readers)))
     }
 }
@@ -194,6 +202,7 @@ impl StreamTable {
             event_time,
             bad_data: definition.bad_data,
             bounds: bounds_of(filters, &table_columns),
+            until: ReadUntil::End,
         })
     }
 

@@ -65,9 +65,13 @@ pub(crate) fn is_bounds(expr: &Expr) -> bool {
 
 /// Whether an expression takes a window's struct apart.
 pub(crate) fn is_part(expr: &Expr) -> bool {
-    let roles = [WindowRole::Start, WindowRole::End, WindowRole::Time];
-    let is_named = |name: &str| roles.iter().any(|role| part_name(*role) == name);
-    matches!(expr, Expr::ScalarFunction(call) if is_named(call.func.name()))
+    matches!(expr, Expr::ScalarFunction(call) if part_role(call.func.name()).is_some())
+}
+
+/// The part that a function of this name takes out of a window's struct.
+pub(crate) fn part_role(function: &str) -> Option<WindowRole> {
+    let mut roles = [WindowRole::Start, WindowRole::End, WindowRole::Time].into_iter();
+    roles.find(|role| part_name(*role) == function)
 }
 
 fn part_name(role: WindowRole) -> &'static str {

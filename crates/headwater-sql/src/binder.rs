@@ -25,10 +25,12 @@ use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::declare::{declare_sink, declare_source};
 use crate::functions::{placed_at_call, register_functions};
 use crate::parser::{
-    refuse_group_windows, rewrite_field_access, rewrite_statement_field_access,
+    name_fields, name_statement_fields, refuse_group_windows, rewrite_field_access,
+    rewrite_json_arrows, rewrite_statement_field_access, rewrite_statement_json_arrows,
     rewrite_statement_windows, rewrite_windows,
 };
 use crate::relation_planner::WindowRelationPlanner;
+use crate::struct_wildcards::expand_struct_wildcards;
 use crate::with_tables::{refuse_many_tables, refuse_many_tables_of};
 
 /// Binds statements in one session.
@@ -233,7 +235,10 @@ impl Binder {
             refuse_many_tables(query)?;
             let mut rewritten = query.clone();
             rewrite_windows(&mut rewritten)?;
+            name_fields(&mut rewritten);
+            rewrite_json_arrows(&mut rewritten);
             rewrite_field_access(&mut rewritten);
+            expand_struct_wildcards(&mut rewritten, &self.state()).await;
             let statement = SqlStatement::Query(Box::new(rewritten));
             let statement = DFStatement::Statement(Box::new(statement));
             let plan = self.state().statement_to_plan(statement).await;
@@ -254,7 +259,12 @@ impl Binder {
             refuse_many_tables_of(statement)?;
             let mut rewritten = statement.clone();
             rewrite_statement_windows(&mut rewritten)?;
+            name_statement_fields(&mut rewritten);
+            rewrite_statement_json_arrows(&mut rewritten);
             rewrite_statement_field_access(&mut rewritten);
+            if let DFStatement::Statement(statement) = &mut rewritten {
+                expand_struct_wildcards(statement.as_mut(), &self.state()).await;
+            }
             let plan = self.state().statement_to_plan(rewritten).await;
             let plan = plan.map_err(|e| match statement {
                 DFStatement::Statement(statement) => placed_at_call(e.into(), statement.as_ref()),

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 use headwater_core::excerpt::excerpt;
 use headwater_core::format::FormatSpec;
 use headwater_core::type_name::type_name;
-use headwater_formats::infer::{Inferred, InferredColumn};
+use headwater_formats::infer::{Inferred, InferredColumn, SeenKeys};
 
 use crate::infer::Comments;
 
@@ -78,12 +78,19 @@ fn type_text(data_type: &DataType) -> String {
             format!("STRUCT<{}>", fields.join(", "))
         }
         DataType::List(element) => format!("ARRAY<{}>", type_text(element.data_type())),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(parts) => {
+                let parts: Vec<_> = parts.iter().map(|f| type_text(f.data_type())).collect();
+                format!("MAP<{}>", parts.join(", "))
+            }
+            _ => type_name(data_type),
+        },
         _ => type_name(data_type),
     }
 }
 
 /// A list of columns in parentheses, one a line and aligned, with what is to be known as comments.
-pub(crate) fn column_list(found: &Inferred, comments: Comments) -> String {
+pub(crate) fn column_list(found: &Inferred, keys: Option<&SeenKeys>, comments: Comments) -> String {
     let names: Vec<String> = found.columns.iter().map(|c| identifier(&c.name)).collect();
     let width = names
         .iter()
@@ -105,12 +112,10 @@ pub(crate) fn column_list(found: &Inferred, comments: Comments) -> String {
         }
         out.push('\n');
     }
-    if comments == Comments::NotesAndWatermark
-        && let Some(column) = found.columns.iter().find(|c| is_time(c))
-    {
-        let name = identifier(&column.name);
-        let clause = format!(", WATERMARK FOR {name} AS {name} - INTERVAL '10 seconds'");
-        out += &format!("  -- {clause}\n");
+    if comments == Comments::NotesAndSuggestions {
+        for clause in suggestions(found, keys) {
+            out += &format!("  -- {clause}\n");
+        }
     }
     for (name, why) in &found.left_out {
         let text = format!("without {}: {why}", identifier(name));
@@ -121,6 +126,46 @@ pub(crate) fn column_list(found: &Inferred, comments: Comments) -> String {
     }
     out.push(')');
     out
+}
+
+/// What could be declared, too.
+fn suggestions(found: &Inferred, keys: Option<&SeenKeys>) -> Vec<String> {
+    let mut clauses = Vec::new();
+    if let Some(keys) = keys {
+        let is_taken = |name: &str| {
+            let mut columns = found.columns.iter();
+            columns.any(|column| column.name.eq_ignore_ascii_case(name))
+        };
+        let name = if is_taken("key") {
+            "message_key"
+        } else {
+            "key"
+        };
+        let data_type = if keys.are_texts { "VARCHAR" } else { "BYTEA" };
+        let name = identifier(name);
+        clauses.push(format!(", {name} {data_type} METADATA FROM 'key'"));
+        if let Some(format) = keys.format {
+            clauses.push(format!(
+                "or columns of the keys: KEY FORMAT {format} after the FORMAT, and \
+                 'key.columns' = '…'"
+            ));
+        }
+    }
+    if let Some(column) = found.columns.iter().find(|c| is_time(c)) {
+        let name = identifier(&column.name);
+        clauses.push(format!(
+            ", WATERMARK FOR {name} AS {name} - INTERVAL '10 seconds'"
+        ));
+    }
+    let bad = found.bad_records();
+    if bad > 0 {
+        clauses.push(format!(
+            "{bad} of {} records are bad: without bad_data = 'drop' or 'dead_letter' in WITH, a \
+             query stops at the first",
+            found.records
+        ));
+    }
+    clauses
 }
 
 fn is_time(column: &InferredColumn) -> bool {

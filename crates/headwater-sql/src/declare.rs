@@ -1,5 +1,6 @@
 //! A declaration becomes a catalog entry: types are resolved, options read, the connector asked.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use crate::ast::{ColumnDefinition, ColumnKind, Name, TableDeclaration};
 use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::dialect::HeadwaterDialect;
 use crate::format_clauses::{format_of, key_format_of};
-use crate::parser::{rewrite_field_access, signed_micros_of};
+use crate::parser::{rewrite_field_access, rewrite_json_arrows, signed_micros_of};
 use crate::type_planner::arrow_type;
 
 /// Makes a source out of its declaration.
@@ -77,7 +78,9 @@ pub(crate) fn declare_source(
         bad_data,
     };
     let declared = connector.declare_source(definition, &mut reader)?;
+    let owner = reader.owner().to_string();
     reader.finish()?;
+    check_letter_sink(&owner, bad_data, dead_letter_sink.as_deref())?;
     let source_schema = declared.schema();
     let (schema, columns) = table_columns(declaration, &source_schema, session)?;
     let schema = mark_watermark(&name, schema, watermark.as_ref(), declaration)?;
@@ -172,18 +175,21 @@ pub(crate) fn reader(kind: &str, declaration: &TableDeclaration) -> OptionReader
 fn check_key(sink: &str, key: &[Name], schema: Option<&SchemaRef>) -> Result<()> {
     let Some(schema) = schema else { return Ok(()) };
     for column in key {
-        if schema.column_with_name(&column.value).is_none() {
-            return Err(Error::plan(format!(
-                "PRIMARY KEY of sink \"{sink}\" names \"{}\", which is not a column",
-                column.value
-            ))
-            .with_span(Some(column.span)));
-        }
+        let problem = match schema.column_with_name(&column.value) {
+            None => "is not a column",
+            Some((_, field)) if matches!(field.data_type(), ArrowType::Map(..)) => "is a MAP",
+            Some(_) => continue,
+        };
+        return Err(Error::plan(format!(
+            "PRIMARY KEY of sink \"{sink}\" names \"{}\", which {problem}",
+            column.value
+        ))
+        .with_span(Some(column.span)));
     }
     Ok(())
 }
 
-/// What becomes of bad records, and the sink that takes dead letters.
+/// What becomes of bad records, and the sink that is to take dead letters.
 pub(crate) fn bad_data(reader: &mut OptionReader) -> Result<(BadDataPolicy, Option<String>)> {
     let choices = [
         ("fail", BadDataPolicy::Fail),
@@ -192,18 +198,25 @@ pub(crate) fn bad_data(reader: &mut OptionReader) -> Result<(BadDataPolicy, Opti
         ("dead_letter", BadDataPolicy::DeadLetter),
     ];
     let policy = reader.take_choice("bad_data", &[], &choices)?;
-    let policy = policy.unwrap_or_default();
     let sink = reader.take("dead_letter.sink", &[])?;
-    match (policy, &sink) {
+    Ok((policy.unwrap_or_default(), sink))
+}
+
+/// Whether there is a sink for dead letters, if there are any; asked when no option is unknown, which
+/// may be the misspelt one.
+pub(crate) fn check_letter_sink(
+    owner: &str,
+    policy: BadDataPolicy,
+    sink: Option<&str>,
+) -> Result<()> {
+    match (policy, sink) {
         (BadDataPolicy::DeadLetter, None) => Err(Error::configuration(format!(
-            "{} has bad_data = 'dead_letter' and no sink for dead letters",
-            reader.owner()
+            "{owner} has bad_data = 'dead_letter' and no sink for dead letters"
         ))
         .with_hint("Name one: 'dead_letter.sink' = 'orders_bad', and CREATE SINK orders_bad.")),
-        (BadDataPolicy::DeadLetter, Some(_)) | (_, None) => Ok((policy, sink)),
+        (BadDataPolicy::DeadLetter, Some(_)) | (_, None) => Ok(()),
         (_, Some(sink)) => Err(Error::configuration(format!(
-            "{} names the sink \"{sink}\" for dead letters and has no bad_data = 'dead_letter'",
-            reader.owner()
+            "{owner} names the sink \"{sink}\" for dead letters and has no bad_data = 'dead_letter'"
         ))
         .with_hint("Add bad_data = 'dead_letter', or leave 'dead_letter.sink' out.")),
     }
@@ -364,6 +377,8 @@ fn table_columns(
         ));
     }
     let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    let places = source.fields().iter().map(|field| field.name().as_str());
+    let places: HashMap<&str, usize> = places.zip(0..).collect();
     for column in &declaration.columns {
         let name = &column.name.value;
         match &column.kind {
@@ -374,7 +389,10 @@ fn table_columns(
                 columns.push(TableColumn::Generated(expr));
             }
             ColumnKind::Payload { .. } | ColumnKind::Metadata { .. } => {
-                let index = source.index_of(name)?;
+                let index = match places.get(name.as_str()) {
+                    Some(index) => *index,
+                    None => source.index_of(name)?,
+                };
                 fields.push(source.field(index).clone());
                 columns.push(TableColumn::Source(index));
             }
@@ -391,6 +409,7 @@ fn generated(
 ) -> Result<(Field, LogicalExpr)> {
     let schema = DFSchema::try_from(Arc::clone(source))?;
     let mut expr = expr.clone();
+    rewrite_json_arrows(&mut expr);
     rewrite_field_access(&mut expr);
     let expr = session.create_logical_expr_from_sql_expr(
         datafusion::sql::sqlparser::ast::ExprWithAlias { expr, alias: None },

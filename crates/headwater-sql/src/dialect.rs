@@ -1,9 +1,11 @@
 //! The SQL dialect: DataFusion's generic dialect and three words more.
 //!
 //! sqlparser asks its dialect some hundred and thirty questions. All of them are passed on to
-//! [`GenericDialect`], so that every statement DataFusion reads is read the same way here. On top:
-//! `TABLE name` is an argument of a function, and `EMIT …` and `LATE ROWS INTO …` after a query
-//! begin a clause instead of naming an alias.
+//! [`GenericDialect`], so that a statement DataFusion reads is read the same way here, but for `->` and
+//! `->>`, which bind as tightly as `[…]`: `f(x -> x * 2)` is no function of `x`. On top:
+//! `TABLE name` is an argument of a function, `EMIT …` and `LATE ROWS INTO …` after a query begin a
+//! clause instead of naming an alias, `.*` may follow any expression, and a type of maps is
+//! `MAP<k, v>`.
 
 use std::any::TypeId;
 
@@ -12,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, ObjectName, Query, Select, SelectFlavor, SelectItem, SetExpr, TableFactor,
     TableWithJoins, WildcardAdditionalOptions,
 };
-use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
@@ -58,6 +60,20 @@ impl Dialect for HeadwaterDialect {
     fn is_table_factor_alias(&self, explicit: bool, kw: &Keyword, parser: &mut Parser) -> bool {
         let is_alias = GenericDialect.is_table_factor_alias(explicit, kw, parser);
         is_alias && (explicit || !begins_clause(parser))
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        // They look into a value, and so bind as `value['key']` does. The generic dialect lets them
+        // bind weaker than `=` and `||`: `j ->> 'a' || 'z'` would look for the key `az`.
+        match parser.peek_token_ref().token {
+            Token::Arrow | Token::LongArrow => Some(Ok(self.prec_value(Precedence::DoubleColon))),
+            _ => None,
+        }
+    }
+
+    /// `from_json(value, …).*`
+    fn supports_select_expr_star(&self) -> bool {
+        true
     }
 
     same_as_generic! {
@@ -107,7 +123,6 @@ impl Dialect for HeadwaterDialect {
         supports_object_name_double_dot_notation,
         supports_struct_literal,
         supports_empty_projections,
-        supports_select_expr_star,
         supports_from_first_select,
         supports_from_first_insert,
         supports_pipe_operator,
@@ -196,7 +211,11 @@ impl Dialect for HeadwaterDialect {
         supports_xml_expressions,
         supports_create_table_using,
         supports_long_type_as_bigint,
-        supports_map_literal_with_angle_brackets,
+    }
+
+    // `MAP<k, v>` as a type, as Spark and Flink write it; see `parser/map_type.rs` for the other one.
+    fn supports_map_literal_with_angle_brackets(&self) -> bool {
+        true
     }
 }
 

@@ -19,12 +19,14 @@ use headwater_core::connector::SamplerDefinition;
 use headwater_core::format::FormatSpec;
 use headwater_core::sample::SampleLimits;
 use headwater_core::{Error, Result};
-use headwater_formats::infer::{Guess, Inferred, check_options, guess_format, infer};
+use headwater_formats::infer::{
+    Guess, Inferred, SeenKeys, check_options, guess_format, infer, seen_keys,
+};
 
 use crate::ast::{InferClause, Statement, TableDeclaration};
 use crate::binder::Binder;
 use crate::column_text::{column_list, format_text};
-use crate::declare::{bad_data, reader, watermark};
+use crate::declare::{bad_data, check_letter_sink, reader, watermark};
 use crate::format_clauses::{format_of, key_format_of};
 use crate::parser::parse_script;
 
@@ -39,6 +41,8 @@ pub struct FoundColumns {
     pub place: String,
     /// The columns.
     pub inferred: Inferred,
+    /// The keys, if records have some.
+    pub keys: Option<SeenKeys>,
 }
 
 /// What is written beside the columns.
@@ -46,8 +50,8 @@ pub struct FoundColumns {
 pub enum Comments {
     /// What is to be known of columns.
     Notes,
-    /// A watermark that could be declared, too.
-    NotesAndWatermark,
+    /// What could be declared, too: a column of the keys, a watermark, what becomes of bad records.
+    NotesAndSuggestions,
 }
 
 impl Binder {
@@ -77,7 +81,7 @@ impl Binder {
                  declare the columns of the key in it.",
             ));
         }
-        bad_data(&mut options)?;
+        let (policy, letter_sink) = bad_data(&mut options)?;
         watermark(declaration, &mut options)?;
         let definition = SamplerDefinition {
             name: declaration.name.value.clone(),
@@ -85,6 +89,7 @@ impl Binder {
         };
         let sampler = connector.declare_sampler(definition, &mut options)?;
         options.finish()?;
+        check_letter_sink(&owner, policy, letter_sink.as_deref())?;
         let place = sampler.place();
         let mut limits = SampleLimits::default();
         if let Some(records) = declaration.infer.and_then(|infer| infer.sample) {
@@ -98,7 +103,12 @@ impl Binder {
                 Guess::Registered { schema_id } => return Err(needs_registry(&owner, schema_id)),
             },
         };
+        let keys = match &sample.keys {
+            Some(keys) => seen_keys(&owner, keys).await?,
+            None => None,
+        };
         Ok(FoundColumns {
+            keys,
             inferred: infer(&format, &owner, &sample).await?,
             format,
             is_guessed,
@@ -133,7 +143,7 @@ pub fn with_columns(
     let written = format!(
         "{}{} {}{format}{}",
         part(0, clause.columns_at),
-        column_list(&found.inferred, comments),
+        column_list(&found.inferred, found.keys.as_ref(), comments),
         part(clause.columns_at, clause.start),
         part(clause.end, text.len()),
     );

@@ -1,18 +1,22 @@
 //! SQL types that mean something else here than in DataFusion (TIMESTAMP is microseconds), or that
-//! it does not have (BINARY).
+//! it does not have (BINARY, MAP).
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType as ArrowType, Field, FieldRef, TimeUnit};
-use datafusion::common::{DFSchema, Result as DataFusionResult, plan_err};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DFSchema, Result as DataFusionResult, TableReference, plan_err};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::ExprSchemable;
-use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::sql::sqlparser::ast::{DataType, TimezoneInfo};
+use datafusion::logical_expr::planner::{ContextProvider, TypePlanner};
+use datafusion::logical_expr::{
+    AggregateUDF, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion::sql::planner::SqlToRel;
+use datafusion::sql::sqlparser::ast::{ColumnDef, DataType, Ident, TimezoneInfo};
 
 use headwater_core::Result;
 
-/// Maps TIMESTAMP and BINARY types; leaves all others to DataFusion.
+/// Maps TIMESTAMP, BINARY and MAP types; leaves all others to DataFusion.
 #[derive(Debug)]
 pub struct HeadwaterTypePlanner;
 
@@ -24,6 +28,9 @@ impl TypePlanner for HeadwaterTypePlanner {
             DataType::TimestampNtz(precision) => (*precision, TimezoneInfo::None),
             DataType::Binary(_) | DataType::Varbinary(_) | DataType::Bytes(_) => {
                 return Ok(Some(Arc::new(Field::new("", ArrowType::Binary, true))));
+            }
+            DataType::Map(key, value) => {
+                return Ok(Some(Arc::new(Field::new("", map_of(key, value)?, true))));
             }
             _ => return Ok(None),
         };
@@ -42,6 +49,89 @@ impl TypePlanner for HeadwaterTypePlanner {
         };
         let field = Field::new("", ArrowType::Timestamp(unit, zone), true);
         Ok(Some(Arc::new(field)))
+    }
+}
+
+/// The type of maps, as DataFusion's own functions make it.
+///
+/// Text keys are not views: a literal that looks one up is none, and DataFusion compares keys with
+/// it as they are.
+fn map_of(key: &DataType, value: &DataType) -> DataFusionResult<ArrowType> {
+    let key = match arrow_type_inside(key)? {
+        ArrowType::Utf8View => ArrowType::Utf8,
+        other => other,
+    };
+    let parts = vec![
+        Field::new("key", key, false),
+        Field::new("value", arrow_type_inside(value)?, true),
+    ];
+    let entries = Field::new_struct("entries", parts, false);
+    Ok(ArrowType::Map(Arc::new(entries), false))
+}
+
+/// The Arrow type of a SQL type inside another one: DataFusion's planner of types does not hand its
+/// own conversion on to those that it asks.
+fn arrow_type_inside(sql_type: &DataType) -> DataFusionResult<ArrowType> {
+    let column = ColumnDef {
+        name: Ident::new("inside"),
+        data_type: sql_type.clone(),
+        options: Vec::new(),
+    };
+    let schema = SqlToRel::new(&TypesOnly::default()).build_schema(vec![column])?;
+    Ok(schema.field(0).data_type().clone())
+}
+
+/// What DataFusion's planner asks for types alone: there is nothing else.
+#[derive(Debug, Default)]
+struct TypesOnly(ConfigOptions);
+
+impl ContextProvider for TypesOnly {
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(HeadwaterTypePlanner))
+    }
+
+    fn get_table_source(&self, name: TableReference) -> DataFusionResult<Arc<dyn TableSource>> {
+        plan_err!("there is no table {name} in a type")
+    }
+
+    fn get_function_meta(&self, _: &str) -> Option<Arc<ScalarUDF>> {
+        None
+    }
+
+    fn get_higher_order_meta(&self, _: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, _: &str) -> Option<Arc<AggregateUDF>> {
+        None
+    }
+
+    fn get_window_meta(&self, _: &str) -> Option<Arc<WindowUDF>> {
+        None
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<ArrowType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &self.0
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 

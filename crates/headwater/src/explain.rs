@@ -8,8 +8,8 @@ use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use futures::TryStreamExt;
 
 use headwater_core::{Error, Result};
-use headwater_plan::{ModeRequest, compile_batch};
-use headwater_sql::ast::{ExplainStatement, Name, SelectQuery, Statement};
+use headwater_plan::{ModeRequest, compile_batch, reads_sources};
+use headwater_sql::ast::{ExplainStatement, InsertQuery, Name, SelectQuery, Statement};
 use headwater_sql::binder::emit_of;
 
 use crate::outcome::{Outcome, Rows};
@@ -40,13 +40,7 @@ impl Headwater {
                 let into = select.late_rows_into.as_ref();
                 self.explain_stream(plan, modes, into).await?
             }
-            Statement::Insert(insert) => {
-                let bound = self.binder.bind_insert(insert).await?;
-                let (settings, sink) = (self.settings(), bound.sink.declared.capabilities()?);
-                let modes = mode_request(bound.emit, &settings, &bound.sink.name, sink);
-                let into = insert.late_rows_into.as_ref();
-                self.explain_stream(bound.plan, modes, into).await?
-            }
+            Statement::Insert(insert) => self.explain_insert(insert).await?,
             _ => {
                 return Err(Error::unsupported(
                     "EXPLAIN of this statement is not there yet",
@@ -67,6 +61,18 @@ impl Headwater {
         let plans: ArrayRef = Arc::new(shown.iter().map(|(_, p)| Some(p)).collect::<StringArray>());
         let batch = RecordBatch::try_from_iter([("step", names), ("plan", plans)])?;
         Ok(Outcome::Rows(Rows::of(batch)))
+    }
+
+    async fn explain_insert(&self, insert: &InsertQuery) -> Result<Vec<(String, String)>> {
+        let bound = self.binder.bind_insert(insert).await?;
+        if !reads_sources(&bound.plan) {
+            let plan = compile_batch(&self.binder.state(), bound.plan).await?;
+            return Ok(plan.explain);
+        }
+        let (settings, sink) = (self.settings(), bound.sink.declared.capabilities()?);
+        let modes = mode_request(bound.emit, &settings, &bound.sink.name, sink);
+        let into = insert.late_rows_into.as_ref();
+        self.explain_stream(bound.plan, modes, into).await
     }
 
     async fn explain_stream(

@@ -4,7 +4,7 @@ use headwater_core::format::FormatSpec;
 use headwater_core::sample::SampleLimits;
 use headwater_core::secret::{is_reference, is_secret_key};
 use headwater_core::{Error, Result};
-use headwater_formats::infer::Inferred;
+use headwater_formats::infer::{Inferred, SeenKeys};
 use headwater_sql::ast::{InferClause, Statement, TableDeclaration};
 use headwater_sql::column_text::{format_text, identifier, literal};
 use headwater_sql::infer::{Comments, FoundColumns, declaration_with_columns, with_columns};
@@ -41,6 +41,8 @@ pub struct InferredSource {
     pub place: String,
     /// The columns, and what was bad.
     pub inferred: Inferred,
+    /// What the keys are, if records have some.
+    pub keys: Option<SeenKeys>,
 }
 
 impl Headwater {
@@ -62,13 +64,14 @@ impl Headwater {
         declaration.options = all.cloned().collect();
         declaration.format = request.format_with(|_, value| value.to_string());
         let found = self.find_columns(&declaration).await?;
-        let comments = Comments::NotesAndWatermark;
+        let comments = Comments::NotesAndSuggestions;
         Ok(InferredSource {
             statement: with_columns(&text, &clause, &found, comments),
             format: format_text(&found.format),
             is_guessed: found.is_guessed,
             place: found.place,
             inferred: found.inferred,
+            keys: found.keys,
         })
     }
 

@@ -58,6 +58,43 @@ impl Outcome {
     }
 }
 
+/// How far a bounded read is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReadProgress {
+    /// Records read until now, over all sources.
+    pub records: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// How much of it is done, from 0 to 1; `None` where the end is not known.
+    pub fraction: Option<f64>,
+}
+
+/// Looks at a bounded read from beside it.
+#[derive(Debug, Clone)]
+pub struct ReadWatch {
+    counters: Vec<Arc<ReadCounters>>,
+}
+
+impl ReadWatch {
+    /// Whether sources are read at all.
+    pub fn is_read(&self) -> bool {
+        !self.counters.is_empty()
+    }
+
+    /// How far the read is.
+    pub fn progress(&self) -> ReadProgress {
+        let each = || self.counters.iter();
+        // Sources count in units of their own, so each of them is as much as the others.
+        let fractions: Option<Vec<f64>> = each().map(|read| read.fraction()).collect();
+        let fractions = fractions.filter(|fractions| !fractions.is_empty());
+        ReadProgress {
+            records: each().map(|read| read.records()).sum(),
+            bytes: each().map(|read| read.bytes()).sum(),
+            fraction: fractions.map(|all| all.iter().sum::<f64>() / all.len() as f64),
+        }
+    }
+}
+
 /// Rows of a bounded read.
 pub struct Rows {
     stream: SendableRecordBatchStream,
@@ -108,6 +145,14 @@ impl Rows {
     /// If reading fails.
     pub async fn collect(self) -> Result<Vec<RecordBatch>> {
         Ok(self.stream.try_collect().await?)
+    }
+
+    /// What tells how far the read is while its rows are waited for.
+    pub fn watch(&self) -> ReadWatch {
+        let counters = self.counters.iter();
+        ReadWatch {
+            counters: counters.map(|(_, read)| Arc::clone(read)).collect(),
+        }
     }
 
     /// Records read until now, over all sources: what a bounded read did not need was not read.

@@ -73,7 +73,8 @@ impl Parts {
     }
 }
 
-fn scan(definition: &Arc<StreamDefinition>) -> Result<LogicalPlan> {
+/// A plan that reads a source.
+pub(crate) fn scan(definition: &Arc<StreamDefinition>) -> Result<LogicalPlan> {
     let name = TableReference::bare(definition.name.as_str());
     let table = provider_as_source(Arc::new(StreamTable::new(Arc::clone(definition))));
     Ok(LogicalPlanBuilder::scan(name, table, None)?.build()?)

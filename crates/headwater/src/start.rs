@@ -13,7 +13,7 @@ use headwater_core::error::Span;
 use headwater_core::id::SourceIndex;
 use headwater_core::sink::{Sink, SinkCapabilities};
 use headwater_core::{Error, Result};
-use headwater_engine::dead_letter_sink::LetterSources;
+use headwater_engine::dead_letter_sink::{LetterLimit, LetterSources};
 use headwater_engine::{
     DeadLetterSink, Durability, LateSink, QueryEnvironment, QuerySpec, StreamingQuery,
 };
@@ -356,15 +356,13 @@ pub(crate) struct PlannedLetters {
 
 impl PlannedLetters {
     fn open(self, query: &str) -> Result<DeadLetterSink> {
-        let sink = self.sink.declared.open()?;
+        let declared = &self.sink.declared;
+        let (sink, is_encoded) = (declared.open()?, declared.record_schema().is_none());
+        let limit = declared.max_row_bytes();
+        let limit = limit.map(|bytes| LetterLimit { bytes, is_encoded });
         let (name, query) = (self.sink.name, query.to_string());
-        Ok(DeadLetterSink::new(
-            name,
-            query,
-            sink,
-            self.schema,
-            self.sources,
-        ))
+        let letters = DeadLetterSink::new(name, query, sink, self.schema, self.sources);
+        Ok(letters.with_limit(limit))
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use headwater_core::options::{OptionReader, Options};
 use headwater_core::{Error, ErrorKind, Result};
-use headwater_plan::on_large_stack;
+use headwater_plan::{on_large_stack, reads_sources};
 use headwater_sql::ast::{
     CreateStreamingQuery, InsertQuery, Name, ObjectKind, ParsedStatement, SelectQuery, SetOption,
     Statement,
 };
-use headwater_sql::binder::{emit_of, query_span};
+use headwater_sql::binder::{BoundInsert, emit_of, query_span};
 
 use crate::outcome::Outcome;
 use crate::session::{Definition, Headwater};
@@ -135,7 +135,12 @@ impl Headwater {
     }
 
     async fn insert(&self, insert: &InsertQuery) -> Result<Outcome> {
-        let request = self.inserted(insert).await?;
+        let bound = self.binder.bind_insert(insert).await?;
+        if !reads_sources(&bound.plan) {
+            return Box::pin(self.insert_rows(insert, bound)).await;
+        }
+        let asked = self.asked_by_insert(insert, |name| self.queries.is_running(name))?;
+        let request = Self::request_of(insert, bound, asked);
         self.start_query(request).await.map(Outcome::Query)
     }
 
@@ -186,7 +191,15 @@ impl Headwater {
         asked: Asked,
     ) -> Result<StartRequest> {
         let bound = self.binder.bind_insert(insert).await?;
-        Ok(StartRequest {
+        Ok(Self::request_of(insert, bound, asked))
+    }
+
+    pub(crate) fn request_of(
+        insert: &InsertQuery,
+        bound: BoundInsert,
+        asked: Asked,
+    ) -> StartRequest {
+        StartRequest {
             name: asked.name,
             is_named: true,
             sink_name: bound.sink.name.clone(),
@@ -198,7 +211,7 @@ impl Headwater {
             late_rows_into: insert.late_rows_into.as_ref().map(Into::into),
             settings: asked.settings,
             checkpoint: asked.checkpoint,
-        })
+        }
     }
 
     async fn select(&self, select: &SelectQuery) -> Result<Outcome> {

@@ -11,170 +11,110 @@
 //! computed here from the same orders. Then each runs N times over all orders and over a thousand
 //! of them; the second is the cost of starting, which is subtracted. The broker shares the machine,
 //! so wall rates depend on it; rows per CPU-second count the query's process only.
+//!
+//! Two things are measured beside them, in the same rounds and by the same code. The floor reads
+//! the topic with headwater's client and decodes nothing: no query can cost less. With `--vs`
+//! another engine runs the same queries over the same orders, and its answers are compared too.
 
+use std::cell::Cell;
 use std::path::PathBuf;
-
-use clap::{Args, ValueEnum};
 
 use crate::broker::{BrokerKind, GuardedBroker};
 use crate::environment;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::files;
-use crate::say::say;
+use crate::say::{say, warn};
 use crate::step::step;
 
 mod answer;
+mod arguments;
+mod chart;
+mod clink;
 mod dataset;
+mod figures;
 mod headwater;
 mod iso_time;
+mod json_line;
+mod machine;
 mod measure;
 mod orders;
 mod output;
 mod report;
+mod rounds;
 mod script;
+mod spread;
 
-use answer::Answer;
-use dataset::Dataset;
+pub(crate) use arguments::BenchArguments;
+use arguments::{Peer, Query};
+use clink::Clink;
+use figures::QueryFigures;
 use headwater::Headwater;
-use measure::{Cost, measure};
-use report::Measured;
-use script::{Script, Sink};
+use machine::Machine;
+use orders::TimeFormat;
+use rounds::{Bench, Input, Subject};
 
-const START_UP_ROWS: u64 = 1_000;
-const ORDERS_TOPIC: &str = "orders";
-const START_UP_TOPIC: &str = "orders_start_up";
-
-/// `cargo xtask bench …`
-#[derive(Debug, Args)]
-pub(crate) struct BenchArguments {
-    /// How often each query is measured; medians are reported
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
-    /// Which queries
-    #[arg(long, value_delimiter = ',', ignore_case = true, default_values_t = Query::ALL)]
-    queries: Vec<Query>,
-    /// Orders, without the four that close the last windows
-    #[arg(long, default_value_t = 5_000_000)]
-    rows: u64,
-    /// Measure this executable instead of building one
-    #[arg(long, value_name = "PATH")]
-    binary: Option<PathBuf>,
-}
-
-/// One of the queries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Query {
-    Q1,
-    Q2,
-    Q3,
-    Q4,
-}
-
-impl Query {
-    const ALL: [Query; 4] = [Query::Q1, Query::Q2, Query::Q3, Query::Q4];
-
-    fn name(self) -> &'static str {
-        match self {
-            Query::Q1 => "q1",
-            Query::Q2 => "q2",
-            Query::Q3 => "q3",
-            Query::Q4 => "q4",
-        }
-    }
-}
-
-impl std::fmt::Display for Query {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Runs the benchmark and prints its table.
+/// Runs the benchmark and prints its table, or its lines of JSON.
 ///
 /// # Errors
 /// If something cannot be built or started, a query fails, or an answer is wrong.
 pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
+    let chart = arguments.chart()?;
+    let scratch = Scratch::create()?;
     let headwater = step("build headwater", || match &arguments.binary {
         Some(path) => Headwater::at(path),
         None => Headwater::build(),
     })?;
-    let (orders, start_up) = step("prepare orders", || {
-        let orders = Dataset::prepare(arguments.rows)?;
-        Ok((orders, Dataset::prepare(START_UP_ROWS)?))
+    let version = headwater.version()?;
+    let clink = match arguments.vs {
+        Some(Peer::Clink) => Some(step("prepare clink", || Clink::prepare(&scratch.0))?),
+        None => None,
+    };
+    let prepare = |times| Input::prepare(arguments.rows, times);
+    let (input, clink) = step("prepare orders", || {
+        let with_input = |clink| Ok((clink, prepare(TimeFormat::Milliseconds)?));
+        let clink = clink.map(with_input).transpose()?;
+        Ok((prepare(TimeFormat::Text)?, clink))
     })?;
     let broker = step("start broker", || GuardedBroker::start(BrokerKind::Tansu))?;
     let bench = Bench {
         headwater,
+        input,
+        clink,
         bootstrap: broker.bootstrap(),
-        scratch: Scratch::create()?,
+        scratch: scratch.0.clone(),
+        runs: Cell::new(0),
     };
-    step("load orders", || {
-        let Bench { headwater, .. } = &bench;
-        orders.load(headwater, &bench.bootstrap, ORDERS_TOPIC)?;
-        start_up.load(headwater, &bench.bootstrap, START_UP_TOPIC)
-    })?;
-    let mut measured = Vec::new();
-    for query in &arguments.queries {
-        let name = format!("check {query}");
-        let rows_out = step(&name, || bench.check(*query, &orders))?;
-        measured.push(Measured::new(*query, orders.rows(), rows_out));
+    step("load orders", || bench.load())?;
+    let subjects = measure(&bench, arguments)?;
+    let subjects = subjects.iter();
+    let figures: Vec<QueryFigures> = subjects.filter_map(|s| s.measured.figures()).collect();
+    let machine = Machine::this();
+    if let Some(path) = chart {
+        files::write(&path, &chart::svg(&figures, &version, &machine))?;
     }
-    for run in 1..=arguments.runs {
-        step(&format!("measure {run}/{}", arguments.runs), || {
-            let mut queries = measured.iter_mut();
-            queries.try_for_each(|measured| bench.measure(measured))
-        })?;
+    if !arguments.json {
+        say(report::table(&figures));
+        return Ok(());
     }
-    say(report::table(&measured));
+    warn(report::table(&figures));
+    for figures in &figures {
+        say(json_line::line(figures, &version, &machine)?);
+    }
     Ok(())
 }
 
-/// What every run of a query needs.
-#[derive(Debug)]
-struct Bench {
-    headwater: Headwater,
-    bootstrap: String,
-    scratch: Scratch,
-}
-
-impl Bench {
-    /// Runs a query into files and compares every row; gives the number of rows.
-    fn check(&self, query: Query, orders: &Dataset) -> Result<u64> {
-        let (_, out) = self.run_script(query, ORDERS_TOPIC, Sink::Files)?;
-        let mut answer = Answer::compute(query, orders.orders());
-        output::for_each_row(&out, |row| answer.take(row))?;
-        answer
-            .finish()
-            .map_err(|failure| Failure::new(format!("the answer of {query} is wrong: {failure}")))
+/// Checks the answers of all queries, and measures them in rounds.
+fn measure(bench: &Bench, arguments: &BenchArguments) -> Result<Vec<Subject>> {
+    let mut subjects = Vec::new();
+    for query in arguments.queries() {
+        subjects.push(step(&format!("check {query}"), || bench.check(query))?);
     }
-
-    /// Adds one measurement: the cost of starting, then of all orders.
-    fn measure(&self, measured: &mut Measured) -> Result<()> {
-        let query = measured.query();
-        let (start_up, _) = self.run_script(query, START_UP_TOPIC, Sink::AsWritten)?;
-        let (whole, _) = self.run_script(query, ORDERS_TOPIC, Sink::AsWritten)?;
-        say(format_args!("{query}: {whole}; of it to start: {start_up}"));
-        measured.push(whole, start_up);
-        Ok(())
+    for round in 1..=arguments.runs {
+        step(&format!("measure {round}/{}", arguments.runs), || {
+            bench.measure_round(round, &mut subjects)
+        })?;
     }
-
-    /// Runs a query in an empty folder; gives its cost and the folder.
-    fn run_script(&self, query: Query, topic: &str, sink: Sink) -> Result<(Cost, PathBuf)> {
-        let out = self.scratch.0.join("out");
-        files::remove_dir(&out)?;
-        files::create_dir(&out)?;
-        let script = Script {
-            query,
-            bootstrap: &self.bootstrap,
-            topic,
-            out: &out,
-            sink,
-        };
-        let path = script.write()?;
-        let log = out.join("log");
-        let cost = measure(&mut self.headwater.run(&path), &log)?;
-        Ok((cost, out))
-    }
+    Ok(subjects)
 }
 
 /// A folder that goes with the benchmark.

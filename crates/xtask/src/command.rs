@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::environment::{variable, workspace_root};
 use crate::failure::{Context as _, Failure, Result};
-use crate::say::say;
+use crate::say::warn;
 
 /// The cargo that runs this task, at the root of the workspace.
 pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
@@ -18,7 +18,7 @@ pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> 
 /// Prints the command, runs it with this task's input and output, and wants it to succeed.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let text = describe(command);
-    say(format_args!("$ {text}"));
+    warn(format_args!("$ {text}"));
     let status = command
         .status()
         .context(|| format!("could not run `{text}`"))?;

@@ -25,7 +25,7 @@ const TIMEOUT_S: u32 = 10;
 /// An input and the process around it stay below this.
 const MEMORY_MB: u32 = 1_024;
 /// Longer inputs find nothing that shorter ones do not, and are slow.
-const MAX_INPUT_BYTES: u32 = 4_096;
+const MAX_INPUT_BYTES: u32 = 8_192;
 
 /// `cargo xtask fuzz …`
 #[derive(Debug, Args)]
@@ -94,7 +94,9 @@ fn build(targets: &[String]) -> Command {
 /// Where cargo puts what it builds.
 fn target_dir() -> PathBuf {
     let named = variable("CARGO_TARGET_DIR").map(PathBuf::from);
-    named.unwrap_or_else(|| workspace_root().join("target"))
+    // Targets run in a folder of their own.
+    let absolute = named.and_then(|named| std::path::absolute(named).ok());
+    absolute.unwrap_or_else(|| workspace_root().join("target"))
 }
 
 fn fuzz(targets: &[String], arguments: &FuzzArguments) -> Result<()> {
@@ -123,6 +125,14 @@ struct Run {
     target: String,
     child: Child,
     log: PathBuf,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // One that has ended is not there to be killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Starts a target. What it finds goes to a corpus beside what is built, so that a later run goes on
@@ -190,7 +200,7 @@ fn finish(mut run: Run) -> Result<Option<String>> {
         "run it again with: cargo xtask fuzz {target} --input FILE; once it is mended, keep the file \
          in fuzz/corpus/{target}"
     ));
-    Ok(Some(run.target))
+    Ok(Some(target.clone()))
 }
 
 /// The last lines, which hold the panic and the file of the input.

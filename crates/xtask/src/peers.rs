@@ -8,11 +8,10 @@
 //! A variable that is set is left as it is; `none` leaves out the tests of its client. Where a
 //! client cannot be had, a build machine fails; a developer gets a notice and `none`.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::process::Command;
 
 use crate::command::succeeds;
-use crate::environment::{cache_dir, is_ci, variable, workspace_root};
+use crate::environment::{is_ci, variable, workspace_root};
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::say::{say, warn};
@@ -90,12 +89,7 @@ fn find_one(
 /// The folder of the Python packages, downloaded if they are not there yet.
 fn packages() -> Result<String> {
     let requirements = workspace_root().join("tests/interop/requirements.txt");
-    let requirements = files::read(&requirements)?;
-    let mut hasher = DefaultHasher::new();
-    requirements.hash(&mut hasher);
-    let folder = format!("{}-{:016x}", wheels::python_tag()?, hasher.finish());
-    let folder = cache_dir("peers")?.join(folder);
-    files::create_whole(&folder, |partial| wheels::unpack(&requirements, partial))?;
+    let folder = wheels::packages("peers", &files::read(&requirements)?)?;
     Ok(folder.to_string_lossy().into_owned())
 }
 

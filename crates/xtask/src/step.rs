@@ -1,16 +1,16 @@
-//! A named step of a task, with a line before it and its time after it.
+//! A named step of a task, with a notice before it and its time after it.
 
 use crate::failure::Result;
-use crate::say::say;
+use crate::say::warn;
 use crate::stopwatch::Stopwatch;
 
 /// Runs a step and prints how long it took and how it ended.
 pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    say(format_args!("==> {name}"));
+    warn(format_args!("==> {name}"));
     let stopwatch = Stopwatch::start();
     let result = work();
     let outcome = if result.is_ok() { "ok" } else { "FAILED" };
     let elapsed_s = stopwatch.elapsed().as_secs_f64();
-    say(format_args!("<== {name}: {outcome}, {elapsed_s:.1} s"));
+    warn(format_args!("<== {name}: {outcome}, {elapsed_s:.1} s"));
     result
 }

@@ -1,10 +1,12 @@
 //! Python wheels, pinned by their hashes: downloaded by pip and unpacked, never installed, so that
 //! they change nothing outside of their folder.
 
-use std::path::Path;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command;
+use crate::environment::cache_dir;
 use crate::failure::{Failure, Result};
 use crate::files;
 
@@ -12,6 +14,20 @@ use crate::files;
 const UNPACK: &str = "import sys, zipfile
 for archive in sys.argv[2:]:
     zipfile.ZipFile(archive).extractall(sys.argv[1])";
+
+/// A folder below the cache folder `name` with the packages of a requirements file, downloaded if
+/// they are not there yet. Other requirements and another Python have a folder of their own.
+///
+/// # Errors
+/// As [`unpack`].
+pub(crate) fn packages(name: &str, requirements: &str) -> Result<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    requirements.hash(&mut hasher);
+    let folder = format!("{}-{:016x}", python_tag()?, hasher.finish());
+    let folder = cache_dir(name)?.join(folder);
+    files::create_whole(&folder, |partial| unpack(requirements, partial))?;
+    Ok(folder)
+}
 
 /// Unpacks into a folder the wheels of a requirements file, which has to name all of them with
 /// their hashes.
@@ -43,7 +59,7 @@ pub(crate) fn unpack(requirements: &str, folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// If there is no Python.
-pub(crate) fn python_tag() -> Result<String> {
+fn python_tag() -> Result<String> {
     let print = "import sys; print(sys.implementation.cache_tag)";
     let tag = command::capture(&mut python(["-c", print]))?;
     Ok(tag.trim().to_string())

@@ -83,6 +83,10 @@ impl FileRows {
         let files: Vec<(PathBuf, FileEntry)> = files
             .map(|entry| (arrivals.input().path_of(&entry), entry))
             .collect();
+        if request.rows_wanted.is_none() {
+            let bytes = files.iter().map(|(_, entry)| entry.size);
+            request.counters.add_expected(bytes.sum());
+        }
         Ok(match self {
             FileRows::Lines(rows) => {
                 FileReader::Lines(FilesReader::try_new(rows, files, request, partition)?)

@@ -145,7 +145,21 @@ struct OpenParquet {
     path: PathBuf,
     entry: FileEntry,
     batches: ParquetRecordBatchReader,
+    rows: i64,
     rows_read: i64,
+    /// Bytes that were counted as done.
+    done_bytes: u64,
+}
+
+impl OpenParquet {
+    /// Bytes of the rows that were read since this was called before: a file is read by columns, so
+    /// that its rows share its bytes.
+    fn pass(&mut self) -> u64 {
+        let share = self.rows_read.min(self.rows) as f64 / self.rows.max(1) as f64;
+        let passed = ((self.entry.size as f64 * share) as u64).saturating_sub(self.done_bytes);
+        self.done_bytes += passed;
+        passed
+    }
 }
 
 impl ParquetReader {
@@ -184,6 +198,7 @@ impl ParquetReader {
             let batch = batch.map_err(|error| not_readable(&file.path).with_source(error))?;
             let made = self.batch_of(&file, &batch)?;
             file.rows_read += i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
+            self.counters.add_done(file.pass());
             self.current = Some(file);
             if !made.is_empty() {
                 return Ok(Some(made));
@@ -201,6 +216,7 @@ impl ParquetReader {
         let fields = self.projection.iter();
         let fields = fields.filter_map(|index| self.rows.payload.fields().get(*index));
         let columns = fields.filter_map(|field| schema.index_of(field.name()).ok());
+        let rows = builder.metadata().file_metadata().num_rows();
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
         let batches = builder
             .with_projection(mask)
@@ -212,7 +228,9 @@ impl ParquetReader {
             path,
             entry,
             batches,
+            rows,
             rows_read: 0,
+            done_bytes: 0,
         })
     }
 

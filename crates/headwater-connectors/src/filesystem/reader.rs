@@ -1,7 +1,7 @@
 //! Files of lines to batches of rows, chunk by chunk.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ struct OpenFile {
     entry: FileEntry,
     lines: BufReader<File>,
     next_line: i64,
+    /// Bytes that were counted as done.
+    done_bytes: u64,
 }
 
 impl FilesReader {
@@ -64,6 +66,7 @@ impl FilesReader {
                 return Ok(None);
             };
             let chunk = file.read_chunk(&self.rows, self.batch_rows)?;
+            self.counters.add_done(file.pass());
             if chunk.is_empty() {
                 continue;
             }
@@ -163,6 +166,7 @@ impl OpenFile {
             path,
             entry,
             next_line: 0,
+            done_bytes: 0,
         };
         if rows.has_header() {
             open.take_header(rows)?;
@@ -181,6 +185,14 @@ impl OpenFile {
             self.next_line = 1;
         }
         Ok(())
+    }
+
+    /// Bytes that were read since this was called before. A file that has no position has none.
+    fn pass(&mut self) -> u64 {
+        let position = self.lines.stream_position().unwrap_or(0);
+        let passed = position.saturating_sub(self.done_bytes);
+        self.done_bytes += passed;
+        passed
     }
 
     /// Lines up to the chunk's bounds; an empty chunk at the end of the file.

@@ -72,6 +72,7 @@ impl FilesSampler {
         }
         Ok(Sample {
             payloads: found.payloads.finish(),
+            keys: None,
             header: found.header,
         })
     }

@@ -42,6 +42,7 @@ struct Numbers {
 pub(super) struct Prepared {
     numbers: Numbers,
     rows_out: u64,
+    dead_letters: u64,
     tokens: Tokens,
     changes: Vec<ShardChunk>,
 }
@@ -94,6 +95,9 @@ impl EpochLoop {
         self.activity.begin(epoch, Step::Running);
         let Executed { staged, numbers } = self.execute_epoch(record).await?;
         let rows_out = staged.result.iter().map(|s| s.rows).sum();
+        let letters = staged.beside.iter();
+        let letters = letters.skip(usize::from(self.spec.late_rows.is_some()));
+        let dead_letters = letters.map(|s| s.rows).sum();
         self.activity.begin(epoch, Step::Preparing);
         let tokens = outputs::prepare(&self.spec, epoch, staged).await?;
         CrashPoint::SinkPrepared.reach();
@@ -108,6 +112,7 @@ impl EpochLoop {
         Ok(Prepared {
             numbers,
             rows_out,
+            dead_letters,
             tokens,
             changes,
         })
@@ -202,6 +207,7 @@ impl EpochLoop {
         let Prepared {
             numbers,
             rows_out,
+            dead_letters,
             tokens,
             changes,
         } = prepared;
@@ -231,6 +237,7 @@ impl EpochLoop {
             metrics: numbers.metrics,
             state: self.state.sizes(),
             rows_out,
+            dead_letters,
             intake_max: self.intake.limit(),
         };
         Ok(self.reporter.report(record, &counted, started))

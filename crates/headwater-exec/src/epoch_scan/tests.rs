@@ -37,6 +37,7 @@ async fn reads_what_it_projects_and_computes_the_rest() {
         }),
         bad_data: BadDataPolicy::Fail,
         bounds: ReadBounds::default(),
+        until: ReadUntil::End,
     };
     let mut query = query(Arc::new(EpochScanExec::new(spec, 1)));
     let rows = [(Some(7), Some("a"), Some(1)), (Some(9), Some("b"), None)];
@@ -56,6 +57,7 @@ async fn a_scan_of_no_columns_still_has_rows() {
         event_time: None,
         bad_data: BadDataPolicy::Fail,
         bounds: ReadBounds::default(),
+        until: ReadUntil::End,
     };
     let mut query = query(Arc::new(EpochScanExec::new(spec, 1)));
     let epoch = query
@@ -131,6 +133,7 @@ fn quotients(bad_data: BadDataPolicy) -> Arc<dyn ExecutionPlan> {
         }),
         bad_data,
         bounds: ReadBounds::default(),
+        until: ReadUntil::End,
     };
     Arc::new(EpochScanExec::new(spec, 1))
 }

@@ -17,7 +17,7 @@ use super::scripted_source::ScriptedSource;
 use crate::aggregate::{Output, Phase, StreamAggregate, StreamAggregateExec};
 use crate::aggregate_spec::AggregateSpec;
 use crate::changelog::Stage;
-use crate::epoch_scan::{EpochScanExec, EventTimeColumn, ScanSpec};
+use crate::epoch_scan::{EpochScanExec, EventTimeColumn, ReadUntil, ScanSpec};
 use crate::late_rows::{LateColumns, LateRowsExec};
 use crate::watermark::InputTime;
 use crate::window::WindowSpec;
@@ -67,6 +67,7 @@ pub(crate) fn scan(readers: usize, bad_data: BadDataPolicy) -> Arc<dyn Execution
         }),
         bad_data,
         bounds: ReadBounds::default(),
+        until: ReadUntil::End,
         schema,
     };
     Arc::new(EpochScanExec::new(spec, readers))

@@ -70,6 +70,7 @@ async fn a_row_without_a_time_is_in_no_window() {
             slice: source.whole(),
             projection: vec![0, 1, 2],
             batch_rows: 10,
+            rows_wanted: None,
             counters: Arc::default(),
         })
         .unwrap();

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use headwater_core::{Error, Result};
 
-use crate::avro::parser::parse_schema;
+use crate::avro::parser::parse_given_schema;
 use crate::avro::schema::{AvroSchema, AvroType, Meaning, Shape, TypeId};
 
 /// The columns of the records of a schema, whose text is JSON; `owner` says whose it is, for
@@ -26,7 +26,7 @@ use crate::avro::schema::{AvroSchema, AvroType, Meaning, Shape, TypeId};
 /// # Errors
 /// If the text is no schema, the schema is no record, or something in it has no SQL type.
 pub fn columns_of_schema(text: &str, owner: &str) -> Result<Fields> {
-    let schema = parse_schema(text, &[]).map_err(|flaw| {
+    let schema = parse_given_schema(text).map_err(|flaw| {
         Error::configuration(format!("the schema of {owner} is no Avro schema"))
             .with_detail(flaw.0)
             .with_hint(
@@ -141,6 +141,7 @@ fn scalar(shape: &Shape, meaning: Meaning) -> Option<DataType> {
         (_, Meaning::Time(TimeUnit::Millisecond)) => DataType::Time32(TimeUnit::Millisecond),
         (_, Meaning::Time(unit)) => DataType::Time64(unit),
         (_, Meaning::Timestamp(unit)) => DataType::Timestamp(unit, None),
+        (_, Meaning::ZonedTimestamp) => DataType::Timestamp(TimeUnit::Microsecond, None),
         (_, Meaning::Uuid) => DataType::Utf8View,
         (Shape::Boolean, Meaning::Plain) => DataType::Boolean,
         (Shape::Int, Meaning::Plain) => DataType::Int32,
@@ -156,8 +157,8 @@ fn scalar(shape: &Shape, meaning: Meaning) -> Option<DataType> {
     })
 }
 
-/// The keys are not views: a literal that looks one up is none.
-fn map_of(value: DataType) -> DataType {
+/// The type of maps of text to a type. The keys are not views: a literal that looks one up is none.
+pub(crate) fn map_of(value: DataType) -> DataType {
     let fields = vec![
         Field::new("key", DataType::Utf8, false),
         Field::new("value", value, true),

@@ -75,6 +75,11 @@ impl<'a> Cursor<'a> {
         self.left
     }
 
+    /// Passes over all that is left, of which nothing is known.
+    pub(crate) fn pass_all(&mut self) {
+        self.left = &[];
+    }
+
     /// Reads what is one level down: in a record, an array or a map. A union is no level: it holds
     /// no other.
     pub(crate) fn deeper<T>(

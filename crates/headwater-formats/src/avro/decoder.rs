@@ -12,7 +12,7 @@ use headwater_core::{Error, ErrorKind, Result};
 use crate::avro::framed_decoder::FramedDecoder;
 use crate::avro::options::AvroOptions;
 use crate::avro::registry_client::RegistryClient;
-use crate::avro::resolve::{Plan, Problem, resolve};
+use crate::avro::resolve::{Plan, Problem, Wanted, resolve};
 use crate::avro::rows::AvroRows;
 use crate::avro::schema::AvroSchema;
 use crate::avro::schema_cache::SchemaCache;
@@ -28,8 +28,8 @@ struct AvroDecoder {
 
 impl AvroDecoder {
     /// A decoder for the columns of `schema`, which were checked.
-    fn try_new(written: &Arc<AvroSchema>, schema: SchemaRef) -> Result<Self> {
-        let (plan, _) = resolve(written, None, schema.fields());
+    fn try_new(written: &Arc<AvroSchema>, schema: SchemaRef, read_for: Wanted) -> Result<Self> {
+        let (plan, _) = resolve(written, None, schema.fields(), read_for);
         Ok(AvroDecoder {
             plan,
             rows: rows_of(schema)?,
@@ -62,15 +62,16 @@ pub(crate) fn new_avro_decoder(
     owner: &str,
     schema: SchemaRef,
     schemas: &SchemaCache,
+    read_for: Wanted,
 ) -> Result<Box<dyn Decoder>> {
     let given = options.given().cloned();
     match (options.registry, given) {
         (Some(address), given) => {
             let client = RegistryClient::new(address, owner, ErrorKind::Source);
-            let decoder = FramedDecoder::try_new(client, schemas.clone(), given, schema)?;
+            let decoder = FramedDecoder::try_new(client, schemas.clone(), given, schema, read_for)?;
             Ok(Box::new(decoder))
         }
-        (None, Some(written)) => Ok(Box::new(AvroDecoder::try_new(&written, schema)?)),
+        (None, Some(written)) => Ok(Box::new(AvroDecoder::try_new(&written, schema, read_for)?)),
         (None, None) => Err(Error::internal("options of Avro without a schema")),
     }
 }
@@ -81,7 +82,12 @@ pub(crate) fn rows_of(schema: SchemaRef) -> Result<AvroRows> {
 }
 
 /// Refuses columns of a source that Avro, or the schema that the user gave, cannot fill.
-pub(crate) fn check_columns(options: &AvroOptions, owner: &str, declared: &Schema) -> Result<()> {
+pub(crate) fn check_columns(
+    options: &AvroOptions,
+    owner: &str,
+    declared: &Schema,
+    read_for: Wanted,
+) -> Result<()> {
     if options.subject.is_some() {
         return Err(
             Error::configuration(format!("{owner} has a \"subject\", which is for sinks"))
@@ -101,7 +107,7 @@ pub(crate) fn check_columns(options: &AvroOptions, owner: &str, declared: &Schem
     let Some(schema) = options.given() else {
         return Ok(());
     };
-    let (_, problems) = resolve(schema, None, declared.fields());
+    let (_, problems) = resolve(schema, None, declared.fields(), read_for);
     match problems.first() {
         Some(problem) => Err(refusal(problem, owner)),
         None => Ok(()),
@@ -114,6 +120,11 @@ fn refusal(problem: &Problem, owner: &str) -> Error {
             "the Avro schema of {owner} is {found}, not a record"
         ))
         .with_hint("The fields of a record are what columns are filled with."),
+        Problem::NoEvent(fields) => Error::configuration(format!(
+            "the Avro schema of {owner} is not that of an event of Debezium: it has no field \"op\""
+        ))
+        .with_detail(format!("The fields are {}.", fields.join(", ")))
+        .with_hint("Read events that Debezium has flattened with FORMAT AVRO."),
         Problem::Missing { column, fields } => {
             let name = column.rsplit('.').next().unwrap_or_default();
             let error = Error::plan(format!(

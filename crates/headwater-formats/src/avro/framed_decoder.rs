@@ -18,7 +18,7 @@ use headwater_core::{Error, Result};
 
 use crate::avro::decoder::rows_of;
 use crate::avro::registry_client::{RegistryClient, WriterSchema};
-use crate::avro::resolve::{Plan, resolve};
+use crate::avro::resolve::{Plan, Wanted, resolve};
 use crate::avro::rows::AvroRows;
 use crate::avro::schema::AvroSchema;
 use crate::avro::schema_cache::{SchemaCache, look_up};
@@ -28,6 +28,9 @@ use crate::typed_rows::{no_value, shown_bytes};
 /// Plans that are kept at most; a topic has a few schemas, and one whose ids are noise has many.
 const MAX_PLANS: usize = 10_000;
 
+/// Why a record is bad whose schema the registry does not have.
+pub(crate) const UNKNOWN_ID: &str = "unknown schema id";
+
 /// Decodes Avro with the schemas of a registry.
 #[derive(Debug)]
 pub(crate) struct FramedDecoder {
@@ -35,7 +38,10 @@ pub(crate) struct FramedDecoder {
     cache: SchemaCache,
     /// The schema that the user gave: for names, aliases and defaults.
     reader: Option<Arc<AvroSchema>>,
+    read_for: Wanted,
     plans: HashMap<u32, WriterPlan>,
+    /// Whether one of the plans is for an id that nobody was asked for.
+    has_unasked: bool,
     rows: AvroRows,
 }
 
@@ -45,6 +51,8 @@ enum WriterPlan {
     Known(Box<Plan>),
     NotAvro,
     Unknown,
+    /// For records of one chunk only: the id is asked for with those of the next.
+    NotAsked,
 }
 
 /// A record, taken apart.
@@ -62,12 +70,15 @@ impl FramedDecoder {
         cache: SchemaCache,
         reader: Option<Arc<AvroSchema>>,
         schema: SchemaRef,
+        read_for: Wanted,
     ) -> Result<Self> {
         Ok(FramedDecoder {
             client,
             cache,
             reader,
+            read_for,
             plans: HashMap::new(),
+            has_unasked: false,
             rows: rows_of(schema)?,
         })
     }
@@ -90,10 +101,19 @@ impl FramedDecoder {
     fn add(&mut self, id: u32, schema: WriterSchema) {
         let plan = match schema {
             WriterSchema::Unknown => WriterPlan::Unknown,
+            WriterSchema::NotAsked => {
+                self.has_unasked = true;
+                WriterPlan::NotAsked
+            }
             WriterSchema::Other | WriterSchema::Protobuf(_) => WriterPlan::NotAvro,
             WriterSchema::Avro(schema) => {
                 let columns = self.rows.schema();
-                let (plan, _) = resolve(&schema, self.reader.as_ref(), columns.fields());
+                let (plan, _) = resolve(
+                    &schema,
+                    self.reader.as_ref(),
+                    columns.fields(),
+                    self.read_for,
+                );
                 WriterPlan::Known(Box::new(plan))
             }
         };
@@ -124,6 +144,10 @@ impl Decoder for FramedDecoder {
     }
 
     async fn prepare(&mut self, payloads: &BinaryArray) -> Result<()> {
+        if std::mem::take(&mut self.has_unasked) {
+            self.plans
+                .retain(|_, plan| !matches!(plan, WriterPlan::NotAsked));
+        }
         let mut wanted = self.wanted(payloads);
         if wanted.is_empty() {
             return Ok(());
@@ -166,7 +190,8 @@ impl Decoder for FramedDecoder {
             match plan {
                 WriterPlan::Known(plan) => self.rows.push(plan, datum),
                 WriterPlan::NotAvro => self.rows.push_flaw(of_id("schema is not of Avro", id)),
-                WriterPlan::Unknown => self.rows.push_flaw(of_id("unknown schema id", id)),
+                WriterPlan::Unknown => self.rows.push_flaw(of_id(UNKNOWN_ID, id)),
+                WriterPlan::NotAsked => self.rows.push_flaw(not_asked(id)),
             }
         }
         self.rows.finish()
@@ -177,6 +202,14 @@ fn flaw(reason: &'static str, payload: &[u8]) -> Flaw {
     Flaw {
         reason,
         detail: shown_bytes(payload),
+    }
+}
+
+/// A record whose id was not looked up.
+pub(crate) fn not_asked(id: u32) -> Flaw {
+    Flaw {
+        reason: UNKNOWN_ID,
+        detail: format!("schema id {id}, not looked up after many unknown ones"),
     }
 }
 

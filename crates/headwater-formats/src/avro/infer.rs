@@ -9,11 +9,14 @@ use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use datafusion_common_runtime::SpawnedTask;
 use headwater_core::{Error, ErrorKind, Result};
 
+use crate::avro::columns_of_schema::map_of;
+use crate::avro::event::EventPart;
 use crate::avro::framed_decoder::schema_id;
 use crate::avro::options::AvroOptions;
 use crate::avro::registry_client::{RegistryClient, WriterSchema};
 use crate::avro::schema::{AvroSchema, Meaning, RecordField, Shape, TypeId};
-use crate::infer::{Found, InferredColumn, MAX_DEPTH};
+use crate::debezium::{DebeziumAvroOptions, Part};
+use crate::infer::{Found, InferredColumn, MAX_DEPTH, add_special};
 
 /// Members that are left out and that the note of their column names.
 const MAX_NOTED: usize = 3;
@@ -29,28 +32,92 @@ pub(crate) async fn infer_avro(
     owner: &str,
     payloads: &BinaryArray,
 ) -> Result<Found> {
-    let schemas = match (options.given(), &options.registry) {
-        (Some(given), _) => vec![Arc::clone(given)],
-        (None, Some(address)) => {
-            let ids: BTreeSet<u32> = payloads.iter().flatten().filter_map(schema_id).collect();
-            let client = RegistryClient::new(address.clone(), owner, ErrorKind::Source);
-            written_with(client, ids).await?
-        }
-        (None, None) => return Err(Error::internal("options of Avro without a schema")),
-    };
     let mut found = Found::default();
-    for schema in &schemas {
+    for schema in &schemas_of(options, owner, payloads).await? {
         add_root(schema, schema.root(), &mut found);
     }
     if found.columns.is_empty() && found.left_out.is_empty() {
-        return Err(Error::bad_data(format!(
-            "the columns of {owner} cannot be inferred: its records have no Avro schema of a record"
-        ))
-        .with_hint(
-            "Declare the columns, or name the schema's file with the option \"schema.file\".",
-        ));
+        return Err(nothing_found(owner, "a record"));
     }
     Ok(found)
+}
+
+/// Finds the columns of events of changes: those of the rows, and what else is in an event.
+///
+/// # Errors
+/// If the registry does not answer, or no schema is one of events.
+pub(crate) async fn infer_events(
+    options: &DebeziumAvroOptions,
+    owner: &str,
+    payloads: &BinaryArray,
+) -> Result<Found> {
+    let mut found = Found::default();
+    let mut parts = Found::default();
+    for schema in &schemas_of(&options.avro, owner, payloads).await? {
+        for field in schema.fields(schema.root()).unwrap_or_default() {
+            match EventPart::of(&field.name) {
+                EventPart::Before | EventPart::Source => add_field(schema, field, &mut parts),
+                EventPart::After | EventPart::Op | EventPart::Other => {}
+            }
+            if matches!(
+                EventPart::of(&field.name),
+                EventPart::Before | EventPart::After
+            ) {
+                add_root(schema, field.type_id, &mut found);
+            }
+        }
+    }
+    if found.columns.is_empty() && found.left_out.is_empty() {
+        return Err(nothing_found(owner, "events of changes"));
+    }
+    let (rows, special) = std::mem::take(&mut found.columns)
+        .into_iter()
+        .partition(|column| {
+            let field = Field::new(&column.name, column.data_type.clone(), true);
+            options.columns.part_of(&field) == Part::Value
+        });
+    found.columns = rows;
+    let taken: Vec<InferredColumn> = special;
+    let why = "the format has a column of its own under this name";
+    let taken = taken
+        .into_iter()
+        .map(|column| (column.name, why.to_string()));
+    found.left_out.extend(taken);
+    let type_of = |name: &str| {
+        let column = parts.columns.iter().find(|column| column.name == name)?;
+        Some(column.data_type.clone())
+    };
+    add_special(
+        &options.columns,
+        type_of("before"),
+        type_of("source"),
+        &mut found,
+    );
+    Ok(found)
+}
+
+fn nothing_found(owner: &str, what: &str) -> Error {
+    Error::bad_data(format!(
+        "the columns of {owner} cannot be inferred: its records have no Avro schema of {what}"
+    ))
+    .with_hint("Declare the columns, or name the schema's file with the option \"schema.file\".")
+}
+
+/// The schema that the user gave, or those that a registry has under the ids of the records.
+async fn schemas_of(
+    options: &AvroOptions,
+    owner: &str,
+    payloads: &BinaryArray,
+) -> Result<Vec<Arc<AvroSchema>>> {
+    match (options.given(), &options.registry) {
+        (Some(given), _) => Ok(vec![Arc::clone(given)]),
+        (None, Some(address)) => {
+            let ids: BTreeSet<u32> = payloads.iter().flatten().filter_map(schema_id).collect();
+            let client = RegistryClient::new(address.clone(), owner, ErrorKind::Source);
+            written_with(client, ids).await
+        }
+        (None, None) => Err(Error::internal("options of Avro without a schema")),
+    }
 }
 
 /// The Avro schemas that a registry has under ids.
@@ -162,12 +229,15 @@ impl Types<'_> {
             }
             (Shape::Fixed(_), Meaning::Uuid) => DataType::Utf8View,
             (Shape::Bytes | Shape::Fixed(_), _) => DataType::Binary,
+            (Shape::String, Meaning::ZonedTimestamp) => {
+                DataType::Timestamp(TimeUnit::Microsecond, None)
+            }
             (Shape::Null | Shape::String | Shape::Enum(_), _) => DataType::Utf8View,
             (Shape::Array(item), _) => {
                 let item = self.column_type(*item, depth + 1)?;
                 DataType::List(Arc::new(Field::new_list_field(item, true)))
             }
-            (Shape::Map(_), _) => return Err("a map, which no column can hold yet".to_string()),
+            (Shape::Map(value), _) => map_of(self.column_type(*value, depth + 1)?),
             (Shape::Record(fields), _) => self.struct_type(fields, depth)?,
             (Shape::Union(branches), _) => self.union_type(id, branches, depth)?,
         })

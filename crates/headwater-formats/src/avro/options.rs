@@ -13,7 +13,7 @@ use headwater_core::options::{OptionReader, Options, fold};
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
-use crate::avro::parser::{MAX_SCHEMA_BYTES, parse_schema};
+use crate::avro::parser::{MAX_SCHEMA_BYTES, parse_given_schema, parse_schema};
 use crate::avro::registry_address::RegistryAddress;
 use crate::avro::schema::AvroSchema;
 use crate::avro::schema_text::{NoSchema, schema_text};
@@ -91,7 +91,7 @@ impl AvroOptions {
         let schema = match text {
             None => None,
             Some(text) => {
-                let schema = parse_schema(&text, &[]).map_err(|flaw| {
+                let schema = parse_given_schema(&text).map_err(|flaw| {
                     Error::configuration(format!("the {name} of {owner} is no Avro schema"))
                         .with_detail(flaw.0)
                 })?;

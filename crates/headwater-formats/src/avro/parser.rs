@@ -4,12 +4,14 @@
 //! JSON here. Read are: all types, names with namespaces, aliases and defaults of fields, defaults
 //! of enums, logical types. Attributes that are not known are skipped, as the specification asks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow::datatypes::TimeUnit;
 use serde_json::{Map, Value as Json};
 
+use crate::avro::connect_name::meaning_by_name;
 use crate::avro::schema::{AvroSchema, AvroType, Meaning, RecordField, Shape, Symbols, TypeId};
+use crate::avro::schema_check::{check_field_name, check_symbols, check_type_name, check_types};
 
 /// Longest text of a schema.
 pub(crate) const MAX_SCHEMA_BYTES: usize = 4 * 1024 * 1024;
@@ -37,8 +39,22 @@ pub(crate) fn parse_schema(text: &str, references: &[String]) -> Result<AvroSche
     Ok(AvroSchema::new(parser.types, root))
 }
 
+/// Reads a schema that a user gives, and holds it to the specification.
+pub(crate) fn parse_given_schema(text: &str) -> Result<AvroSchema, SchemaFlaw> {
+    let mut parser = Parser {
+        is_strict: true,
+        ..Parser::default()
+    };
+    let root = parser.parse_text(text)?;
+    let schema = AvroSchema::new(parser.types, root);
+    check_types(&schema)?;
+    Ok(schema)
+}
+
 #[derive(Default)]
 struct Parser {
+    /// Whether names must be valid.
+    is_strict: bool,
     types: Vec<AvroType>,
     /// Types by full name.
     names: HashMap<String, TypeId>,
@@ -120,6 +136,9 @@ impl Parser {
             "enum" => {
                 let (full, _) = declared_name(object, namespace)?;
                 let symbols = parse_symbols(object, &full)?;
+                if self.is_strict {
+                    check_symbols(&symbols, &full)?;
+                }
                 let id = self.add(Shape::Enum(symbols), Meaning::Plain);
                 self.define(full, id)?;
                 Ok(id)
@@ -177,6 +196,7 @@ impl Parser {
             return Err(SchemaFlaw(format!("Record \"{full}\" has no fields.")));
         };
         let mut fields: Vec<RecordField> = Vec::with_capacity(declared.len());
+        let mut names = HashSet::with_capacity(declared.len());
         for field in declared {
             let (name, inner) = match (text_of(field, "name"), field.get("type")) {
                 (Some(name), Some(inner)) => (name, inner),
@@ -186,10 +206,13 @@ impl Parser {
                     )));
                 }
             };
-            if fields.iter().any(|earlier| earlier.name == name) {
+            if !names.insert(name) {
                 return Err(SchemaFlaw(format!(
                     "Record \"{full}\" has two fields \"{name}\"."
                 )));
+            }
+            if self.is_strict {
+                check_field_name(name, &full)?;
             }
             fields.push(RecordField {
                 name: name.to_string(),
@@ -205,6 +228,9 @@ impl Parser {
     fn define(&mut self, full: String, id: TypeId) -> Result<(), SchemaFlaw> {
         if self.names.contains_key(&full) {
             return Err(SchemaFlaw(format!("There are two types \"{full}\".")));
+        }
+        if self.is_strict {
+            check_type_name(&full)?;
         }
         self.names.insert(full, id);
         Ok(())
@@ -272,8 +298,15 @@ fn parse_symbols(object: &Map<String, Json>, full: &str) -> Result<Symbols, Sche
     })
 }
 
-/// The logical type, if it fits what it is on.
+/// The logical type, if it fits what it is on, or what Kafka Connect means by it.
 fn meaning(shape: &Shape, object: &Map<String, Json>) -> Meaning {
+    match logical_type(shape, object) {
+        Meaning::Plain => meaning_by_name(shape, object).unwrap_or(Meaning::Plain),
+        meaning => meaning,
+    }
+}
+
+fn logical_type(shape: &Shape, object: &Map<String, Json>) -> Meaning {
     let Some(Json::String(logical)) = object.get("logicalType") else {
         return Meaning::Plain;
     };

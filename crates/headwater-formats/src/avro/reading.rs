@@ -8,9 +8,12 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::TimeUnit;
+
 use crate::avro::cursor::{Broken, Cursor};
 use crate::avro::schema::{AvroSchema, TypeId};
 use crate::avro::skip::skip;
+use crate::timestamp::TimestampOptions;
 use crate::typed_column::{Column, ListColumn, MapColumn, StructColumn};
 use crate::typed_value::{
     Outcome, append_null, big_endian, misfit, push_boolean, push_bytes, push_decimal, push_double,
@@ -33,6 +36,8 @@ pub(crate) enum Reading {
     Fixed(usize),
     /// 16 bytes as the text of a UUID.
     UuidBytes,
+    /// A `string` with a time as ISO 8601 has it, for a TIMESTAMP of this unit.
+    TimeText(TimeUnit),
     /// An `enum` as text: what the reader takes for each symbol, if anything.
     Symbols(Vec<Option<String>>),
     /// A decimal of this size, or of the size that it says.
@@ -221,6 +226,10 @@ impl Reader<'_> {
             Reading::Bytes => cursor.bytes().map(|bytes| push_bytes(column, bytes)),
             Reading::Fixed(size) => cursor.fixed(*size).map(|bytes| push_bytes(column, bytes)),
             Reading::UuidBytes => cursor.fixed(16).map(|bytes| push_uuid(column, bytes)),
+            Reading::TimeText(unit) => {
+                let bytes = cursor.bytes();
+                bytes.map(|bytes| push_integer(column, read_time(bytes, *unit)))
+            }
             Reading::Symbols(symbols) => {
                 let symbol = cursor.choice(symbols.len(), Broken::Symbol);
                 symbol.map(|symbol| match symbols.get(symbol) {
@@ -355,6 +364,11 @@ impl Reader<'_> {
             }
         })
     }
+}
+
+/// A time of a text, in units since 1970.
+fn read_time(bytes: &[u8], unit: TimeUnit) -> Option<i64> {
+    TimestampOptions::default().read_text(std::str::from_utf8(bytes).ok()?, unit)
 }
 
 impl Constant {

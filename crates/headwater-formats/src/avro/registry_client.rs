@@ -41,6 +41,8 @@ pub(crate) enum WriterSchema {
     Other,
     /// Nothing.
     Unknown,
+    /// It was not asked: it has not known many others.
+    NotAsked,
 }
 
 /// What a schema is written in.

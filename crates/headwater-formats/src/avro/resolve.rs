@@ -14,18 +14,23 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Fields, TimeUnit};
+use arrow::datatypes::{DataType, FieldRef, Fields, TimeUnit};
 
 use crate::avro::default_value::default_bytes;
+use crate::avro::event::{EventPlaces, EventReading};
 use crate::avro::reading::{Constant, Factor, Reading, RecordReading, Rescale, Step};
 use crate::avro::schema::{AvroSchema, Meaning, RecordField, Shape, Symbols, TypeId};
 use crate::time::per_second;
+
+mod event;
 
 /// Why records of a schema cannot fill the columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Problem {
     /// The whole schema, described, is no record.
     NoRecord(String),
+    /// It is a record of these fields, and none of them says what has happened.
+    NoEvent(Vec<String>),
     /// There is no field of a column's name; with the names that there are.
     Missing { column: String, fields: Vec<String> },
     /// A field's type, described, does not fit its column's.
@@ -42,6 +47,10 @@ pub(crate) enum RootReading {
     Record(RecordReading),
     /// A topic whose records are of several types.
     Union(Vec<RootReading>),
+    /// An event of a change.
+    Event(Box<EventReading>),
+    /// A record that is no event.
+    NoEvent,
     /// No record: passed over.
     Other(TypeId),
 }
@@ -53,23 +62,44 @@ pub(crate) struct Plan {
     pub(crate) root: RootReading,
 }
 
+/// What records are read for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted {
+    /// A row of the fields of a record.
+    Row,
+    /// The row of an event of a change, and what else is in the event.
+    Event(EventPlaces),
+}
+
 /// Makes the plan for records of `writer` in columns, and says what will not work.
 pub(crate) fn resolve(
     writer: &Arc<AvroSchema>,
     reader: Option<&Arc<AvroSchema>>,
     columns: &Fields,
+    wanted: Wanted,
 ) -> (Plan, Vec<Problem>) {
     let mut resolver = Resolver {
         writer,
         reader,
         problems: Vec::new(),
     };
-    let root = resolver.root(writer.root(), reader.map(|reader| reader.root()), columns);
+    let of_reader = reader.map(|reader| reader.root());
+    let root = match wanted {
+        Wanted::Row => resolver.root(writer.root(), of_reader, &placed(columns)),
+        Wanted::Event(places) => resolver.event_root(writer.root(), of_reader, columns, places),
+    };
     let plan = Plan {
         schema: Arc::clone(writer),
         root,
     };
     (plan, resolver.problems)
+}
+
+/// A column and its place.
+type Placed = (usize, FieldRef);
+
+fn placed(columns: &Fields) -> Vec<Placed> {
+    columns.iter().cloned().enumerate().collect()
 }
 
 struct Resolver<'a> {
@@ -79,7 +109,7 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn root(&mut self, id: TypeId, reader: Option<TypeId>, columns: &Fields) -> RootReading {
+    fn root(&mut self, id: TypeId, reader: Option<TypeId>, columns: &[Placed]) -> RootReading {
         match self.writer.shape(id) {
             Shape::Record(_) => RootReading::Record(self.record(id, reader, columns, "")),
             Shape::Union(branches) => {
@@ -99,14 +129,15 @@ impl Resolver<'_> {
         &mut self,
         id: TypeId,
         reader: Option<TypeId>,
-        columns: &Fields,
+        columns: &[Placed],
         path: &str,
     ) -> RecordReading {
         let written = self.writer.fields(id).unwrap_or_default().to_vec();
         let reader = reader.and_then(|reader| self.like(reader, id));
         let mut steps: Vec<Step> = written.iter().map(|f| Step::Skip(f.type_id)).collect();
         let mut absent = Vec::new();
-        for (place, column) in columns.iter().enumerate() {
+        for (place, column) in columns {
+            let place = *place;
             let path = join(path, column.name());
             let wanted = reader.and_then(|reader| self.reader_field(reader, column.name()));
             let found = find_field(&written, column.name(), wanted.as_ref());
@@ -180,9 +211,12 @@ impl Resolver<'_> {
                 let of_branch = |id: &TypeId| self.value(*id, reader, data_type, path);
                 Some(Reading::Union(branches.iter().map(of_branch).collect()))
             }
-            (Shape::Record(_), DataType::Struct(fields)) => {
-                Some(Reading::Struct(self.record(id, reader, fields, path)))
-            }
+            (Shape::Record(_), DataType::Struct(fields)) => Some(Reading::Struct(self.record(
+                id,
+                reader,
+                &placed(fields),
+                path,
+            ))),
             (Shape::Array(item), DataType::List(element)) => {
                 let item = *item;
                 let inner = reader.and_then(|reader| self.inside(reader, id));
@@ -282,6 +316,10 @@ fn scalar(schema: &AvroSchema, id: TypeId, data_type: &DataType) -> Option<Readi
         }
         // The digits of a decimal are no text.
         (Shape::Bytes, Meaning::Decimal { .. }) => is_bytes.then_some(Reading::Bytes),
+        (Shape::String, Meaning::ZonedTimestamp) if !is_text && !is_bytes => match data_type {
+            DataType::Timestamp(unit, _) => Some(Reading::TimeText(*unit)),
+            _ => None,
+        },
         (Shape::Bytes | Shape::String, _) => (is_text || is_bytes).then_some(Reading::Bytes),
         (Shape::Fixed(_), Meaning::Uuid) if is_text => Some(Reading::UuidBytes),
         (Shape::Fixed(size), _) => is_bytes.then_some(Reading::Fixed(*size)),

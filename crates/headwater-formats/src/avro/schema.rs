@@ -43,15 +43,20 @@ pub(crate) enum Shape {
     Union(Vec<TypeId>),
 }
 
-/// What values mean: the logical type. One that is not known is no meaning, as the specification
+/// What values mean: the logical type, or a name of Kafka Connect. One that is not known is no meaning, as the specification
 /// asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
     Plain,
-    Decimal { precision: u8, scale: i8 },
+    Decimal {
+        precision: u8,
+        scale: i8,
+    },
     Date,
     Time(TimeUnit),
     Timestamp(TimeUnit),
+    /// A text with a time and its offset.
+    ZonedTimestamp,
     Uuid,
 }
 
@@ -91,6 +96,11 @@ impl AvroSchema {
     /// The type of a whole datum.
     pub(crate) fn root(&self) -> TypeId {
         self.root
+    }
+
+    /// The places of all types.
+    pub(crate) fn type_ids(&self) -> impl Iterator<Item = TypeId> {
+        (0..self.types.len()).map(TypeId)
     }
 
     /// A type.
@@ -172,10 +182,12 @@ impl Meaning {
             }
             Meaning::Date => "date",
             Meaning::Time(TimeUnit::Millisecond) => "time-millis",
+            Meaning::Time(TimeUnit::Nanosecond) => "time-nanos",
             Meaning::Time(_) => "time-micros",
             Meaning::Timestamp(TimeUnit::Nanosecond) => "timestamp-nanos",
             Meaning::Timestamp(TimeUnit::Microsecond) => "timestamp-micros",
             Meaning::Timestamp(_) => "timestamp-millis",
+            Meaning::ZonedTimestamp => "zoned timestamp",
             Meaning::Uuid => "uuid",
         };
         format!(" of logical type {name}")

@@ -2,7 +2,7 @@
 //!
 //! A field is quoted if it holds the delimiter, a quote, an escape or a line ending, if it has
 //! spaces at an end, or if it would otherwise be read as NULL. NULL is `null.value`, and nothing
-//! if that was not given: a NULL STRING then comes back as an empty one.
+//! if that was not given: a NULL VARCHAR then comes back as an empty one.
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
 use arrow::buffer::ScalarBuffer;

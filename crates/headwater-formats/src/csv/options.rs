@@ -1,6 +1,6 @@
 //! The options of CSV.
 //!
-//! Without `null.value` an empty unquoted field is NULL in every column but a STRING, where it is
+//! Without `null.value` an empty unquoted field is NULL in every column but a VARCHAR, where it is
 //! the empty string.
 
 use headwater_core::Result;

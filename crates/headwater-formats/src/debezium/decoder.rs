@@ -10,7 +10,9 @@ use headwater_core::Result;
 use headwater_core::format::{Decoded, Decoder};
 
 use crate::column_builder::ColumnBuilder;
-use crate::debezium::options::{DebeziumOptions, EventPlace, Part};
+use crate::debezium::change::{NO_AFTER, NO_BEFORE, NO_OP, known_op};
+use crate::debezium::event_columns::Part;
+use crate::debezium::options::{DebeziumOptions, EventPlace};
 use crate::json::{JsonCell, ObjectShape, Scanner, read_object, unescape};
 use crate::row_collector::{Flaw, RowCollector};
 use headwater_core::excerpt::excerpt;
@@ -59,9 +61,13 @@ impl DebeziumDecoder {
         builders: Vec<Box<dyn ColumnBuilder>>,
     ) -> Self {
         let fields = schema.fields();
-        let place_of = |part| fields.iter().position(|f| options.part_of(f) == part);
+        let place_of = |part| {
+            fields
+                .iter()
+                .position(|f| options.columns.part_of(f) == part)
+        };
         let values = (0..).zip(fields.iter());
-        let values = values.filter(|(_, field)| options.part_of(field) == Part::Value);
+        let values = values.filter(|(_, field)| options.columns.part_of(field) == Part::Value);
         let events = EventReader {
             events: EventFinder::new(options.place),
             row: ObjectShape::of_places(values.map(|(at, f)| (f.name().clone(), at)).collect()),
@@ -157,9 +163,9 @@ impl EventReader {
         let op = op_of(op)?;
         let row = match (op, before, after) {
             ("d", JsonCell::Object(text), _) | ("c" | "r" | "u", _, JsonCell::Object(text)) => text,
-            ("d", JsonCell::Null, _) => return Err("a delete without \"before\""),
+            ("d", JsonCell::Null, _) => return Err(NO_BEFORE),
             ("d", _, _) => return Err("\"before\" is not an object"),
-            (_, _, JsonCell::Null) => return Err("a change without \"after\""),
+            (_, _, JsonCell::Null) => return Err(NO_AFTER),
             _ => return Err("\"after\" is not an object"),
         };
         let read = self.row.read(&mut Scanner::new(row), cells);
@@ -180,17 +186,10 @@ impl EventReader {
 /// What has happened, if it gives a row.
 fn op_of(cell: JsonCell<'_>) -> Result<&'static str, &'static str> {
     let JsonCell::String { text, has_escapes } = cell else {
-        return Err("no event: \"op\" is missing or no text");
+        return Err(NO_OP);
     };
     let unescaped = has_escapes.then(|| unescape(text)).flatten();
-    match unescaped.as_deref().unwrap_or(text) {
-        "c" => Ok("c"),
-        "r" => Ok("r"),
-        "u" => Ok("u"),
-        "d" => Ok("d"),
-        "t" => Err("a truncate event, which has no row"),
-        _ => Err("an event with an unknown \"op\""),
-    }
+    known_op(unescaped.as_deref().unwrap_or(text))
 }
 
 fn flaw(reason: &'static str, bytes: &[u8]) -> Flaw {

@@ -1,19 +1,20 @@
-//! The options of DEBEZIUM JSON, and what they make of the declared columns.
+//! The options of DEBEZIUM JSON and DEBEZIUM AVRO, and what they make of the declared columns.
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::Field;
 use headwater_core::Result;
 use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 
+use crate::avro::AvroOptions;
 use crate::column_builder::ColumnBuilder;
+use crate::debezium::event_columns::EventColumns;
 use crate::json::json_column;
-use crate::special_column::{SpecialColumn, check_distinct};
 use crate::timestamp::TimestampOptions;
 
-const FORMAT: OptionDoc = OptionDoc::new(
+pub(crate) const FORMAT: OptionDoc = OptionDoc::new(
     "format",
-    OptionValues::Words(&["json"]),
-    OptionDefault::Value("json"),
+    OptionValues::Words(&["json", "avro"]),
+    OptionDefault::Described("what the name of the format says; of `DEBEZIUM` alone `json`"),
     "how events are written",
 );
 const SCHEMA_INCLUDE: OptionDoc = OptionDoc::new(
@@ -23,34 +24,58 @@ const SCHEMA_INCLUDE: OptionDoc = OptionDoc::new(
     "whether the event is the `payload` of an object with its schema",
 )
 .with_flink(&["schema-include"]);
-const OP_COLUMN: OptionDoc = OptionDoc::new(
-    "op.column",
-    OptionValues::Described("the name of a column"),
-    OptionDefault::Described("`op`, if it is declared"),
-    "the column of what has happened",
-);
-const BEFORE_COLUMN: OptionDoc = OptionDoc::new(
-    "before.column",
-    OptionValues::Described("the name of a column"),
-    OptionDefault::Described("`before`, if it is declared"),
-    "the column of the row before the change",
-);
-const SOURCE_COLUMN: OptionDoc = OptionDoc::new(
-    "source.column",
-    OptionValues::Described("the name of a column"),
-    OptionDefault::Nothing,
-    "the column of where the change came from",
-);
 
-/// How events become columns.
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WrittenAs {
+    Json,
+    Avro,
+}
+
+impl WrittenAs {
+    /// Takes the option that says it beside the name of the format, which may say it too.
+    ///
+    /// # Errors
+    /// If they say different things.
+    pub(crate) fn take(name: &str, reader: &mut OptionReader) -> Result<Self> {
+        let choices = [("json", WrittenAs::Json), ("avro", WrittenAs::Avro)];
+        let given = reader.take_choice(FORMAT.name, &[], &choices)?;
+        let of_name = match name {
+            "debezium" => return Ok(given.unwrap_or(WrittenAs::Json)),
+            "debezium-json" => WrittenAs::Json,
+            _ => WrittenAs::Avro,
+        };
+        let word = |written| {
+            if written == WrittenAs::Json {
+                "json"
+            } else {
+                "avro"
+            }
+        };
+        match given {
+            Some(given) if given != of_name => {
+                let expected = format!("'{}'", word(of_name));
+                Err(reader.bad_value(FORMAT.name, word(given), &expected))
+            }
+            _ => Ok(of_name),
+        }
+    }
+}
+
+/// How events that are JSON become columns.
 #[derive(Debug, Clone)]
 pub(crate) struct DebeziumOptions {
     /// Where an event is.
     pub(crate) place: EventPlace,
-    op: SpecialColumn,
-    before: SpecialColumn,
-    source: SpecialColumn,
+    pub(crate) columns: EventColumns,
     timestamps: TimestampOptions,
+}
+
+/// How events that are Avro become columns.
+#[derive(Debug, Clone)]
+pub(crate) struct DebeziumAvroOptions {
+    pub(crate) columns: EventColumns,
+    pub(crate) avro: AvroOptions,
 }
 
 /// Where in a record its event is.
@@ -64,66 +89,25 @@ pub(crate) enum EventPlace {
     Whole,
 }
 
-/// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// What has happened: `c`, `r`, `u`, `d`.
-    Op,
-    /// The row before the change.
-    Before,
-    /// Where the change came from.
-    Source,
-    /// A value of the row.
-    Value,
-}
-
 impl DebeziumOptions {
-    /// What it takes, beside the options of timestamps.
-    pub(crate) const DOCS: [&'static OptionDoc; 5] = [
-        &FORMAT,
-        &SCHEMA_INCLUDE,
-        &OP_COLUMN,
-        &BEFORE_COLUMN,
-        &SOURCE_COLUMN,
-    ];
+    /// What it takes, beside those of the columns and of timestamps.
+    pub(crate) const DOCS: [&'static OptionDoc; 1] = [&SCHEMA_INCLUDE];
 
     /// Takes all options.
     ///
     /// # Errors
     /// If one is not valid.
     pub(crate) fn take(reader: &mut OptionReader) -> Result<Self> {
-        reader.take_choice(FORMAT.name, &[], &[("json", ())])?;
         let place = match reader.take_bool(SCHEMA_INCLUDE.name, &SCHEMA_INCLUDE.aliases())? {
             None => EventPlace::Found,
             Some(true) => EventPlace::InPayload,
             Some(false) => EventPlace::Whole,
         };
-        let op = SpecialColumn::take(reader, OP_COLUMN.name, Some("op"))?;
-        let before = SpecialColumn::take(reader, BEFORE_COLUMN.name, Some("before"))?;
-        let source = SpecialColumn::take(reader, SOURCE_COLUMN.name, None)?;
-        check_distinct(reader, &[&op, &before, &source])?;
         Ok(DebeziumOptions {
             place,
-            op,
-            before,
-            source,
+            columns: EventColumns::take(reader)?,
             timestamps: TimestampOptions::take(reader)?,
         })
-    }
-
-    /// The column of what has happened.
-    pub(crate) fn op_name(&self) -> Option<&str> {
-        self.op.name()
-    }
-
-    /// The column of the row before the change.
-    pub(crate) fn before_name(&self) -> Option<&str> {
-        self.before.name()
-    }
-
-    /// The column of where the change came from.
-    pub(crate) fn source_name(&self) -> Option<&str> {
-        self.source.name()
     }
 
     /// How times are read.
@@ -131,53 +115,22 @@ impl DebeziumOptions {
         &self.timestamps
     }
 
-    /// What a column holds.
-    pub(crate) fn part_of(&self, field: &Field) -> Part {
-        if self.op.is(field) {
-            Part::Op
-        } else if self.before.is(field) {
-            Part::Before
-        } else if self.source.is(field) {
-            Part::Source
-        } else {
-            Part::Value
-        }
-    }
-
     /// The builder of a column; `None` if its type cannot hold what is there.
     pub(crate) fn column(&self, field: &Field) -> Option<Box<dyn ColumnBuilder>> {
-        let data_type = field.data_type();
-        let can_hold = match self.part_of(field) {
-            Part::Op => matches!(data_type, DataType::Utf8 | DataType::Utf8View),
-            Part::Before | Part::Source => matches!(data_type, DataType::Struct(_)),
-            Part::Value => true,
-        };
+        let can_hold = self.columns.can_hold(field);
         can_hold.then(|| json_column(field, &self.timestamps))?
     }
+}
 
-    /// What to do about a column whose type cannot hold what is there.
-    pub(crate) fn hint_for(&self, field: &Field) -> Option<&'static str> {
-        match self.part_of(field) {
-            Part::Op => Some(
-                "It is the column of what has happened: declare it as STRING, or name another \
-                 column with the option \"op.column\" to read a value of this name.",
-            ),
-            Part::Before => Some(
-                "It is the column of the row before the change: declare it as STRUCT, or name \
-                 another column with the option \"before.column\" to read a value of this name.",
-            ),
-            Part::Source => Some("Declare it as STRUCT of the members that are wanted."),
-            Part::Value => None,
-        }
-    }
-
-    /// Refuses options that name columns which are not there; `whose` is the format and its owner.
+impl DebeziumAvroOptions {
+    /// Takes all options.
     ///
     /// # Errors
-    /// If one does.
-    pub(crate) fn check_named(&self, whose: &str, declared: &Schema) -> Result<()> {
-        let columns = [&self.op, &self.before, &self.source];
-        let mut columns = columns.into_iter();
-        columns.try_for_each(|column| column.check_declared(whose, declared))
+    /// If one is not valid.
+    pub(crate) fn take(reader: &mut OptionReader) -> Result<Self> {
+        Ok(DebeziumAvroOptions {
+            columns: EventColumns::take(reader)?,
+            avro: AvroOptions::take(reader)?,
+        })
     }
 }

@@ -52,9 +52,25 @@ pub(super) fn infer(
     records: &[&[u8]],
     header: Option<&[u8]>,
 ) -> Result<Found> {
+    let lines = records.iter().filter_map(|r| std::str::from_utf8(r).ok());
+    let lines: Vec<&str> = lines.collect();
+    if let Some(header) = header.filter(|_| options.header != Header::None) {
+        let seen = seen_in(options, &lines);
+        let names = named(options, owner, header, seen.len())?;
+        return Ok(typed(names, &seen));
+    }
+    if let Some(found) = below_names(options, owner, &lines) {
+        return Ok(found);
+    }
+    let seen = seen_in(options, &lines);
+    Ok(typed((1..=seen.len()).map(numbered).collect(), &seen))
+}
+
+/// What is seen of the fields of lines, by place.
+fn seen_in(options: &CsvOptions, lines: &[&str]) -> Vec<Seen> {
     let not_text = NullRule::of(&DataType::Int64, options.null_value.as_ref());
     let mut seen: Vec<Seen> = Vec::new();
-    for line in records.iter().filter_map(|r| std::str::from_utf8(r).ok()) {
+    for line in lines {
         // These lines were split before.
         let _ = split_line(line, options.dialect, |position, field| {
             if position >= seen.len() {
@@ -65,10 +81,10 @@ pub(super) fn infer(
             }
         });
     }
-    let names = match header.filter(|_| options.header != Header::None) {
-        Some(header) => named(options, owner, header, seen.len())?,
-        None => (1..=seen.len()).map(numbered).collect(),
-    };
+    seen
+}
+
+fn typed(names: Vec<String>, seen: &[Seen]) -> Found {
     let mut found = Found::default();
     for (name, seen) in names.into_iter().zip(seen) {
         match seen.data_type(&name, Mixed::AreTexts) {
@@ -82,7 +98,41 @@ pub(super) fn infer(
                 .push(InferredColumn::new(name, DataType::Utf8View)),
         }
     }
-    Ok(found)
+    found
+}
+
+/// The columns under a line of names, if one of the lines is such: a file was written to a topic
+/// line by line, or nobody said that it has one. Its fields are names, and one of the columns has
+/// numbers, times or truths in all other lines.
+fn below_names(options: &CsvOptions, owner: &str, lines: &[&str]) -> Option<Found> {
+    let are_names = |line: &&str| {
+        let names = header_names(line, options.dialect);
+        names.len() > 1 && names.iter().all(|name| is_name(name))
+    };
+    let line = lines.iter().copied().find(are_names)?;
+    let others = lines.iter().copied().filter(|other| *other != line);
+    let seen = seen_in(options, &others.collect::<Vec<_>>());
+    let names = named(options, owner, line.as_bytes(), seen.len()).ok()?;
+    let mut found = typed(names, &seen);
+    let is_text = |column: &InferredColumn| column.data_type == DataType::Utf8View;
+    if found.columns.iter().all(is_text) {
+        return None;
+    }
+    found.notes.push(format!(
+        "the line of names \"{line}\" is no record: bad_data = 'drop' leaves it out, and of files \
+         csv.header = 'true'"
+    ));
+    Some(found)
+}
+
+/// Whether a field may be the name of a column, and is nothing else.
+fn is_name(field: &str) -> bool {
+    let is_first = |c: char| c.is_alphabetic() || c == '_';
+    let is_inside = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+    let values = ["true", "false", "null", "nan", "inf", "infinity"];
+    field.starts_with(is_first)
+        && field.chars().all(is_inside)
+        && !values.iter().any(|value| field.eq_ignore_ascii_case(value))
 }
 
 fn named(options: &CsvOptions, owner: &str, header: &[u8], fields: usize) -> Result<Vec<String>> {

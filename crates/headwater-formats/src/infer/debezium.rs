@@ -5,11 +5,11 @@ use arrow::datatypes::{DataType, Field, Fields};
 use super::members::{Members, Room};
 use super::seen::Mixed;
 use super::{Found, InferredColumn};
-use crate::debezium::{DebeziumOptions, EventFinder};
+use crate::debezium::{DebeziumOptions, EventColumns, EventFinder};
 use crate::json::JsonCell;
 
 /// The columns that the options name, without which they are refused.
-pub(super) fn special_columns(options: &DebeziumOptions) -> Vec<InferredColumn> {
+pub(super) fn special_columns(options: &EventColumns) -> Vec<InferredColumn> {
     let of = |name: Option<&str>, data_type: &DataType| {
         let data_type = data_type.clone();
         name.map(|name| InferredColumn::new(name, data_type))
@@ -43,37 +43,53 @@ pub(super) fn infer(options: &DebeziumOptions, records: &[&[u8]]) -> Found {
         if let JsonCell::Object(text) = row_before {
             before.add_object(text, 2, timestamps, &mut room);
         }
-        if let (JsonCell::Object(text), Some(_)) = (from, options.source_name()) {
+        if let (JsonCell::Object(text), Some(_)) = (from, options.columns.source_name()) {
             source.add_object(text, 2, timestamps, &mut room);
         }
     }
     let mut found = Found::default();
     let special = [
-        options.op_name(),
-        options.before_name(),
-        options.source_name(),
+        options.columns.op_name(),
+        options.columns.before_name(),
+        options.columns.source_name(),
     ];
     rows.columns(Mixed::HaveNoType, &mut found, |name| {
         special.contains(&Some(name))
     });
-    if let Some(name) = options.op_name() {
+    let type_of = |members: Members| Some(members.struct_type(Mixed::HaveNoType).ok()?.0);
+    add_special(
+        &options.columns,
+        type_of(before),
+        type_of(source),
+        &mut found,
+    );
+    found.notes.extend(room.note());
+    found
+}
+
+/// Adds the columns that are no values of the row, where they have types.
+pub(crate) fn add_special(
+    columns: &EventColumns,
+    before: Option<DataType>,
+    source: Option<DataType>,
+    found: &mut Found,
+) {
+    if let Some(name) = columns.op_name() {
         found.columns.push(InferredColumn {
             note: Some("c created, u updated, d deleted, r read by a snapshot".to_string()),
             ..InferredColumn::new(name, DataType::Utf8View).not_null()
         });
     }
     let structs = [
-        (options.before_name(), before, "the row before the change"),
-        (options.source_name(), source, "where the change came from"),
+        (columns.before_name(), before, "the row before the change"),
+        (columns.source_name(), source, "where the change came from"),
     ];
-    for (name, members, note) in structs {
-        if let (Some(name), Ok((data_type, _))) = (name, members.struct_type(Mixed::HaveNoType)) {
+    for (name, data_type, note) in structs {
+        if let (Some(name), Some(data_type)) = (name, data_type) {
             found.columns.push(InferredColumn {
                 note: Some(note.to_string()),
                 ..InferredColumn::new(name, data_type)
             });
         }
     }
-    found.notes.extend(room.note());
-    found
 }

@@ -2,17 +2,17 @@
 //!
 //! | seen | type |
 //! | --- | --- |
-//! | nothing but NULL | STRING |
+//! | nothing but NULL | VARCHAR |
 //! | whole numbers of 64 bits | BIGINT |
 //! | whole numbers of up to 38 digits | DECIMAL(38,0) |
 //! | other numbers, or both | DOUBLE |
 //! | true and false | BOOLEAN |
 //! | texts that are all days | DATE |
 //! | texts that are all times, as the format reads them | TIMESTAMP |
-//! | other texts | STRING |
+//! | other texts | VARCHAR |
 //! | objects | STRUCT of their members |
 //! | arrays | ARRAY of what is in all of them |
-//! | several of these | STRING if the format has texts without types (CSV), else no type |
+//! | several of these | VARCHAR if the format has texts without types (CSV), else no type |
 
 use std::sync::Arc;
 

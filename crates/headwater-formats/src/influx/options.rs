@@ -120,7 +120,7 @@ impl InfluxOptions {
     pub(crate) fn hint_for(&self, field: &Field) -> &'static str {
         match self.part_of(field) {
             Part::Measurement => {
-                "It is the column of the measurement: declare it as STRING, or name another column \
+                "It is the column of the measurement: declare it as VARCHAR, or name another column \
                  with the option \"measurement\" to read a tag or field of this name."
             }
             Part::Time => {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use headwater_core::format::{Decoded, Decoder};
 use headwater_core::{Error, Result};
 
-use crate::avro::{RegistryClient, SchemaCache, WriterSchema, look_up};
+use crate::avro::{RegistryClient, SchemaCache, UNKNOWN_ID, WriterSchema, look_up, not_asked};
 use crate::protobuf::frame::{Framed, id_and_path, take_apart};
 use crate::protobuf::message_plan::MessagePlan;
 use crate::protobuf::resolve::resolve;
@@ -39,6 +39,8 @@ pub(crate) struct FramedDecoder {
 enum WriterPlan {
     Known(Box<MessagePlan>),
     Bad(Flaw),
+    /// For records of one chunk only: the id is asked for with those of the next.
+    NotAsked(Flaw),
 }
 
 impl FramedDecoder {
@@ -79,7 +81,8 @@ impl FramedDecoder {
         let bad = |reason, detail| WriterPlan::Bad(Flaw { reason, detail });
         let schema = match schema {
             WriterSchema::Protobuf(schema) => schema,
-            WriterSchema::Unknown => return bad("unknown schema id", format!("schema id {id}")),
+            WriterSchema::Unknown => return bad(UNKNOWN_ID, format!("schema id {id}")),
+            WriterSchema::NotAsked => return WriterPlan::NotAsked(not_asked(id)),
             WriterSchema::Avro(_) | WriterSchema::Other => {
                 return bad("schema is not of Protobuf", format!("schema id {id}"));
             }
@@ -108,6 +111,8 @@ impl Decoder for FramedDecoder {
     }
 
     async fn prepare(&mut self, payloads: &BinaryArray) -> Result<()> {
+        self.plans
+            .retain(|_, plan| !matches!(plan, WriterPlan::NotAsked(_)));
         let mut frames = self.unplanned(payloads);
         if frames.is_empty() {
             return Ok(());
@@ -162,7 +167,9 @@ impl Decoder for FramedDecoder {
             last = Some((frame, plan));
             match plan {
                 WriterPlan::Known(plan) => self.rows.push(plan, message),
-                WriterPlan::Bad(flaw) => self.rows.push_flaw(flaw.clone()),
+                WriterPlan::Bad(flaw) | WriterPlan::NotAsked(flaw) => {
+                    self.rows.push_flaw(flaw.clone())
+                }
             }
         }
         self.rows.finish()

@@ -150,7 +150,7 @@ const MALFORMED: [(&str, &str); 26] = [
     ("02 huge 61", "bad: Avro data ends too early"),
     (
         "02 02ff 00 00 00 00 00",
-        "bad: column \"s\" is not a STRING",
+        "bad: column \"s\" is not a VARCHAR",
     ),
     (
         "02 0261 04 00 00 00 00",
@@ -317,13 +317,13 @@ const VALUES: [(&str, DataType, &str, &str); 27] = [
         "\"bytes\"",
         DataType::Utf8View,
         "0461c3",
-        "bad: column \"a\" is not a STRING",
+        "bad: column \"a\" is not a VARCHAR",
     ),
     (
         "\"bytes\"",
         DataType::Utf8,
         "0461c3",
-        "bad: column \"a\" is not a STRING",
+        "bad: column \"a\" is not a VARCHAR",
     ),
     ("\"bytes\"", DataType::Utf8, "0261", "a"),
     ("\"string\"", DataType::Binary, "02ff", "ff"),
@@ -428,7 +428,7 @@ fn what_cannot_work_is_refused_when_it_is_declared() {
         ),
         (
             ("choice", DataType::Utf8View),
-            "column \"choice\" of source \"orders\" is a STRING, but its field in the Avro schema \
+            "column \"choice\" of source \"orders\" is a VARCHAR, but its field in the Avro schema \
              is a long",
         ),
     ];
@@ -450,6 +450,76 @@ fn what_cannot_work_is_refused_when_it_is_declared() {
         error.message(),
         "the Avro schema of source \"orders\" is a long, not a record"
     );
+}
+
+/// Schemas that could be read and that the specification does not allow.
+const NOT_BY_THE_BOOK: [(&str, &str); 12] = [
+    (
+        r#"{"type":"record","name":"my-record","fields":[]}"#,
+        "Type \"my-record\" has no valid name: a name has letters, digits and underscores, and begins \
+         with no digit.",
+    ),
+    (
+        r#"{"type":"record","name":"R","namespace":"a..b","fields":[]}"#,
+        "Type \"a..b.R\" has no valid name: a name has letters, digits and underscores, and begins \
+         with no digit.",
+    ),
+    (
+        r#"{"type":"record","name":"R","fields":[{"name":"1st","type":"int"}]}"#,
+        "Field \"1st\" of record \"R\" has no valid name: a name has letters, digits and \
+         underscores, and begins with no digit.",
+    ),
+    (
+        r#"{"type":"record","name":"R","fields":[{"name":"a b","type":"int"}]}"#,
+        "Field \"a b\" of record \"R\" has no valid name: a name has letters, digits and \
+         underscores, and begins with no digit.",
+    ),
+    (
+        r#"{"type":"enum","name":"E","symbols":["A-B"]}"#,
+        "Symbol \"A-B\" of enum \"E\" is no valid name: a name has letters, digits and underscores, \
+         and begins with no digit.",
+    ),
+    (
+        r#"{"type":"enum","name":"E","symbols":["A","A"]}"#,
+        "Enum \"E\" has the symbol \"A\" twice.",
+    ),
+    (r#"["null","long","long"]"#, "A union has a long twice."),
+    (
+        r#"["string",{"type":"string","logicalType":"uuid"}]"#,
+        "A union has a string of logical type uuid twice.",
+    ),
+    (
+        r#"[{"type":"array","items":"int"},{"type":"array","items":"long"}]"#,
+        "A union has an array twice.",
+    ),
+    (
+        r#"{"type":"record","name":"R","fields":[{"name":"a","type":"int","default":"x"}]}"#,
+        "The default of field \"a\" is \"x\", which is not an int.",
+    ),
+    (
+        r#"{"type":"record","name":"R","fields":[{"name":"a","type":"int","default":2147483648}]}"#,
+        "The default of field \"a\" is 2147483648, which is not an int.",
+    ),
+    (
+        r#"{"type":"record","name":"R","fields":[{"name":"a","type":["null","long"],"default":""}]}"#,
+        "The default of field \"a\" is \"\", which is not a union of null and long.",
+    ),
+];
+
+/// What the specification allows is not refused with it.
+#[test]
+fn schemas_by_the_book_are_taken() {
+    for text in [
+        r#"{"type":"record","name":"R","fields":[{"name":"a","type":["null","long"],"default":1}]}"#,
+        r#"{"type":"record","name":"R","fields":[{"name":"_a1","type":[
+            {"type":"fixed","name":"F","size":1},{"type":"fixed","name":"G","size":1},
+            {"type":"enum","name":"a.b.E","symbols":["A","B"]}]}]}"#,
+        r#"{"type":"record","name":"R","fields":[{"name":"next","type":["null","R"],"default":null},
+            {"name":"f","type":"float","default":1},{"name":"m","default":{},
+             "type":{"type":"map","values":"R"}}]}"#,
+    ] {
+        check_format(&avro(text), OWNER, &schema(&[])).unwrap();
+    }
 }
 
 #[test]
@@ -494,7 +564,7 @@ fn a_schema_is_needed_and_must_be_one() {
             "There are two types \"F\".",
         ),
     ];
-    for (text, detail) in texts {
+    for (text, detail) in texts.into_iter().chain(NOT_BY_THE_BOOK) {
         let error = error(&[("schema", text)]);
         assert_eq!(
             error.message(),

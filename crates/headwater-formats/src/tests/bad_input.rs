@@ -58,6 +58,7 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 const AVRO: &str = r#"{"type":"record","name":"R","fields":[{"name":"a","type":["null","long"]},{"name":"s","type":["null","string"]}]}"#;
+const ENVELOPE: &str = r#"{"type":"record","name":"E","fields":[{"name":"after","type":["null",{"type":"record","name":"R","fields":[{"name":"a","type":["null","long"]},{"name":"s","type":["null","string"]}]}]},{"name":"before","type":["null","R"]},{"name":"op","type":"string"}]}"#;
 const PROTOBUF: &str = r#"syntax = "proto3"; message R { optional int64 a = 1; optional string s = 2; repeated int64 l = 3; }"#;
 
 fn two_columns() -> SchemaRef {
@@ -77,10 +78,16 @@ fn formats() -> Vec<(&'static str, FormatSpec, SchemaRef)> {
             spec("protobuf", &[("schema", PROTOBUF)]),
             Arc::clone(&two),
         ),
+        ("msgpack", spec("msgpack", &[]), Arc::clone(&two)),
         ("raw", spec("raw", &[]), one(DataType::Binary)),
         ("text", spec("text", &[]), one(DataType::Utf8View)),
         ("influx", spec("influx", &[]), Arc::clone(&two)),
-        ("debezium", spec("debezium-json", &[]), two),
+        ("debezium", spec("debezium-json", &[]), Arc::clone(&two)),
+        (
+            "dbz-avro",
+            spec("debezium-avro", &[("schema", ENVELOPE)]),
+            two,
+        ),
     ]
 }
 
@@ -95,7 +102,9 @@ fn every_payload_ends_in_a_row_or_a_reason() {
         .collect();
     let mut text = String::new();
     for (record, (name, bytes)) in payloads.iter().enumerate() {
-        let bytes = bytes.as_deref().map_or_else(|| "no value".to_string(), shown);
+        let bytes = bytes
+            .as_deref()
+            .map_or_else(|| "no value".to_string(), shown);
         let _ = writeln!(text, "{name}: {bytes}");
         for ((format, _, _), outcomes) in formats.iter().zip(&columns) {
             let _ = writeln!(text, "    {format:9} {}", shortened(&outcomes[record]));

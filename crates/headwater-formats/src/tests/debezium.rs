@@ -232,7 +232,7 @@ fn only_wanted_columns_are_converted() {
     for (wanted, expected) in [
         (
             &[2, 0][..],
-            ["a|c", "bad: column \"name\" is not a STRING", truncated],
+            ["a|c", "bad: column \"name\" is not a VARCHAR", truncated],
         ),
         (&[1], ["bad: column \"id\" is not a BIGINT", "1", truncated]),
         (&[], ["", "", truncated]),
@@ -283,7 +283,7 @@ fn wrong_definitions_are_refused() {
         ),
         (
             refused(&[], &schema(&[("before", DataType::Utf8View)])),
-            format!("{whose} cannot hold column \"before\", which is a STRING"),
+            format!("{whose} cannot hold column \"before\", which is a VARCHAR"),
         ),
     ];
     for (message, expected) in cases {

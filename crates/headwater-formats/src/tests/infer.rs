@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::infer::{Guess, Inferred, guess_format, infer};
+use crate::infer::{Guess, Inferred, SeenKeys, guess_format, infer, seen_keys};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -18,6 +18,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn sample(records: &[impl AsRef<[u8]>]) -> Sample {
     Sample {
         payloads: records.iter().map(|r| Some(r.as_ref())).collect(),
+        keys: None,
         header: None,
     }
 }
@@ -73,11 +74,11 @@ fn json_values_have_types() {
             "i BIGINT",
             "d DOUBLE",
             "big DECIMAL(38,0)",
-            "s STRING",
+            "s VARCHAR",
             "b BOOLEAN",
             "day DATE",
             "at TIMESTAMP",
-            "n STRING -- no value in the sample, so the type is not known",
+            "n VARCHAR -- no value in the sample, so the type is not known",
             "ID BIGINT",
             "id BIGINT -- differs from \"ID\" by case only",
             "ts BIGINT -- looks like milliseconds since 1970: to_timestamp_millis makes a TIMESTAMP of it",
@@ -95,10 +96,10 @@ fn json_values_may_hold_others() {
             r#"{"user":{"odd":"x"}}"#,
         ],
         &[
-            "user STRUCT<id BIGINT, Name STRING> -- without \"odd\" (1 numbers and 1 texts, which no one type holds)",
-            "tags ARRAY<STRING>",
-            "points ARRAY<STRUCT<x DOUBLE, y STRING>>",
-            "none ARRAY<STRING> -- no value in the sample, so the type is not known",
+            "user STRUCT<id BIGINT, Name VARCHAR> -- without \"odd\" (1 numbers and 1 texts, which no one type holds)",
+            "tags ARRAY<VARCHAR>",
+            "points ARRAY<STRUCT<x DOUBLE, y VARCHAR>>",
+            "none ARRAY<VARCHAR> -- no value in the sample, so the type is not known",
             "without mixed: 1 numbers and 1 texts, which no one type holds",
             "without list: arrays of 1 numbers and 1 texts, which no one type holds",
             "without empty: objects that hold nothing",
@@ -171,13 +172,13 @@ fn csv_fields_have_types_by_place() {
         ],
         &[
             "c1 BIGINT",
-            "c2 STRING",
+            "c2 VARCHAR",
             "c3 DOUBLE",
             "c4 DATE",
             "c5 BOOLEAN",
-            "c6 STRING -- holds 1 numbers and 1 texts",
-            "c7 STRING -- no value in the sample, so the type is not known",
-            "c8 STRING",
+            "c6 VARCHAR -- holds 1 numbers and 1 texts",
+            "c7 VARCHAR -- no value in the sample, so the type is not known",
+            "c8 VARCHAR",
             "bad: wrong number of fields: 1",
         ],
     );
@@ -186,6 +187,61 @@ fn csv_fields_have_types_by_place() {
         &["1;NA", "NA;2026-01-01 10:00:00"],
         &["c1 BIGINT", "c2 TIMESTAMP"],
     );
+}
+
+/// A file that was written to a topic line by line has its header there, too.
+#[test]
+fn a_line_of_names_among_the_records_is_seen() {
+    let csv = spec("csv", &[]);
+    let note = "note: the line of names \"Id,name\" is no record: bad_data = 'drop' leaves it out, and \
+                of files csv.header = 'true'";
+    for lines in [["Id,name", "1,a", "2,b"], ["1,a", "Id,name", "2,b"]] {
+        check(
+            &csv,
+            &lines,
+            &[
+                "id BIGINT",
+                "name VARCHAR",
+                "bad: column \"id\" is not a BIGINT: 1",
+                note,
+            ],
+        );
+    }
+    // Where all columns are texts, a line of names looks like any other.
+    check(
+        &csv,
+        &["id,name", "x,a", "y,b"],
+        &["c1 VARCHAR", "c2 VARCHAR"],
+    );
+    // These are no names.
+    for odd in ["a,a", "true,x", "a,", "*,b"] {
+        let found = shown(&csv, &sample(&[odd, "1,x", "2,y"]));
+        assert!(found.starts_with("c1 "), "{odd}: {found}");
+    }
+}
+
+#[test]
+fn keys_are_looked_at() {
+    let seen = |keys: &[Option<&[u8]>]| {
+        let keys = keys.iter().copied().collect();
+        runtime()
+            .block_on(seen_keys("source \"s\"", &keys))
+            .unwrap()
+    };
+    assert_eq!(seen(&[None, None]), None);
+    let found = |keys, are_texts, format| {
+        Some(SeenKeys {
+            keys,
+            are_texts,
+            format,
+        })
+    };
+    assert_eq!(seen(&[Some(b"a"), None]), found(1, true, None));
+    assert_eq!(seen(&[Some(b"a"), Some(b"\xff")]), found(2, false, None));
+    let json: &[u8] = b"{\"id\":1}";
+    assert_eq!(seen(&[Some(json)]), found(1, true, Some("JSON")));
+    let framed: &[u8] = &[0, 0, 0, 0, 1, 2];
+    assert_eq!(seen(&[Some(framed)]), found(1, true, Some("AVRO")));
 }
 
 #[test]
@@ -199,15 +255,15 @@ fn csv_headers_name_columns() {
     };
     assert_eq!(
         named(&[("header", "true")], "Id, \"Name\""),
-        "id BIGINT\nname STRING\n"
+        "id BIGINT\nname VARCHAR\n"
     );
     assert_eq!(
         named(&[("header", "true")], "a,A"),
-        "a BIGINT\nA STRING -- differs from \"a\" by case only\n"
+        "a BIGINT\nA VARCHAR -- differs from \"a\" by case only\n"
     );
     assert_eq!(
         named(&[("header", "skip")], "a,a"),
-        "c1 BIGINT\nc2 STRING\n"
+        "c1 BIGINT\nc2 VARCHAR\n"
     );
     assert!(named(&[("header", "true")], "a,a").contains("does not name 2 columns"));
 }
@@ -223,14 +279,14 @@ fn lines_of_influx_have_tags_fields_and_a_time() {
             "mem",
         ],
         &[
-            "measurement STRING NOT NULL",
-            "host STRING",
-            "cpu STRING",
+            "measurement VARCHAR NOT NULL",
+            "host VARCHAR",
+            "cpu VARCHAR",
             "usage DOUBLE",
             "n BIGINT",
             "big DECIMAL(38,0)",
             "ok BOOLEAN",
-            "note STRING",
+            "note VARCHAR",
             "used BIGINT",
             "time TIMESTAMP",
             "without time: the format has a column of its own under this name",
@@ -241,7 +297,7 @@ fn lines_of_influx_have_tags_fields_and_a_time() {
     check(
         &spec("influx", &[("time", "at"), ("measurement", "m")]),
         &["cpu time=1i 1"],
-        &["m STRING NOT NULL", "time BIGINT", "at TIMESTAMP"],
+        &["m VARCHAR NOT NULL", "time BIGINT", "at TIMESTAMP"],
     );
 }
 
@@ -257,10 +313,10 @@ fn events_of_debezium_have_the_columns_of_their_rows() {
         ],
         &[
             "id BIGINT",
-            "name STRING",
+            "name VARCHAR",
             "price DOUBLE",
             "gone BOOLEAN",
-            "op STRING NOT NULL -- c created, u updated, d deleted, r read by a snapshot",
+            "op VARCHAR NOT NULL -- c created, u updated, d deleted, r read by a snapshot",
             "before STRUCT<id BIGINT, gone BOOLEAN> -- the row before the change",
             "bad: a truncate event, which has no row: 1",
         ],
@@ -270,8 +326,8 @@ fn events_of_debezium_have_the_columns_of_their_rows() {
         &[r#"{"op":"c","after":{"id":1},"source":{"db":"x"}}"#],
         &[
             "id BIGINT",
-            "op STRING NOT NULL -- c created, u updated, d deleted, r read by a snapshot",
-            "src STRUCT<db STRING> -- where the change came from",
+            "op VARCHAR NOT NULL -- c created, u updated, d deleted, r read by a snapshot",
+            "src STRUCT<db VARCHAR> -- where the change came from",
         ],
     );
 }
@@ -290,10 +346,10 @@ fn avro_columns_are_those_of_the_schema() {
         {"name":"self","type":["null","r"]}]}"#;
     let nothing: [&str; 0] = [];
     let found = shown(&spec("avro", &[("schema", schema)]), &sample(&nothing));
-    let expected = "id BIGINT\nn INT\nat TIMESTAMP\nprice DECIMAL(10,2)\ntags ARRAY<STRING>\n\
-                    of STRUCT<e STRING>\n\
+    let expected = "id BIGINT\nn INT\nat TIMESTAMP\nprice DECIMAL(10,2)\ntags ARRAY<VARCHAR>\n\
+                    extra MAP<VARCHAR, DOUBLE>\n\
+                    of STRUCT<e VARCHAR>\n\
                     self STRUCT\n\
-                    without extra: a map, which no column can hold yet\n\
                     without odd: a union of string and int\n";
     // The type of a record in itself is as long as it is deep.
     let cut = |line: &str| match line.split_once("self STRUCT<") {
@@ -330,7 +386,7 @@ fn avro_columns_are_those_of_the_ids() {
         &sample(&records),
     );
     assert!(
-        found.starts_with("id BIGINT\ns STRING\nbad: no schema id: 1\n"),
+        found.starts_with("id BIGINT\ns VARCHAR\nbad: no schema id: 1\n"),
         "{found}"
     );
 }
@@ -338,7 +394,7 @@ fn avro_columns_are_those_of_the_ids() {
 #[test]
 fn raw_and_text_have_one_column() {
     check(&spec("raw", &[]), &["x"], &["value BYTEA"]);
-    check(&spec("text", &[]), &["x"], &["value STRING"]);
+    check(&spec("text", &[]), &["x"], &["value VARCHAR"]);
 }
 
 #[test]

@@ -242,7 +242,7 @@ const TYPES: &[TypeCases] = &[
     ),
     (
         DataType::Utf8View,
-        "a STRING",
+        "a VARCHAR",
         &[
             ("\"\"", ""),
             (
@@ -460,7 +460,7 @@ fn wrong_definitions_are_refused() {
         ),
         (
             refused(&[], &schema(&[("time", DataType::Utf8View)])),
-            format!("{whose} cannot hold column \"time\", which is a STRING"),
+            format!("{whose} cannot hold column \"time\", which is a VARCHAR"),
         ),
         (
             refused(&[], &schema(&[("measurement", DataType::Int64)])),

@@ -170,7 +170,7 @@ const TEXTS: &[TypeCases] = &[
     ),
     (
         DataType::Utf8View,
-        "a STRING",
+        "a VARCHAR",
         &[
             ("\"x\"", "x"),
             ("\"\"", ""),

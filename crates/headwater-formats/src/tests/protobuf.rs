@@ -214,9 +214,9 @@ const MALFORMED: [(&str, &str); 24] = [
     ("0b14", "bad: unexpected end of a Protobuf group"),
     ("0d01000000", "bad: column \"i32\" is not an INT"),
     ("0d010000000801", "bad: column \"i32\" is not an INT"),
-    ("7001", "bad: column \"s\" is not a STRING"),
-    ("7201ff", "bad: column \"s\" is not a STRING"),
-    ("7202c3280801", "bad: column \"s\" is not a STRING"),
+    ("7001", "bad: column \"s\" is not a VARCHAR"),
+    ("7201ff", "bad: column \"s\" is not a VARCHAR"),
+    ("7202c3280801", "bad: column \"s\" is not a VARCHAR"),
     // Nobody looks at these.
     ("8a01050801", "bad: Protobuf data ends too early"),
     ("8a0101ff", "0|"),
@@ -272,7 +272,7 @@ fn what_is_broken_inside_of_a_column_makes_the_column_wrong() {
             "∅|[]|{}|2106-02-07T06:28:15|∅".to_string(),
         ),
         ("ca010c08ffffffffffffffff7f1000", bad("ts", "a TIMESTAMP")),
-        ("e201020801", bad("json", "a STRING")),
+        ("e201020801", bad("json", "a VARCHAR")),
     ];
     let cases: Vec<_> = cases
         .iter()
@@ -407,7 +407,7 @@ fn json_is_read_and_written() {
         // NaN has no JSON.
         (
             "0a0911000000000000f87f",
-            "bad: column \"v\" is not a STRING",
+            "bad: column \"v\" is not a VARCHAR",
         ),
         ("0a020801", "null|∅|∅"),
         ("0a0408002001", "true|∅|∅"),
@@ -459,7 +459,7 @@ fn what_cannot_work_is_refused_when_it_is_declared() {
         ),
         (
             ("tags", DataType::Utf8View),
-            "column \"tags\" of source \"orders\" is a STRING, but its field in Protobuf message \
+            "column \"tags\" of source \"orders\" is a VARCHAR, but its field in Protobuf message \
              \"shop.Order\" is a repeated string",
             Some("Declare it as an ARRAY."),
         ),
@@ -471,7 +471,7 @@ fn what_cannot_work_is_refused_when_it_is_declared() {
         ),
         (
             ("inner", DataType::Utf8View),
-            "column \"inner\" of source \"orders\" is a STRING, but its field in Protobuf message \
+            "column \"inner\" of source \"orders\" is a VARCHAR, but its field in Protobuf message \
              \"shop.Order\" is a message shop.Order.Inner",
             Some("Declare it as a STRUCT of the fields that you need."),
         ),

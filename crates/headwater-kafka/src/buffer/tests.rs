@@ -9,8 +9,7 @@ fn buffer(from: i64) -> (Arc<PartitionBuffer>, Arc<Budget>) {
     let partition = Partition::new("t", 0);
     let kept = Kept {
         key: true,
-        timestamp: false,
-        headers: false,
+        ..Kept::default()
     };
     let buffer = PartitionBuffer::new(partition, from, kept, Arc::clone(&budget));
     buffer.lock().moved_to(from);

@@ -24,6 +24,9 @@ impl PollLoop {
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
                 self.check_range(index, &partition);
             }
+            RDKafkaErrorCode::NotImplemented => {
+                self.fail(index, Failure::unreadable(&partition, reason));
+            }
             code if is_damage(code) => self.fetch_again(index, &partition, reason),
             RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownPartition
@@ -110,10 +113,13 @@ impl PollLoop {
 }
 
 /// Whether records came that are not those that were written: by the checksum of librdkafka, or by
-/// that of the broker.
+/// that of the broker; or that cannot be decompressed, which librdkafka would try for ever.
 pub(super) fn is_damage(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
-        RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage
+        RDKafkaErrorCode::BadMessage
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::BadCompression
+            | RDKafkaErrorCode::NotImplemented
     )
 }

@@ -7,6 +7,8 @@ use arrow::datatypes::{DataType, TimeUnit};
 use headwater_core::records::headers_type;
 
 use super::fixture::*;
+use super::raw_batch::{LOG_APPEND_TIME, NO_CODEC, NO_TIME, RawBatch, ZSTD, put_raw};
+use super::write;
 
 const MIB: usize = 1 << 20;
 
@@ -120,6 +122,109 @@ async fn messages_of_some_mebibytes_come_through() {
     let bytes: usize = sizes.iter().sum();
     assert_eq!(read.counters.bytes(), u64::try_from(bytes).unwrap());
     assert_eq!(source.held_bytes(), 0);
+}
+
+/// As large as brokers are ever told to take. The mock broker keeps one message of any size.
+#[tokio::test]
+async fn messages_of_many_mebibytes_are_written_and_read() {
+    let large = [
+        ("properties.message.max.bytes", "100000000"),
+        ("properties.queue.buffering.max.kbytes", "262144"),
+    ];
+    for size in [6, 40].map(|n| n * MIB) {
+        let broker = broker(&[("t", 1)]);
+        let servers = broker.bootstrap_servers();
+        let sink = write::sink(&servers, "t", &large).unwrap();
+        write::open(&*sink).await.unwrap();
+        let symbol = "x".repeat(size);
+        let rows = write::rows_of(&[&symbol]);
+        within(60, write::epoch(&*sink, 0, vec![rows]))
+            .await
+            .unwrap();
+        drop(symbol);
+        // The key is the text, too.
+        let source = raw(&servers, "t")
+            .option("prefetch.bytes", "1048576")
+            .option("properties.receive.message.max.bytes", "200000000");
+        let source = open_own(source).await;
+        let read = within(60, read(&source, &at("t", &[0]), &at("t", &[1]))).await;
+        assert_eq!(read.rows(), 1);
+        // The row is an object with the text in it.
+        let bytes = usize::try_from(read.counters.bytes()).unwrap();
+        assert!((size..size + 100).contains(&bytes), "{size} {bytes}");
+        assert_eq!(source.held_bytes(), 0);
+    }
+}
+
+/// A compression that there is not, and one that is not what it says: never silence, and never for ever.
+#[tokio::test]
+async fn batches_that_cannot_be_decompressed_stop_the_query() {
+    for (codec, message, detail) in [
+        (
+            NO_CODEC,
+            "partition 0 of topic \"t\" holds records that cannot be read",
+            "Decompression (codec 0x5)",
+        ),
+        (
+            ZSTD,
+            "partition 0 of topic \"t\" holds damaged records",
+            "Decompression (codec 0x4)",
+        ),
+    ] {
+        let broker = broker(&[("t", 1)]);
+        let servers = broker.bootstrap_servers();
+        put_raw(&servers, "t", &RawBatch::default());
+        let batch = RawBatch {
+            attributes: codec,
+            body: Some(b"no compression has these bytes"),
+            ..RawBatch::default()
+        };
+        put_raw(&servers, "t", &batch);
+        put_raw(&servers, "t", &RawBatch::default());
+        let source = json(&servers, "t").open().await;
+        let all = [0];
+        let start = source.initial().await.unwrap();
+        // What is before is read.
+        let first = at("t", &[1]);
+        reach(&*source, &start, &first).await;
+        assert_eq!(read(&*source, &start, &first).await.lines(), ["1"]);
+        let error = try_read(&*source, &first, &at("t", &[3]), &all).await;
+        let error = error.err().unwrap();
+        assert_eq!(error.kind(), headwater_core::ErrorKind::Source);
+        assert_eq!(error.message(), message);
+        assert!(error.detail().unwrap().contains(detail), "{error:?}");
+    }
+}
+
+/// The time that the broker has set, and no time at all.
+#[tokio::test]
+async fn times_of_the_broker_and_none_are_told_apart() {
+    let broker = broker(&[("t", 1)]);
+    let servers = broker.bootstrap_servers();
+    let time_ms = 1_767_225_600_000;
+    for (attributes, time_ms) in [(0, time_ms), (LOG_APPEND_TIME, time_ms), (0, NO_TIME)] {
+        let batch = RawBatch {
+            attributes,
+            time_ms,
+            ..RawBatch::default()
+        };
+        put_raw(&servers, "t", &batch);
+    }
+    let source = json(&servers, "t")
+        .metadata(
+            "ts",
+            DataType::Timestamp(TimeUnit::Microsecond, None),
+            "timestamp",
+        )
+        .metadata("kind", DataType::Int32, "timestamp_type");
+    assert_eq!(
+        read_all(&*source.open().await).await.lines(),
+        [
+            "1|2026-01-01T00:00:00|0",
+            "1|2026-01-01T00:00:00|1",
+            "1|NULL|-1",
+        ]
+    );
 }
 
 /// A thousand times as many bytes as the broker keeps of them.

@@ -305,12 +305,31 @@ async fn rows_that_are_too_large_are_not_tried_again() {
     broker.fail_requests(DevRequest::Produce, &[DevFault::MessageTooLarge]);
     let own_limit = [("properties.message.max.bytes", "1000")];
     let wide = "x".repeat(2000);
-    for (more, symbol) in [(&[][..], "s"), (&own_limit[..], wide.as_str())] {
+    let by_broker = (
+        "1 of 1 rows could not be delivered to topic \"out\"",
+        "The broker found some larger than \"max.message.bytes\" of the topic; the largest has ",
+    );
+    let by_client = (
+        "a row of 4019 bytes is too large for topic \"out\"",
+        "The sink sends messages of 1000 bytes at most.",
+    );
+    for (more, symbol, (message, detail)) in [
+        (&[][..], "s", by_broker),
+        (&own_limit[..], wide.as_str(), by_client),
+    ] {
         let sink = write::sink(&servers, "out", more).unwrap();
         write::open(&*sink).await.unwrap();
         let rows = write::rows_of(&[symbol]);
         let error = write::epoch(&*sink, 0, vec![rows]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Resource, "{error}");
-        assert!(error.hint().unwrap().contains("max.message.bytes"));
+        assert_eq!(error.message(), message);
+        assert!(error.detail().unwrap().starts_with(detail), "{error:?}");
+        assert_eq!(
+            error.hint(),
+            Some(
+                "Raise \"max.message.bytes\" of the topic and 'properties.message.max.bytes' of the \
+                 sink, or write smaller rows."
+            )
+        );
     }
 }

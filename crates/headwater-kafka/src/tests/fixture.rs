@@ -195,10 +195,10 @@ impl Declared {
         within(20, self.declare()?.open(context(use_of))).await
     }
 
-    /// As a query that goes on from its checkpoint.
-    pub(crate) async fn try_resume(self) -> Result<Arc<dyn Source>> {
+    /// As a query that goes on from its checkpoint, after it has read this.
+    pub(crate) async fn try_resume(self, read: Offsets) -> Result<Arc<dyn Source>> {
         let context = SourceContext {
-            is_resumed: true,
+            read_before: Some(read),
             ..context(SourceUse::Stream)
         };
         within(20, self.declare()?.open(context)).await
@@ -216,6 +216,19 @@ pub(crate) async fn open_own(declared: Declared) -> KafkaSource {
 
 /// The same at the time of a clock.
 pub(crate) async fn open_own_at(declared: Declared, clock: impl Clock) -> KafkaSource {
+    let context = SourceContext {
+        clock: Arc::new(clock),
+        ..context(SourceUse::Stream)
+    };
+    open_own_in(declared, context).await
+}
+
+/// The same of a bounded read.
+pub(crate) async fn open_bounded(declared: Declared) -> KafkaSource {
+    open_own_in(declared, context(SourceUse::BoundedRead)).await
+}
+
+async fn open_own_in(declared: Declared, context: SourceContext) -> KafkaSource {
     let owner = "source \"s\"";
     let mut options = OptionReader::new(owner, &declared.options.into_iter().collect());
     let spec = KafkaSourceSpec {
@@ -223,10 +236,6 @@ pub(crate) async fn open_own_at(declared: Declared, clock: impl Clock) -> KafkaS
         options: SourceOptions::read(&mut options).unwrap(),
         columns: SourceColumns::declare(owner, &declared.definition, None).unwrap(),
         taps: Arc::clone(&declared.taps),
-    };
-    let context = SourceContext {
-        clock: Arc::new(clock),
-        ..context(SourceUse::Stream)
     };
     KafkaSource::open(Arc::new(spec), &context).await.unwrap()
 }
@@ -236,7 +245,7 @@ fn context(use_of: SourceUse) -> SourceContext {
         clock: Arc::new(SystemClock::new()),
         journal: Arc::new(NoJournal),
         use_of,
-        is_resumed: false,
+        read_before: None,
     }
 }
 
@@ -315,6 +324,7 @@ pub(crate) async fn try_read(
         slice: Slice::between(start, end),
         projection: projection.to_vec(),
         batch_rows: 1000,
+        rows_wanted: None,
         counters: Arc::clone(&counters),
     };
     let mut stream = source.read(request)?;

@@ -389,10 +389,24 @@ async fn a_topic_that_is_gone_is_a_loss_for_a_query_that_has_read_it() {
     let error = new.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert_eq!(error.message(), expected);
-    let error = json(&servers, "gone").try_resume().await.unwrap_err();
+    let read = |topic: &str| at(topic, &[1]);
+    let resumed = json(&servers, "gone").try_resume(read("gone"));
+    let error = resumed.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DataLoss);
     assert_eq!(error.message(), expected);
     let detail = error.detail().unwrap();
     assert_eq!(detail, "The checkpoint of the query has read from it.");
-    json(&servers, "t").try_resume().await.unwrap();
+    // One that it is told to read from now on was misspelt: nothing is lost.
+    for (key, value) in [("topic", "t, gone"), ("assign", r#"{"t":[0],"gone":[0]}"#)] {
+        let both = || json(&servers, "t").choosing(key, value);
+        let error = both().try_resume(read("t")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{key}");
+        assert_eq!(error.message(), expected);
+        let error = both().try_resume(read("gone")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DataLoss, "{key}");
+    }
+    let matching = json(&servers, "t").choosing("topic.pattern", "gone.*");
+    let error = matching.try_resume(read("gone")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DataLoss);
+    json(&servers, "t").try_resume(read("t")).await.unwrap();
 }

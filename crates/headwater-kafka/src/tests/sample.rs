@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::BinaryArray;
+use arrow::array::{Array, BinaryArray};
 use headwater_core::Result;
 use headwater_core::clock::SystemClock;
 use headwater_core::connector::{Connector, SamplerDefinition};
@@ -21,8 +21,10 @@ async fn sampled(pairs: &[(&str, &str)], limits: SampleLimits) -> Result<Vec<Str
     let sampler = KafkaConnector::default().declare_sampler(definition, &mut options)?;
     options.finish()?;
     let clock = Arc::new(SystemClock::new());
-    let payloads = within(30, sampler.sample(limits, clock)).await?.payloads;
-    Ok(sorted(&payloads))
+    let sample = within(30, sampler.sample(limits, clock)).await?;
+    let keys = sample.keys.map_or(0, |keys| keys.len());
+    assert!([0, sample.payloads.len()].contains(&keys));
+    Ok(sorted(&sample.payloads))
 }
 
 fn sorted(payloads: &BinaryArray) -> Vec<String> {

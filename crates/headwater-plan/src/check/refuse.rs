@@ -58,6 +58,21 @@ pub(crate) fn unsteady_key(what: &Unsteady, expr: &Expr) -> Error {
     error.with_span(span_of(expr))
 }
 
+/// A map where values tell rows apart.
+pub(crate) fn map_key(expr: &Expr) -> Error {
+    Error::unsupported("a MAP cannot be grouped, joined, sorted or compared by")
+        .with_detail("Its entries have no order, and maps are equal here only in the same one.")
+        .with_hint("Take what tells rows apart out of it, such as m['key'].")
+        .with_span(span_of(expr))
+}
+
+/// A key of a map that comes from the row.
+pub(crate) fn map_key_of_a_row(key: &Expr) -> Error {
+    Error::unsupported("a MAP is looked into by a constant key")
+        .with_hint("Write map_extract(map, key)[1], which takes the key of a row.")
+        .with_span(span_of(key))
+}
+
 /// A join that would give the rows of a table that no row of the stream has matched.
 pub(crate) fn unmatched_table_rows(join_type: JoinType) -> Error {
     Error::plan(format!(
@@ -138,8 +153,10 @@ pub(crate) fn lateral() -> Error {
 }
 
 pub(crate) fn no_source() -> Error {
-    Error::plan("a streaming query must read at least one source")
-        .with_hint("Declare one with CREATE SOURCE, or run the query as SELECT without STREAM.")
+    Error::plan("a streaming query must read at least one source").with_hint(
+        "Declare one with CREATE SOURCE, or write rows that are there with INSERT INTO alone, or \
+             read them with SELECT without STREAM.",
+    )
 }
 
 pub(crate) fn shape(plan: &LogicalPlan) -> Error {

@@ -44,7 +44,7 @@ use crate::event_time_field::{
 use crate::node::{SessionNode, WindowNode};
 use crate::rule::grouping_sets::GroupedBy;
 use crate::rule::provenance::{is_handed_on, is_plain};
-use crate::window_struct::{window_bounds, window_part};
+use crate::window_struct::{part_role, window_bounds, window_part};
 use crate::window_udf::{EVENT_TIME, SESSION_WINDOW, WINDOW};
 
 /// Rewrites every aggregation and projection of the plan that has a call, and what takes the struct
@@ -116,7 +116,7 @@ fn rewrite(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let columns = grouped.columns.iter().enumerate();
     let mut windows = columns.filter(|(_, expr)| is_window(expr));
     let Some((position, found)) = windows.next() else {
-        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+        return by_parts(aggregate, &grouped);
     };
     if windows.any(|(_, other)| *other != *found) {
         return plan_err!("a GROUP BY can hold one window() call, and this one holds several");
@@ -160,6 +160,33 @@ fn rewrite(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     });
     let columns = columns.collect::<Result<_>>()?;
     let projection = Projection::try_new(columns, Arc::new(LogicalPlan::Aggregate(inner)))?;
+    Ok(Transformed::yes(LogicalPlan::Projection(projection)))
+}
+
+/// A GROUP BY of the start and the end that are taken out of a window's struct, to one of columns:
+/// `GROUP BY w.start, w.end` where a subquery has `window(…) AS w`.
+fn by_parts(aggregate: Aggregate, grouped: &GroupedBy) -> Result<Transformed<LogicalPlan>> {
+    let mut parts = grouped.columns.iter().filter_map(bound_of_struct);
+    let Some((_, window)) = parts.find(|(_, window)| is_window_struct(window, &aggregate.input))
+    else {
+        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+    };
+    let (input, start, end) = with_bounds(&aggregate.input, window)?;
+    let column = |expr: &Expr| match bound_of_struct(expr) {
+        Some((WindowRole::Start, of)) if of == window => start.clone(),
+        Some((WindowRole::End, of)) if of == window => end.clone(),
+        _ => expr.clone(),
+    };
+    let groups = grouped.map_sets(&aggregate, |set| set.into_iter().map(column).collect());
+    let inner = Aggregate::try_new(Arc::new(input), groups, aggregate.aggr_expr.clone())?;
+    let inner = LogicalPlan::Aggregate(inner);
+    // The columns of both are in the same order, and differ by the names of these two.
+    let named = inner.schema().columns().into_iter().map(Expr::Column);
+    let named = named.zip(aggregate.schema.iter());
+    let columns = named.map(|(column, (qualifier, field))| {
+        column.alias_qualified(qualifier.cloned(), field.name())
+    });
+    let projection = Projection::try_new(columns.collect(), Arc::new(inner))?;
     Ok(Transformed::yes(LogicalPlan::Projection(projection)))
 }
 
@@ -310,6 +337,15 @@ fn is_window_struct(expr: &Expr, input: &LogicalPlan) -> bool {
         field.is_ok_and(|field| window_struct_of(field).is_some())
     };
     matches!(unaliased(expr), Expr::Column(column) if is_marked(column)) && is_plain(expr, input)
+}
+
+/// The start or the end that an expression takes out of a struct, and the struct.
+fn bound_of_struct(expr: &Expr) -> Option<(WindowRole, &Expr)> {
+    let Expr::ScalarFunction(part) = unaliased(expr) else {
+        return None;
+    };
+    let role = part_role(part.func.name())?;
+    Some((role, part.args.first()?)).filter(|(role, _)| *role != WindowRole::Time)
 }
 
 fn unaliased(expr: &Expr) -> &Expr {

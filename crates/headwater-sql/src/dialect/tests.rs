@@ -1,6 +1,8 @@
 //! The dialect reads what the generic dialect reads, and its own clauses besides.
 
-use datafusion::sql::sqlparser::ast::Statement;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Statement, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::dialect::Dialect;
 
 use super::*;
@@ -14,7 +16,6 @@ fn read(dialect: &dyn Dialect, sql: &str) -> Result<Vec<Statement>, String> {
 const CORPUS: &[&str] = &[
     "SELECT * FROM t MATCH_RECOGNIZE (PARTITION BY a ORDER BY b MEASURES FINAL LAST(c) AS d ONE ROW PER MATCH PATTERN (x y+) DEFINE y AS y.c > 1)",
     "SELECT * FROM a JOIN b FOR SYSTEM_TIME AS OF a.ts ON a.k = b.k",
-    "SELECT transform(xs, x -> x * 2) FROM t",
     "SELECT list_filter(xs, lambda x : x > 2) FROM t",
     "SELECT * FROM t PIVOT (sum(v) FOR k IN ('a', 'b')) AS p",
     "SELECT * FROM t UNPIVOT (v FOR k IN (a, b))",
@@ -143,5 +144,56 @@ fn clauses_after_a_query_are_no_aliases() {
         let query = parser.parse_query().unwrap().to_string();
         assert!(!query.to_lowercase().contains("emit"), "{query}");
         assert!(!query.to_lowercase().contains("late"), "{query}");
+    }
+}
+
+#[test]
+fn arrows_bind_as_subscripts_do() {
+    let cases = [
+        ("j ->> 'a' || 'z'", "(j ->> 'a') || 'z'"),
+        ("'z' || j ->> 'a'", "'z' || (j ->> 'a')"),
+        ("j ->> 'a' = 'x' AND k", "((j ->> 'a') = 'x') AND k"),
+        ("j ->> 'a' LIKE 'x%'", "(j ->> 'a') LIKE 'x%'"),
+        ("j ->> 'a' IS NULL", "(j ->> 'a') IS NULL"),
+        ("j ->> 'a' IN ('x')", "(j ->> 'a') IN ('x')"),
+        (
+            "j ->> 'a' BETWEEN 'x' AND 'y'",
+            "(j ->> 'a') BETWEEN 'x' AND 'y'",
+        ),
+        ("j -> 'a' ->> 'b'::INT", "((j -> 'a') ->> 'b')::INT"),
+        ("1 + j ->> 'a'::INT * 2", "1 + (((j ->> 'a')::INT) * 2)"),
+        ("NOT j -> 'a' -> 0", "NOT ((j -> 'a') -> 0)"),
+        ("j[0] ->> 'a'", "(j[0]) ->> 'a'"),
+        ("x -> x * 2", "(x -> x) * 2"),
+    ];
+    for (sql, expected) in cases {
+        let shape = |sql: &str| {
+            let mut parser = Parser::new(&HeadwaterDialect).try_with_sql(sql).unwrap();
+            shape_of(parser.parse_expr().unwrap())
+        };
+        assert_eq!(shape(sql), shape(expected), "{sql}");
+    }
+}
+
+/// An expression with parentheses around every operator.
+fn shape_of(mut expr: Expr) -> String {
+    let _ = expr.visit(&mut Parentheses);
+    expr.to_string()
+}
+
+struct Parentheses;
+
+impl VisitorMut for Parentheses {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        *expr = match &*expr {
+            Expr::Nested(inner) if matches!(**inner, Expr::Nested(_)) => (**inner).clone(),
+            Expr::Nested(_) | Expr::Identifier(_) | Expr::Value(_) => {
+                return ControlFlow::Continue(());
+            }
+            other => Expr::Nested(Box::new(other.clone())),
+        };
+        ControlFlow::Continue(())
     }
 }

@@ -27,7 +27,7 @@ impl DeclaredSchema {
     /// If it is the type of one value.
     pub(super) fn into_any_type(self) -> Result<DataType> {
         match self.data_type {
-            DataType::Struct(_) | DataType::List(_) => Ok(self.data_type),
+            DataType::Struct(_) | DataType::List(_) | DataType::Map(..) => Ok(self.data_type),
             _ => Err(self.no_columns()),
         }
     }

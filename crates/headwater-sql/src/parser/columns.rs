@@ -103,7 +103,7 @@ fn parse_column(cursor: &mut Cursor<'_>, list: &mut ColumnList) -> Result<()> {
     } else if !matches!(cursor.peek_nth(0), Token::Word(_)) {
         return Err(cursor.expected(&format!("the type of column \"{}\"", name.value)));
     } else {
-        cursor.parse(|p| p.parse_data_type())?
+        cursor.data_type()?
     };
     let mut kind = None;
     let mut not_null = None;

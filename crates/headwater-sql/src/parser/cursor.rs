@@ -3,7 +3,7 @@
 
 use datafusion::common::DataFusionError;
 use datafusion::sql::parser::DFParserBuilder;
-use datafusion::sql::sqlparser::ast::Ident;
+use datafusion::sql::sqlparser::ast::{DataType, Ident};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
@@ -13,6 +13,7 @@ use headwater_core::{Error, Result};
 use crate::ast::{Name, Statement, span_from_tokens};
 use crate::dialect::HeadwaterDialect;
 
+use super::map_type::brackets_of_maps;
 use super::query::without_stream_words;
 use super::script::{StatementTokens, is_blank, plain_word};
 use super::syntax_error;
@@ -178,6 +179,30 @@ impl<'s> Cursor<'s> {
         read: impl FnOnce(&mut Parser<'static>) -> Result<T, ParserError>,
     ) -> Result<T> {
         read(&mut self.parser).map_err(|e| syntax_error::from_parser(&e, self.statement))
+    }
+
+    /// Reads a type.
+    ///
+    /// # Errors
+    /// What sqlparser says, in headwater's words.
+    pub(super) fn data_type(&mut self) -> Result<DataType> {
+        let at = self.parser.index();
+        let ahead = (at..).map(|place| (place, self.parser.token_at(place)));
+        let brackets = brackets_of_maps(ahead);
+        if !brackets.is_empty() {
+            let parser = std::mem::replace(&mut self.parser, Parser::new(&HeadwaterDialect));
+            let mut tokens = parser.into_tokens();
+            for (place, bracket) in brackets {
+                if let Some(token) = tokens.get_mut(place) {
+                    token.token = bracket;
+                }
+            }
+            self.parser = Parser::new(&HeadwaterDialect).with_tokens_with_locations(tokens);
+            while self.parser.index() < at {
+                self.parser.next_token_no_skip();
+            }
+        }
+        self.parse(|p| p.parse_data_type())
     }
 
     /// From a location to the end of the last token that was passed over.

@@ -113,7 +113,6 @@ fn plain_insert(insert: Insert) -> Option<(ObjectName, Vec<Name>, Box<Query>)> {
 const COLUMN_FOLLOWERS: &[&str] = &[
     "AND",
     "AS",
-    "AT",
     "BETWEEN",
     "COLLATE",
     "DIV",
@@ -188,6 +187,8 @@ fn begins_projection(rest: &[TokenWithSpan]) -> bool {
                 second_word.as_deref(),
                 Some("IN" | "LIKE" | "ILIKE" | "BETWEEN" | "SIMILAR" | "RLIKE" | "REGEXP")
             ),
+            // `stream AT TIME ZONE`; else it is a column.
+            Some("AT") => second_word.as_deref() != Some("TIME"),
             Some(word) => !COLUMN_FOLLOWERS.contains(&word),
             None => true,
         },

@@ -40,9 +40,14 @@ pub fn parse_schema_text(text: &str) -> Result<SchemaText> {
     }
     let mut cursor = Cursor::new(tokens);
     // No column's name is followed by one of these.
-    if matches!(cursor.peek_nth(1), Token::Lt | Token::LBracket) {
+    let is_type = match cursor.peek_nth(1) {
+        Token::Lt | Token::LBracket => true,
+        Token::LParen => cursor.at(&["MAP"]),
+        _ => false,
+    };
+    if is_type {
         let start = cursor.location();
-        let data_type = cursor.parse(|p| p.parse_data_type())?;
+        let data_type = cursor.data_type()?;
         cursor.expect_end("the end of the type")?;
         return Ok(SchemaText::Type(data_type, cursor.span_from(start)));
     }

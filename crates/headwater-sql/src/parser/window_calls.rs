@@ -26,7 +26,8 @@ use crate::ast::span_from_tokens;
 
 use super::set_operations::refuse_bags;
 use super::window_tables::{name_input_table, window_table_function};
-use group_windows::{call, canonicalize, canonicalize_item};
+pub(super) use group_windows::call;
+use group_windows::{canonicalize, canonicalize_item};
 
 mod group_windows;
 
@@ -257,7 +258,7 @@ fn selected_window(group: &Expr, items: &[SelectItem]) -> Option<(String, Expr)>
     found.filter(|(_, expr)| struct_window_name(expr).is_some())
 }
 
-fn struct_window_name(expr: &Expr) -> Option<&'static str> {
+pub(super) fn struct_window_name(expr: &Expr) -> Option<&'static str> {
     let Expr::Function(function) = expr else {
         return None;
     };
@@ -339,7 +340,7 @@ fn output_name(expr: &Expr, windows: &[StructWindow]) -> Option<Ident> {
 }
 
 /// `end` is a keyword, so names are quoted.
-fn output_ident(name: &str) -> Ident {
+pub(super) fn output_ident(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 

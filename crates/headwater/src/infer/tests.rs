@@ -8,11 +8,22 @@ use crate::{Outcome, SystemClock};
 
 /// A broker whose topic `t` has two partitions, with these messages.
 async fn broker(lines: &[&str]) -> DevBroker {
+    let lines: Vec<_> = lines.iter().map(|line| (None, *line)).collect();
+    keyed_broker(&lines).await
+}
+
+/// The same with keys.
+async fn keyed_broker(lines: &[(Option<&str>, &str)]) -> DevBroker {
     let broker = DevBroker::start(&[("t".to_string(), 2)]).unwrap();
     let connection = KafkaConnection::new(broker.bootstrap_servers());
     let lines: Vec<_> = lines
         .iter()
-        .map(|line| (None, line.as_bytes().to_vec()))
+        .map(|(key, line)| {
+            (
+                key.map(|key| key.as_bytes().to_vec()),
+                line.as_bytes().to_vec(),
+            )
+        })
         .collect();
     let clock = SystemClock::new();
     produce_lines(&connection, "t", None, lines.into_iter(), None, &clock)
@@ -56,8 +67,8 @@ async fn a_source_is_declared_with_the_columns_that_are_found() {
     for part in [
         "CREATE SOURCE s (",
         "id       BIGINT,",
-        "\"userId\" STRING,",
-        "items    ARRAY<STRUCT<\"Sku\" STRING, n BIGINT>>",
+        "\"userId\" VARCHAR,",
+        "items    ARRAY<STRUCT<\"Sku\" VARCHAR, n BIGINT>>",
         "-- without odd: 1 numbers and 1 texts, which no one type holds",
         ") FORMAT JSON /* so */ WITH (",
     ] {
@@ -108,6 +119,45 @@ async fn an_inferred_statement_runs_as_it_is() {
         let rows = text_of(&session, "SELECT count(*) AS n FROM \"my.orders\"").await;
         assert!(rows.contains("| 2 |"), "{rows}");
     }
+}
+
+/// What is suggested stands there as a comment, and can be declared as it stands.
+#[tokio::test]
+async fn keys_and_bad_records_are_suggestions() {
+    let keys = [r#"{"region":"eu"}"#, r#"{"region":"us"}"#];
+    let broker = keyed_broker(&[
+        (Some(keys[0]), r#"{"id":1,"key":"x"}"#),
+        (Some(keys[1]), r#"{"id":2}"#),
+        (None, "not JSON"),
+    ])
+    .await;
+    let session = Headwater::builder().build().unwrap();
+    let option = |key: &str, value: &str| (key.to_string(), value.to_string());
+    let request = InferRequest {
+        name: "s".to_string(),
+        options: vec![
+            option("connector", "kafka"),
+            option("bootstrap.servers", &broker.bootstrap_servers()),
+            option("topic", "t"),
+        ],
+        ..InferRequest::default()
+    };
+    let found = session.infer_source(&request).await.unwrap();
+    assert_eq!(found.keys.map(|keys| keys.keys), Some(2));
+    let statement = found.statement;
+    for line in [
+        "  -- , message_key VARCHAR METADATA FROM 'key'\n",
+        "  -- or columns of the keys: KEY FORMAT JSON after the FORMAT, and 'key.columns' = '…'\n",
+        "  -- 1 of 3 records are bad: without bad_data = 'drop' or 'dead_letter' in WITH, a query \
+         stops at the first\n",
+    ] {
+        assert!(statement.contains(line), "{line}{statement}");
+    }
+    let declared = statement.replace("-- , message_key", ", message_key");
+    let declared = declared.replace("WITH (", "WITH (bad_data = 'drop',");
+    session.sql(&declared).await.unwrap();
+    let rows = text_of(&session, "SELECT message_key FROM s WHERE id = 2").await;
+    assert!(rows.contains(keys[1]), "{rows}");
 }
 
 #[tokio::test]

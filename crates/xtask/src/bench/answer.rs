@@ -91,6 +91,11 @@ impl Answer {
         answer
     }
 
+    /// The number of rows it has.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows_expected
+    }
+
     fn add(&mut self, order: &Order) {
         let key = match self.query {
             Query::Q1 => (order.side == Side::Buy && order.amount > 500).then_some(0),

@@ -56,6 +56,17 @@ impl Headwater {
             .context(|| "could not find the executable".to_string())
     }
 
+    /// The number of its version.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub(super) fn version(&self) -> Result<String> {
+        let version = capture(Command::new(&self.0).arg("--version"))?;
+        let number = version.split_whitespace().nth(1);
+        let number = number.ok_or_else(|| Failure::new("headwater does not say its version"));
+        number.map(str::to_string)
+    }
+
     /// Sends a file.
     ///
     /// # Errors

@@ -33,6 +33,15 @@ pub(super) fn time_max_ms(rows: u64) -> i64 {
     START_MS + rows.cast_signed() / ORDERS_PER_MS
 }
 
+/// How the lines write event times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimeFormat {
+    /// `"2026-01-01T00:00:10.123Z"`
+    Text,
+    /// Since 1970, for engines that take event times as numbers.
+    Milliseconds,
+}
+
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -66,9 +75,19 @@ impl Order {
     }
 
     /// Appends the line of JSON.
-    pub(super) fn append_line(&self, line: &mut Vec<u8>) {
-        line.extend_from_slice(br#"{"time":""#);
-        iso_time::append(self.time_ms, line);
+    pub(super) fn append_line(&self, times: TimeFormat, line: &mut Vec<u8>) {
+        line.extend_from_slice(br#"{"time":"#);
+        match times {
+            TimeFormat::Text => {
+                line.push(b'"');
+                iso_time::append(self.time_ms, line);
+                line.push(b'"');
+            }
+            TimeFormat::Milliseconds => {
+                // Writing into a vector cannot fail.
+                let _ = write!(line, "{}", self.time_ms);
+            }
+        }
         let (order_id, client_id) = (self.order_id, self.client_id);
         let symbol = String::from_utf8_lossy(&self.symbol);
         let (amount, units) = (self.amount, self.price_cents / 100);
@@ -77,10 +96,10 @@ impl Order {
             Side::Buy => 'B',
             Side::Sell => 'S',
         };
-        // Writing into a vector cannot fail.
+        // As above.
         let _ = writeln!(
             line,
-            r#"","order_id":{order_id},"client_id":{client_id},"symbol":"{symbol}","amount":{amount},"price":{units}.{cents:02},"buy":"{side}"}}"#
+            r#","order_id":{order_id},"client_id":{client_id},"symbol":"{symbol}","amount":{amount},"price":{units}.{cents:02},"buy":"{side}"}}"#
         );
     }
 }
@@ -182,12 +201,25 @@ mod tests {
     fn the_lines_stay_what_they_are() {
         let mut lines = Vec::new();
         let orders = Orders::new(1).chain(sentinels(1).take(1));
-        orders.for_each(|order| order.append_line(&mut lines));
+        orders.for_each(|order| order.append_line(TimeFormat::Text, &mut lines));
         assert_eq!(
             String::from_utf8(lines).unwrap(),
             r#"{"time":"2026-01-01T00:00:08.517Z","order_id":0,"client_id":344191,"symbol":"ADE","amount":39,"price":434.25,"buy":"B"}
 {"time":"2026-01-01T01:00:10.000Z","order_id":-1,"client_id":-1,"symbol":"ZZZ","amount":0,"price":0.00,"buy":"B"}
 "#
+        );
+    }
+
+    #[test]
+    fn times_are_numbers_where_they_have_to_be() {
+        let mut line = Vec::new();
+        let mut orders = Orders::new(1);
+        let order = orders.next().unwrap();
+        order.append_line(TimeFormat::Milliseconds, &mut line);
+        let line = String::from_utf8(line).unwrap();
+        assert!(
+            line.starts_with(r#"{"time":1767225608517,"order_id":0,"client_id":344191,"#),
+            "{line}"
         );
     }
 

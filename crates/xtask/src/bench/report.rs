@@ -1,116 +1,146 @@
-//! The table of a benchmark: medians over its runs.
+//! The table of a benchmark: medians over its runs, and how far apart the runs are.
 
 use std::fmt::Write as _;
 
-use super::Query;
-use super::measure::Cost;
+use super::clink;
+use super::figures::{Figures, QueryFigures, Ratios};
+use super::spread::Spread;
 
-/// One run over all orders, and the run over a few of them beside it.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    whole: Cost,
-    start_up: Cost,
-}
-
-/// The runs of a query.
-#[derive(Debug)]
-pub(super) struct Measured {
-    query: Query,
-    rows: u64,
-    rows_out: u64,
-    runs: Vec<Run>,
-}
-
-impl Measured {
-    pub(super) fn new(query: Query, rows: u64, rows_out: u64) -> Self {
-        Measured {
-            query,
-            rows,
-            rows_out,
-            runs: Vec::new(),
+/// The table, a line for each query and engine, and the ratios below it.
+pub(super) fn table(queries: &[QueryFigures]) -> String {
+    let mut text = String::from(
+        "query  engine     k rows/CPU-s     min     max  spread  k rows/s  spread   CPU s  wall s  \
+         start CPU s  start s  RSS MB    rows out",
+    );
+    if let Some(query) = queries.first() {
+        line(&mut text, ["-", "floor"], &query.floor, None);
+    }
+    for query in queries {
+        let name = query.query.name().to_uppercase();
+        let rows_out = Some(query.rows_out);
+        line(&mut text, [&name, "headwater"], &query.headwater, rows_out);
+        if let Some(clink) = &query.clink {
+            line(&mut text, [&name, clink::NAME], clink, rows_out);
         }
     }
-
-    pub(super) fn query(&self) -> Query {
-        self.query
-    }
-
-    pub(super) fn push(&mut self, whole: Cost, start_up: Cost) {
-        self.runs.push(Run { whole, start_up });
-    }
-
-    /// The median over the runs of a number.
-    fn median(&self, number: impl Fn(&Run) -> f64) -> f64 {
-        median(self.runs.iter().map(number).collect())
-    }
-
-    /// Thousands of rows for each second that `seconds` counts, start-up subtracted.
-    fn krows_per(&self, seconds: impl Fn(&Cost) -> f64) -> f64 {
-        self.median(|run| {
-            let worked_s = seconds(&run.whole) - seconds(&run.start_up);
-            self.rows as f64 / 1e3 / worked_s.max(f64::EPSILON)
-        })
-    }
-}
-
-/// The table, a line for each query.
-pub(super) fn table(measured: &[Measured]) -> String {
-    let mut text = String::from(
-        "query  k rows/CPU-s  k rows/s   CPU s  wall s  start CPU s  start s  RSS MB    rows out",
-    );
-    for query in measured {
-        let name = query.query.name().to_uppercase();
-        // Writing into a string cannot fail.
-        let _ = write!(
-            text,
-            "\n{name:<5}  {:>12.0}  {:>8.0}  {:>6.2}  {:>6.2}  {:>11.2}  {:>7.2}  {:>6.0}  {:>10}",
-            query.krows_per(|cost| cost.cpu_s),
-            query.krows_per(|cost| cost.wall_s),
-            query.median(|run| run.whole.cpu_s),
-            query.median(|run| run.whole.wall_s),
-            query.median(|run| run.start_up.cpu_s),
-            query.median(|run| run.start_up.wall_s),
-            query.median(|run| run.whole.rss_peak_bytes as f64 / 1e6),
-            query.rows_out,
-        );
+    text.push_str("\nthe floor reads the topic with the same client and decodes nothing");
+    for query in queries {
+        ratios(&mut text, query);
+        short_runs(&mut text, query);
     }
     text
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    let middle = numbers.len() / 2;
-    match numbers.len() {
-        0 => f64::NAN,
-        length if length % 2 == 1 => numbers[middle],
-        _ => f64::midpoint(numbers[middle - 1], numbers[middle]),
+fn line(text: &mut String, [query, engine]: [&str; 2], figures: &Figures, rows_out: Option<u64>) {
+    let per_cpu_s = &figures.rows_per_cpu_s;
+    let rows_out = rows_out.map_or_else(|| "-".to_string(), |rows| rows.to_string());
+    // Writing into a string cannot fail.
+    let _ = write!(
+        text,
+        "\n{query:<5}  {engine:<9}  {:>12.0}  {:>6.0}  {:>6.0}  {:>6}  {:>8.0}  {:>6}  {:>6.2}  \
+         {:>6.2}  {:>11.2}  {:>7.2}  {:>6.0}  {rows_out:>10}",
+        per_cpu_s.median / 1e3,
+        per_cpu_s.min / 1e3,
+        per_cpu_s.max / 1e3,
+        percent(per_cpu_s),
+        figures.rows_per_wall_s.median / 1e3,
+        percent(&figures.rows_per_wall_s),
+        figures.cpu_s.median,
+        figures.wall_s.median,
+        figures.start_cpu_s.median,
+        figures.start_s.median,
+        figures.peak_rss_mb.median,
+    );
+}
+
+fn percent(spread: &Spread) -> String {
+    format!("{:.0} %", spread.relative() * 100.0)
+}
+
+fn ratios(text: &mut String, figures: &QueryFigures) {
+    let name = figures.query.name().to_uppercase();
+    let mut line = |other: &str, ratios: &Ratios| {
+        let Ratios {
+            per_cpu_s,
+            per_wall_s,
+        } = ratios;
+        let _ = write!(
+            text,
+            "\n{name}: {:.2} times the rows per CPU-second of {other} ({:.2} to {:.2}), \
+             {:.2} times the rows per second ({:.2} to {:.2})",
+            per_cpu_s.median,
+            per_cpu_s.min,
+            per_cpu_s.max,
+            per_wall_s.median,
+            per_wall_s.min,
+            per_wall_s.max,
+        );
+    };
+    line("the floor", &figures.vs_floor);
+    if let Some(vs_clink) = &figures.vs_clink {
+        line(clink::NAME, vs_clink);
+    }
+    if figures.clink_failures > 0 {
+        let failures = figures.clink_failures;
+        let _ = write!(
+            text,
+            "\n{name}: runs of {} that failed or gave a wrong answer, and are not counted: \
+             {failures}",
+            clink::NAME
+        );
+    }
+}
+
+/// Says where runs are so short that the subtraction of the start decides.
+fn short_runs(text: &mut String, figures: &QueryFigures) {
+    let name = figures.query.name().to_uppercase();
+    let clink = figures.clink.iter();
+    let clink = clink.map(|figures| (clink::NAME, figures));
+    for (engine, figures) in std::iter::once(("headwater", &figures.headwater)).chain(clink) {
+        if figures.runs_are_short() {
+            let _ = write!(
+                text,
+                "\n{name}: {engine} starts for more than half of a run; for rates that mean \
+                 something, measure more rows"
+            );
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::figures::example::measured;
     use super::*;
 
     #[test]
-    fn rates_are_medians_without_the_start() {
-        let mut measured = Measured::new(Query::Q2, 1_000_000, 25_427);
-        for (wall_s, cpu_s) in [(1.25, 1.5), (2.25, 1.0), (9.25, 9.0)] {
-            let cost = |wall_s, cpu_s| Cost {
-                wall_s,
-                cpu_s,
-                rss_peak_bytes: 90_000_000,
-            };
-            measured.push(cost(wall_s, cpu_s), cost(0.25, 0.5));
-        }
+    fn the_table_has_medians_and_their_spread() {
+        let mut measured = measured(&[(1.0, Some(2.0)), (2.0, None), (0.8, Some(2.4))]);
+        measured.clink_failures = 1;
         assert_eq!(
-            table(&[measured]),
-            "query  k rows/CPU-s  k rows/s   CPU s  wall s  start CPU s  start s  RSS MB    rows out\n\
-             Q2             1000       500    1.50    2.25         0.50     0.25      90       25427"
+            table(&[measured.figures().unwrap()]),
+            "\
+query  engine     k rows/CPU-s     min     max  spread  k rows/s  spread   CPU s  wall s  start CPU s  start s  RSS MB    rows out
+-      floor              2000    2000    2000     0 %      2000     0 %    1.00    0.75         0.50     0.25      90           -
+Q1     headwater          1000     500    1250    75 %      1000    75 %    1.50    1.25         0.50     0.25      90      250000
+Q1     clink               458     417     500    18 %       458    18 %    2.70    2.45         0.50     0.25      90      250000
+the floor reads the topic with the same client and decodes nothing
+Q1: 0.50 times the rows per CPU-second of the floor (0.25 to 0.62), 0.50 times the rows per second (0.25 to 0.62)
+Q1: 2.50 times the rows per CPU-second of clink (2.00 to 3.00), 2.50 times the rows per second (2.00 to 3.00)
+Q1: runs of clink that failed or gave a wrong answer, and are not counted: 1"
         );
     }
 
     #[test]
-    fn the_median_of_an_even_number_lies_between() {
-        assert!((median(vec![4.0, 1.0, 3.0, 2.0]) - 2.5).abs() < 1e-9);
+    fn runs_that_are_too_short_are_named() {
+        let table = |cpu_s| table(&[measured(&[(cpu_s, Some(2.0))]).figures().unwrap()]);
+        let notice = "\nQ1: headwater starts for more than half of a run";
+        assert!(table(0.4).contains(notice), "{}", table(0.4));
+        assert!(!table(0.6).contains("starts for"), "{}", table(0.6));
+    }
+
+    #[test]
+    fn without_the_peer_nothing_is_said_of_it() {
+        let figures = measured(&[(1.0, None)]).figures().unwrap();
+        assert!(!table(&[figures]).contains("clink"));
     }
 }

@@ -324,6 +324,7 @@ async fn csv_with_a_header_and_blank_lines() {
 +---+------+---------------------+"
     );
     assert_eq!(counters.records(), 2);
+    assert_eq!(counters.fraction(), Some(1.0));
 }
 
 #[tokio::test]
@@ -499,6 +500,7 @@ async fn parquet_files_are_read_by_the_names_of_their_columns() {
     assert_eq!(sizes, [2, 1, 2, 1]);
     assert_eq!(counters.records(), 6);
     assert!(counters.bytes() > 100);
+    assert_eq!(counters.fraction(), Some(1.0));
 }
 
 #[tokio::test]
@@ -513,7 +515,7 @@ async fn parquet_rows_that_do_not_fit_are_judged() {
         (
             "n",
             texts,
-            "is a STRING, and source \"s\" declares it as BIGINT",
+            "is a VARCHAR, and source \"s\" declares it as BIGINT",
         ),
         (
             "n",

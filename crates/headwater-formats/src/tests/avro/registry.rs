@@ -1,6 +1,10 @@
 //! Avro with a schema registry: framing, evolution, and what becomes of a registry that is away.
 
+use std::time::Duration;
+
 use arrow::array::Int64Array;
+use headwater_core::clock::{Clock, ManualClock};
+use headwater_core::event_time::EventTime;
 use headwater_core::format::BadDataPolicy;
 use headwater_core::source::ReadCounters;
 
@@ -220,7 +224,7 @@ const EVOLUTIONS: [Evolution; 20] = [
         "enum A",
         &[2],
         DataType::Utf8View,
-        "bad: column \"a\" is not a STRING",
+        "bad: column \"a\" is not a VARCHAR",
     ),
 ];
 
@@ -295,7 +299,9 @@ fn a_schema_is_asked_for_once_in_the_life_of_a_source() {
     let registry = DevRegistry::start().unwrap();
     let id = registry.register("s", &record_of(r#"{"name":"a","type":"long"}"#));
     let payloads = records(&[framed(id, &[2]), framed(id, &[4]), framed(900, &[4])]);
-    let cache = SchemaCache::default();
+    let clock = ManualClock::new(EventTime(0));
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let cache = SchemaCache::timed_by(&shared);
     let definition = definition(with_registry(&registry, &[]));
     for _epoch in 0..3 {
         let mut rows = RowAssembler::sharing(&definition, OWNER, &cache).unwrap();
@@ -316,8 +322,53 @@ fn a_schema_is_asked_for_once_in_the_life_of_a_source() {
             .filter(|request| request.ends_with(path))
             .count()
     };
-    // One that nobody knew may be known the next time.
-    assert_eq!((of(&format!("/ids/{id}")), of("/ids/900")), (1, 3));
+    assert_eq!((of(&format!("/ids/{id}")), of("/ids/900")), (1, 1));
+    // One that nobody knew may be known some time later.
+    let read_again = || {
+        let mut rows = RowAssembler::sharing(&definition, OWNER, &cache).unwrap();
+        on_a_runtime(rows.prepare(&payloads, None)).unwrap();
+        let asked = registry.requests();
+        asked
+            .iter()
+            .filter(|path| path.ends_with("/ids/900"))
+            .count()
+    };
+    clock.advance(Duration::from_secs(29));
+    assert_eq!(read_again(), 1);
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(read_again(), 2);
+}
+
+/// Records that are noise name a schema each: the registry is asked for some of them.
+#[test]
+fn a_chunk_of_unknown_ids_asks_a_bounded_number_of_times() {
+    let registry = DevRegistry::start().unwrap();
+    let id = registry.register("s", &record_of(r#"{"name":"a","type":"long"}"#));
+    let mut noise: Vec<_> = (1_000..2_000).map(|id| framed(id, &[2])).collect();
+    noise.push(framed(id, &[2]));
+    let payloads = records(&noise);
+    let columns = schema(&[("a", DataType::Int64)]);
+    let spec = with_registry(&registry, &[]);
+    let mut decoder = new_decoder(&spec, OWNER, &columns, &[0]).unwrap();
+    on_a_runtime(decoder.prepare(&payloads)).unwrap();
+    let decoded = decoder.decode(&payloads).unwrap();
+    // The lowest ids are asked for first, and a registry counts from 1.
+    assert_eq!(rows_as_text(&decoded.rows), ["1"]);
+    assert_eq!(decoded.bad.len(), 1_000);
+    assert!(
+        decoded
+            .bad
+            .iter()
+            .all(|bad| bad.reason == "unknown schema id")
+    );
+    assert_eq!(decoded.bad[0].detail, "schema id 1000");
+    assert_eq!(
+        decoded.bad[999].detail,
+        "schema id 1999, not looked up after many unknown ones"
+    );
+    let asked = registry.requests();
+    let asked = asked.iter().filter(|path| path.contains("/schemas/ids/"));
+    assert_eq!(asked.count(), 101);
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn types() -> Vec<(&'static str, DataType)> {
             "TIMESTAMP(9)",
             DataType::Timestamp(TimeUnit::Nanosecond, None),
         ),
+        ("MAP(BIGINT)", map_of(DataType::Int64)),
     ]
 }
 
@@ -90,6 +91,36 @@ const BARE: &[&str] = &[
     "[]",
     "[1]",
     r#"{"x":1}"#,
+];
+
+/// Objects, which are maps if all their values fit.
+const OBJECTS: &[&str] = &[
+    "{}",
+    "{ }",
+    r#"{"x":1}"#,
+    r#"{ "x" : 1 , "" : null }"#,
+    r#"{"x":null}"#,
+    r#"{"x":1,"y":2,"x":3}"#,
+    r#"{"x":"1","x":3}"#,
+    r#"{"x":3,"x":"1"}"#,
+    r#"{"x":1.0}"#,
+    r#"{"x":1.5}"#,
+    r#"{"x":"1"}"#,
+    r#"{"x":true}"#,
+    r#"{"x":{}}"#,
+    r#"{"x":[1]}"#,
+    r#"{"x":9223372036854775808}"#,
+    r#"{"\u0078":1}"#,
+    r#"{"\ud800":1}"#,
+    r#"{"x\u0000":1}"#,
+    r#"{x:1}"#,
+    r#"{"x":1,}"#,
+    r#"{"x"}"#,
+    r#"{"x":1"#,
+    r#"[{"x":1}]"#,
+    r#"[["x",1]]"#,
+    r#"[{"key":"x","value":1}]"#,
+    r#""{\"x\":1}""#,
 ];
 
 /// Dates and times, which are texts, and texts that only look like something.
@@ -276,6 +307,7 @@ fn values_of_json() {
         document(&[
             ("As they are", table(&plain, &types(), BARE, payload)),
             ("Texts", table(&plain, &types(), TEXTS, text)),
+            ("Objects", table(&plain, &types(), OBJECTS, payload)),
             ("Numbers of timestamp.unit s", units("s")),
             ("Numbers of timestamp.unit ms", units("ms")),
             ("Numbers of timestamp.unit us", units("us")),
@@ -430,6 +462,23 @@ fn values_of_avro() {
         ("17 bytes, 2^128", decimal(&[&[1][..], &[0; 16]].concat())),
         ("1000 bytes of 0xff", decimal(&[0xff; 1000])),
     ];
+    let map = field(r#"{"type":"map","values":["null","long"]}"#);
+    let maps: Vec<(&str, &[u8])> = vec![
+        ("no entries", b"\x00"),
+        ("x: 1", b"\x02\x02x\x02\x02\x00"),
+        ("x: null", b"\x02\x02x\x00\x00"),
+        ("a block with its size", b"\x01\x08\x02x\x02\x02\x00"),
+        ("two blocks", b"\x02\x02x\x02\x02\x02\x02y\x02\x04\x00"),
+        ("x twice", b"\x04\x02x\x02\x02\x02x\x02\x04\x00"),
+        ("a key that is not UTF-8", b"\x02\x02\xff\x02\x02\x00"),
+        ("no branch", b"\x02\x02x\x04\x02\x00"),
+        ("without an end", b"\x02\x02x\x02\x02"),
+        (
+            "2^62 entries",
+            b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02x\x02\x02\x00",
+        ),
+    ];
+    let maps: Vec<_> = maps.iter().map(|(n, bytes)| (*n, bytes.to_vec())).collect();
     let date = field(r#"{"type":"int","logicalType":"date"}"#);
     let time = field(r#"{"type":"int","logicalType":"time-millis"}"#);
     let decimal_type =
@@ -438,6 +487,7 @@ fn values_of_avro() {
         ("int", binary_table(&field("\"int\""), &longs)),
         ("long", binary_table(&field("\"long\""), &longs)),
         ("double", binary_table(&field("\"double\""), &of_doubles)),
+        ("map", binary_table(&map, &maps)),
         ("decimal", binary_table(&decimal_type, &decimals)),
         ("date", binary_table(&date, &longs)),
         ("time-millis", binary_table(&time, &longs)),
@@ -446,6 +496,98 @@ fn values_of_avro() {
         ("timestamp-nanos", logical("timestamp-nanos")),
     ]);
     expect_file!["values_avro.txt"].assert_eq(&text);
+}
+
+/// MessagePack of every kind, and the same values in other lengths.
+fn packed_values() -> Vec<(&'static str, Vec<u8>)> {
+    let double = |value: f64| [&[0xcb], value.to_be_bytes().as_slice()].concat();
+    let int = |value: i64| [&[0xd3], value.to_be_bytes().as_slice()].concat();
+    let mut values: Vec<_> = integers().iter().map(|(n, v)| (*n, int(*v))).collect();
+    values.extend(doubles().iter().map(|(n, v)| (*n, double(*v))));
+    let written: [(&str, &[u8]); 24] = [
+        ("nil", b"\xc0"),
+        ("true", b"\xc3"),
+        ("fixint 7", b"\x07"),
+        ("uint 2^64-1", b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"),
+        ("double 2.0", b"\xcb\x40\x00\x00\x00\x00\x00\x00\x00"),
+        ("float 0.1", b"\xca\x3d\xcc\xcc\xcd"),
+        ("str 1.5", b"\xa31.5"),
+        ("str 2026-01-01", b"\xaa2026-01-01"),
+        ("str of no UTF-8", b"\xa1\xff"),
+        ("str 00fF", b"\xa400fF"),
+        ("bin 0x61", b"\xc4\x01a"),
+        ("bin 0xff", b"\xc4\x01\xff"),
+        ("ext -1, 4 bytes", b"\xd6\xff\x69\x55\xb9\x00"),
+        ("ext -1, 3 bytes", b"\xc7\x03\xff\x00\x00\x00"),
+        (
+            "ext -1, 10^9 ns",
+            b"\xc7\x0c\xff\x3b\x9a\xca\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+        ),
+        (
+            "ext -1, year 10000",
+            b"\xc7\x0c\xff\x00\x00\x00\x00\x00\x00\x00\x3a\xff\xf4\x41\x80",
+        ),
+        ("ext 1", b"\xd4\x01\x00"),
+        ("array of 1", b"\x91\x01"),
+        ("map x: 1", b"\x81\xa1x\x01"),
+        ("map x: nil, x: 2", b"\x82\xa1x\xc0\xa1x\x02"),
+        ("map 1: 1", b"\x81\x01\x01"),
+        ("map x: str", b"\x81\xa1x\xa1y"),
+        ("0xc1", b"\xc1"),
+        ("str cut short", b"\xa5x"),
+    ];
+    values.extend(written.iter().map(|(name, bytes)| (*name, bytes.to_vec())));
+    values
+}
+
+#[test]
+fn values_of_msgpack() {
+    let mut types = types();
+    types.push(("BYTEA", DataType::Binary));
+    let values = packed_values();
+    let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
+    let payload = |name: &str| {
+        let value = values.iter().find(|(other, _)| *other == name);
+        [b"\x81\xa1a", value.unwrap().1.as_slice()].concat()
+    };
+    let millis = with_unit("msgpack", "ms");
+    let text = document(&[
+        (
+            "As they are",
+            table(&spec("msgpack", &[]), &types, &names, payload),
+        ),
+        (
+            "Numbers of timestamp.unit ms",
+            table(&millis, &times(), &names, payload),
+        ),
+    ]);
+    expect_file!["values_msgpack.txt"].assert_eq(&text);
+}
+
+/// Fields that are maps of texts to numbers, good and bad.
+fn maps_of_protobuf() -> Vec<(&'static str, Vec<u8>)> {
+    let entry = |bytes: &[u8]| {
+        [
+            vec![0x0a, u8::try_from(bytes.len()).unwrap()],
+            bytes.to_vec(),
+        ]
+        .concat()
+    };
+    vec![
+        ("no entries", vec![]),
+        ("x: 1", entry(b"\x0a\x01x\x10\x01")),
+        ("the value first", entry(b"\x10\x01\x0a\x01x")),
+        ("an entry without parts", entry(b"")),
+        (
+            "x twice",
+            [entry(b"\x0a\x01x\x10\x01"), entry(b"\x0a\x01x\x10\x02")].concat(),
+        ),
+        ("a key that is not UTF-8", entry(b"\x0a\x01\xff\x10\x01")),
+        ("a number as the key", entry(b"\x08\x01\x10\x01")),
+        ("a text as the value", entry(b"\x0a\x01x\x12\x01x")),
+        ("a broken entry", entry(b"\x0a\x05x")),
+        ("a number in its place", vec![0x08, 1]),
+    ]
 }
 
 #[test]
@@ -483,7 +625,16 @@ fn values_of_protobuf() {
     ] {
         seconds.push((name, nested(part(0x10, nanos))));
     }
+    let maps = maps_of_protobuf();
     let text = document(&[
+        (
+            "map<string, int64>",
+            binary_table(&message("map<string, int64>"), &maps),
+        ),
+        (
+            "map<int32, int64>",
+            binary_table(&message("map<int32, int64>"), &maps),
+        ),
         ("int32", binary_table(&message("int32"), &varints)),
         ("int64", binary_table(&message("int64"), &varints)),
         ("uint64", binary_table(&message("uint64"), &varints)),

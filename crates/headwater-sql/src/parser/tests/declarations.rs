@@ -182,3 +182,24 @@ CREATE EXTERNAL TABLE p (a INT) STORED AS PARQUET LOCATION 'p.parquet'",
         "#]],
     );
 }
+
+#[test]
+fn maps_have_two_spellings() {
+    check(
+        "CREATE SOURCE s (
+  a MAP<VARCHAR, BIGINT>, b map(VARCHAR, DECIMAL(10, 2)) NOT NULL, c MAP<VARCHAR, MAP(VARCHAR, INT[])>[],
+  d STRUCT<x MAP(VARCHAR, STRUCT<y INT>), z ARRAY<MAP<VARCHAR, INT>>>, map INT, e BIGINT AS map(a, b), f INT
+) WITH (connector = 'memory');",
+        &expect![[r#"
+            source s replace=false if_not_exists=false
+              a Map(VARCHAR, BIGINT): payload at 2:3
+              b Map(VARCHAR, DECIMAL(10,2)): payload not null at 2:27
+              c Map(VARCHAR, Map(VARCHAR, INT[]))[]: payload at 2:68
+              d STRUCT<x Map(VARCHAR, STRUCT<y INT>), z ARRAY<Map(VARCHAR, INT)>>: payload at 3:3
+              map INT: payload at 3:72
+              e BIGINT: generated map(a, b) at 3:81
+              f INT: payload at 3:104
+              "connector" = "memory"
+        "#]],
+    );
+}

@@ -52,6 +52,8 @@ SELECT STREAM 1;
 SELECT STREAM NOT a FROM t;
 WITH x AS (SELECT a FROM t) SELECT STREAM a FROM x;
 SELECT STREAM stream FROM t;
+SELECT STREAM at, a FROM t;
+SELECT stream AT TIME ZONE 'UTC' FROM t;
 SELECT stream FROM t;
 SELECT stream, a FROM t;
 SELECT stream.a FROM stream;
@@ -71,6 +73,8 @@ SELECT stream",
             select stream=true: SELECT NOT a FROM t
             select stream=true: WITH x AS (SELECT a FROM t) SELECT a FROM x
             select stream=true: SELECT stream FROM t
+            select stream=true: SELECT at, a FROM t
+            select stream=false: SELECT stream AT TIME ZONE 'UTC' FROM t
             select stream=false: SELECT stream FROM t
             select stream=false: SELECT stream, a FROM t
             select stream=false: SELECT stream.a FROM stream

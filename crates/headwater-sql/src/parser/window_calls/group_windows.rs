@@ -286,7 +286,7 @@ fn is_length(expr: &Expr) -> bool {
 }
 
 /// A call of a function by its arguments.
-pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
+pub(in crate::parser) fn call(name: &str, args: Vec<Expr>) -> Expr {
     let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),

@@ -1,0 +1,71 @@
+//! What the command shows of bounded reads: rows in every format, and how far it is.
+
+use crate::command::Dir;
+
+#[test]
+fn times_and_values_in_values_have_one_form() {
+    let dir = Dir::new();
+    let run = |text: &str, format: &str| dir.command(&["sql", "-e", text, "--format", format]);
+    let time = "SELECT TIMESTAMP '2026-01-01 00:00:00.25' AS t";
+    // As the sinks write them.
+    assert_eq!(run(time, "csv").stdout(), "t\n2026-01-01T00:00:00.250Z\n");
+    assert_eq!(
+        run(time, "json").stdout(),
+        "{\"t\":\"2026-01-01T00:00:00.250Z\"}\n"
+    );
+    let nested = "SELECT MAP {'a': 1} AS m, named_struct('x', 1) AS s, [1, 2] AS l";
+    assert_eq!(
+        run(nested, "json").stdout(),
+        "{\"m\":{\"a\":1},\"s\":{\"x\":1},\"l\":[1,2]}\n"
+    );
+    assert!(
+        run(nested, "table")
+            .stdout()
+            .contains("| {a: 1} | {x: 1} | [1, 2] |")
+    );
+    let stderr = run(nested, "csv").fails_with(2);
+    let message = "format \"csv\" cannot show column \"m\", which is a MAP";
+    assert!(stderr.contains(message), "{stderr}");
+    assert!(stderr.contains("to_json(\"m\")"), "{stderr}");
+}
+
+#[test]
+fn a_bounded_read_shows_its_progress_on_standard_error_alone() {
+    let dir = Dir::new();
+    dir.create("numbers.csv", "1\n2\n3\n");
+    let folder = dir.path().display();
+    let text = format!(
+        "CREATE SOURCE t (n INT) WITH (connector = 'filesystem', path = '{folder}/numbers.csv')
+         FORMAT CSV; SELECT n FROM t;"
+    );
+    let run = |progress: &str| {
+        let arguments = ["sql", "--format", "csv", progress, "-e", &text];
+        let run = dir.command(&arguments).output();
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert_eq!(run.stdout, "n\n1\n2\n3\n");
+        run.stderr
+    };
+    // Standard error is no terminal.
+    assert_eq!(run("--progress=auto"), "");
+    assert_eq!(run("--progress=never"), "");
+    let told = run("--progress=always");
+    assert!(told.starts_with("read in "), "{told}");
+    assert!(told.contains(": 3 records, "), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
+fn a_long_bounded_read_shows_its_progress_again_and_again() {
+    let dir = Dir::new();
+    let text = "CREATE SOURCE t (n BIGINT) WITH (connector = 'datagen', rows = 100000000000);
+                SELECT count(*) FROM t;";
+    let mut run = dir
+        .command(&["sql", "--progress=always", "-e", text])
+        .spawn();
+    for _ in 0..2 {
+        let line = run.wait_for_stderr("reading ");
+        assert!(line.contains(" records, "), "{line}");
+    }
+    let end = run.signal_and_wait("INT");
+    assert_eq!(end.stdout, "");
+}
