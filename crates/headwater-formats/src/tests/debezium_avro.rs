@@ -433,14 +433,14 @@ fn columns_are_found_in_the_schema() {
         lines,
         [
             "id BIGINT",
-            "name STRING",
+            "name VARCHAR",
             "day DATE",
             "at TIMESTAMP",
             "zoned TIMESTAMP",
             "price DECIMAL(38,2)",
-            "op STRING",
-            "before STRUCT<id BIGINT, name STRING, day DATE, at TIMESTAMP, zoned TIMESTAMP, price DECIMAL(38,2)>",
-            "origin STRUCT<table STRING, lsn BIGINT>",
+            "op VARCHAR",
+            "before STRUCT<id BIGINT, name VARCHAR, day DATE, at TIMESTAMP, zoned TIMESTAMP, price DECIMAL(38,2)>",
+            "origin STRUCT<table VARCHAR, lsn BIGINT>",
         ]
     );
 }

@@ -139,7 +139,7 @@ fn malformed_records_are_bad_and_cost_no_other() {
         (b"\x81\xa1x\xc6\xff\xff\xff\xff", "bad: cut short"),
         (b"\x81\xa1x\xc9\xff\xff\xff\xff\x01", "bad: cut short"),
         (b"\x80\x80", "bad: more after the map of MessagePack"),
-        (b"\x81\xa1s\xa1\xff", "bad: column \"s\" is not a STRING"),
+        (b"\x81\xa1s\xa1\xff", "bad: column \"s\" is not a VARCHAR"),
         (b"\x81\xa1b\xa1x", "bad: column \"b\" is not a BYTEA"),
         (b"\x81\xa1b\x01", "bad: column \"b\" is not a BYTEA"),
         (
