@@ -7,22 +7,18 @@
 //! | what | a leak moves | one step moves | noise moves |
 //! | --- | --- | --- | --- |
 //! | the median of the growth over about a quarter of the time, everywhere | it | nothing | little |
-//! | the mean of the last third, against that of the first, of what is counted | it | it | little |
-//! | the level of the last third, against that of the first, of memory | it | it, but for one near the end | nothing |
+//! | the mean of the last third, against that of the first | it | it | little |
 //! | the greatest of the second half, against that of the first, of what a period makes | it | it | nothing |
 //!
-//! The level is what four fifths of the samples are above. When others take the processors for a
-//! second, the epoch after it is larger, and the heap stays as large for minutes and comes back: a
-//! hill of the samples, whose level stays. A step near the end is not told from such a hill.
-//!
-//! A step of the heap is let through if it is small. A second step is no chance, and a large one that
-//! stays is found.
+//! A step of the heap is let through if it is small: after an epoch that was larger than any
+//! before, the heap stays as large. A second step is no chance, and no step is let through that is
+//! large.
 
 use std::fmt::Write as _;
 
 use crate::job::{EPOCH_S, Length};
 
-/// By how much the level of the last third may be above that of the first: a step of the heap.
+/// By how much the mean of the last third may be above that of the first: a step of the heap.
 const MEMORY_MORE_MAX: f64 = 0.05;
 const SECONDS_BEHIND_MAX: f64 = 3.0 * EPOCH_S;
 /// Findings whose name has it say how far a query is behind.
@@ -226,7 +222,7 @@ fn growth(what: &str, points: &[(f64, f64)], most: f64) -> Finding {
 }
 
 fn resident(points: &[(f64, f64)]) -> Finding {
-    let (first, last) = thirds(points, level);
+    let (first, last) = thirds(points);
     let what = "resident memory, MB in the last third";
     let most = first * (1.0 + MEMORY_MORE_MAX);
     Finding::new(what, format!("{first:.1}, then {last:.1}"), last, most)
@@ -234,7 +230,7 @@ fn resident(points: &[(f64, f64)]) -> Finding {
 
 /// The mean of the last third, which that of the first one limits.
 fn a_few_more(what: &str, points: &[(f64, f64)]) -> Finding {
-    let (first, last) = thirds(points, mean);
+    let (first, last) = thirds(points);
     let was = format!("{first:.1}, then {last:.1}");
     Finding::new(what, was, last, first + A_FEW)
 }
@@ -323,22 +319,17 @@ fn greatest(points: &[(f64, f64)]) -> f64 {
     points.iter().map(|(_, y)| *y).fold(0.0, f64::max)
 }
 
-/// A number of the first and of the last third.
-fn thirds(points: &[(f64, f64)], of: impl Fn(&[f64]) -> f64) -> (f64, f64) {
+/// The means of the first and of the last third.
+fn thirds(points: &[(f64, f64)]) -> (f64, f64) {
     let count = points.len() / 3;
-    let of = |part: &[(f64, f64)]| of(&part.iter().map(|(_, y)| *y).collect::<Vec<f64>>());
-    (of(&points[..count]), of(&points[points.len() - count..]))
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
-}
-
-/// What four fifths of the values are above.
-fn level(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 5).copied().unwrap_or_default()
+    let mean = |part: &[(f64, f64)]| {
+        let sum: f64 = part.iter().map(|(_, y)| *y).sum();
+        sum / part.len().max(1) as f64
+    };
+    (
+        mean(&points[..count]),
+        mean(&points[points.len() - count..]),
+    )
 }
 
 /// The median of the slopes between points that are about a quarter of the time apart. One step is
