@@ -89,6 +89,8 @@ mod running;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod shared_topic;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod stalls;

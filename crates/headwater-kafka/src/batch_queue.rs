@@ -88,6 +88,12 @@ impl Drop for OwnedQueue {
 #[derive(Clone)]
 pub(crate) struct Waker(Weak<OwnedQueue>);
 
+impl std::fmt::Debug for Waker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waker")
+    }
+}
+
 impl Waker {
     pub(crate) fn wake(&self) {
         if let Some(owned) = self.0.upgrade() {

@@ -382,6 +382,12 @@ impl State {
         self.position
     }
 
+    /// Offset of the next record to fetch, if nothing stands in the way of fetching it.
+    pub(crate) fn settled_position(&self) -> Option<i64> {
+        let is_settled = self.wanted.is_none() && self.failure.is_none();
+        is_settled.then_some(self.position)
+    }
+
     /// Fetching goes on where it is now, and what has been fetched beyond is not taken in.
     pub(crate) fn fetch_again(&mut self) {
         self.wanted.get_or_insert(self.position);

@@ -15,10 +15,16 @@ use crate::row_maker::SourceColumns;
 use crate::sampler::KafkaSampler;
 use crate::sink::{DeclaredKafkaSink, KafkaSinkSpec};
 use crate::source::{DeclaredKafkaSource, KafkaSourceSpec};
+use crate::tap::Taps;
 
 /// Kafka topics as sources and sinks.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct KafkaConnector;
+///
+/// Streams whose sources were declared by one connector, or by clones of it, fetch a partition once
+/// as long as they read it side by side.
+#[derive(Debug, Clone, Default)]
+pub struct KafkaConnector {
+    taps: Arc<Taps>,
+}
 
 impl Connector for KafkaConnector {
     fn name(&self) -> &'static str {
@@ -41,6 +47,7 @@ impl Connector for KafkaConnector {
             name: definition.name,
             options: read,
             columns,
+            taps: Arc::clone(&self.taps),
         }))))
     }
 

@@ -9,6 +9,7 @@
 //!                       │       poll_loop ── batch_queue ── librdkafka
 //!                       └─────▶ sink ──▶ delivery ── librdkafka
 //! cluster, times: which topics, which offsets · client: how every client is made
+//! tap: what one reader fetches and others hear
 //! security, jaas, oauth: whom a client trusts, and how it logs in · advice: what to do if it cannot
 //! sampler: a few messages, to find columns in · walk: messages for a person or a sampler
 //! admin, tail, dev_broker: for the command line and for tests
@@ -51,6 +52,7 @@ mod source;
 mod start;
 mod stop;
 mod tail;
+mod tap;
 mod times;
 mod topics;
 mod transaction;

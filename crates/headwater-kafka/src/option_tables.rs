@@ -99,7 +99,7 @@ mod tests {
             key_format: None,
             bad_data: BadDataPolicy::Fail,
         };
-        let declared = KafkaConnector.declare_source(definition, options)?;
+        let declared = KafkaConnector::default().declare_source(definition, options)?;
         Ok(format!("{declared:?}"))
     }
 
@@ -114,7 +114,7 @@ mod tests {
             format: Some(FormatSpec::named("json")),
             key_format: None,
         };
-        let declared = KafkaConnector.declare_sink(definition, options)?;
+        let declared = KafkaConnector::default().declare_sink(definition, options)?;
         Ok(format!("{declared:?}"))
     }
 

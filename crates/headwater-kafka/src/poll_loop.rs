@@ -9,7 +9,8 @@
 //!        look for new partitions, tell lag tools
 //! ```
 //! Partitions are assigned one by one with an explicit offset. There is no subscription, so the
-//! group never rebalances; its name only serves tools that show lag.
+//! group never rebalances; its name only serves tools that show lag. [`listening`] has what becomes of
+//! a partition that another reader fetches, [`trouble`] what errors of a partition mean.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,28 +19,31 @@ use std::time::Duration;
 use headwater_core::clock::Clock;
 use headwater_core::offset::Partition;
 use headwater_core::{Error, Result};
+use parking_lot::MutexGuard;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::batch_queue::{Arrival, BatchQueue};
-use crate::buffer::PartitionBuffer;
+use crate::buffer::{PartitionBuffer, State};
 use crate::cluster::{ANSWER_TIMEOUT, named};
 use crate::discovery::look_for_partitions;
 use crate::failure::Failure;
-use crate::options::OnDataLoss;
 use crate::reader::Shared;
+use crate::tap::{Flow, Listening, OwnTap};
 use crate::topics::TopicChoice;
+
+mod listening;
+mod trouble;
+
+pub(crate) use listening::Sharing;
+use trouble::is_damage;
 
 /// The longest wait for something to arrive: logs and lost wake-ups are served after it.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// How long a partition may need until it can be moved.
 const MOVE_WAIT: Duration = Duration::from_millis(10);
 const MOVE_TRIES_MAX: u32 = 500;
-/// How often an offset may be called out of range although it is not.
-const FALSE_ALARMS_MAX: u32 = 3;
-/// How often in a row a batch may come damaged: the wire does that once, a disk again and again.
-const DAMAGED_MAX: u32 = 3;
 /// Client events served in one round.
 const EVENTS_MAX: usize = 4;
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
@@ -58,13 +62,28 @@ struct Lane {
     false_alarms: u32,
     damaged: u32,
     trouble: Option<RDKafkaErrorCode>,
+    /// Where other readers hear what is fetched.
+    tap: OwnTap,
+    /// That another reader fetches it; it is not assigned then.
+    listening: Option<Listening>,
+    /// No other reader is looked for before.
+    listens_after: Duration,
+}
+
+/// The partition that arrivals are moved into, locked.
+struct Current<'a> {
+    lane: usize,
+    state: MutexGuard<'a, State>,
+    flow: MutexGuard<'a, Flow>,
 }
 
 /// The thread's state.
 pub(crate) struct PollLoop {
+    // Dropped before the queue: closing a consumer takes time, and others may listen.
+    lanes: Vec<Lane>,
     shared: Arc<Shared>,
     queue: BatchQueue,
-    lanes: Vec<Lane>,
+    sharing: Sharing,
     topics: TopicChoice,
     clock: Arc<dyn Clock>,
     discovered_at: Duration,
@@ -75,6 +94,7 @@ impl PollLoop {
     pub(crate) fn new(
         shared: Arc<Shared>,
         queue: BatchQueue,
+        sharing: Sharing,
         topics: TopicChoice,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -83,6 +103,7 @@ impl PollLoop {
             shared,
             queue,
             lanes: Vec::new(),
+            sharing,
             topics,
             clock,
             discovered_at: now,
@@ -102,16 +123,23 @@ impl PollLoop {
             self.discover_if_due();
             self.commit_to_group_if_due();
         }
+        self.let_all_go();
         self.commit_to_group();
     }
 
     fn serve_requests(&mut self) {
         self.add_lanes();
+        self.end_listening_where_needed();
         let mut must_retry = false;
         for index in 0..self.lanes.len() {
             let Some(wanted) = self.lanes[index].buffer.lock().wanted() else {
                 continue;
             };
+            if self.lanes[index].listening.is_some() {
+                // It has been asked to go elsewhere just now, and would get what comes next here.
+                must_retry = true;
+                continue;
+            }
             match self.move_lane(index, wanted) {
                 Ok(true) => {
                     let lane = &mut self.lanes[index];
@@ -149,6 +177,9 @@ impl PollLoop {
             match self.queue.add(buffer.partition()) {
                 // Lanes are numbered in the order they are added, here as in the queue.
                 Ok(_) => self.lanes.push(Lane {
+                    tap: self.sharing.open(buffer.partition()),
+                    listening: None,
+                    listens_after: Duration::ZERO,
                     buffer,
                     is_assigned: false,
                     is_open: true,
@@ -180,6 +211,8 @@ impl PollLoop {
             return Ok(true);
         }
         lane.move_tries += 1;
+        // A move takes a moment, and nobody else is to wait for it.
+        self.let_all_go();
         let list = list_of(&partition, offset)?;
         let moved = self
             .queue
@@ -194,6 +227,7 @@ impl PollLoop {
     }
 
     fn assign(&mut self, index: usize, partition: &Partition, offset: i64) -> Result<()> {
+        self.lanes[index].tap.close();
         let list = list_of(partition, offset)?;
         self.queue
             .client()
@@ -206,14 +240,20 @@ impl PollLoop {
     }
 
     fn reassign(&mut self, index: usize, partition: &Partition, offset: i64) -> Result<()> {
-        let list = list_of(partition, offset)?;
+        self.unassign(index, partition)?;
+        self.assign(index, partition, offset)
+    }
+
+    fn unassign(&mut self, index: usize, partition: &Partition) -> Result<()> {
+        self.lanes[index].tap.close();
+        let list = list_of(partition, 0)?;
         self.queue
             .client()
             .incremental_unassign(&list)
             .map_err(|error| client_error("unassign", partition, &error))?;
         self.lanes[index].is_assigned = false;
         self.lanes[index].must_forward = true;
-        self.assign(index, partition, offset)
+        Ok(())
     }
 
     /// Opens and closes partitions so that memory stays within its bound.
@@ -221,6 +261,9 @@ impl PollLoop {
         let partitions = self.lanes.len();
         let mut has_closed = false;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.listening.is_some() {
+                continue;
+            }
             let has_memory = self
                 .shared
                 .budget
@@ -228,6 +271,9 @@ impl PollLoop {
             let is_open = has_memory && lane.buffer.holds_fewer(self.shared.ahead_max);
             if is_open != lane.is_open || lane.must_forward {
                 self.queue.set_open(index, is_open);
+                if !is_open {
+                    lane.tap.close();
+                }
                 lane.is_open = is_open;
             }
             has_closed |= !is_open;
@@ -265,28 +311,42 @@ impl PollLoop {
         let lanes = &self.lanes;
         let mut troubles = Vec::new();
         let mut seen = Vec::new();
-        let mut current = None;
-        let mut records = 0;
+        let mut current: Option<Current<'_>> = None;
+        let mut fetched = 0;
         let visit = |lane: usize, arrival: Arrival<'_>| {
-            if current.as_ref().is_none_or(|(at, _)| *at != lane) {
-                // The guard before must go before the next lock is taken.
+            let Some(lane_of) = lanes.get(lane).filter(|l| l.listening.is_none()) else {
+                // What was on its way when the partition was given up.
+                return;
+            };
+            if current.as_ref().is_none_or(|current| current.lane != lane) {
+                // The guards before must go before the next locks are taken.
                 drop(current.take());
-                let Some(found) = lanes.get(lane) else {
-                    return;
-                };
                 seen.push(lane);
-                current = Some((lane, found.buffer.lock()));
+                let flow = lane_of.tap.flow();
+                let state = lane_of.buffer.lock();
+                current = Some(Current { lane, state, flow });
             }
-            let (Some((_, state)), Some(lane_of)) = (&mut current, lanes.get(lane)) else {
+            let Some(Current { state, flow, .. }) = &mut current else {
                 return;
             };
             match arrival {
                 Arrival::Record(record) => {
-                    records += 1;
+                    fetched += 1;
                     lane_of.buffer.push(state, &record);
+                    // Of a closed partition only this is sure: nothing comes for some time.
+                    match lane_of.is_open {
+                        true => flow.record(&record),
+                        false => flow.close(),
+                    }
                 }
-                Arrival::EndOfPartition(offset) => state.reached_end(offset),
+                Arrival::EndOfPartition(offset) => {
+                    state.reached_end(offset);
+                    if lane_of.is_open {
+                        flow.end_of_partition(offset);
+                    }
+                }
                 Arrival::Trouble(code, reason) => {
+                    flow.close();
                     if is_damage(code) {
                         state.fetch_again();
                     }
@@ -299,12 +359,13 @@ impl PollLoop {
             Some(limit) => self.queue.wait(limit, visit),
         };
         drop(current);
-        self.shared.fetched.fetch_add(records, Ordering::Relaxed);
         if count == 0 {
             return 0;
         }
+        self.shared.fetched.fetch_add(fetched, Ordering::Relaxed);
         for lane in &seen {
             self.lanes[*lane].must_forward = false;
+            self.lanes[*lane].tap.tell();
         }
         if troubles.is_empty() {
             self.queue.client().context().mark_alive();
@@ -312,6 +373,7 @@ impl PollLoop {
                 self.lanes[lane].trouble = None;
                 self.lanes[lane].false_alarms = 0;
                 self.lanes[lane].damaged = 0;
+                self.listen_if_due(lane);
             }
         }
         for (lane, code, reason) in troubles {
@@ -321,102 +383,9 @@ impl PollLoop {
         count
     }
 
-    fn handle_trouble(&mut self, index: usize, code: RDKafkaErrorCode, reason: &str) {
-        let partition = self.lanes[index].buffer.partition().clone();
-        match code {
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                self.check_range(index, &partition);
-            }
-            // Its checksum was right. Of a batch in another form that is not known: the checksum of a
-            // form that came damaged is not looked at.
-            RDKafkaErrorCode::NotImplemented if reason.starts_with("Decompression") => {
-                self.fail(index, Failure::unreadable(&partition, reason));
-            }
-            code if is_damage(code) => self.fetch_again(index, &partition, reason),
-            RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::UnknownTopic => {
-                self.fail(index, Failure::gone(&partition, reason));
-            }
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::MessageSizeTooLarge => {
-                let message = format!("could not read {}", named(&partition));
-                self.fail(index, Failure::source(message, Some(format!("{reason}."))));
-            }
-            _ => {
-                if self.lanes[index].trouble != Some(code) {
-                    self.lanes[index].trouble = Some(code);
-                    tracing::warn!(%partition, %code, reason, "kafka fetch failed, trying again");
-                }
-            }
-        }
-    }
-
-    /// A batch came damaged, and its buffer takes nothing more in: librdkafka goes on after it, so
-    /// its records would be left out.
-    fn fetch_again(&mut self, index: usize, partition: &Partition, reason: &str) {
-        self.lanes[index].damaged += 1;
-        if self.lanes[index].damaged > DAMAGED_MAX {
-            let message = format!("{} holds damaged records", named(partition));
-            self.fail(
-                index,
-                Failure::source(message, Some(format!("librdkafka says: {reason}."))),
-            );
-            return;
-        }
-        tracing::warn!(%partition, reason, "kafka records came damaged, fetching them again");
-        self.shared.has_requests.store(true, Ordering::Release);
-    }
-
-    /// An offset was called out of range: tells loss from a false alarm.
-    fn check_range(&mut self, index: usize, partition: &Partition) {
-        let position = self.lanes[index].buffer.lock().position();
-        let held = self.queue.client().fetch_watermarks(
-            &partition.stream,
-            partition.index,
-            ANSWER_TIMEOUT,
-        );
-        let (start, end) = match held {
-            Ok(held) => held,
-            Err(error) => {
-                let message = format!("could not read {} at offset {position}", named(partition));
-                self.fail(index, Failure::source(message, Some(format!("{error}."))));
-                return;
-            }
-        };
-        self.lanes[index].false_alarms += 1;
-        let is_false = (start..=end).contains(&position);
-        if is_false && self.lanes[index].false_alarms <= FALSE_ALARMS_MAX {
-            tracing::warn!(%partition, position, start, end, "kafka offset wrongly out of range");
-            if self.reassign(index, partition, position).is_ok() {
-                return;
-            }
-        }
-        if is_false {
-            // Nothing is lost: its answers, or what it has on its disk, cannot be trusted.
-            let message = format!("{} holds damaged records", named(partition));
-            let detail = format!(
-                "The broker calls offset {position} out of range, and says that it holds {start} to {end}."
-            );
-            self.fail(index, Failure::source(message, Some(detail)));
-            return;
-        }
-        let is_accepted = position < start && self.shared.on_data_loss == OnDataLoss::Skip;
-        if is_accepted && self.reassign(index, partition, start).is_ok() {
-            tracing::warn!(%partition, position, start, "kafka records are gone, skipping them");
-            self.lanes[index].buffer.lock().skip_lost(start);
-            self.shared.changed.notify_waiters();
-            return;
-        }
-        self.fail(
-            index,
-            Failure::out_of_range(partition, position, start, end),
-        );
-    }
-
     fn fail(&mut self, index: usize, failure: Failure) {
         self.lanes[index].is_stopped = true;
+        self.lanes[index].tap.close();
         self.lanes[index].buffer.lock().fail(failure);
         self.shared.changed.notify_waiters();
     }
@@ -453,18 +422,6 @@ impl PollLoop {
             tracing::debug!(%error, "could not tell the consumer group its position");
         }
     }
-}
-
-/// Whether records came that are not those that were written: by the checksum of librdkafka, or by
-/// that of the broker; or that cannot be decompressed, which librdkafka would try for ever.
-fn is_damage(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::BadMessage
-            | RDKafkaErrorCode::InvalidMessage
-            | RDKafkaErrorCode::BadCompression
-            | RDKafkaErrorCode::NotImplemented
-    )
 }
 
 fn list_of(partition: &Partition, offset: i64) -> Result<TopicPartitionList> {

@@ -17,9 +17,10 @@ use crate::buffer::{PartitionBuffer, Reach, ReadClaim};
 use crate::chunk::Kept;
 use crate::client::KafkaConnection;
 use crate::options::OnDataLoss;
-use crate::poll_loop::PollLoop;
+use crate::poll_loop::{PollLoop, Sharing};
 use crate::security::CHECK_LOGIN;
 use crate::share::{ReadLimits, share_records};
+use crate::tap::Taps;
 use crate::topics::TopicChoice;
 
 /// How the group of a reader is called, before the name of its source.
@@ -33,7 +34,7 @@ pub(crate) struct Shared {
     kept: Kept,
     /// Records kept ahead of their reader in every partition, besides the bound of memory.
     pub(crate) ahead_max: u64,
-    /// Records taken in.
+    /// Records that came by the consumer of this reader.
     pub(crate) fetched: Arc<AtomicU64>,
     /// What becomes of records that are gone before they were read.
     pub(crate) on_data_loss: OnDataLoss,
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) refused: Mutex<Option<String>>,
     /// What the consumer group should be told.
     pub(crate) committed: Mutex<Option<Offsets>>,
+    /// Records that came by the consumer of another reader.
+    pub(crate) heard: AtomicU64,
 }
 
 impl Shared {
@@ -78,6 +81,7 @@ pub(crate) struct ReaderSpec<'a> {
     pub(crate) prefetch_bytes: usize,
     pub(crate) limits: ReadLimits,
     pub(crate) on_data_loss: OnDataLoss,
+    pub(crate) taps: &'a Arc<Taps>,
     /// About how many records are wanted, if that is known.
     pub(crate) wanted: Option<usize>,
     /// Where to count the records that are fetched.
@@ -139,9 +143,13 @@ impl Reader {
             should_stop: AtomicBool::new(false),
             refused: Mutex::new(None),
             committed: Mutex::new(None),
+            heard: AtomicU64::new(0),
         });
         let waker = queue.waker();
-        let poll_loop = PollLoop::new(Arc::clone(&shared), queue, spec.topics.clone(), clock);
+        let identity = spec.taps.enrol(spec.connection, spec.kept.headers);
+        let sharing = Sharing::new(Arc::clone(spec.taps), identity, waker.clone());
+        let topics = spec.topics.clone();
+        let poll_loop = PollLoop::new(Arc::clone(&shared), queue, sharing, topics, clock);
         std::thread::Builder::new()
             .name(format!("kafka-{}", spec.source))
             .spawn(move || poll_loop.run())
@@ -301,6 +309,13 @@ impl Reader {
     #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
         self.shared.budget.held_bytes()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fetched_and_heard(&self) -> (u64, u64) {
+        let shared = &self.shared;
+        let count = |records: &AtomicU64| records.load(Ordering::Relaxed);
+        (count(&shared.fetched), count(&shared.heard))
     }
 }
 

@@ -33,6 +33,7 @@ use crate::row_maker::{RowMaker, SourceColumns};
 use crate::slice_stream;
 use crate::start::{resolve_end, resolve_start};
 use crate::stop::Stop;
+use crate::tap::Taps;
 use crate::times::Told;
 use crate::topics::TopicChoice;
 
@@ -42,6 +43,8 @@ pub(crate) struct KafkaSourceSpec {
     pub(crate) name: String,
     pub(crate) options: SourceOptions,
     pub(crate) columns: SourceColumns,
+    /// Where its streams hear what others of them fetch.
+    pub(crate) taps: Arc<Taps>,
 }
 
 /// A declared source; the connector's part of a catalog entry.
@@ -83,6 +86,7 @@ pub(crate) struct Inner {
     spec: Arc<KafkaSourceSpec>,
     cluster: Arc<Cluster>,
     clock: Arc<dyn Clock>,
+    taps: Arc<Taps>,
     /// Where a stream ends, if it does.
     stop: Option<Stop>,
     /// The partitions there were when the query started.
@@ -121,6 +125,11 @@ impl KafkaSource {
         let end = spec.options.end.as_ref();
         let stop = Stop::of(end, context, &cluster, &partitions).await?;
         Ok(KafkaSource(Arc::new(Inner {
+            taps: match context.use_of {
+                SourceUse::Stream => Arc::clone(&spec.taps),
+                // It is over before it has come together with another.
+                SourceUse::BoundedRead => Arc::default(),
+            },
             spec,
             stop,
             cluster,
@@ -139,6 +148,13 @@ impl KafkaSource {
     #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
         self.0.reader.get().map_or(0, |reader| reader.held_bytes())
+    }
+
+    /// How many records came by its own consumer, and how many by that of another source.
+    #[cfg(test)]
+    pub(crate) fn fetched_and_heard(&self) -> (u64, u64) {
+        let reader = self.0.reader.get();
+        reader.map_or((0, 0), |reader| reader.fetched_and_heard())
     }
 
     /// Records that were fetched, and whether more are.
@@ -222,6 +238,7 @@ impl Inner {
             prefetch_bytes: options.prefetch_bytes,
             limits: options.read_limits,
             on_data_loss: options.on_data_loss,
+            taps: &self.taps,
             wanted,
             fetched: Arc::clone(&self.fetched),
         };

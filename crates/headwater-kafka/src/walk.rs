@@ -68,6 +68,8 @@ pub(crate) async fn walk(
             prefetch_bytes: PREFETCH_BYTES,
             limits: ReadLimits::default(),
             on_data_loss: OnDataLoss::Stop,
+            // Nobody reads along.
+            taps: &Arc::default(),
             wanted: spec.wanted,
             fetched: Arc::default(),
         },

@@ -90,7 +90,7 @@ impl HeadwaterBuilder {
         let console = self.console.map_or_else(stdout_writer, |c| c.0);
         let memory = MemoryRegistry::new();
         let mut connectors = all_connectors(Arc::clone(&memory), console);
-        connectors.push(Arc::new(KafkaConnector));
+        connectors.push(Arc::new(KafkaConnector::default()));
         connectors.extend(self.connectors);
         let context = session(target_partitions, Arc::new(HeadwaterTypePlanner));
         let environment = QueryEnvironment {

@@ -40,7 +40,7 @@ async fn write(servers: &str, registry: &DevRegistry, rows: RecordBatch) {
     };
     let options = [("bootstrap.servers", servers), ("topic", "t")];
     let mut options = OptionReader::new("sink \"k\"", &options.into_iter().collect());
-    let declared = KafkaConnector
+    let declared = KafkaConnector::default()
         .declare_sink(definition, &mut options)
         .unwrap();
     let sink = declared.open().unwrap();

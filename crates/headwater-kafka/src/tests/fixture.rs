@@ -24,6 +24,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use crate::options::SourceOptions;
 use crate::row_maker::SourceColumns;
 use crate::source::{KafkaSource, KafkaSourceSpec};
+use crate::tap::Taps;
 use crate::{DevBroker, KafkaConnector};
 
 pub(crate) const NO_LIMITS: EpochLimits = EpochLimits { max_records: None };
@@ -118,6 +119,7 @@ pub(crate) fn columns(columns: &[(&str, DataType)]) -> SchemaRef {
 pub(crate) struct Declared {
     pub(crate) definition: SourceDefinition,
     pub(crate) options: Vec<(String, String)>,
+    pub(crate) taps: Arc<Taps>,
 }
 
 /// A source of JSON with the column `n`.
@@ -137,6 +139,7 @@ pub(crate) fn raw(servers: &str, topic: &str) -> Declared {
             bad_data: BadDataPolicy::Fail,
         },
         options: vec![],
+        taps: Arc::default(),
     }
     .option("bootstrap.servers", servers)
     .option("topic", topic)
@@ -146,6 +149,12 @@ pub(crate) fn raw(servers: &str, topic: &str) -> Declared {
 impl Declared {
     pub(crate) fn option(mut self, key: &str, value: &str) -> Self {
         self.options.push((key.into(), value.into()));
+        self
+    }
+
+    /// Of the session that these taps are of.
+    pub(crate) fn of_session(mut self, taps: &Arc<Taps>) -> Self {
+        self.taps = Arc::clone(taps);
         self
     }
 
@@ -177,7 +186,7 @@ impl Declared {
 
     pub(crate) fn declare(self) -> Result<Arc<dyn DeclaredSource>> {
         let mut options = OptionReader::new("source \"s\"", &self.options.into_iter().collect());
-        let declared = KafkaConnector.declare_source(self.definition, &mut options)?;
+        let declared = KafkaConnector::default().declare_source(self.definition, &mut options)?;
         options.finish()?;
         Ok(declared)
     }
@@ -226,6 +235,7 @@ async fn open_own_in(declared: Declared, context: SourceContext) -> KafkaSource 
         name: declared.definition.name.clone(),
         options: SourceOptions::read(&mut options).unwrap(),
         columns: SourceColumns::declare(owner, &declared.definition, None).unwrap(),
+        taps: Arc::clone(&declared.taps),
     };
     KafkaSource::open(Arc::new(spec), &context).await.unwrap()
 }

@@ -18,7 +18,7 @@ async fn sampled(pairs: &[(&str, &str)], limits: SampleLimits) -> Result<Vec<Str
         name: "s".to_string(),
         format: None,
     };
-    let sampler = KafkaConnector.declare_sampler(definition, &mut options)?;
+    let sampler = KafkaConnector::default().declare_sampler(definition, &mut options)?;
     options.finish()?;
     let clock = Arc::new(SystemClock::new());
     let sample = within(30, sampler.sample(limits, clock)).await?;

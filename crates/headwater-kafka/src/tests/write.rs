@@ -34,7 +34,7 @@ pub(crate) fn sink(servers: &str, topic: &str, more: &[(&str, &str)]) -> Result<
     let base = [("bootstrap.servers", servers), ("topic", topic)];
     let options = base.iter().chain(more).copied().collect();
     let mut options = OptionReader::new("sink \"k\"", &options);
-    let declared = KafkaConnector.declare_sink(definition, &mut options)?;
+    let declared = KafkaConnector::default().declare_sink(definition, &mut options)?;
     options.finish()?;
     declared.open()
 }
