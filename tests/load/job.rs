@@ -25,6 +25,9 @@ pub(crate) struct Length {
 
 /// How far apart epochs start, in seconds.
 pub(crate) const EPOCH_S: f64 = 1.0;
+/// How many times as large as usual an epoch may be that makes up for lost time. The heap stays as
+/// large as the largest one made it.
+const EPOCH_MORE_MAX: u64 = 2;
 
 impl Length {
     pub(crate) const SHORT: Length = Length {
@@ -187,7 +190,7 @@ impl Job {
                'time.step' = '{step_us} us', {options}, 'max.records.per.epoch' = {most},
                'fields.k.kind' = 'sequence', 'fields.k.max' = {last_key},
                'fields.v.kind' = 'sequence');",
-            most = rate * 10,
+            most = rate * EPOCH_MORE_MAX,
             last_key = KEYS - 1,
         )
     }

@@ -156,6 +156,7 @@ impl Process {
             threads: number("Threads:")?,
             open_files: std::fs::read_dir(folder.join("fd")).ok()?.count() as u64,
             staged_files: staged.files,
+            stolen_s: stolen_s().unwrap_or_default(),
             queries,
         })
     }
@@ -304,6 +305,13 @@ fn progress_is_read_from_its_line() {
     for (line, expected) in cases {
         assert_eq!(progress_in(line), expected, "{line}");
     }
+}
+
+/// The eighth number of all processors in `/proc/stat`, in hundredths of a second.
+fn stolen_s() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let ticks = stat.lines().next()?.split_whitespace().nth(8)?;
+    Some(ticks.parse::<f64>().ok()? / 100.0)
 }
 
 /// Counts the files in a folder and below, which may change meanwhile.
