@@ -1,7 +1,8 @@
 //! The command, seen from outside: what it says, and what the system says of it.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -46,6 +47,8 @@ pub(crate) struct Process {
     /// The folders of their checkpoints, which hold what has to be there and no more.
     checkpoints: Vec<PathBuf>,
     staged: PathBuf,
+    /// A file on their disk.
+    probe: File,
 }
 
 /// What the command has said when it has ended.
@@ -67,8 +70,8 @@ impl Process {
     pub(crate) fn start(job: &Job) -> Self {
         std::fs::create_dir(job.folder().join("out")).unwrap();
         let script = job.folder().join("job.sql");
-        let mut file = std::fs::File::create(&script).unwrap();
-        std::io::Write::write_all(&mut file, job.script().as_bytes()).unwrap();
+        let mut file = File::create(&script).unwrap();
+        file.write_all(job.script().as_bytes()).unwrap();
         let mut child = Command::new(command_binary())
             .args(["run", "--progress=always"])
             .arg(&script)
@@ -92,6 +95,7 @@ impl Process {
             queries: job.queries(),
             checkpoints: job.checkpoints(),
             staged: job.staged(),
+            probe: File::create(job.folder().join("probe")).unwrap(),
         }
     }
 
@@ -100,8 +104,11 @@ impl Process {
     }
 
     /// Waits for the next moment to look at it. Those drift through the second in which an epoch
-    /// starts, so that all parts of an epoch are seen.
+    /// starts, so that all parts of an epoch are seen. Where the disk stands still, it waits for the
+    /// disk.
     pub(crate) fn wait(&self) {
+        (&self.probe).write_all(b".").unwrap();
+        self.probe.sync_all().unwrap();
         let elapsed_ns = self.started.elapsed().as_nanos();
         let since_last = Duration::from_nanos((elapsed_ns % PERIOD.as_nanos()) as u64);
         std::thread::sleep(PERIOD - since_last);

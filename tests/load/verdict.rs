@@ -15,8 +15,8 @@
 //! large.
 //!
 //! A machine that others take, or that stands still, is told from a query that lags and from a heap
-//! that grows: the one who looks is late then as well, or the system says that the processors were
-//! not there. Such a run says nothing, unless it was good all the same.
+//! that grows: the one who looks is late then as well, and waits for the disk as well, or the system
+//! says that the processors were not there. Such a run says nothing, unless it was good all the same.
 
 use std::fmt::Write as _;
 

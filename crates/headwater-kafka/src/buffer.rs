@@ -117,13 +117,15 @@ impl PartitionBuffer {
         records_max == u64::MAX || self.state.lock().records < records_max
     }
 
-    /// How far one can read from `from` without waiting.
+    /// How far one can read from `from` without waiting. A failure is told when nothing is left of
+    /// what came before it.
     pub(crate) fn reach(&self, from: i64) -> Result<Reach> {
         let state = self.state.lock();
-        if let Some(failure) = &state.failure {
-            return Err(failure.to_error());
-        }
-        if state.wanted.is_some() || state.position <= from {
+        let is_moving = state.wanted.is_some() && state.records == 0;
+        if is_moving || state.position <= from {
+            if let Some(failure) = &state.failure {
+                return Err(failure.to_error());
+            }
             return Ok(Reach {
                 position: from,
                 records: 0,
@@ -235,8 +237,10 @@ impl PartitionBuffer {
         {
             return false;
         }
-        let is_here = (state.base..=state.position).contains(&start);
-        if is_here && state.failure.is_none() && state.wanted.is_none() {
+        let is_held = (state.base..state.position).contains(&start);
+        let is_next = start == state.position && state.failure.is_none();
+        // One that fetches again where it is keeps what came before.
+        if (is_held && state.records > 0) || (is_next && state.wanted.is_none()) {
             self.drop_below(&mut state, start);
             return false;
         }
@@ -280,7 +284,7 @@ impl PartitionBuffer {
             self.release(taken.memory_bytes());
             return Ok(Taken::Records(Box::new(taken)));
         }
-        if state.wanted.is_none() && state.position >= end {
+        if state.position >= end {
             state.base = state.base.max(end);
             return Ok(Taken::End);
         }

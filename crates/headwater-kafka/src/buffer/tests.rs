@@ -119,8 +119,10 @@ fn a_failure_is_told_after_the_records_before_it() {
     push(&buffer, &[0]);
     let failure = Failure::out_of_range(buffer.partition(), 1, 5, 9);
     buffer.lock().fail(failure);
-    assert!(buffer.reach(0).is_err());
-    assert!(matches!(buffer.take(2, 10), Ok(Taken::Records(_))));
+    assert_eq!(reach(&buffer, 0), (1, 1));
+    assert!(!buffer.prepare(0), "what is here is not fetched again");
+    assert_eq!(take(&buffer, 1), "[0] end");
+    assert!(buffer.reach(1).is_err());
     let error = buffer.take(2, 10).unwrap_err();
     assert_eq!(
         error.message(),

@@ -179,15 +179,15 @@ async fn batches_that_cannot_be_decompressed_stop_the_query() {
             body: Some(b"no compression has these bytes"),
             ..RawBatch::default()
         };
+        put_raw(&servers, "t", &batch);
+        put_raw(&servers, "t", &RawBatch::default());
         let source = json(&servers, "t").open().await;
         let all = [0];
         let start = source.initial().await.unwrap();
-        // What came before is read; once the batch has come, whoever looks is told.
+        // What came before is read, whenever the batch comes.
         let first = at("t", &[1]);
         reach(&*source, &start, &first).await;
         assert_eq!(read(&*source, &start, &first).await.lines(), ["1"]);
-        put_raw(&servers, "t", &batch);
-        put_raw(&servers, "t", &RawBatch::default());
         let error = try_read(&*source, &first, &at("t", &[3]), &all).await;
         let error = error.err().unwrap();
         assert_eq!(error.kind(), headwater_core::ErrorKind::Source);
