@@ -13,23 +13,23 @@ use headwater_tests::real_broker;
 use crate::command::Dir;
 use crate::kafka::{Cluster, orders, produce, rows};
 
-const ROWS: u32 = 30;
-const LOCALHOST: &str = "127.0.0.1";
+pub(crate) const ROWS: u32 = 30;
+pub(crate) const LOCALHOST: &str = "127.0.0.1";
 const PASSWORD: &str = "correct horse; 'battery' staple";
 
 /// A topic with rows behind a proxy, and files of certificates.
-struct Guarded {
-    dir: Dir,
-    authority: Authority,
-    server: Issued,
-    proxy: KafkaProxy,
-    servers: String,
-    topic: String,
+pub(crate) struct Guarded {
+    pub(crate) dir: Dir,
+    pub(crate) authority: Authority,
+    pub(crate) server: Issued,
+    pub(crate) proxy: KafkaProxy,
+    pub(crate) servers: String,
+    pub(crate) topic: String,
 }
 
 impl Guarded {
     /// The guard is made of the server's certificate and the authority it comes from.
-    async fn new(
+    pub(crate) async fn new(
         lifetime: Lifetime,
         host: &str,
         guard: impl Fn(&Issued, &Authority) -> Guard,
@@ -58,12 +58,12 @@ impl Guarded {
         })
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.dir.path().join(name).display().to_string()
     }
 
     /// The properties of options; `CA` is the right authority's file.
-    fn options(&self, properties: &[(&str, &str)]) -> String {
+    pub(crate) fn options(&self, properties: &[(&str, &str)]) -> String {
         let mut options = format!(
             "connector = 'kafka', topic = '{}', 'bootstrap.servers' = '{}'",
             self.topic, self.servers
@@ -78,7 +78,7 @@ impl Guarded {
     }
 
     /// A session that has declared the topic.
-    async fn session(&self, properties: &[(&str, &str)]) -> Headwater {
+    pub(crate) async fn session(&self, properties: &[(&str, &str)]) -> Headwater {
         let hw = Headwater::builder().build().unwrap();
         let options = self.options(properties);
         let declared =
@@ -87,7 +87,7 @@ impl Guarded {
         hw
     }
 
-    async fn count(&self, properties: &[(&str, &str)]) -> Vec<String> {
+    pub(crate) async fn count(&self, properties: &[(&str, &str)]) -> Vec<String> {
         rows(
             &self.session(properties).await,
             "SELECT count(*), max(id) FROM t",
@@ -96,7 +96,7 @@ impl Guarded {
     }
 
     /// What a reader is told that may not come in.
-    async fn refusal(&self, properties: &[(&str, &str)]) -> String {
+    pub(crate) async fn refusal(&self, properties: &[(&str, &str)]) -> String {
         let hw = self.session(properties).await;
         let error = match hw.sql("SELECT count(*) FROM t").await {
             Err(error) => error,
@@ -106,7 +106,7 @@ impl Guarded {
     }
 }
 
-fn all() -> Vec<String> {
+pub(crate) fn all() -> Vec<String> {
     vec![format!("{ROWS} {}", ROWS - 1)]
 }
 
@@ -122,8 +122,8 @@ fn login() -> Login {
 }
 
 const SSL: (&str, &str) = ("security.protocol", "ssl");
-const SASL_SSL: (&str, &str) = ("security.protocol", "SASL_SSL");
-const CA: (&str, &str) = ("ssl.ca.location", "CA");
+pub(crate) const SASL_SSL: (&str, &str) = ("security.protocol", "SASL_SSL");
+pub(crate) const CA: (&str, &str) = ("ssl.ca.location", "CA");
 
 #[tokio::test]
 async fn topics_are_read_over_tls() {
@@ -274,68 +274,6 @@ async fn passwords_open_and_wrong_ones_do_not() {
         ("sasl.password", reference.as_str()),
     ];
     assert_eq!(guarded.count(&from_file).await, all());
-}
-
-#[tokio::test]
-async fn tokens_open() {
-    const TOKEN: &str = "t0ken-of-the-provider";
-    let guard = |server: &Issued, _: &Authority| {
-        let login = Login::Token(TOKEN.to_string());
-        Guard::default().with_tls(server).unwrap().with_login(login)
-    };
-    let Some(guarded) = Guarded::new(Lifetime::Now, LOCALHOST, guard).await else {
-        return;
-    };
-    let answer = |token: &str| {
-        let body = format!("{{\"access_token\":\"{token}\",\"expires_in\":3600}}");
-        Answer::Json(200, body)
-    };
-    let provider = HttpServer::start(answer(TOKEN), Some(&guarded.server)).unwrap();
-    let url = format!("{}/token", provider.url());
-    let asks = [
-        SASL_SSL,
-        CA,
-        ("sasl.mechanism", "OAUTHBEARER"),
-        ("sasl.oauthbearer.method", "oidc"),
-        ("sasl.oauthbearer.token.endpoint.url", url.as_str()),
-        ("sasl.oauthbearer.client.id", "job"),
-        ("sasl.oauthbearer.client.secret", "s3cret"),
-        ("sasl.oauthbearer.scope", "read write"),
-        ("https.ca.location", "CA"),
-    ];
-    assert_eq!(guarded.count(&asks).await, all());
-    let request = provider.requests().remove(0);
-    assert!(request.starts_with("POST /token "), "{request}");
-    assert!(
-        request.ends_with("grant_type=client_credentials&scope=read+write"),
-        "{request}"
-    );
-    // job:s3cret
-    assert!(request.contains("Basic am9iOnMzY3JldA=="), "{request}");
-
-    provider.set_answer(answer("another"));
-    let told = guarded.refusal(&asks).await;
-    assert!(told.contains("refused the connection"), "{told}");
-    provider.set_answer(Answer::Json(
-        401,
-        "{\"error\":\"invalid_client\"}".to_string(),
-    ));
-    let told = guarded.refusal(&asks).await;
-    assert!(told.contains("gave no token and status 401"), "{told}");
-    assert!(
-        told.contains("invalid_client") && !told.contains("s3cret"),
-        "{told}"
-    );
-
-    guarded.dir.create("token", TOKEN);
-    let file = guarded.file("token");
-    let reads = [
-        SASL_SSL,
-        CA,
-        ("sasl.mechanism", "OAUTHBEARER"),
-        ("sasl.oauthbearer.token.file", file.as_str()),
-    ];
-    assert_eq!(guarded.count(&reads).await, all());
 }
 
 /// Rows go through a topic behind the guard into another one, in transactions; then the password

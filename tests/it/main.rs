@@ -67,6 +67,8 @@ mod kafka_security;
 #[cfg(test)]
 mod kafka_times;
 #[cfg(test)]
+mod kafka_tokens;
+#[cfg(test)]
 mod large_statements;
 #[cfg(test)]
 mod late_rows;

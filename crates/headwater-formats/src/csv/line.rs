@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::byte_order_mark::check_no_mark;
 use crate::csv::options::Dialect;
 
 /// A field as found.
@@ -24,10 +25,7 @@ pub(crate) fn split_line<'a>(
     dialect: Dialect,
     mut place: impl FnMut(usize, CsvField<'a>),
 ) -> Result<usize, &'static str> {
-    // In a text it would not be seen; who reads files takes away the one at their beginning.
-    if line.starts_with('\u{feff}') {
-        return Err("a byte order mark before the line");
-    }
+    check_no_mark(line)?;
     let line = line.strip_suffix('\n').unwrap_or(line);
     let mut rest = line.strip_suffix('\r').unwrap_or(line);
     let mut fields = 0;

@@ -5,6 +5,7 @@ use arrow::datatypes::SchemaRef;
 use headwater_core::Result;
 use headwater_core::format::{Decoded, Decoder};
 
+use crate::byte_order_mark::check_no_mark;
 use crate::column_builder::ColumnBuilder;
 use crate::influx::cell::InfluxCell;
 use crate::influx::keys::Keys;
@@ -84,10 +85,7 @@ impl LineReader {
     ) -> Result<(), Reason> {
         let bytes = payload.ok_or("no value")?;
         let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
-        if text.starts_with('\u{feff}') {
-            // It would become a part of the measurement that nobody sees.
-            return Err("a byte order mark before the line");
-        }
+        check_no_mark(text)?;
         let mut scanner = Scanner::new(text);
         if !scanner.find_line() {
             let is_empty = text.trim_ascii().is_empty();

@@ -1,5 +1,7 @@
 //! Records that are given to every format: what is no record of it is bad input as well.
 
+use super::values::varint;
+
 /// A name and the bytes, of a tombstone none.
 pub(super) type Payload = (&'static str, Option<Vec<u8>>);
 
@@ -172,16 +174,6 @@ fn large() -> Vec<(&'static str, Vec<u8>)> {
             b"\x08\x01".repeat(100_000),
         ),
     ]
-}
-
-fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number >= 0x80 {
-        bytes.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
-        number >>= 7;
-    }
-    bytes.push(u8::try_from(number).unwrap());
-    bytes
 }
 
 /// All of them, and a tombstone.

@@ -420,7 +420,7 @@ fn binary_table(format: &FormatSpec, values: &[(&str, Vec<u8>)]) -> String {
     table(format, &types(), &names, payload)
 }
 
-fn varint(number: u64) -> Vec<u8> {
+pub(super) fn varint(number: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = number;
     while rest >= 0x80 {
