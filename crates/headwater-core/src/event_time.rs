@@ -6,6 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
+/// Seconds of 0000-01-01T00:00:00Z, before which no time of a record is taken for one.
+pub const FIRST_SECOND: i64 = -62_167_219_200;
+/// Seconds of 9999-12-31T23:59:59Z, after which no time of a record is taken for one: it would make
+/// every other record late.
+pub const LAST_SECOND: i64 = 253_402_300_799;
+
 /// An instant in microseconds since 1970-01-01T00:00:00Z, as event-time columns hold it.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,

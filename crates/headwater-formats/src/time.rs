@@ -7,11 +7,6 @@
 
 use arrow::datatypes::TimeUnit;
 
-/// Seconds of 0000-01-01T00:00:00Z, the first time accepted.
-pub(crate) const FIRST_SECOND: i64 = -62_167_219_200;
-/// Seconds of 9999-12-31T23:59:59Z, the last second accepted.
-pub(crate) const LAST_SECOND: i64 = 253_402_300_799;
-
 pub(crate) const SECONDS_PER_DAY: i64 = 86_400;
 
 /// A point in time.
@@ -225,6 +220,8 @@ fn digit(number: i64) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use headwater_core::event_time::{FIRST_SECOND, LAST_SECOND};
+
     use super::*;
 
     fn iso(text: &str) -> Option<String> {

@@ -15,11 +15,12 @@ use arrow::datatypes::TimeUnit;
 use chrono::DateTime;
 use chrono::format::{Item, Parsed, StrftimeItems};
 use headwater_core::Result;
+use headwater_core::event_time::{FIRST_SECOND, LAST_SECOND};
 use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 
 use crate::decimal::parse_scaled;
-use crate::time::{FIRST_SECOND, Instant, LAST_SECOND, parse_timestamp, write_timestamp};
+use crate::time::{Instant, parse_timestamp, write_timestamp};
 
 const UNIT: OptionDoc = OptionDoc::new(
     "timestamp.unit",

@@ -20,9 +20,10 @@ use arrow::datatypes::{
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
 };
 use arrow::error::ArrowError;
+use headwater_core::event_time::{FIRST_SECOND, LAST_SECOND};
 use headwater_core::{Error, Result};
 
-use crate::time::{FIRST_SECOND, LAST_SECOND, SECONDS_PER_DAY, per_second};
+use crate::time::{SECONDS_PER_DAY, per_second};
 
 /// The values of a column of this chunk.
 pub(crate) enum Column {

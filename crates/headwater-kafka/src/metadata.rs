@@ -21,6 +21,7 @@ use arrow::array::{
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use headwater_core::connector::MetadataColumn;
+use headwater_core::event_time::LAST_SECOND;
 use headwater_core::offset::Partition;
 use headwater_core::options::nearest;
 use headwater_core::records::headers_type;
@@ -214,9 +215,8 @@ fn own_array(part: Part, partition: &Partition, chunk: &RecordChunk) -> Result<A
     })
 }
 
-/// The last millisecond of the year 9999. What is later is the mistake of a producer, such as
-/// microseconds; as a time it would make every other record late.
-const LAST_MS: i64 = 253_402_300_799_999;
+/// What is later is the mistake of a producer, such as microseconds.
+const LAST_MS: i64 = LAST_SECOND * 1_000 + 999;
 
 /// Kafka's milliseconds as microseconds; negative ones mean that there is no timestamp, and later
 /// ones than [`LAST_MS`] are none.
