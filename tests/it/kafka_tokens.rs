@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headwater::kafka::{KafkaConnection, create_topic, list_topics};
 use headwater_testkit::{Answer, Authority, Guard, HttpServer, Issued, Lifetime, Login};
 use headwater_tests::real_broker;
 
@@ -58,7 +59,20 @@ async fn tokens_open() {
     // job:s3cret
     assert!(request.contains("Basic am9iOnMzY3JldA=="), "{request}");
 
+    let connection = KafkaConnection::new(&guarded.servers);
+    let ca = guarded.file("ca.pem");
+    let properties = asks.map(|(name, value)| (name, if value == "CA" { &ca } else { value }));
+    let connection = connection.with_properties("the test", properties).unwrap();
+    let made = format!("{}-made-by-tokens", guarded.topic);
+    create_topic(&connection, &made, 2, Some(1)).await.unwrap();
+    let topics = list_topics(&connection).await.unwrap();
+    let made = topics.iter().find(|topic| topic.name == made).unwrap();
+    assert_eq!(made.partitions.len(), 2);
+
     provider.set_answer(token("another", 3600));
+    let told = create_topic(&connection, "no-more", 1, Some(1)).await;
+    let told = told.unwrap_err().report("it", None);
+    assert!(told.contains("refused the connection"), "{told}");
     let told = guarded.refusal(&asks).await;
     assert!(told.contains("refused the connection"), "{told}");
     provider.set_answer(Answer::Json(

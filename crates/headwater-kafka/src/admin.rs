@@ -6,11 +6,11 @@ use std::time::Duration;
 use headwater_core::clock::Clock;
 use headwater_core::offset::Partition;
 use headwater_core::{Error, Result};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::advice::config_error;
-use crate::client::{ClientEvents, KafkaConnection};
+use crate::admin_client;
+use crate::client::KafkaConnection;
 use crate::cluster::{ANSWER_TIMEOUT, Cluster, ask};
 use crate::delivery::{Deliveries, Row, RowProducer};
 use crate::topics::TopicChoice;
@@ -90,16 +90,10 @@ pub async fn create_topic(
     partitions: i32,
     replicas: Option<i32>,
 ) -> Result<()> {
-    if connection.logs_in_by_tokens() {
-        return Err(Error::unsupported(format!(
-            "topic \"{topic}\" cannot be created by a client that logs in by OAUTHBEARER"
-        ))
-        .with_hint("Create it with the tools of the cluster."));
-    }
-    let client: AdminClient<ClientEvents> = connection
-        .config()
-        .create_with_context(connection.events(OWNER))
-        .map_err(|error| config_error(OWNER, &error))?;
+    // Who cannot come in hears why from this client; the other one would only wait.
+    let cluster = Cluster::connect(OWNER, connection)?;
+    ask(&cluster, |cluster| cluster.topics()).await?;
+    let client = admin_client::connect(OWNER, connection).await?;
     let wanted = NewTopic::new(
         topic,
         partitions,
@@ -116,10 +110,9 @@ pub async fn create_topic(
              name:partitions`.",
         )
     };
-    let results = client
-        .create_topics([&wanted], &options)
-        .await
-        .map_err(|error| failed(error.to_string()))?;
+    let results = client.create_topics([&wanted], &options).await;
+    admin_client::end(client).await;
+    let results = results.map_err(|error| failed(error.to_string()))?;
     match results.into_iter().next() {
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Err(Error::configuration(format!(
             "topic \"{topic}\" exists already"

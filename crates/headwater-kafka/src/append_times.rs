@@ -24,16 +24,14 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use headwater_core::Result;
 use headwater_core::clock::Clock;
 use headwater_core::offset::{Offsets, Partition, Slice};
-use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier,
-};
-use rdkafka::error::KafkaError;
+use headwater_core::{Error, Result};
+use rdkafka::admin::{AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier};
 
-use crate::client::{ClientEvents, KafkaConnection};
-use crate::cluster::{ANSWER_TIMEOUT, Cluster, ask, blocking};
+use crate::admin_client;
+use crate::client::KafkaConnection;
+use crate::cluster::{ANSWER_TIMEOUT, Cluster, ask};
 use crate::narrow::ending_at;
 use crate::source::KafkaSourceSpec;
 use crate::times::Told;
@@ -94,10 +92,6 @@ async fn stamped_topics(
     connection: &KafkaConnection,
     topics: &BTreeSet<String>,
 ) -> BTreeSet<String> {
-    // Nobody would hand this client its tokens.
-    if connection.logs_in_by_tokens() {
-        return BTreeSet::new();
-    }
     let answer = match describe(source, connection, topics).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -112,20 +106,15 @@ async fn describe(
     source: &str,
     connection: &KafkaConnection,
     topics: &BTreeSet<String>,
-) -> Result<Vec<ConfigResource>, KafkaError> {
-    let events = connection.events(&format!("source \"{source}\""));
-    let client: AdminClient<ClientEvents> = connection.config().create_with_context(events)?;
+) -> Result<Vec<ConfigResource>> {
+    let client = admin_client::connect(&format!("source \"{source}\""), connection).await?;
     let asked: Vec<_> = topics.iter().map(|t| ResourceSpecifier::Topic(t)).collect();
     let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
     let answer = client.describe_configs(&asked, &options).await;
-    // This waits for its thread.
-    let _ = blocking(move || {
-        drop(client);
-        Ok(())
-    })
-    .await;
+    admin_client::end(client).await;
+    let answer = answer.map_err(|error| Error::source_failed(error.to_string()))?;
     // A topic that may not be described says nothing.
-    Ok(answer?.into_iter().filter_map(Result::ok).collect())
+    Ok(answer.into_iter().filter_map(Result::ok).collect())
 }
 
 fn stamped_topic(described: &ConfigResource) -> Option<String> {

@@ -260,11 +260,6 @@ impl KafkaConnection {
         security::check_files(owner, &self.properties)
     }
 
-    /// Whether clients need tokens that somebody hands them.
-    pub(crate) fn logs_in_by_tokens(&self) -> bool {
-        self.oauth.is_some()
-    }
-
     /// What a client of this connection reports to.
     pub(crate) fn events(&self, owner: &str) -> ClientEvents {
         ClientEvents {
@@ -397,6 +392,18 @@ impl ClientEvents {
         self.refused.lock().clone()
     }
 
+    /// A token, if clients need one. Its provider may be asked over the network.
+    pub(crate) fn new_token(&self) -> Result<Option<OAuthToken>> {
+        let Some(login) = &self.oauth else {
+            return Ok(None);
+        };
+        let token = login.token()?;
+        self.token_ends_ms
+            .store(token.lifetime_ms, Ordering::Relaxed);
+        *self.refused.lock() = None;
+        Ok(Some(token))
+    }
+
     /// Whether there is a token that has not come to its end.
     fn has_token(&self) -> bool {
         self.token_ends_ms.load(Ordering::Relaxed) > SystemClock::new().now().as_millis()
@@ -434,16 +441,9 @@ impl ClientContext for ClientEvents {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn StdError>> {
-        let Some(login) = &self.oauth else {
-            return Err("there is no login by tokens".into());
-        };
-        match login.token() {
-            Ok(token) => {
-                self.token_ends_ms
-                    .store(token.lifetime_ms, Ordering::Relaxed);
-                *self.refused.lock() = None;
-                Ok(token)
-            }
+        match self.new_token() {
+            Ok(Some(token)) => Ok(token),
+            Ok(None) => Err("there is no login by tokens".into()),
             // One line without a NUL: librdkafka puts it into a message of its own.
             Err(error) => Err(error.report("", None).replace(['\n', '\0'], " ").into()),
         }

@@ -17,6 +17,7 @@
 //! This is the only crate that knows rdkafka; none of its types is in a public signature.
 
 mod admin;
+mod admin_client;
 mod advice;
 mod append_times;
 mod batch_queue;
