@@ -1,5 +1,6 @@
 //! The topics of the job: made before it runs, and read as a reader of committed rows sees them.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -9,9 +10,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
-/// A new topic without a record.
+/// A new topic without a record. Every run has its own.
 pub(crate) fn empty(servers: &str, name: &str, partitions: i32) -> String {
-    let topic = format!("{name}-{}", std::process::id());
+    static TOPICS: AtomicU32 = AtomicU32::new(0);
+    let number = TOPICS.fetch_add(1, Ordering::Relaxed);
+    let topic = format!("{name}-{}-{number}", std::process::id());
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", servers)
         .create()
