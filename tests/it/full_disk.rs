@@ -68,8 +68,8 @@ fn job(dir: &Dir, checkpoint: &Path, out: &Path, pace: &str, options: &str) {
 
 /// Half a minute in all: the disk is full long before, on a machine that is busy too.
 const SLOWLY: &str = ", 'rows.per.second' = 100";
-/// Ten seconds, for a job that also goes to its end at this pace.
-const AT_A_WALK: &str = ", 'rows.per.second' = 300";
+/// Twenty seconds, for a job that also goes to its end at this pace.
+const AT_A_WALK: &str = ", 'rows.per.second' = 150";
 
 fn rows(dir: &Dir, out: &str) -> Vec<String> {
     let mut rows = dir.lines_below(out);

@@ -123,9 +123,10 @@ async fn a_query_outlives_its_tokens() {
     query.process_all_available().await.unwrap();
 
     provider.set_answer(token("the-next-token", 4));
+    // The query has two clients, and a request is counted before it is answered.
     let before = provider.requests().len();
     let asked_again = async {
-        while provider.requests().len() < before + 2 {
+        while provider.requests().len() < before + 4 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

@@ -73,6 +73,9 @@ async fn queries_over_one_topic_have_every_row_once() {
     }
     for query in &queries {
         query.stop().await.unwrap();
-        assert!(query.status().totals.rows_in > 0);
     }
+    // The sinks keep one row for a key; one that has not begun anew also read each once.
+    let never_stopped = queries.iter().find(|query| query.name() == "b").unwrap();
+    let rows_in = never_stopped.status().totals.rows_in;
+    assert_eq!(rows_in, u64::from(12 * RECORDS));
 }

@@ -145,6 +145,28 @@ impl BatchQueue {
 
     /// Routes a partition here, open; to be called before the partition is assigned.
     pub(crate) fn add(&mut self, partition: &Partition) -> Result<usize> {
+        let lane = self.lanes.len();
+        self.lanes.push(self.queue_of(partition)?);
+        self.numbers.insert(partition.clone(), lane);
+        self.set_open(lane, true);
+        Ok(lane)
+    }
+
+    /// Routes a partition here again, open; to be called before it is assigned again. librdkafka may
+    /// have forgotten one that was not assigned, and its queue with it.
+    pub(crate) fn renew(&mut self, lane: usize, partition: &Partition) -> Result<()> {
+        let queue = self.queue_of(partition)?;
+        if let Some(old) = self.lanes.get_mut(lane) {
+            *old = queue;
+        }
+        self.handles.clear();
+        self.newest = None;
+        self.set_open(lane, true);
+        Ok(())
+    }
+
+    /// librdkafka's own queue of a partition.
+    fn queue_of(&self, partition: &Partition) -> Result<OwnedQueue> {
         let topic = CString::new(&*partition.stream)
             .map_err(|e| Error::configuration("a topic's name holds a NUL").with_source(e))?;
         // SAFETY: the client is alive and `topic` ends with NUL; librdkafka copies it.
@@ -155,12 +177,7 @@ impl BatchQueue {
                 partition.index,
             )
         };
-        let queue = OwnedQueue::new(queue, self.client())?;
-        let lane = self.lanes.len();
-        self.lanes.push(queue);
-        self.numbers.insert(partition.clone(), lane);
-        self.set_open(lane, true);
-        Ok(lane)
+        OwnedQueue::new(queue, self.client())
     }
 
     /// Lets the messages of a partition through, or keeps them on the partition's own queue.

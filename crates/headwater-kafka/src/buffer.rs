@@ -239,8 +239,9 @@ impl PartitionBuffer {
         }
         let is_held = (state.base..state.position).contains(&start);
         let is_next = start == state.position && state.failure.is_none();
+        let is_settled = state.wanted.is_none();
         // One that fetches again where it is keeps what came before.
-        if (is_held && state.records > 0) || (is_next && state.wanted.is_none()) {
+        if (is_held && (is_settled || state.records > 0)) || (is_next && is_settled) {
             self.drop_below(&mut state, start);
             return false;
         }
@@ -322,7 +323,7 @@ impl PartitionBuffer {
     /// Takes a fetched record in, unless it comes from before a change of position.
     #[inline]
     pub(crate) fn push(&self, state: &mut State, record: &RawRecord<'_>) {
-        if state.wanted.is_some() || record.offset < state.position {
+        if !state.takes_in() || record.offset < state.position {
             return;
         }
         let bytes = state.open.push(record);
@@ -386,10 +387,15 @@ impl State {
         self.position
     }
 
+    /// Whether what is fetched next follows what is here. After a failure it need not.
+    #[inline]
+    fn takes_in(&self) -> bool {
+        self.wanted.is_none() && self.failure.is_none()
+    }
+
     /// Offset of the next record to fetch, if nothing stands in the way of fetching it.
     pub(crate) fn settled_position(&self) -> Option<i64> {
-        let is_settled = self.wanted.is_none() && self.failure.is_none();
-        is_settled.then_some(self.position)
+        self.takes_in().then_some(self.position)
     }
 
     /// Fetching goes on where it is now, and what has been fetched beyond is not taken in.
@@ -406,7 +412,7 @@ impl State {
 
     /// The broker has nothing before `offset` that was not delivered.
     pub(crate) fn reached_end(&mut self, offset: i64) {
-        if self.wanted.is_none() {
+        if self.takes_in() {
             self.position = self.position.max(offset);
         }
     }

@@ -6,7 +6,7 @@
 //!        open or close partitions by memory     (budget)
 //!        serve logs and errors of the client
 //!        take what has arrived, else wait       (batch_queue)
-//!        look for new partitions, tell lag tools
+//!        look for new partitions, tell lag tools, take back what others do not fetch on
 //! ```
 //! Partitions are assigned one by one with an explicit offset. There is no subscription, so the
 //! group never rebalances; its name only serves tools that show lag. [`listening`] has what becomes of
@@ -22,6 +22,7 @@ use headwater_core::{Error, Result};
 use parking_lot::MutexGuard;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::batch_queue::{Arrival, BatchQueue};
@@ -77,6 +78,45 @@ struct Current<'a> {
     flow: MutexGuard<'a, Flow>,
 }
 
+impl Current<'_> {
+    /// Moves something in, and counts it if it is a record. Returns an error of the partition.
+    #[inline]
+    fn take_in(
+        &mut self,
+        lane: &Lane,
+        arrival: Arrival<'_>,
+        fetched: &mut u64,
+    ) -> Option<(RDKafkaErrorCode, String)> {
+        let Current { state, flow, .. } = self;
+        match arrival {
+            Arrival::Record(record) => {
+                *fetched += 1;
+                lane.buffer.push(state, &record);
+                // Of a closed partition only this is sure: nothing comes for some time.
+                match lane.is_open {
+                    true => flow.record(&record),
+                    false => flow.close(),
+                }
+                None
+            }
+            Arrival::EndOfPartition(offset) => {
+                state.reached_end(offset);
+                if lane.is_open {
+                    flow.end_of_partition(offset);
+                }
+                None
+            }
+            Arrival::Trouble(code, reason) => {
+                flow.close();
+                if is_damage(code) {
+                    state.fetch_again();
+                }
+                Some((code, reason))
+            }
+        }
+    }
+}
+
 /// The thread's state.
 pub(crate) struct PollLoop {
     // Dropped before the queue: closing a consumer takes time, and others may listen.
@@ -121,6 +161,7 @@ impl PollLoop {
             self.serve_events();
             self.move_arrivals();
             self.discover_if_due();
+            self.look_for_silence_if_due();
             self.commit_to_group_if_due();
         }
         self.let_all_go();
@@ -228,6 +269,7 @@ impl PollLoop {
 
     fn assign(&mut self, index: usize, partition: &Partition, offset: i64) -> Result<()> {
         self.lanes[index].tap.close();
+        self.queue.renew(index, partition)?;
         let list = list_of(partition, offset)?;
         self.queue
             .client()
@@ -235,6 +277,7 @@ impl PollLoop {
             .map_err(|error| client_error("assign", partition, &error))?;
         let lane = &mut self.lanes[index];
         lane.is_assigned = true;
+        lane.is_open = true;
         lane.is_stopped = false;
         Ok(())
     }
@@ -284,7 +327,11 @@ impl PollLoop {
     /// Lets the client's logs, errors and commit answers reach their context.
     fn serve_events(&mut self) {
         for _ in 0..EVENTS_MAX {
-            let _ = self.queue.client().poll(Duration::ZERO);
+            let client = Arc::clone(self.queue.client());
+            if let Some(Ok(astray)) = client.poll(Duration::ZERO) {
+                let partition = Partition::new(astray.topic(), astray.partition());
+                self.fetch_where_it_was(&partition);
+            }
         }
         let refused = self.queue.client().context().refused();
         let mut broken = self.shared.refused.lock();
@@ -293,6 +340,23 @@ impl PollLoop {
             drop(broken);
             self.shared.changed.notify_waiters();
         }
+    }
+
+    /// A message came by a way on which nobody reads messages. None is left out: its partition is
+    /// fetched from where its buffer ends.
+    fn fetch_where_it_was(&mut self, partition: &Partition) {
+        let mut lanes = self.lanes.iter_mut();
+        let Some(lane) = lanes.find(|lane| lane.buffer.partition() == partition) else {
+            return;
+        };
+        if lane.listening.is_some() {
+            return;
+        }
+        tracing::debug!(%partition, "kafka messages went astray, fetching them again");
+        lane.must_forward = true;
+        lane.tap.close();
+        lane.buffer.lock().fetch_again();
+        self.shared.has_requests.store(true, Ordering::Release);
     }
 
     fn move_arrivals(&mut self) {
@@ -326,43 +390,22 @@ impl PollLoop {
                 let state = lane_of.buffer.lock();
                 current = Some(Current { lane, state, flow });
             }
-            let Some(Current { state, flow, .. }) = &mut current else {
+            let Some(current) = &mut current else {
                 return;
             };
-            match arrival {
-                Arrival::Record(record) => {
-                    fetched += 1;
-                    lane_of.buffer.push(state, &record);
-                    // Of a closed partition only this is sure: nothing comes for some time.
-                    match lane_of.is_open {
-                        true => flow.record(&record),
-                        false => flow.close(),
-                    }
-                }
-                Arrival::EndOfPartition(offset) => {
-                    state.reached_end(offset);
-                    if lane_of.is_open {
-                        flow.end_of_partition(offset);
-                    }
-                }
-                Arrival::Trouble(code, reason) => {
-                    flow.close();
-                    if is_damage(code) {
-                        state.fetch_again();
-                    }
-                    troubles.push((lane, code, reason));
-                }
+            if let Some((code, reason)) = current.take_in(lane_of, arrival, &mut fetched) {
+                troubles.push((lane, code, reason));
             }
         };
         let count = match wait {
             None => self.queue.poll_batch(visit),
             Some(limit) => self.queue.wait(limit, visit),
         };
+        self.shared.fetched.fetch_add(fetched, Ordering::Relaxed);
         drop(current);
         if count == 0 {
             return 0;
         }
-        self.shared.fetched.fetch_add(fetched, Ordering::Relaxed);
         for lane in &seen {
             self.lanes[*lane].must_forward = false;
             self.lanes[*lane].tap.tell();

@@ -6,8 +6,9 @@
 //! ```
 //! A tap gives what its reader fetches, in order, from some offset on. A listener joins with a
 //! position at or after it, and its buffer leaves out what it has, so there is no gap and nothing
-//! twice. Whoever listens is let go at the first thing that is not the next record: its own consumer
-//! goes on where its buffer ends. Who fetches waits for nobody. Decision 26 has the reasons.
+//! twice. Whoever listens is let go at the first thing that is neither the next record nor the end of
+//! the partition, and goes when it has heard nothing for a while: its own consumer goes on where its
+//! buffer ends. Decision 26 has the reasons.
 //!
 //! Locks are taken in this order: a tap, the buffer of its reader, the buffer of a listener. Only
 //! older readers are listened to, so there is no circle.
@@ -15,6 +16,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use headwater_core::offset::Partition;
 use parking_lot::{Mutex, MutexGuard};
@@ -25,9 +27,9 @@ use crate::chunk::RawRecord;
 use crate::client::KafkaConnection;
 use crate::reader::Shared;
 
-/// How far a position may be ahead of a tap to join: a moment's worth of records, which its reader is
-/// about to fetch.
-const AHEAD_MAX: i64 = 1_000;
+/// By how many offsets a position may be ahead of a tap to join: a moment's worth of records, which its
+/// reader is about to fetch.
+const OFFSETS_AHEAD_MAX: i64 = 1_000;
 
 /// The taps of a session.
 #[derive(Debug, Default)]
@@ -40,8 +42,7 @@ pub(crate) struct Taps {
 #[derive(Debug, Clone)]
 pub(crate) struct ReaderIdentity {
     connection: KafkaConnection,
-    /// The number of readers that are older.
-    age: u64,
+    older_readers: u64,
     /// Whether it takes headers out of messages, which costs something.
     has_headers: bool,
 }
@@ -51,7 +52,7 @@ impl Taps {
     pub(crate) fn enrol(&self, connection: &KafkaConnection, has_headers: bool) -> ReaderIdentity {
         ReaderIdentity {
             connection: connection.clone(),
-            age: self.readers.fetch_add(1, Ordering::Relaxed),
+            older_readers: self.readers.fetch_add(1, Ordering::Relaxed),
             has_headers,
         }
     }
@@ -84,6 +85,7 @@ impl Taps {
             tap: heard,
             buffer: Arc::clone(&listener.buffer),
             hears,
+            newest: None,
         })
     }
 
@@ -95,11 +97,11 @@ impl Taps {
         let mut older: Vec<_> = taps
             .filter(|tap| {
                 let is_enough = tap.reader.has_headers || !reader.has_headers;
-                let is_older = tap.reader.age < reader.age;
+                let is_older = tap.reader.older_readers < reader.older_readers;
                 is_older && is_enough && tap.reader.connection == reader.connection
             })
             .collect();
-        older.sort_by_key(|tap| tap.reader.age);
+        older.sort_by_key(|tap| tap.reader.older_readers);
         older
     }
 }
@@ -161,9 +163,7 @@ impl Flow {
     /// The broker has nothing before `offset` that did not come.
     pub(crate) fn end_of_partition(&mut self, offset: i64) {
         self.next = self.next.max(Some(offset));
-        for listener in &self.listeners {
-            listener.buffer.lock().reached_end(offset);
-        }
+        self.listeners.retain(|listener| listener.hear_end(offset));
     }
 
     /// Lets everybody go.
@@ -180,7 +180,7 @@ impl Flow {
         };
         let position = listener.buffer.lock().settled_position();
         let is_near =
-            position.is_some_and(|p| (next..=next.saturating_add(AHEAD_MAX)).contains(&p));
+            position.is_some_and(|p| (next..=next.saturating_add(OFFSETS_AHEAD_MAX)).contains(&p));
         let joins = is_near && listener.has_room();
         if joins {
             self.listeners.push(listener);
@@ -229,6 +229,20 @@ impl Listener {
         true
     }
 
+    /// Returns whether it goes on listening: not if it has had more than the partition now holds, of
+    /// which it is told what it should if it asks for itself.
+    fn hear_end(&self, offset: i64) -> bool {
+        let mut state = self.buffer.lock();
+        let is_cut_off = state.position() > offset;
+        if is_cut_off {
+            drop(state);
+            self.let_go();
+            return false;
+        }
+        state.reached_end(offset);
+        true
+    }
+
     fn has_room(&self) -> bool {
         let held = self.buffer.held_bytes();
         self.reader.budget.has_room(held, self.partitions)
@@ -247,12 +261,26 @@ pub(crate) struct Listening {
     tap: Arc<Tap>,
     buffer: Arc<PartitionBuffer>,
     hears: Arc<AtomicBool>,
+    /// A position of the buffer, and when it was first seen.
+    newest: Option<(i64, Duration)>,
 }
 
 impl Listening {
     /// Whether it has not been let go.
     pub(crate) fn hears(&self) -> bool {
         self.hears.load(Ordering::Acquire)
+    }
+
+    /// For how long nothing has come, as far as who asks now and then can tell.
+    pub(crate) fn silence(&mut self, now: Duration) -> Duration {
+        let position = self.buffer.lock().position();
+        match self.newest {
+            Some((newest, since)) if newest == position => now.saturating_sub(since),
+            _ => {
+                self.newest = Some((position, now));
+                Duration::ZERO
+            }
+        }
     }
 }
 

@@ -95,6 +95,19 @@ fn reading_again_starts_fetching_anew() {
 }
 
 #[test]
+fn a_gap_at_the_end_is_read_without_fetching_again() {
+    let (buffer, _) = buffer(0);
+    push(&buffer, &[0, 1]);
+    assert_eq!(take(&buffer, 2), "[0, 1] end");
+    // The end of a transaction, which is no record.
+    buffer.lock().reached_end(3);
+    assert_eq!(reach(&buffer, 2), (3, 0));
+    assert!(!buffer.prepare(2));
+    assert_eq!(take(&buffer, 3), "[] end");
+    assert!(!buffer.prepare(3));
+}
+
+#[test]
 fn committed_records_that_were_not_read_are_freed() {
     let (buffer, budget) = buffer(0);
     push(&buffer, &[0, 1, 2, 3]);
@@ -122,6 +135,10 @@ fn a_failure_is_told_after_the_records_before_it() {
     assert_eq!(reach(&buffer, 0), (1, 1));
     assert!(!buffer.prepare(0), "what is here is not fetched again");
     assert_eq!(take(&buffer, 1), "[0] end");
+    assert!(buffer.reach(1).is_err());
+    // What comes after it need not follow.
+    push(&buffer, &[1, 2]);
+    buffer.lock().reached_end(5);
     assert!(buffer.reach(1).is_err());
     let error = buffer.take(2, 10).unwrap_err();
     assert_eq!(

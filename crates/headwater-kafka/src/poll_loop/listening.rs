@@ -8,6 +8,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use headwater_core::offset::Partition;
@@ -23,12 +24,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a partition that was taken back is fetched at least: who is slow would be let go again.
 const KEEP_FOR: Duration = Duration::from_secs(10);
 
+/// How long nothing may come from the other reader: its connection may hang, or its thread wait for a
+/// broker. In a partition to which nobody writes, one is given up and taken back now and then.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
 /// What a reader has to do with others.
 pub(crate) struct Sharing {
     taps: Arc<Taps>,
     reader: ReaderIdentity,
     /// Wakes its thread.
     waker: Waker,
+    /// Silence is not looked for before.
+    looks_after: Duration,
 }
 
 impl Sharing {
@@ -37,6 +44,7 @@ impl Sharing {
             taps,
             reader,
             waker,
+            looks_after: Duration::ZERO,
         }
     }
 
@@ -75,17 +83,35 @@ impl PollLoop {
         }
     }
 
-    /// Takes partitions back that were let go, and those whose queries want to go elsewhere.
+    /// Asks for the partitions back of which nothing has been heard for too long.
+    pub(super) fn look_for_silence_if_due(&mut self) {
+        let now = self.clock.elapsed();
+        if now < self.sharing.looks_after {
+            return;
+        }
+        self.sharing.looks_after = now + LOOK_EVERY;
+        let listening = self.lanes.iter_mut().filter_map(|l| l.listening.as_mut());
+        let longest = listening.map(|listening| listening.silence(now)).max();
+        if longest.is_some_and(|silence| silence > SILENCE_MAX) {
+            self.shared.has_requests.store(true, Ordering::Release);
+        }
+    }
+
+    /// Takes partitions back that were let go or hear nothing, and those whose queries want to go
+    /// elsewhere.
     pub(super) fn end_listening_where_needed(&mut self) {
+        let now = self.clock.elapsed();
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index];
             let is_elsewhere = lane.buffer.lock().wanted().is_some();
-            let ended = lane.listening.take_if(|l| is_elsewhere || !l.hears());
+            let ended = lane
+                .listening
+                .take_if(|l| is_elsewhere || !l.hears() || l.silence(now) > SILENCE_MAX);
             if ended.is_none() {
                 continue;
             }
             drop(ended);
-            lane.listens_after = self.clock.elapsed() + KEEP_FOR;
+            lane.listens_after = now + KEEP_FOR;
             let partition = lane.buffer.partition().clone();
             // Nobody fills the buffer now. Where it wants to go, it goes like any other.
             let Some(position) = lane.buffer.lock().settled_position() else {
