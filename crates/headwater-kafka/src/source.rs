@@ -24,6 +24,7 @@ use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 use crate::append_times::before_time;
 use crate::chunk::Kept;
 use crate::cluster::{Cluster, Held, Place, ask};
+use crate::extent::doubtful_time;
 use crate::failure::Failure;
 use crate::narrow::{Needed, starting_at};
 use crate::options::{OnDataLoss, SourceOptions};
@@ -42,6 +43,18 @@ pub(crate) struct KafkaSourceSpec {
     pub(crate) name: String,
     pub(crate) options: SourceOptions,
     pub(crate) columns: SourceColumns,
+}
+
+impl KafkaSourceSpec {
+    /// Says in the log which times cannot be meant; the start is of no use to a query that goes on.
+    fn warn_of_times(&self, context: &SourceContext) {
+        let start = Some(&self.options.start).filter(|_| context.read_before.is_none());
+        for (option, position) in [("start", start), ("end", self.options.end.as_ref())] {
+            if let Some(doubt) = position.and_then(|position| doubtful_time(option, position)) {
+                tracing::warn!(source = %self.name, "{doubt}");
+            }
+        }
+    }
 }
 
 /// A declared source; the connector's part of a catalog entry.
@@ -108,6 +121,7 @@ impl KafkaSource {
         spec: Arc<KafkaSourceSpec>,
         context: &SourceContext,
     ) -> Result<KafkaSource> {
+        spec.warn_of_times(context);
         let owner = format!("source \"{}\"", spec.name);
         let cluster = Cluster::connect(&owner, &spec.options.connection)?;
         let topics = spec.options.topics.clone();
