@@ -77,7 +77,8 @@ impl DeclaredSource for DeclaredKafkaSource {
 
     fn reads(&self, place: &NamedPlace) -> bool {
         let options = &self.0.options;
-        place.system == options.connection.servers() && options.topics.includes(&place.name)
+        share_a_broker(&place.system, options.connection.servers())
+            && options.topics.includes(&place.name)
     }
 
     async fn open(&self, context: SourceContext) -> Result<Arc<dyn Source>> {
@@ -85,6 +86,18 @@ impl DeclaredSource for DeclaredKafkaSource {
             KafkaSource::open(Arc::clone(&self.0), &context).await?,
         ))
     }
+}
+
+/// Whether two lists of servers name one broker, and so one cluster.
+fn share_a_broker(left: &str, right: &str) -> bool {
+    let brokers = |list: &str| -> Vec<String> {
+        let brokers = list
+            .split(',')
+            .map(|broker| broker.trim().to_ascii_lowercase());
+        brokers.filter(|broker| !broker.is_empty()).collect()
+    };
+    let right = brokers(right);
+    brokers(left).iter().any(|broker| right.contains(broker))
 }
 
 /// A source of one query.
