@@ -26,7 +26,7 @@ use crate::batch_queue::{Arrival, BatchQueue};
 use crate::buffer::PartitionBuffer;
 use crate::cluster::{ANSWER_TIMEOUT, named};
 use crate::discovery::look_for_partitions;
-use crate::failure::Failure;
+use crate::failure::{Failure, offsets_between};
 use crate::options::OnDataLoss;
 use crate::reader::Shared;
 use crate::topics::TopicChoice;
@@ -397,7 +397,8 @@ impl PollLoop {
             // Nothing is lost: its answers, or what it has on its disk, cannot be trusted.
             let message = format!("{} holds damaged records", named(partition));
             let detail = format!(
-                "The broker calls offset {position} out of range, and says that it holds {start} to {end}."
+                "The broker calls offset {position} out of range, and says that it holds {}.",
+                offsets_between(start, end)
             );
             self.fail(index, Failure::source(message, Some(detail)));
             return;
