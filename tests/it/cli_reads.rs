@@ -69,3 +69,35 @@ fn a_long_bounded_read_shows_its_progress_again_and_again() {
     let end = run.signal_and_wait("INT");
     assert_eq!(end.stdout, "");
 }
+
+/// The start of it says so, whatever comes of it: the broker of this test looks up no times.
+#[test]
+fn a_time_that_no_message_can_have_is_warned_of() {
+    let dir = Dir::new();
+    let mut broker = dir.command(&["dev-broker", "--topic", "t:1"]).spawn();
+    let started = broker.read_stdout_line();
+    let (_, servers) = started.split_once("bootstrap.servers=").unwrap();
+    let to = ["kafka", "produce", "t", "--bootstrap", servers];
+    dir.command(&to).stdin("{\"n\":1}\n").stdout();
+    let stderr_of = |option: &str, select: &str| {
+        let text = format!(
+            "CREATE SOURCE t (n INT) WITH (connector = 'kafka', topic = 't', {option},
+               'bootstrap.servers' = '{servers}') FORMAT JSON; {select} n FROM t;"
+        );
+        dir.command(&["sql", "-e", &text]).output().stderr
+    };
+    let doubt = "option \"start\" is the time 1970-01-21T18:42:00.005Z, before any message";
+    for select in ["SELECT", "SELECT STREAM"] {
+        let stderr = stderr_of("start = 'timestamp:1795320005'", select);
+        assert_eq!(stderr.matches(doubt).count(), 1, "{stderr}");
+        assert!(stderr.contains("'timestamp:1795320005000'"), "{stderr}");
+        let stderr = stderr_of("'end.timestamp' = '1795320005'", select);
+        assert!(
+            stderr.contains("option \"end\" is the time 1970"),
+            "{stderr}"
+        );
+        let stderr = stderr_of("start = 'timestamp:2026-11-01T00:00:00Z'", select);
+        assert!(!stderr.contains("is the time"), "{stderr}");
+    }
+    broker.signal_and_wait("TERM");
+}

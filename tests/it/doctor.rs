@@ -3,10 +3,15 @@
 //! Needs the binary: `cargo build -p headwater-cli`.
 
 use std::io::Write;
+use std::time::Duration;
 
+use headwater_tests::real_broker;
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 
 use crate::command::{Dir, Running};
+use crate::kafka::Cluster;
 
 fn broker(dir: &Dir) -> (Running, String) {
     let topics = ["dev-broker", "--topic", "in:2", "--topic", "out:1"];
@@ -96,13 +101,82 @@ fn topics_that_are_not_there_are_named_with_the_nearest() {
         ["fail", "sink \"s\" topic", "\"ouy\" is not there"]
     );
     assert!(row[3].contains("Did you mean \"out\"?"), "{row:?}");
+    dir.create("job.sql", &job(&servers, "inn", "out"));
+    let (code, rows) = findings(&dir);
+    assert_eq!(code, Some(1));
+    assert_eq!(finding(&rows, "source \"t\" offsets")[0], "fail");
+    let row = finding(&rows, "source \"t\" topic");
+    assert_eq!(row[2], "\"inn\" is not there");
+    assert!(row[3].contains("Did you mean \"in\"?"), "{row:?}");
     broker.signal_and_wait("TERM");
     // Now the whole broker is away.
     let (code, rows) = findings(&dir);
     assert_eq!(code, Some(1));
-    assert_eq!(finding(&rows, "source \"t\" offsets")[0], "fail");
-    assert_eq!(finding(&rows, "sink \"s\" broker")[0], "fail");
+    for about in [
+        "source \"t\" offsets",
+        "source \"t\" broker",
+        "sink \"s\" broker",
+    ] {
+        let row = finding(&rows, about);
+        assert_eq!(row[0], "fail", "{row:?}");
+    }
     assert_eq!(finding(&rows, "query \"q\" lock")[0], "ok");
+}
+
+/// Writes a transaction of so many records to a partition, and takes it back or not.
+fn transact(producer: &BaseProducer, topic: &str, partition: i32, records: usize, aborts: bool) {
+    let wait = Duration::from_secs(20);
+    producer.begin_transaction().unwrap();
+    for _ in 0..records {
+        let record = BaseRecord::<str, str>::to(topic).partition(partition);
+        producer.send(record.payload("{\"n\":1}")).unwrap();
+    }
+    producer.flush(wait).unwrap();
+    match aborts {
+        false => producer.commit_transaction(wait).unwrap(),
+        true => producer.abort_transaction(wait).unwrap(),
+    }
+}
+
+/// The mock cluster writes no ends of transactions, so this runs on a real broker alone.
+#[tokio::test]
+async fn records_are_found_before_the_ends_of_transactions() {
+    let Some(servers) = real_broker() else { return };
+    let cluster = Cluster {
+        servers: servers.clone(),
+        mock: None,
+    };
+    let topic = cluster.new_topic("doctor", 4).await;
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &servers)
+        .set("transactional.id", format!("{topic}-writer"))
+        .create()
+        .unwrap();
+    producer.init_transactions(Duration::from_secs(20)).unwrap();
+    transact(&producer, &topic, 0, 1, false);
+    transact(&producer, &topic, 1, 3, false);
+    transact(&producer, &topic, 1, 5, true);
+    let dir = Dir::new();
+    let records = || {
+        let (code, rows) = findings(&dir);
+        assert_eq!(code, Some(0), "{rows:#?}");
+        assert!(finding(&rows, "source \"t\" clock")[2].contains("not ahead"));
+        finding(&rows, "source \"t\" records")[2].clone()
+    };
+    dir.create(
+        "job.sql",
+        &format!(
+            "CREATE SOURCE t (n BIGINT) WITH (connector = 'kafka', topic = '{topic}',
+               'bootstrap.servers' = '{servers}') FORMAT JSON;"
+        ),
+    );
+    assert_eq!(records(), "the newest of 2 partitions can be read");
+    transact(&producer, &topic, 2, 70, true);
+    assert_eq!(
+        records(),
+        "the newest of 2 partitions can be read; the last 64 offsets of 1 more hold none that is \
+         committed"
+    );
 }
 
 #[test]

@@ -83,6 +83,8 @@ mod option_tables;
 #[cfg(test)]
 mod progress;
 #[cfg(test)]
+mod prompt;
+#[cfg(test)]
 mod query_changes;
 #[cfg(test)]
 mod query_modes;

@@ -116,6 +116,37 @@ async fn windows_over_bounds_of_windows_are_warned_of() {
 }
 
 #[tokio::test]
+async fn what_a_query_writes_and_reads_again_is_warned_of() {
+    let session = session().await;
+    for (name, topics) in [
+        ("named", "topic = 'other, a', 'bootstrap.servers' = 'b:9'"),
+        (
+            "matched",
+            "'topic.pattern' = '[a-z]', 'bootstrap.servers' = 'c:9, B:9'",
+        ),
+        (
+            "assigned",
+            "assign = '{\"a\":[0]}', 'bootstrap.servers' = 'b:9'",
+        ),
+        ("another", "topic = 'other', 'bootstrap.servers' = 'b:9'"),
+        ("elsewhere", "topic = 'a', 'bootstrap.servers' = 'c:9'"),
+    ] {
+        let source = format!("CREATE SOURCE {name} (k VARCHAR, n BIGINT) WITH");
+        let source = format!("{source} (connector = 'kafka', format = 'json', {topics})");
+        session.sql(&source).await.unwrap();
+    }
+    let again = "the query reads \"a\" and sink \"by_k\" writes it";
+    for source in ["named", "matched", "assigned"] {
+        let copy = format!("by_k SELECT k, n FROM {source}");
+        check(&session, &copy, &[again]).await;
+    }
+    for source in ["another", "elsewhere"] {
+        check(&session, &format!("by_k SELECT k, n FROM {source}"), &[]).await;
+        check(&session, &format!("out SELECT k, n FROM {source}"), &[]).await;
+    }
+}
+
+#[tokio::test]
 async fn one_group_that_keeps_every_value_is_warned_of() {
     let session = session().await;
     let all = |aggregates: &str| format!("out SELECT {aggregates} FROM t EMIT ON UPDATE");

@@ -340,11 +340,11 @@ pub(crate) struct ProduceArgs {
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
     /// Create the topic first
-    #[arg(long, requires = "partitions")]
+    #[arg(long)]
     pub(crate) create: bool,
     /// How many partitions the created topic has
-    #[arg(long, value_name = "N", requires = "create")]
-    pub(crate) partitions: Option<i32>,
+    #[arg(long, value_name = "N", default_value = "1", requires = "create")]
+    pub(crate) partitions: i32,
 }
 
 /// Where `tail` begins.
@@ -556,6 +556,29 @@ mod tests {
             assert!(read(&[]).unwrap_err().contains("<TOPIC>"));
             assert!(read(&["t", "--topic", "t"]).is_err());
         }
+    }
+
+    #[test]
+    fn a_created_topic_has_one_partition_unless_it_is_told() {
+        let read = |args: &[&str]| {
+            let args = [&["headwater", "kafka", "produce", "t"], args].concat();
+            let read = Args::try_parse_from(args).map_err(|error| error.to_string())?;
+            let Command::Kafka(KafkaArgs {
+                command: KafkaCommand::Produce(args),
+            }) = read.command
+            else {
+                panic!("another command")
+            };
+            Ok::<_, String>((args.create, args.partitions))
+        };
+        assert_eq!(read(&[]), Ok((false, 1)));
+        assert_eq!(read(&["--create"]), Ok((true, 1)));
+        assert_eq!(read(&["--create", "--partitions", "4"]), Ok((true, 4)));
+        assert!(
+            read(&["--partitions", "4"])
+                .unwrap_err()
+                .contains("--create")
+        );
     }
 
     #[test]

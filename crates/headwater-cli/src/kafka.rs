@@ -88,8 +88,8 @@ fn topics_batch(topics: &[TopicInfo]) -> Result<RecordBatch> {
 
 async fn produce(args: ProduceArgs, context: &Context, signals: &Signals) -> Result<Exit> {
     let connection = connection(&args.connection)?;
-    if let Some(partitions) = args.partitions.filter(|_| args.create) {
-        create_topic(&connection, args.topic.name(), partitions, None).await?;
+    if args.create {
+        create_topic(&connection, args.topic.name(), args.partitions, None).await?;
     }
     let failure = Arc::new(Mutex::new(None));
     let lines = Lines {

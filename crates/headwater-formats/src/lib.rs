@@ -61,7 +61,7 @@ pub use dev_registry::DevRegistry;
 pub use file_header::{check_file_header, check_messages, has_header, header_quote};
 pub use json_writer::JsonWriter;
 pub use key_columns::KeyDefinition;
-pub use option_tables::option_tables;
+pub use option_tables::{format_named_by, option_tables};
 pub use payload_reader::{PayloadReader, as_payloads, holds_payloads};
 pub use registry::{
     check_format, check_lines, check_written, new_decoder, new_encoder, with_files,

@@ -1,12 +1,14 @@
-//! The options of every format, for the reference pages.
+//! The options of every format, for the reference pages and for who writes one of another format.
 
 use headwater_core::option_doc::{OptionDoc, option_table};
+use headwater_core::options::fold;
 
 use crate::avro::{AvroOptions, RegistryAddress};
 use crate::csv::CsvOptions;
 use crate::debezium::{self, DebeziumOptions, EventColumns};
 use crate::influx::InfluxOptions;
 use crate::protobuf::ProtobufOptions;
+use crate::registry::KNOWN;
 use crate::timestamp::TimestampOptions;
 
 /// Those of both formats of Debezium.
@@ -27,6 +29,14 @@ const PARTS: [(&str, &[&OptionDoc]); 8] = [
     ("debezium-json", &DebeziumOptions::DOCS),
 ];
 
+/// Other names of formats: Flink's for those with a registry, and the one that is told how it is written.
+const OTHER_NAMES: [&str; 4] = [
+    "avro-confluent",
+    "protobuf-confluent",
+    "debezium",
+    "debezium-avro-confluent",
+];
+
 /// The table of every part of `docs/reference/formats.md`, by the name of the part.
 pub fn option_tables() -> Vec<(&'static str, String)> {
     let parts = PARTS.into_iter();
@@ -35,32 +45,52 @@ pub fn option_tables() -> Vec<(&'static str, String)> {
         .collect()
 }
 
+/// The options of a format, which are those of its parts.
+fn documented(format: &str) -> impl Iterator<Item = &'static OptionDoc> {
+    let parts: &[&str] = match format {
+        "json" => &["timestamps"],
+        "csv" => &["csv", "timestamps"],
+        "avro" => &["avro", "registry"],
+        "protobuf" => &["protobuf", "registry"],
+        "msgpack" => &["timestamps"],
+        "influx" => &["influx", "timestamps"],
+        "debezium-json" => &["debezium", "debezium-json", "timestamps"],
+        "debezium-avro" => &["debezium", "avro", "registry"],
+        _ => &[],
+    };
+    let of = |(part, options): (&str, &'static [&'static OptionDoc])| {
+        parts.contains(&part).then_some(options)
+    };
+    PARTS.into_iter().filter_map(of).flatten().copied()
+}
+
+/// The formats that have an option of this name.
+pub(crate) fn formats_with(option: &str) -> Vec<&'static str> {
+    let option = fold(option);
+    let has_it = |format: &&str| {
+        let mut names = documented(format).flat_map(OptionDoc::names);
+        names.any(|name| fold(name) == option)
+    };
+    KNOWN.into_iter().filter(has_it).collect()
+}
+
+/// The format that an option in WITH names before its first dots: CSV of `csv.delimiter`.
+pub fn format_named_by(option: &str) -> Option<&'static str> {
+    let option = fold(option);
+    let is_named = |format: &&str| option.starts_with(&format!("{}.", fold(format)));
+    let named = KNOWN.into_iter().chain(OTHER_NAMES).filter(is_named);
+    named.max_by_key(|format| format.len())
+}
+
 #[cfg(test)]
 mod tests {
     use headwater_core::option_doc::differences;
     use headwater_core::options::{OptionReader, Options};
 
     use super::*;
-    use crate::registry::{Format, KNOWN};
+    use crate::registry::Format;
 
     const OWNER: &str = "source \"s\"";
-
-    /// The parts that the options of a format are made of, as the page says.
-    fn documented(format: &str) -> Vec<&'static OptionDoc> {
-        let parts: &[&str] = match format {
-            "json" => &["timestamps"],
-            "csv" => &["csv", "timestamps"],
-            "avro" => &["avro", "registry"],
-            "protobuf" => &["protobuf", "registry"],
-            "msgpack" => &["timestamps"],
-            "influx" => &["influx", "timestamps"],
-            "debezium-json" => &["debezium", "debezium-json", "timestamps"],
-            "debezium-avro" => &["debezium", "avro", "registry"],
-            _ => &[],
-        };
-        let of = |part: &&str| PARTS.iter().find(|(name, _)| name == part).unwrap().1;
-        parts.iter().flat_map(of).copied().collect()
-    }
 
     /// Without them some formats cannot be made.
     fn needed(format: &str) -> Options {
@@ -77,8 +107,26 @@ mod tests {
         for format in KNOWN {
             let mut reader = OptionReader::new(OWNER, &needed(format));
             Format::take(format, OWNER, &mut reader).unwrap();
-            let found = differences(&documented(format), reader.asked());
+            let found = differences(&documented(format).collect::<Vec<_>>(), reader.asked());
             assert!(found.is_empty(), "{format}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn the_formats_of_an_option_are_known() {
+        assert_eq!(formats_with("Null_Value"), ["csv"]);
+        assert_eq!(formats_with("sep"), ["csv"]);
+        assert_eq!(formats_with("url"), ["avro", "protobuf", "debezium-avro"]);
+        assert!(formats_with("colour").is_empty());
+        for (option, format) in [
+            ("csv.delimiter", Some("csv")),
+            ("avro.schema", Some("avro")),
+            ("avro-confluent.url", Some("avro-confluent")),
+            ("Debezium_Json.schema-include", Some("debezium-json")),
+            ("csv", None),
+            ("colour.csv", None),
+        ] {
+            assert_eq!(format_named_by(option), format, "{option}");
         }
     }
 

@@ -18,6 +18,7 @@ use crate::debezium::{self, DebeziumAvroOptions, DebeziumDecoder, DebeziumOption
 use crate::influx::{InfluxDecoder, InfluxOptions};
 use crate::json::{JsonDecoder, JsonEncoder, JsonTexts, JsonValueDecoder, json_column};
 use crate::msgpack::{self, MsgpackDecoder};
+use crate::option_tables::formats_with;
 use crate::protobuf::{self, ProtobufEncoder, ProtobufOptions, new_protobuf_decoder};
 use crate::raw::{RawDecoder, RawEncoder, is_bytes, is_text};
 use crate::timestamp::TimestampOptions;
@@ -61,8 +62,15 @@ impl Format {
         let whose = format!("format \"{name}\" of {owner}");
         let mut reader = OptionReader::new(whose, &spec.options);
         let format = Self::take(&name, owner, &mut reader)?;
-        reader.finish()?;
-        Ok(format)
+        let left = reader.left().next().map(|(key, _)| formats_with(key));
+        match (reader.finish(), left.as_deref()) {
+            (Ok(()), _) => Ok(format),
+            (Err(error), None | Some([])) => Err(error),
+            (Err(error), Some(others)) => Err(error.with_hint(format!(
+                "It is an option of FORMAT {}.",
+                others.join(", ").to_ascii_uppercase()
+            ))),
+        }
     }
 
     /// Takes the options of the format of a name.

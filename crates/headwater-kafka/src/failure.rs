@@ -17,6 +17,15 @@ pub(crate) struct Failure {
     hint: Option<&'static str>,
 }
 
+/// Offsets from `start` up to `end`, which is none of them, in words: `offsets 0 to 9`.
+pub(crate) fn offsets_between(start: i64, end: i64) -> String {
+    match end.saturating_sub(start) {
+        ..=0 => format!("no records before offset {end}"),
+        1 => format!("offset {start}"),
+        _ => format!("offsets {start} to {}", end.saturating_sub(1)),
+    }
+}
+
 impl Failure {
     /// Reading can go on only if something outside changes.
     pub(crate) fn source(message: impl Into<String>, detail: Option<String>) -> Self {
@@ -56,8 +65,8 @@ impl Failure {
         let (detail, hint) = if wanted < start {
             (
                 format!(
-                    "The records from {wanted} to {start} were removed, by retention or by hand, \
-                     before they were read."
+                    "What was at {} was removed, by retention or by hand, before it was read.",
+                    offsets_between(wanted, start)
                 ),
                 "To go on with what is left and count what is lost, set 'on.data.loss' = 'skip'. To \
                  lose nothing, give the topic a longer retention.",
@@ -71,8 +80,9 @@ impl Failure {
         Failure {
             kind: ErrorKind::DataLoss,
             message: format!(
-                "{} holds offsets {start} to {end}, but offset {wanted} is wanted",
-                named(partition)
+                "{} holds {}, but offset {wanted} is wanted",
+                named(partition),
+                offsets_between(start, end)
             ),
             detail: Some(detail),
             hint: Some(hint),
@@ -124,5 +134,17 @@ impl Failure {
             error = error.with_hint(hint);
         }
         error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_no_offset_that_is_held() {
+        assert_eq!(offsets_between(0, 10), "offsets 0 to 9");
+        assert_eq!(offsets_between(4, 5), "offset 4");
+        assert_eq!(offsets_between(5, 5), "no records before offset 5");
     }
 }

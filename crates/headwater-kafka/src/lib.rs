@@ -30,6 +30,7 @@ mod connector;
 mod delivery;
 mod dev_broker;
 mod discovery;
+mod extent;
 mod failure;
 mod jaas;
 mod key_names;

@@ -7,6 +7,7 @@ use headwater_core::source::EpochLimits;
 use headwater_core::{Error, Result};
 
 use crate::client::{KafkaConnection, OWNED_BY_SINK, OWNED_BY_SOURCE, refuse_unknown};
+use crate::extent::refuse_end_before_start;
 use crate::key_names::{KeyNames, SinkKeyOptions};
 use crate::share::ReadLimits;
 use crate::start::{self, Position, take_end, take_start};
@@ -132,6 +133,7 @@ impl SourceOptions {
         let topics = TopicChoice::take(options)?;
         let start = take_start(options, &topics)?;
         let end = take_end(options, &topics)?;
+        refuse_end_before_start(options.owner(), &start, end.as_ref())?;
         let max_records: Option<u64> = options.take_parsed(
             MAX_RECORDS.name,
             &MAX_RECORDS.aliases(),

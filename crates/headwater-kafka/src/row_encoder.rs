@@ -26,6 +26,8 @@ use crate::message_key::{KeyForm, KeyMaker, bytes_at, key_of};
 const KEY: &str = "key";
 const VALUE: &str = "value";
 const HEADERS: &str = "headers";
+/// In a sink of Spark it names the topic of every row.
+const TOPIC: &str = "topic";
 
 /// How rows of a sink become messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,8 +168,45 @@ pub(crate) struct OpenFormats {
     key: Option<SinkFormat>,
 }
 
+/// Refuses a column that would choose the topic of a row.
+fn refuse_topic_column(owner: &str, schema: &Schema) -> Result<()> {
+    if schema.index_of(TOPIC).is_err() {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "{owner} has a column \"{TOPIC}\", and writes all rows to the one topic of its option"
+    ))
+    .with_detail("No column chooses the topic of a row, as one does in Spark.")
+    .with_hint(
+        "Declare a sink for each topic, and write to each what WHERE says, without the column.",
+    ))
+}
+
+/// Refuses more columns than a format of one value holds.
+fn refuse_columns_of_record(owner: &str, format: &FormatSpec, values: &Schema) -> Result<()> {
+    let name = format.name.to_ascii_lowercase();
+    if !["raw", "text"].contains(&name.as_str()) || values.fields().len() < 2 {
+        return Ok(());
+    }
+    refuse_topic_column(owner, values)?;
+    let has = |name| values.index_of(name).is_ok();
+    if !has(VALUE) || !(has(KEY) || has(HEADERS)) {
+        return Ok(());
+    }
+    let written = name.to_ascii_uppercase();
+    Err(Error::configuration(format!(
+        "format \"{name}\" of {owner} holds one column, and the sink has {}",
+        values.fields().len()
+    ))
+    .with_hint(format!(
+        "Leave FORMAT {written} out: without a format the columns {KEY}, {VALUE} and {HEADERS} are \
+         those of the record, as they are."
+    )))
+}
+
 /// Refuses columns that are no part of a record.
 fn check_record_columns(owner: &str, schema: &Schema) -> Result<()> {
+    refuse_topic_column(owner, schema)?;
     let known = MessageForm::record_schema();
     let hint = "Add FORMAT JSON or another format, or give the columns of a record as it is \
                 written: value and, if there are any, key and headers.";
@@ -288,6 +327,9 @@ impl RowEncoder {
                 ..
             } => {
                 let places = form.value_places(owner, schema)?;
+                if places.is_none() {
+                    refuse_columns_of_record(owner, format, schema)?;
+                }
                 let encoder = match (opened, &places) {
                     (Some(opened), _) => opened.value.encoder()?,
                     (None, None) => new_encoder(format, owner, schema)?,

@@ -24,6 +24,7 @@ use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 use crate::append_times::before_time;
 use crate::chunk::Kept;
 use crate::cluster::{Cluster, Held, Place, ask};
+use crate::extent::doubtful_time;
 use crate::failure::Failure;
 use crate::narrow::{Needed, starting_at};
 use crate::options::{OnDataLoss, SourceOptions};
@@ -47,6 +48,18 @@ pub(crate) struct KafkaSourceSpec {
     pub(crate) taps: Arc<Taps>,
 }
 
+impl KafkaSourceSpec {
+    /// Says in the log which times cannot be meant; the start is of no use to a query that goes on.
+    fn warn_of_times(&self, context: &SourceContext) {
+        let start = Some(&self.options.start).filter(|_| context.read_before.is_none());
+        for (option, position) in [("start", start), ("end", self.options.end.as_ref())] {
+            if let Some(doubt) = position.and_then(|position| doubtful_time(option, position)) {
+                tracing::warn!(source = %self.name, "{doubt}");
+            }
+        }
+    }
+}
+
 /// A declared source; the connector's part of a catalog entry.
 #[derive(Debug)]
 pub(crate) struct DeclaredKafkaSource(pub(crate) Arc<KafkaSourceSpec>);
@@ -67,7 +80,8 @@ impl DeclaredSource for DeclaredKafkaSource {
 
     fn reads(&self, place: &NamedPlace) -> bool {
         let options = &self.0.options;
-        place.system == options.connection.servers() && options.topics.includes(&place.name)
+        share_a_broker(&place.system, options.connection.servers())
+            && options.topics.includes(&place.name)
     }
 
     async fn open(&self, context: SourceContext) -> Result<Arc<dyn Source>> {
@@ -75,6 +89,18 @@ impl DeclaredSource for DeclaredKafkaSource {
             KafkaSource::open(Arc::clone(&self.0), &context).await?,
         ))
     }
+}
+
+/// Whether two lists of servers name one broker, and so one cluster.
+fn share_a_broker(left: &str, right: &str) -> bool {
+    let brokers = |list: &str| -> Vec<String> {
+        let brokers = list
+            .split(',')
+            .map(|broker| broker.trim().to_ascii_lowercase());
+        brokers.filter(|broker| !broker.is_empty()).collect()
+    };
+    let right = brokers(right);
+    brokers(left).iter().any(|broker| right.contains(broker))
 }
 
 /// A source of one query.
@@ -112,6 +138,7 @@ impl KafkaSource {
         spec: Arc<KafkaSourceSpec>,
         context: &SourceContext,
     ) -> Result<KafkaSource> {
+        spec.warn_of_times(context);
         let owner = format!("source \"{}\"", spec.name);
         let cluster = Cluster::connect(&owner, &spec.options.connection)?;
         let topics = spec.options.topics.clone();

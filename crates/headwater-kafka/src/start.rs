@@ -15,6 +15,7 @@ use headwater_core::options::OptionReader;
 use headwater_core::{Error, Result};
 
 use crate::cluster::{Cluster, Held, Place, named};
+use crate::failure::offsets_between;
 use crate::times::offsets_of_time;
 use crate::topics::TopicChoice;
 
@@ -360,7 +361,10 @@ fn pick(
                     "offset {offset} of {} does not exist",
                     named(partition)
                 ))
-                .with_detail(format!("The partition holds offsets {start} to {end}.")));
+                .with_detail(format!(
+                    "The partition holds {}.",
+                    offsets_between(start, end)
+                )));
             }
         };
         picked.set(partition.clone(), offset);
@@ -547,7 +551,8 @@ mod tests {
             offsets(&[(0, 5), (1, 4)])
         );
         assert!(pick(&[(0, 4)]).is_err());
-        assert!(pick(&[(0, 10)]).is_err());
+        let error = pick(&[(0, 10)]).unwrap_err();
+        assert_eq!(error.detail(), Some("The partition holds offsets 5 to 8."));
         assert!(pick(&[(2, 0)]).is_err());
     }
 }

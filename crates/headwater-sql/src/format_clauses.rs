@@ -4,6 +4,7 @@ use headwater_core::connector::Connector;
 use headwater_core::format::FormatSpec;
 use headwater_core::options::OptionReader;
 use headwater_core::{Error, Result};
+use headwater_formats::format_named_by;
 
 use crate::ast::TableDeclaration;
 
@@ -13,13 +14,13 @@ pub(crate) fn format_of(
     reader: &mut OptionReader,
 ) -> Result<Option<FormatSpec>> {
     let named = reader.take("format", &["value.format"])?;
-    let Some(mut format) = one_format(&declaration.format, named, "FORMAT", reader)? else {
-        return Ok(None);
-    };
-    format
-        .options
-        .extend(reader.take_prefixed(&format!("{}.", format.name)));
-    Ok(Some(format))
+    let mut format = one_format(&declaration.format, named, "FORMAT", reader)?;
+    if let Some(format) = &mut format {
+        let options = reader.take_prefixed(&format!("{}.", format.name));
+        format.options.extend(options);
+    }
+    refuse_of_others(reader, "", "FORMAT", format.as_ref())?;
+    Ok(format)
 }
 
 /// `KEY FORMAT x (…)`, or the option `key.format` with options that start with `key.x.`.
@@ -33,6 +34,7 @@ pub(crate) fn key_format_of(
         false => None,
     };
     let Some(mut format) = one_format(&declaration.key_format, named, "KEY FORMAT", reader)? else {
+        refuse_of_others(reader, "key.", "KEY FORMAT", None)?;
         return Ok(None);
     };
     if !connector.has_keys() {
@@ -49,7 +51,33 @@ pub(crate) fn key_format_of(
     {
         format.options.set(key, value);
     }
+    refuse_of_others(reader, "key.", "KEY FORMAT", Some(&format))?;
     Ok(Some(format))
+}
+
+/// Refuses an option that is left and names another format: nobody reads it.
+fn refuse_of_others(
+    reader: &OptionReader,
+    prefix: &str,
+    what: &str,
+    format: Option<&FormatSpec>,
+) -> Result<()> {
+    let of_a_format = |(key, _): (&str, &str)| {
+        let named = format_named_by(key.strip_prefix(prefix)?)?;
+        Some((key.to_string(), named.to_ascii_uppercase()))
+    };
+    let Some((key, named)) = reader.left().find_map(of_a_format) else {
+        return Ok(());
+    };
+    let here = match format {
+        Some(format) => format!("the {what} here is {}", format.name.to_ascii_uppercase()),
+        None => format!("there is no {what} here"),
+    };
+    Err(Error::configuration(format!(
+        "option \"{key}\" of {} is one of {what} {named}, and {here}",
+        reader.owner()
+    ))
+    .with_hint(format!("Leave it out, or write {what} {named}.")))
 }
 
 /// The format of a clause or of an option, of which there may be one.

@@ -243,7 +243,6 @@ impl Doctor<'_> {
         let object = format!("source \"{name}\"");
         let readers = self.readers.remove(name).unwrap_or_default();
         let is_streamed = !readers.is_empty();
-        let mut is_there = true;
         let begins_anew = readers.iter().any(|reader| reader.preview.is_none());
         for reader in &readers {
             let Some(preview) = &reader.preview else {
@@ -253,30 +252,25 @@ impl Doctor<'_> {
             let looked = preview.left_to_read(reader.index, definition, clock);
             let after = format!("after the checkpoint of query \"{}\"", reader.query);
             let left = self.in_time(looked).await;
-            is_there &= self.tell_left(&object, entry, left, &after);
+            self.tell_left(&object, entry, left, &after);
         }
         if begins_anew || !is_streamed {
             let left = self.in_time(self.new_query_reads(entry, is_streamed)).await;
-            is_there &= self.tell_left(&object, entry, left, "to read");
+            self.tell_left(&object, entry, left, "to read");
         }
-        if is_there {
-            self.place(&object, name, Use::Read).await;
-        }
+        self.place(&object, name, Use::Read).await;
     }
 
-    /// Tells what a source has for a query; whether it could be asked.
+    /// Tells what a source has for a query.
     fn tell_left(
         &mut self,
         object: &str,
         entry: &SourceEntry,
         left: Result<Option<LeftToRead>>,
         what: &str,
-    ) -> bool {
+    ) {
         let found = match left {
-            Err(error) => {
-                self.fail(object, "offsets", &error);
-                return false;
-            }
+            Err(error) => return self.fail(object, "offsets", &error),
             Ok(None) => "heard live: it begins when the query does".to_string(),
             Ok(Some(left)) if entry.definition.declared.is_endless() => {
                 format!("{} partitions without an end", left.partitions)
@@ -287,7 +281,6 @@ impl Doctor<'_> {
             ),
         };
         self.tell(object, "offsets", Verdict::Ok, found);
-        true
     }
 
     /// Opens a source as a query that begins anew does, and asks it where it begins and ends.

@@ -261,7 +261,8 @@ impl Headwater {
     ) -> Result<Planned> {
         let main = request.sink.clone();
         let Some(into) = into else {
-            let plan = compile_stream(state, plan, &request).await?;
+            let mut plan = compile_stream(state, plan, &request).await?;
+            self.warn_of_circles(&mut plan, &[&main]);
             return Ok(Planned {
                 dead_letters: self.dead_letters(&plan, &main, None)?,
                 late_rows: None,
@@ -271,7 +272,8 @@ impl Headwater {
         let found = self.binder.catalog().sink(&into.name);
         let late = found.map_err(|e| e.with_span(into.span))?;
         request.late_rows = LateRowsRequest::Keep;
-        let plan = compile_stream(state, plan, &request).await?;
+        let mut plan = compile_stream(state, plan, &request).await?;
+        self.warn_of_circles(&mut plan, &[&main, &into.name]);
         let every = LateSink::default_schema();
         let schema = late_schema(&late, &main, &every, &plan.late_inputs, into.span)?;
         Ok(Planned {
@@ -279,6 +281,21 @@ impl Headwater {
             late_rows: Some((late, schema)),
             plan,
         })
+    }
+
+    /// Warns of what a query writes and reads again. It may end by a WHERE that leaves its own rows
+    /// out, so it is no error.
+    fn warn_of_circles(&self, plan: &mut StreamPlan, sinks: &[&str]) {
+        for name in sinks {
+            let sink = self.binder.catalog().sink(name);
+            let Some(place) = sink.ok().and_then(|sink| read_again(plan, &sink)) else {
+                continue;
+            };
+            plan.warnings.push(format!(
+                "the query reads \"{place}\" and sink \"{name}\" writes it: what is written comes \
+                 back as input, again and again, unless WHERE leaves it out; write to another topic"
+            ));
+        }
     }
 
     /// The sinks that the sources of a plan write bad records to.

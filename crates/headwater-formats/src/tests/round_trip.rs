@@ -116,6 +116,14 @@ fn csv_quotes_what_needs_it() {
     );
 }
 
+/// Without the option a VARCHAR that is nothing is read as an empty one, quoted or not.
+#[test]
+fn csv_tells_null_from_empty_texts_if_nothing_is_null() {
+    let schema = schema(&[("i", DataType::Int64), ("s", DataType::Utf8View)]);
+    let cases = [("{}", ","), (r#"{"s":""}"#, ",\"\"")];
+    check_encoded(&spec("csv", &[("null.value", "")]), &schema, &cases);
+}
+
 #[test]
 fn what_a_format_cannot_hold_is_refused() {
     let list = schema(&[("l", DataType::new_list(DataType::Int64, true))]);

@@ -143,7 +143,7 @@ fn a_failure_is_told_after_the_records_before_it() {
     let error = buffer.take(2, 10).unwrap_err();
     assert_eq!(
         error.message(),
-        "partition 0 of topic \"t\" holds offsets 5 to 9, but offset 1 is wanted"
+        "partition 0 of topic \"t\" holds offsets 5 to 8, but offset 1 is wanted"
     );
 }
 

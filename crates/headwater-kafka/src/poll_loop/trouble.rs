@@ -9,7 +9,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::PollLoop;
 use crate::cluster::{ANSWER_TIMEOUT, named};
-use crate::failure::Failure;
+use crate::failure::{Failure, offsets_between};
 use crate::options::OnDataLoss;
 
 /// How often an offset may be called out of range although it is not.
@@ -95,7 +95,8 @@ impl PollLoop {
             // Nothing is lost: its answers, or what it has on its disk, cannot be trusted.
             let message = format!("{} holds damaged records", named(partition));
             let detail = format!(
-                "The broker calls offset {position} out of range, and says that it holds {start} to {end}."
+                "The broker calls offset {position} out of range, and says that it holds {}.",
+                offsets_between(start, end)
             );
             self.fail(index, Failure::source(message, Some(detail)));
             return;

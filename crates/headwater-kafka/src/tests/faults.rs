@@ -29,7 +29,7 @@ async fn an_offset_that_is_gone_stops_the_query() {
     assert_eq!(error.kind(), ErrorKind::DataLoss);
     assert_eq!(
         error.message(),
-        format!("partition 0 of topic \"t\" holds offsets {first} to 100, but offset 0 is wanted")
+        format!("partition 0 of topic \"t\" holds offsets {first} to 99, but offset 0 is wanted")
     );
     let ahead = raw(&servers, "t").open().await;
     let error = ahead

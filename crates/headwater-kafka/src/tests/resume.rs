@@ -143,7 +143,7 @@ async fn a_log_that_ends_before_what_was_read_or_decided_stops_the_query() {
     let error = refused(left.resume(&shorter.bootstrap_servers(), "t").await);
     assert_eq!(
         error.message(),
-        "partition 0 of topic \"t\" holds offsets 0 to 4, but offset 10 is wanted"
+        "partition 0 of topic \"t\" holds offsets 0 to 3, but offset 10 is wanted"
     );
     assert_eq!(
         error.detail(),
@@ -153,7 +153,7 @@ async fn a_log_that_ends_before_what_was_read_or_decided_stops_the_query() {
     let error = refused(left.check_decided(&*source, &at("t", &[12])).await);
     assert_eq!(
         error.message(),
-        "partition 0 of topic \"t\" holds offsets 0 to 10, but offset 12 is wanted"
+        "partition 0 of topic \"t\" holds offsets 0 to 9, but offset 12 is wanted"
     );
 }
 
@@ -191,14 +191,15 @@ async fn records_that_went_unread_stop_the_query_or_are_skipped_and_counted() {
     assert!(first > 2);
     assert_eq!(
         error.message(),
-        format!("partition 0 of topic \"t\" holds offsets {first} to 102, but offset 2 is wanted")
+        format!("partition 0 of topic \"t\" holds offsets {first} to 101, but offset 2 is wanted")
     );
     assert_eq!(
         error.detail(),
         Some(
             format!(
-                "The records from 2 to {first} were removed, by retention or by hand, before they \
-                 were read."
+                "What was at offsets 2 to {} was removed, by retention or by hand, before it was \
+                 read.",
+                first - 1
             )
             .as_str()
         )
@@ -332,7 +333,7 @@ async fn records_deleted_while_they_are_waited_for_stop_the_query_or_are_skipped
     let error = refused(left.resume(servers, topic).await);
     assert_eq!(
         error.message(),
-        format!("partition 0 of topic \"{topic}\" holds offsets 8 to 10, but offset 4 is wanted")
+        format!("partition 0 of topic \"{topic}\" holds offsets 8 to 9, but offset 4 is wanted")
     );
     let skipping = || {
         json(servers, topic)

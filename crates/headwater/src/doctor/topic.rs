@@ -1,20 +1,27 @@
 //! What the doctor finds out about topics: whether they are there and may be read, and by which
 //! clock their records were made.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::Result;
+use headwater_core::clock::Clock;
 use headwater_core::event_time::{EventTime, micros};
 use headwater_core::secret::resolve;
-use headwater_kafka::{KafkaConnection, TailEnd, TailStart, TopicInfo, list_topics, tail};
+use headwater_kafka::{
+    KafkaConnection, TailEnd, TailRecord, TailStart, TopicInfo, list_topics, tail,
+};
 
 use super::{Doctor, Verdict, warn_if};
 
 /// Records may be ahead of the local clock by this much.
 const SMALL_SKEW: Duration = Duration::from_secs(30);
+
+/// As many offsets at the end of a partition are looked at for a record, a power of two.
+const LOOKED_AT: u64 = 64;
 
 /// What a script does with an outside object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,30 +110,24 @@ impl Doctor<'_> {
     /// Reads the newest record of every partition: whether it may be read, and by which clock it
     /// was made.
     async fn newest(&mut self, object: &str, connection: &KafkaConnection, topic: &TopicInfo) {
-        if topic.partitions.iter().all(|p| p.start >= p.end) {
+        let filled = topic.partitions.iter().filter(|p| p.start < p.end).count();
+        if filled == 0 {
             self.tell(object, "records", Verdict::Ok, "none yet".to_string());
             return;
         }
-        let mut newest: Option<EventTime> = None;
-        let mut records = 0;
         let clock = Arc::clone(&self.session.environment.clock);
-        let read = tail(
-            connection,
-            &topic.name,
-            TailStart::Last(1),
-            TailEnd::Now,
-            Arc::clone(&clock),
-            |record| {
-                records += 1;
-                newest = newest.max(record.timestamp);
-                ControlFlow::Continue(())
-            },
-        );
-        if let Err(error) = self.in_time(read).await {
-            self.fail(object, "records", &error);
-            return;
+        let read = newest_of(connection, &topic.name, filled, Arc::clone(&clock));
+        let (partitions, newest) = match self.in_time(read).await {
+            Ok(found) => found,
+            Err(error) => return self.fail(object, "records", &error),
+        };
+        let mut found = format!("the newest of {partitions} partitions can be read");
+        if partitions < filled {
+            found.push_str(&format!(
+                "; the last {LOOKED_AT} offsets of {} more hold none that is committed",
+                filled - partitions
+            ));
         }
-        let found = format!("the newest of {records} partitions can be read");
         self.tell(object, "records", Verdict::Ok, found);
         let Some(newest) = newest else {
             return;
@@ -148,6 +149,31 @@ impl Doctor<'_> {
             );
         }
     }
+}
+
+/// In how many of so many partitions with offsets there are records at the end, and the time of the
+/// newest. The last offset of a transaction is its end and no record, so it looks further back until
+/// it has seen all of them.
+async fn newest_of(
+    connection: &KafkaConnection,
+    topic: &str,
+    filled: usize,
+    clock: Arc<dyn Clock>,
+) -> Result<(usize, Option<EventTime>)> {
+    let mut newest: Option<EventTime> = None;
+    let mut partitions = BTreeSet::new();
+    let mut offsets = 1;
+    while partitions.len() < filled && offsets <= LOOKED_AT {
+        let see = |record: &TailRecord<'_>| {
+            partitions.insert(record.partition);
+            newest = newest.max(record.timestamp);
+            ControlFlow::Continue(())
+        };
+        let (start, clock) = (TailStart::Last(offsets), Arc::clone(&clock));
+        tail(connection, topic, start, TailEnd::Now, clock, see).await?;
+        offsets *= 2;
+    }
+    Ok((partitions.len(), newest))
 }
 
 /// How the cluster of a source or a sink is reached, if its options say; `written` are the options
