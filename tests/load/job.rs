@@ -47,6 +47,16 @@ impl Length {
         may_be_slower: false,
     };
 
+    /// To look again at what seems to grow: four times as long, after the same warm-up. A heap that
+    /// breathes has its ups and downs in that time, and what leaks is four times as much.
+    pub(crate) fn again(self) -> Length {
+        let judged_s = self.seconds - self.warm_up_s as u64;
+        Length {
+            seconds: self.warm_up_s as u64 + 4 * judged_s,
+            ..self
+        }
+    }
+
     /// A machine that is slow, or busy with others, holds no such rate. It is asked for half of it, and
     /// for a quarter; who lags then has stopped.
     pub(crate) fn slower(self) -> Option<Length> {

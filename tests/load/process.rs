@@ -47,8 +47,6 @@ pub(crate) struct Process {
     /// The folders of their checkpoints, which hold what has to be there and no more.
     checkpoints: Vec<PathBuf>,
     staged: PathBuf,
-    /// A file on their disk.
-    probe: File,
 }
 
 /// What the command has said when it has ended.
@@ -95,7 +93,6 @@ impl Process {
             queries: job.queries(),
             checkpoints: job.checkpoints(),
             staged: job.staged(),
-            probe: File::create(job.folder().join("probe")).unwrap(),
         }
     }
 
@@ -104,11 +101,8 @@ impl Process {
     }
 
     /// Waits for the next moment to look at it. Those drift through the second in which an epoch
-    /// starts, so that all parts of an epoch are seen. Where the disk stands still, it waits for the
-    /// disk.
+    /// starts, so that all parts of an epoch are seen.
     pub(crate) fn wait(&self) {
-        (&self.probe).write_all(b".").unwrap();
-        self.probe.sync_all().unwrap();
         let elapsed_ns = self.started.elapsed().as_nanos();
         let since_last = Duration::from_nanos((elapsed_ns % PERIOD.as_nanos()) as u64);
         std::thread::sleep(PERIOD - since_last);
@@ -163,7 +157,7 @@ impl Process {
             threads: number("Threads:")?,
             open_files: std::fs::read_dir(folder.join("fd")).ok()?.count() as u64,
             staged_files: staged.files,
-            stolen_s: stolen_s().unwrap_or_default(),
+            stolen: stolen().unwrap_or_default(),
             queries,
         })
     }
@@ -314,11 +308,14 @@ fn progress_is_read_from_its_line() {
     }
 }
 
-/// The eighth number of all processors in `/proc/stat`, in hundredths of a second.
-fn stolen_s() -> Option<f64> {
+/// Seconds that others have had of a processor, on average: the eighth number of all processors in
+/// `/proc/stat`, in hundredths of a second, by the number of their lines.
+fn stolen() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let ticks = stat.lines().next()?.split_whitespace().nth(8)?;
-    Some(ticks.parse::<f64>().ok()? / 100.0)
+    let lines = stat.lines().filter(|line| line.starts_with("cpu")).count();
+    let processors = lines.saturating_sub(1).max(1);
+    Some(ticks.parse::<f64>().ok()? / 100.0 / processors as f64)
 }
 
 /// Counts the files in a folder and below, which may change meanwhile.

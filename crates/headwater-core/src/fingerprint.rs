@@ -49,6 +49,11 @@ impl Fingerprints {
         self.0.insert(partition, last);
     }
 
+    /// The last record of a partition.
+    pub fn get(&self, partition: &Partition) -> Option<Fingerprint> {
+        self.0.get(partition).copied()
+    }
+
     /// Partitions with their last records, ordered.
     pub fn iter(&self) -> impl Iterator<Item = (&Partition, Fingerprint)> {
         self.0.iter().map(|(p, last)| (p, *last))

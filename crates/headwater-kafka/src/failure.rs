@@ -47,6 +47,16 @@ impl Failure {
         }
     }
 
+    /// A topic that was there is not.
+    pub(crate) fn lost(message: &str) -> Self {
+        Failure {
+            kind: ErrorKind::DataLoss,
+            message: message.to_string(),
+            detail: Some("It was there when the query started.".to_string()),
+            hint: Some("To read a topic that was made again, start with a new checkpoint folder."),
+        }
+    }
+
     /// Records in a form that is not known, such as one of another compression.
     pub(crate) fn unreadable(partition: &Partition, reason: &str) -> Self {
         Failure {

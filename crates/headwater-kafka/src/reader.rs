@@ -16,6 +16,7 @@ use crate::budget::{Budget, queue_limits};
 use crate::buffer::{PartitionBuffer, Reach, ReadClaim};
 use crate::chunk::Kept;
 use crate::client::KafkaConnection;
+use crate::failure::Failure;
 use crate::options::OnDataLoss;
 use crate::poll_loop::{PollLoop, Sharing};
 use crate::security::CHECK_LOGIN;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) should_stop: AtomicBool,
     /// Why the brokers will not have us.
     pub(crate) refused: Mutex<Option<String>>,
+    /// What was found to be lost besides what fetching finds.
+    lost: Mutex<Option<Failure>>,
     /// What the consumer group should be told.
     pub(crate) committed: Mutex<Option<Offsets>>,
     /// Records that came by the consumer of another reader.
@@ -142,6 +145,7 @@ impl Reader {
             has_closed: AtomicBool::new(false),
             should_stop: AtomicBool::new(false),
             refused: Mutex::new(None),
+            lost: Mutex::new(None),
             committed: Mutex::new(None),
             heard: AtomicU64::new(0),
         });
@@ -218,7 +222,7 @@ impl Reader {
 
     /// How far one can read from `from` without waiting, within the limits.
     pub(crate) fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
-        self.check_refused()?;
+        self.check_usable()?;
         let buffers: Vec<Arc<PartitionBuffer>> =
             self.shared.buffers.read().values().cloned().collect();
         let mut reaches = Vec::with_capacity(buffers.len());
@@ -262,7 +266,7 @@ impl Reader {
     }
 
     fn is_past(&self, from: &Offsets) -> Result<bool> {
-        self.check_refused()?;
+        self.check_usable()?;
         let mut is_past = false;
         for (partition, buffer) in self.shared.buffers.read().iter() {
             let start = from.get(partition).unwrap_or(0);
@@ -294,7 +298,16 @@ impl Reader {
         *self.shared.committed.lock() = Some(up_to.clone());
     }
 
-    pub(crate) fn check_refused(&self) -> Result<()> {
+    /// Lets nobody read on.
+    pub(crate) fn lose(&self, lost: Failure) {
+        *self.shared.lost.lock() = Some(lost);
+        self.shared.changed.notify_waiters();
+    }
+
+    pub(crate) fn check_usable(&self) -> Result<()> {
+        if let Some(lost) = &*self.shared.lost.lock() {
+            return Err(lost.to_error());
+        }
         match &*self.shared.refused.lock() {
             None => Ok(()),
             Some(reason) => Err(Error::source_failed(format!(

@@ -100,7 +100,7 @@ async fn record_at(
             }
             Taken::End => return Ok(None),
             Taken::NotYet => {
-                reader.check_refused()?;
+                reader.check_usable()?;
                 changed.await;
             }
         }

@@ -177,7 +177,7 @@ impl SliceReader {
                     return Ok(Some(chunk));
                 }
                 Taken::NotYet => {
-                    self.reader.check_refused()?;
+                    self.reader.check_usable()?;
                     changed.await;
                 }
                 Taken::End => {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use datafusion_common_runtime::SpawnedTask;
 use futures::stream::BoxStream;
 use headwater_core::clock::Clock;
 use headwater_core::connector::{DeclaredSource, Place as NamedPlace, SourceContext, SourceUse};
@@ -37,6 +38,10 @@ use crate::stop::Stop;
 use crate::tap::Taps;
 use crate::times::Told;
 use crate::topics::TopicChoice;
+
+mod same_topic;
+
+use same_topic::SeenRecords;
 
 /// A source as declared.
 #[derive(Debug)]
@@ -129,8 +134,9 @@ pub(crate) struct Inner {
     fetched: Arc<AtomicU64>,
     /// Whether partitions that a resumed query does not know yet were looked for.
     completed: OnceCell<()>,
-    /// The last record read of every partition.
-    last_records: Mutex<Fingerprints>,
+    seen: SeenRecords,
+    /// Looks whether the topics of a stream are still the same.
+    watch: Mutex<Option<SpawnedTask<()>>>,
 }
 
 impl KafkaSource {
@@ -151,7 +157,7 @@ impl KafkaSource {
         };
         let end = spec.options.end.as_ref();
         let stop = Stop::of(end, context, &cluster, &partitions).await?;
-        Ok(KafkaSource(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             taps: match context.use_of {
                 SourceUse::Stream => Arc::clone(&spec.taps),
                 // It is over before it has come together with another.
@@ -168,8 +174,14 @@ impl KafkaSource {
             passing_reader: AsyncMutex::default(),
             fetched: Arc::default(),
             completed: OnceCell::new(),
-            last_records: Mutex::new(Fingerprints::default()),
-        })))
+            seen: SeenRecords::default(),
+            watch: Mutex::default(),
+        });
+        if context.use_of == SourceUse::Stream {
+            let task = SpawnedTask::spawn(same_topic::watch(Arc::downgrade(&inner)));
+            *inner.watch.lock() = Some(task);
+        }
+        Ok(KafkaSource(inner))
     }
 
     #[cfg(test)]
@@ -283,7 +295,7 @@ impl Inner {
     /// Remembers the last record read of a partition, for who goes on after it.
     pub(crate) fn has_read(&self, partition: &Partition, last: Fingerprint) {
         if self.use_of == SourceUse::Stream {
-            self.last_records.lock().set(partition.clone(), last);
+            self.seen.has_read(partition, last);
         }
     }
 
@@ -390,12 +402,12 @@ impl Source for KafkaSource {
             let reader = inner.resumed_reader().await?;
             resume::check_last_records(&reader, &left, &*inner.clock).await?;
         }
-        *inner.last_records.lock() = point.seen.clone();
+        inner.seen.resume(point.seen);
         Ok(())
     }
 
     fn fingerprints(&self, up_to: &Offsets) -> Fingerprints {
-        self.0.last_records.lock().before(up_to)
+        self.0.seen.before(up_to)
     }
 
     fn has_ended(&self, from: &Offsets) -> bool {

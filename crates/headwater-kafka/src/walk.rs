@@ -86,7 +86,7 @@ pub(crate) async fn walk(
         let changed = reader.changed();
         tokio::pin!(changed);
         changed.as_mut().enable();
-        reader.check_refused()?;
+        reader.check_usable()?;
         let mut has_waiting = false;
         for part in &mut parts {
             match part.take_all(&reader, &mut each)? {

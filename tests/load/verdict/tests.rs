@@ -17,7 +17,7 @@ fn flat(at: usize) -> Sample {
         threads: 33 + at as u64 % 3,
         open_files: 60 + 3 * (at as u64 % 2),
         staged_files: at as u64 % 4,
-        stolen_s: at as f64 / 10.0,
+        stolen: at as f64 / 10.0,
         queries: vec![query(
             0.4 + (at % 5) as f64 / 4.0,
             12 + 8 * (at as u64 % 16),
@@ -278,11 +278,15 @@ fn a_machine_that_is_not_there_says_nothing_of_what_is_bad() {
         matches!(verdict, Err(Shortfall::Disturbed(_)))
     };
     assert!(is_disturbed(|sample| sample.at_s += 1.5));
-    assert!(is_disturbed(|sample| sample.stolen_s += 1_000.0));
+    assert!(is_disturbed(|sample| sample.stolen += 1_000.0));
     assert!(!is_disturbed(|sample| sample.at_s += 0.5));
     assert!(!is_disturbed(|_| ()));
+    assert!(!is_disturbed(|sample| {
+        sample.at_s += 1.5;
+        sample.threads += 9;
+    }));
     let good = samples(|at| Sample {
-        stolen_s: at as f64 * 1_000.0,
+        stolen: at as f64 * 1_000.0,
         ..flat(at)
     });
     Verdict::of(Length::SHORT, &good).check().unwrap();

@@ -14,6 +14,7 @@ use headwater_core::source::{ResumePoint, Source};
 use headwater_core::{Error, Result};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::exactly_once::Place;
@@ -319,6 +320,120 @@ async fn a_topic_that_was_made_again_stops_the_query() {
             .contains("holds another record than this checkpoint has read"),
         "{longer}"
     );
+}
+
+/// How many topics are made again until a query is found in the middle of one.
+const TOPICS_MAX: u32 = 20;
+
+/// Lets time go on until a source that is read up to `from` says that something is lost.
+async fn lost(source: &dyn Source, clock: &ManualClock, from: &Offsets) -> Error {
+    within(60, async {
+        loop {
+            clock.advance(Duration::from_secs(30));
+            SystemClock::new().sleep(Duration::from_millis(100)).await;
+            if let Err(error) = source.available(from, &NO_LIMITS).await {
+                return error;
+            }
+        }
+    })
+    .await
+}
+
+/// A broker that is asked between the deletion and the new records says that the old ones are gone:
+/// another topic is tried then.
+#[tokio::test]
+async fn a_topic_that_is_made_again_while_it_is_read_stops_the_query() {
+    for _ in 0..TOPICS_MAX {
+        let Some(admin) = Admin::of_new_topic(1).await else {
+            return;
+        };
+        let topic = admin.topic.as_str();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &admin.servers)
+            .set("linger.ms", "2")
+            .create()
+            .unwrap();
+        let write = |range: std::ops::Range<i64>| {
+            for number in range {
+                let value = format!("{{\"n\":{number}}}");
+                let record = BaseRecord::<'_, [u8], _>::to(topic).payload(value.as_bytes());
+                producer.send(record.partition(0)).unwrap();
+            }
+            producer.flush(Duration::from_secs(20)).unwrap();
+        };
+        write(0..5);
+        let clock = ManualClock::new(EventTime::from_millis(0));
+        let running = open_own_at(json(&admin.servers, topic), clock.clone()).await;
+        let start = running.initial().await.unwrap();
+        let (five, ten) = (at(topic, &[5]), at(topic, &[10]));
+        reach(&running, &start, &five).await;
+        assert_eq!(read(&running, &start, &five).await.rows(), 5);
+        admin.delete_topic().await;
+        admin.create_topic(1).await;
+        write(100..110);
+        if let Err(told) = within(20, running.wait_ready(&five)).await {
+            assert_eq!(told.kind(), ErrorKind::DataLoss);
+            continue;
+        }
+        reach(&running, &five, &ten).await;
+        assert_eq!(read(&running, &five, &ten).await.rows(), 5);
+        let error = lost(&running, &clock, &ten).await;
+        assert_eq!(error.kind(), ErrorKind::DataLoss);
+        assert_eq!(
+            error.message(),
+            format!(
+                "offset 4 of partition 0 of topic \"{topic}\" holds another record than this \
+                 checkpoint has read"
+            )
+        );
+        return;
+    }
+    panic!("the broker was always asked in between");
+}
+
+#[tokio::test]
+async fn a_topic_that_is_deleted_while_it_is_read_stops_the_query() {
+    let Some(admin) = Admin::of_new_topic(1).await else {
+        return;
+    };
+    let (servers, topic) = (&admin.servers, admin.topic.as_str());
+    let clock = ManualClock::new(EventTime::from_millis(0));
+    let running = open_own_at(json(servers, topic), clock.clone()).await;
+    let start = running.initial().await.unwrap();
+    running.available(&start, &NO_LIMITS).await.unwrap();
+    admin.delete_topic().await;
+    let error = lost(&running, &clock, &start).await;
+    assert_eq!(error.kind(), ErrorKind::DataLoss);
+    let message = error.message();
+    assert!(
+        message.starts_with(&format!("topic \"{topic}\" does not exist")),
+        "{message}"
+    );
+}
+
+/// Nothing is lost of a topic that goes on, and of one of which the retention takes what was read.
+#[tokio::test]
+async fn a_topic_that_stays_is_read_on_however_long() {
+    let Some(admin) = Admin::of_new_topic(1).await else {
+        return;
+    };
+    let (servers, topic) = (&admin.servers, admin.topic.as_str());
+    let clock = ManualClock::new(EventTime::from_millis(0));
+    let running = open_own_at(json(servers, topic), clock.clone()).await;
+    let mut from = running.initial().await.unwrap();
+    for round in 0..8_i64 {
+        let first = round * 5;
+        put(servers, topic, &numbers(0, first..first + 5));
+        let end = at(topic, &[first + 5]);
+        reach(&running, &from, &end).await;
+        assert_eq!(read(&running, &from, &end).await.rows(), 5);
+        from = end;
+        if round == 4 {
+            admin.delete_records_before(first + 5).await;
+        }
+        clock.advance(Duration::from_secs(30));
+        SystemClock::new().sleep(Duration::from_millis(200)).await;
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,210 @@
+//! Whether a topic that a stream reads is still the one that it has read.
+//!
+//! A topic that is deleted and made again has the same name and the same offsets. A broker says so
+//! for a moment, or to nobody: when the new one is longer than what was read, fetching goes on in the
+//! middle of it. So now and then a record that was read is read again.
+//!
+//! ```text
+//!   seen ●──────────────● read last       since the last look
+//!        └ read again: is it the same record?      then the last one takes its place
+//! ```
+//! It is a record from before the last look, as the last one may be of the new topic already. A
+//! partition of which nothing was read since then is not looked at.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use headwater_core::fingerprint::{Fingerprint, Fingerprints};
+use headwater_core::offset::{Offsets, Partition};
+use headwater_core::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+
+use super::Inner;
+use crate::cluster::ask;
+use crate::failure::Failure;
+use crate::walk::{Stretch, WalkSpec, walk};
+
+/// From one look to the next.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How long a look may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many looks in a row find no topic where it is gone: a cluster that is moving may say so once.
+const MISSING_MAX: u32 = 2;
+
+/// The records that a stream has read last.
+#[derive(Debug, Default)]
+pub(super) struct SeenRecords(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    last: Fingerprints,
+    /// Those of the last look; of a partition that is new since then, the first.
+    compared: Fingerprints,
+}
+
+impl SeenRecords {
+    /// The last record of a slice of a partition was read.
+    pub(super) fn has_read(&self, partition: &Partition, last: Fingerprint) {
+        let mut seen = self.0.lock();
+        if seen.compared.get(partition).is_none() {
+            seen.compared.set(partition.clone(), last);
+        }
+        seen.last.set(partition.clone(), last);
+    }
+
+    /// What a stream that goes on has read.
+    pub(super) fn resume(&self, last: &Fingerprints) {
+        let (last, compared) = (last.clone(), last.clone());
+        *self.0.lock() = Seen { last, compared };
+    }
+
+    /// The last records before a position.
+    pub(super) fn before(&self, up_to: &Offsets) -> Fingerprints {
+        self.0.lock().last.before(up_to)
+    }
+
+    /// Records to compare, of partitions that have been read on; and what was read last.
+    fn to_compare(&self) -> (Fingerprints, Fingerprints) {
+        let seen = self.0.lock();
+        let mut changed = Fingerprints::default();
+        for (partition, was) in seen.compared.iter() {
+            if seen.last.get(partition) != Some(was) {
+                changed.set(partition.clone(), was);
+            }
+        }
+        (changed, seen.last.clone())
+    }
+
+    fn has_compared(&self, newest: Fingerprints) {
+        self.0.lock().compared = newest;
+    }
+}
+
+/// Looks at the topics of a source until it is dropped or something is lost.
+pub(super) async fn watch(source: Weak<Inner>) {
+    let mut watch = Watch::default();
+    loop {
+        let Some(clock) = source.upgrade().map(|source| Arc::clone(&source.clock)) else {
+            return;
+        };
+        clock.sleep(LOOK_EVERY).await;
+        let Some(source) = source.upgrade() else {
+            return;
+        };
+        let look = async {
+            tokio::select! {
+                biased;
+                lost = watch.look(&source) => lost,
+                () = clock.sleep(LOOK_TIMEOUT) => Err(Error::source_failed("no answer in time")),
+            }
+        };
+        match look.await {
+            Ok(None) => {}
+            Ok(Some(lost)) => {
+                if let Some(reader) = source.reader.get() {
+                    reader.lose(lost);
+                }
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "could not see whether topics are still the same");
+            }
+        }
+    }
+}
+
+/// What the looks have in common.
+#[derive(Debug, Default)]
+struct Watch {
+    missing: u32,
+}
+
+impl Watch {
+    /// What was lost.
+    async fn look(&mut self, source: &Inner) -> Result<Option<Failure>> {
+        if let Some(missing) = missing(source).await? {
+            self.missing += 1;
+            return Ok((self.missing >= MISSING_MAX).then_some(missing));
+        }
+        self.missing = 0;
+        let (seen, newest) = source.seen.to_compare();
+        let lost = other_record(source, &seen).await?;
+        if lost.is_none() {
+            source.seen.has_compared(newest);
+        }
+        Ok(lost)
+    }
+}
+
+/// A topic or a partition that the cluster does not have.
+async fn missing(source: &Inner) -> Result<Option<Failure>> {
+    let topics = source.spec.options.topics.clone();
+    match ask(&source.cluster, move |cluster| cluster.partitions(&topics)).await {
+        Ok(there) => {
+            let (_, read) = source.seen.to_compare();
+            let mut read = read.iter().map(|(partition, _)| partition);
+            let gone = read.find(|partition| !there.contains(partition));
+            Ok(gone.map(|partition| Failure::gone(partition, "there is no such partition")))
+        }
+        Err(error) if error.kind() == ErrorKind::Configuration => {
+            Ok(Some(Failure::lost(error.message())))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether one of these records is another one by now, or its partition ends before it. Nothing can
+/// be said of one that compaction or retention have taken.
+async fn other_record(source: &Inner, seen: &Fingerprints) -> Result<Option<Failure>> {
+    if seen.is_empty() {
+        return Ok(None);
+    }
+    let partitions: Vec<Partition> = seen
+        .iter()
+        .map(|(partition, _)| partition.clone())
+        .collect();
+    let held = ask(&source.cluster, move |cluster| cluster.held(&partitions)).await?;
+    let mut from = Offsets::new();
+    for (partition, was) in seen.iter() {
+        let start = held.start.get(partition).unwrap_or(0);
+        let end = held.end.get(partition).unwrap_or(i64::MAX);
+        if end <= was.offset {
+            let wanted = was.offset.saturating_add(1);
+            return Ok(Some(Failure::out_of_range(partition, wanted, start, end)));
+        }
+        if start <= was.offset {
+            from.set(partition.clone(), was.offset);
+        }
+    }
+    let mut other = None;
+    let spec = WalkSpec {
+        owner: &source.spec.name,
+        connection: &source.spec.options.connection,
+        topics: &source.spec.options.topics,
+        has_key: false,
+        from: from.clone(),
+        wanted: Some(1),
+    };
+    let stretch = |partition: &Partition| Stretch {
+        end: from.get(partition).map_or(0, |offset| offset + 1),
+        messages: 1,
+    };
+    let walked = walk(
+        spec,
+        stretch,
+        Arc::clone(&source.clock),
+        |partition, chunk| {
+            let was = seen.iter().find(|(p, _)| *p == partition);
+            if let (Some((_, was)), Some(is)) = (was, chunk.last_fingerprint())
+                && was != is
+            {
+                other = Some(Failure::other_record(partition, was, is));
+                return Ok(ControlFlow::Break(()));
+            }
+            Ok(ControlFlow::Continue(()))
+        },
+    );
+    walked.await?;
+    Ok(other)
+}
