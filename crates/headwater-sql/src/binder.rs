@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Column, TableReference};
+use datafusion::common::TableReference;
 use datafusion::datasource::TableProvider;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::sqlparser::ast::{
@@ -15,7 +14,6 @@ use datafusion::sql::sqlparser::ast::{
 
 use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
-use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 use headwater_plan::stream_plan::Emit;
 use headwater_plan::{StreamTable, on_large_stack, refuse_deep_plan};
@@ -24,6 +22,8 @@ use crate::ast::{EmitClause, EmitMode, InsertQuery, Name, TableDeclaration, span
 use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::declare::{declare_sink, declare_source};
 use crate::functions::{placed_at_call, register_functions};
+use crate::insert_columns::fit;
+use crate::insert_names::name_apart;
 use crate::parser::{
     name_fields, name_statement_fields, refuse_group_windows, rewrite_field_access,
     rewrite_json_arrows, rewrite_statement_field_access, rewrite_statement_json_arrows,
@@ -282,9 +282,17 @@ impl Binder {
     /// If the sink is unknown, or the query's columns do not fit it.
     pub async fn bind_insert(&self, insert: &InsertQuery) -> Result<BoundInsert> {
         let name = bare_name(&insert.sink)?;
-        let sink = self.catalog.sink(&name)?;
-        let plan = self.bind_query(&insert.query).await?;
-        let plan = fit(plan, &sink, &insert.columns)?;
+        let sink = self.catalog.sink(&name);
+        let sink = sink.map_err(|e| e.with_span(Some(span_from_tokens(insert.sink.span()))))?;
+        let plan = match sink.schema {
+            Some(_) => {
+                let mut query = insert.query.clone();
+                name_apart(&mut query);
+                self.bind_query(&query).await?
+            }
+            None => self.bind_query(&insert.query).await?,
+        };
+        let plan = fit(plan, &sink, insert)?;
         Ok(BoundInsert {
             sink,
             plan,
@@ -352,86 +360,4 @@ pub fn bare_name(name: &ObjectName) -> Result<String> {
             "\"{name}\" has a schema, and sources and sinks have none"
         ))),
     }
-}
-
-/// The query's columns under the sink's names and types.
-fn fit(plan: LogicalPlan, sink: &SinkEntry, named: &[Name]) -> Result<LogicalPlan> {
-    let Some(schema) = &sink.schema else {
-        if let Some(first) = named.first() {
-            return Err(Error::plan(format!(
-                "sink \"{}\" declares no columns to name",
-                sink.name
-            ))
-            .with_span(Some(first.span)));
-        }
-        return Ok(plan);
-    };
-    let targets: Vec<usize> = if named.is_empty() {
-        (0..schema.fields().len()).collect()
-    } else {
-        let index = |name: &Name| {
-            schema.index_of(&name.value).map_err(|_| {
-                Error::plan(format!(
-                    "sink \"{}\" has no column \"{}\"",
-                    sink.name, name.value
-                ))
-                .with_span(Some(name.span))
-            })
-        };
-        named.iter().map(index).collect::<Result<_>>()?
-    };
-    let found = plan.schema().fields().len();
-    if targets.len() != found || found != schema.fields().len() {
-        return Err(Error::plan(format!(
-            "sink \"{}\" has {} columns and the query gives {found}",
-            sink.name,
-            schema.fields().len()
-        ))
-        .with_hint("Name as many columns in SELECT, in the order of the sink."));
-    }
-    let mut columns: Vec<(usize, Expr)> = Vec::with_capacity(found);
-    for (target, (qualifier, field)) in targets.iter().zip(plan.schema().iter()) {
-        let wanted = schema.field(*target);
-        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-        if !wanted.is_nullable() && field.is_nullable() {
-            return Err(Error::plan(format!(
-                "column \"{}\" of sink \"{}\" is NOT NULL, and the query may give NULL",
-                wanted.name(),
-                sink.name
-            ))
-            .with_hint(
-                "Put coalesce() around it, or declare the sink's column without NOT NULL.",
-            ));
-        }
-        let cast = column.cast_to(wanted.data_type(), plan.schema().as_ref());
-        let cast = match cast {
-            Ok(cast) if can_be_stored(field.data_type(), wanted.data_type()) => cast,
-            _ => {
-                return Err(Error::plan(format!(
-                    "column \"{}\" of sink \"{}\" is {}, and the query gives {}",
-                    wanted.name(),
-                    sink.name,
-                    a_type_name(wanted.data_type()),
-                    a_type_name(field.data_type())
-                ))
-                .with_hint("CAST it in the query, or declare the sink's column so."));
-            }
-        };
-        columns.push((*target, cast.alias(wanted.name())));
-    }
-    columns.sort_by_key(|(target, _)| *target);
-    let columns = columns.into_iter().map(|(_, expr)| expr);
-    Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
-}
-
-/// Whether a column may be stored as another type without the user's CAST. A text that is read as
-/// something else fails over rows that nobody foresaw, so it takes a CAST to say that.
-pub(crate) fn can_be_stored(from: &DataType, to: &DataType) -> bool {
-    let is_text = |t: &DataType| {
-        matches!(
-            t,
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(_, _)
-        )
-    };
-    !is_text(from) || is_text(to) || from == to
 }

@@ -1,6 +1,7 @@
 //! SQL text to bound statements: the dialect, the statements headwater adds to DataFusion's, the
 //! parser that stands in front of DataFusion's own, and the binder that gives them meaning.
 
+mod assignment;
 pub mod ast;
 pub mod binder;
 pub mod catalog;
@@ -12,6 +13,8 @@ mod format_clauses;
 mod from_names;
 mod functions;
 pub mod infer;
+mod insert_columns;
+mod insert_names;
 pub mod late_rows;
 pub mod parser;
 pub mod relation_planner;
