@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::common::TableReference;
 use datafusion::datasource::TableProvider;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::sqlparser::ast::{
@@ -21,6 +21,7 @@ use headwater_plan::{StreamTable, on_large_stack, refuse_deep_plan};
 use crate::ast::{EmitClause, EmitMode, InsertQuery, Name, TableDeclaration, span_from_tokens};
 use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::declare::{declare_sink, declare_source};
+use crate::from_unknown::{explain_missing_table, refuse_unknown_functions};
 use crate::functions::{placed_at_call, register_functions};
 use crate::insert_columns::fit;
 use crate::insert_names::name_apart;
@@ -233,6 +234,7 @@ impl Binder {
         on_large_stack(async {
             refuse_group_windows(query)?;
             refuse_many_tables(query)?;
+            refuse_unknown_functions(query, &self.state())?;
             let mut rewritten = query.clone();
             rewrite_windows(&mut rewritten)?;
             name_fields(&mut rewritten);
@@ -242,7 +244,7 @@ impl Binder {
             let statement = SqlStatement::Query(Box::new(rewritten));
             let statement = DFStatement::Statement(Box::new(statement));
             let plan = self.state().statement_to_plan(statement).await;
-            let plan = plan.map_err(|e| placed_at_call(e.into(), query))?;
+            let plan = plan.map_err(|e| self.explained(placed_at_call(e.into(), query)))?;
             // Before anything else walks over it.
             refuse_deep_plan(&plan)?;
             Ok(plan)
@@ -257,6 +259,9 @@ impl Binder {
     pub async fn bind_statement(&self, statement: &DFStatement) -> Result<LogicalPlan> {
         on_large_stack(async {
             refuse_many_tables_of(statement)?;
+            if let DFStatement::Statement(statement) = statement {
+                refuse_unknown_functions(statement.as_ref(), &self.state())?;
+            }
             let mut rewritten = statement.clone();
             rewrite_statement_windows(&mut rewritten)?;
             name_statement_fields(&mut rewritten);
@@ -266,14 +271,44 @@ impl Binder {
                 expand_struct_wildcards(statement.as_mut(), &self.state()).await;
             }
             let plan = self.state().statement_to_plan(rewritten).await;
-            let plan = plan.map_err(|e| match statement {
-                DFStatement::Statement(statement) => placed_at_call(e.into(), statement.as_ref()),
-                _ => e.into(),
+            let plan = plan.map_err(|e| {
+                self.explained(match statement {
+                    DFStatement::Statement(statement) => {
+                        placed_at_call(e.into(), statement.as_ref())
+                    }
+                    _ => e.into(),
+                })
             })?;
             refuse_deep_plan(&plan)?;
             Ok(plan)
         })
         .await
+    }
+
+    fn explained(&self, error: Error) -> Error {
+        explain_missing_table(error, &self.catalog, &self.state())
+    }
+
+    /// A sink by name; a table of DataFusion's is told as what it is.
+    async fn sink(&self, name: &str) -> Result<SinkEntry> {
+        let sink = self.catalog.sink(name);
+        if sink.is_ok() || self.catalog.contains(name) {
+            return sink;
+        }
+        let table = TableReference::bare(name);
+        if !self.session.table_exist(table.clone())? {
+            return sink;
+        }
+        let kind = match self.session.table_provider(table).await?.table_type() {
+            TableType::View => "view",
+            TableType::Base | TableType::Temporary => "table",
+        };
+        Err(
+            Error::plan(format!("\"{name}\" is a {kind} and cannot be written")).with_hint(
+                "INSERT writes to what CREATE SINK declares; a table has the rows with which it \
+                 is made, by CREATE TABLE … AS.",
+            ),
+        )
     }
 
     /// Plans an INSERT into a sink.
@@ -282,7 +317,7 @@ impl Binder {
     /// If the sink is unknown, or the query's columns do not fit it.
     pub async fn bind_insert(&self, insert: &InsertQuery) -> Result<BoundInsert> {
         let name = bare_name(&insert.sink)?;
-        let sink = self.catalog.sink(&name);
+        let sink = self.sink(&name).await;
         let sink = sink.map_err(|e| e.with_span(Some(span_from_tokens(insert.sink.span()))))?;
         let plan = match sink.schema {
             Some(_) => {

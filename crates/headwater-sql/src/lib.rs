@@ -11,6 +11,7 @@ mod declare;
 pub mod dialect;
 mod format_clauses;
 mod from_names;
+mod from_unknown;
 mod functions;
 pub mod infer;
 mod insert_columns;
