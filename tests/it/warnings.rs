@@ -174,3 +174,25 @@ async fn one_group_that_keeps_every_value_is_warned_of() {
          FROM tumble(t, ts, '10 seconds') GROUP BY window_start";
     check(&session, windows, &[]).await;
 }
+
+#[tokio::test]
+async fn a_streaming_query_is_explained_with_its_own_settings() {
+    let session = session().await;
+    let explain = async |with: &str| {
+        let text = format!(
+            "EXPLAIN CREATE STREAMING QUERY q {with} AS INSERT INTO by_id
+             SELECT id, count(*) AS n FROM t GROUP BY id EMIT ON UPDATE"
+        );
+        let explained = session.sql(&text).await?;
+        Ok::<_, headwater::Error>(text_rows(&explained.collect().await?).unwrap())
+    };
+    let steps = explain("").await.unwrap();
+    assert!(steps[0][1].starts_with(KEYS), "{steps:#?}");
+    assert!(steps.iter().any(|step| step[0] == "incremental plan"));
+    let bounded = explain("WITH ('state.ttl' = '1 day')").await.unwrap();
+    assert!(bounded.iter().all(|step| step[0] != "warnings"));
+    let error = explain("WITH (triger = '1 day')").await.unwrap_err();
+    assert_eq!(error.hint(), Some("Did you mean \"trigger\"?"));
+    // Nothing was started.
+    assert!(session.queries().all().is_empty());
+}

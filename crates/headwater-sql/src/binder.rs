@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Column, TableReference};
+use datafusion::common::TableReference;
 use datafusion::datasource::TableProvider;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as DFStatement;
 use datafusion::sql::sqlparser::ast::{
@@ -15,7 +14,6 @@ use datafusion::sql::sqlparser::ast::{
 
 use headwater_core::error::Span;
 use headwater_core::mode::OutputMode;
-use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 use headwater_plan::stream_plan::Emit;
 use headwater_plan::{StreamTable, on_large_stack, refuse_deep_plan};
@@ -23,7 +21,10 @@ use headwater_plan::{StreamTable, on_large_stack, refuse_deep_plan};
 use crate::ast::{EmitClause, EmitMode, InsertQuery, Name, TableDeclaration, span_from_tokens};
 use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::declare::{declare_sink, declare_source};
+use crate::from_unknown::{explain_missing_table, refuse_unknown_functions};
 use crate::functions::{placed_at_call, register_functions};
+use crate::insert_columns::fit;
+use crate::insert_names::name_apart;
 use crate::parser::{
     name_fields, name_statement_fields, refuse_group_windows, rewrite_field_access,
     rewrite_json_arrows, rewrite_statement_field_access, rewrite_statement_json_arrows,
@@ -233,6 +234,7 @@ impl Binder {
         on_large_stack(async {
             refuse_group_windows(query)?;
             refuse_many_tables(query)?;
+            refuse_unknown_functions(query, &self.state())?;
             let mut rewritten = query.clone();
             rewrite_windows(&mut rewritten)?;
             name_fields(&mut rewritten);
@@ -242,7 +244,7 @@ impl Binder {
             let statement = SqlStatement::Query(Box::new(rewritten));
             let statement = DFStatement::Statement(Box::new(statement));
             let plan = self.state().statement_to_plan(statement).await;
-            let plan = plan.map_err(|e| placed_at_call(e.into(), query))?;
+            let plan = plan.map_err(|e| self.explained(placed_at_call(e.into(), query)))?;
             // Before anything else walks over it.
             refuse_deep_plan(&plan)?;
             Ok(plan)
@@ -257,6 +259,9 @@ impl Binder {
     pub async fn bind_statement(&self, statement: &DFStatement) -> Result<LogicalPlan> {
         on_large_stack(async {
             refuse_many_tables_of(statement)?;
+            if let DFStatement::Statement(statement) = statement {
+                refuse_unknown_functions(statement.as_ref(), &self.state())?;
+            }
             let mut rewritten = statement.clone();
             rewrite_statement_windows(&mut rewritten)?;
             name_statement_fields(&mut rewritten);
@@ -266,14 +271,44 @@ impl Binder {
                 expand_struct_wildcards(statement.as_mut(), &self.state()).await;
             }
             let plan = self.state().statement_to_plan(rewritten).await;
-            let plan = plan.map_err(|e| match statement {
-                DFStatement::Statement(statement) => placed_at_call(e.into(), statement.as_ref()),
-                _ => e.into(),
+            let plan = plan.map_err(|e| {
+                self.explained(match statement {
+                    DFStatement::Statement(statement) => {
+                        placed_at_call(e.into(), statement.as_ref())
+                    }
+                    _ => e.into(),
+                })
             })?;
             refuse_deep_plan(&plan)?;
             Ok(plan)
         })
         .await
+    }
+
+    fn explained(&self, error: Error) -> Error {
+        explain_missing_table(error, &self.catalog, &self.state())
+    }
+
+    /// A sink by name; a table of DataFusion's is told as what it is.
+    async fn sink(&self, name: &str) -> Result<SinkEntry> {
+        let sink = self.catalog.sink(name);
+        if sink.is_ok() || self.catalog.contains(name) {
+            return sink;
+        }
+        let table = TableReference::bare(name);
+        if !self.session.table_exist(table.clone())? {
+            return sink;
+        }
+        let kind = match self.session.table_provider(table).await?.table_type() {
+            TableType::View => "view",
+            TableType::Base | TableType::Temporary => "table",
+        };
+        Err(
+            Error::plan(format!("\"{name}\" is a {kind} and cannot be written")).with_hint(
+                "INSERT writes to what CREATE SINK declares; a table has the rows with which it \
+                 is made, by CREATE TABLE … AS.",
+            ),
+        )
     }
 
     /// Plans an INSERT into a sink.
@@ -282,9 +317,17 @@ impl Binder {
     /// If the sink is unknown, or the query's columns do not fit it.
     pub async fn bind_insert(&self, insert: &InsertQuery) -> Result<BoundInsert> {
         let name = bare_name(&insert.sink)?;
-        let sink = self.catalog.sink(&name)?;
-        let plan = self.bind_query(&insert.query).await?;
-        let plan = fit(plan, &sink, &insert.columns)?;
+        let sink = self.sink(&name).await;
+        let sink = sink.map_err(|e| e.with_span(Some(span_from_tokens(insert.sink.span()))))?;
+        let plan = match sink.schema {
+            Some(_) => {
+                let mut query = insert.query.clone();
+                name_apart(&mut query);
+                self.bind_query(&query).await?
+            }
+            None => self.bind_query(&insert.query).await?,
+        };
+        let plan = fit(plan, &sink, insert)?;
         Ok(BoundInsert {
             sink,
             plan,
@@ -352,86 +395,4 @@ pub fn bare_name(name: &ObjectName) -> Result<String> {
             "\"{name}\" has a schema, and sources and sinks have none"
         ))),
     }
-}
-
-/// The query's columns under the sink's names and types.
-fn fit(plan: LogicalPlan, sink: &SinkEntry, named: &[Name]) -> Result<LogicalPlan> {
-    let Some(schema) = &sink.schema else {
-        if let Some(first) = named.first() {
-            return Err(Error::plan(format!(
-                "sink \"{}\" declares no columns to name",
-                sink.name
-            ))
-            .with_span(Some(first.span)));
-        }
-        return Ok(plan);
-    };
-    let targets: Vec<usize> = if named.is_empty() {
-        (0..schema.fields().len()).collect()
-    } else {
-        let index = |name: &Name| {
-            schema.index_of(&name.value).map_err(|_| {
-                Error::plan(format!(
-                    "sink \"{}\" has no column \"{}\"",
-                    sink.name, name.value
-                ))
-                .with_span(Some(name.span))
-            })
-        };
-        named.iter().map(index).collect::<Result<_>>()?
-    };
-    let found = plan.schema().fields().len();
-    if targets.len() != found || found != schema.fields().len() {
-        return Err(Error::plan(format!(
-            "sink \"{}\" has {} columns and the query gives {found}",
-            sink.name,
-            schema.fields().len()
-        ))
-        .with_hint("Name as many columns in SELECT, in the order of the sink."));
-    }
-    let mut columns: Vec<(usize, Expr)> = Vec::with_capacity(found);
-    for (target, (qualifier, field)) in targets.iter().zip(plan.schema().iter()) {
-        let wanted = schema.field(*target);
-        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-        if !wanted.is_nullable() && field.is_nullable() {
-            return Err(Error::plan(format!(
-                "column \"{}\" of sink \"{}\" is NOT NULL, and the query may give NULL",
-                wanted.name(),
-                sink.name
-            ))
-            .with_hint(
-                "Put coalesce() around it, or declare the sink's column without NOT NULL.",
-            ));
-        }
-        let cast = column.cast_to(wanted.data_type(), plan.schema().as_ref());
-        let cast = match cast {
-            Ok(cast) if can_be_stored(field.data_type(), wanted.data_type()) => cast,
-            _ => {
-                return Err(Error::plan(format!(
-                    "column \"{}\" of sink \"{}\" is {}, and the query gives {}",
-                    wanted.name(),
-                    sink.name,
-                    a_type_name(wanted.data_type()),
-                    a_type_name(field.data_type())
-                ))
-                .with_hint("CAST it in the query, or declare the sink's column so."));
-            }
-        };
-        columns.push((*target, cast.alias(wanted.name())));
-    }
-    columns.sort_by_key(|(target, _)| *target);
-    let columns = columns.into_iter().map(|(_, expr)| expr);
-    Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
-}
-
-/// Whether a column may be stored as another type without the user's CAST. A text that is read as
-/// something else fails over rows that nobody foresaw, so it takes a CAST to say that.
-pub(crate) fn can_be_stored(from: &DataType, to: &DataType) -> bool {
-    let is_text = |t: &DataType| {
-        matches!(
-            t,
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(_, _)
-        )
-    };
-    !is_text(from) || is_text(to) || from == to
 }

@@ -69,7 +69,7 @@ pub fn format_text(format: &FormatSpec) -> String {
 }
 
 /// The type as a declaration has it; names inside are quoted where they must be.
-fn type_text(data_type: &DataType) -> String {
+pub fn type_text(data_type: &DataType) -> String {
     match data_type {
         DataType::Struct(fields) => {
             let field =

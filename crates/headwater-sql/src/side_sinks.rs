@@ -5,7 +5,7 @@ use arrow::datatypes::DataType;
 use headwater_core::mode::OutputMode;
 use headwater_core::{Error, Result};
 
-use crate::binder::can_be_stored;
+use crate::assignment::can_be_stored;
 use crate::catalog::SinkEntry;
 
 /// Refuses a sink for `what` (late rows, dead letters) of a query whose result goes to `main`.
@@ -30,8 +30,7 @@ pub(crate) fn check_side_sink(sink: &SinkEntry, what: &str, main: &str) -> Resul
     Ok(())
 }
 
-/// Whether a column can be handed over in another type. A text stays a text, and a time a time;
-/// what else CAST can do may be done.
+/// Whether a column can be handed over in another type: as by INSERT, but a time stays a time.
 pub(crate) fn fits(from: &DataType, to: &DataType) -> bool {
     let is_time = |t: &DataType| matches!(t, DataType::Timestamp(_, _));
     let is_kept = can_be_stored(from, to) && (!is_time(from) || is_time(to));

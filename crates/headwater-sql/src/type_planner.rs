@@ -1,5 +1,5 @@
 //! SQL types that mean something else here than in DataFusion (TIMESTAMP is microseconds), or that
-//! it does not have (BINARY, MAP).
+//! it does not have (BINARY, MAP, TIMESTAMP_LTZ).
 
 use std::sync::Arc;
 
@@ -12,9 +12,10 @@ use datafusion::logical_expr::{
     AggregateUDF, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF,
 };
 use datafusion::sql::planner::SqlToRel;
-use datafusion::sql::sqlparser::ast::{ColumnDef, DataType, Ident, TimezoneInfo};
+use datafusion::sql::sqlparser::ast::{ColumnDef, DataType, Ident, ObjectName, TimezoneInfo};
 
-use headwater_core::Result;
+use headwater_core::options::nearest;
+use headwater_core::{Error, Result};
 
 /// Maps TIMESTAMP, BINARY and MAP types; leaves all others to DataFusion.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ impl TypePlanner for HeadwaterTypePlanner {
             DataType::Binary(_) | DataType::Varbinary(_) | DataType::Bytes(_) => {
                 return Ok(Some(Arc::new(Field::new("", ArrowType::Binary, true))));
             }
+            DataType::Custom(name, modifiers) => timestamp_with_zone(name, modifiers)?,
             DataType::Map(key, value) => {
                 return Ok(Some(Arc::new(Field::new("", map_of(key, value)?, true))));
             }
@@ -49,6 +51,64 @@ impl TypePlanner for HeadwaterTypePlanner {
         };
         let field = Field::new("", ArrowType::Timestamp(unit, zone), true);
         Ok(Some(Arc::new(field)))
+    }
+}
+
+/// Flink's `TIMESTAMP_LTZ(p)`; any other word is no type.
+fn timestamp_with_zone(
+    name: &ObjectName,
+    modifiers: &[String],
+) -> DataFusionResult<(Option<u64>, TimezoneInfo)> {
+    let name = name.to_string();
+    if !name.eq_ignore_ascii_case("TIMESTAMP_LTZ") {
+        return Err(no_type(&name).into());
+    }
+    match modifiers {
+        [] => Ok((None, TimezoneInfo::Tz)),
+        [precision] if precision.parse::<u64>().is_ok() => {
+            Ok((precision.parse().ok(), TimezoneInfo::Tz))
+        }
+        _ => plan_err!(
+            "TIMESTAMP_LTZ({}) is not a type: use 0, 3, 6 or 9",
+            modifiers.join(", ")
+        ),
+    }
+}
+
+/// The types by their names; the first of each group is named where none is near.
+const TYPES: [&[&str]; 17] = [
+    &["BOOLEAN"],
+    &["TINYINT"],
+    &["SMALLINT"],
+    &["INT", "INTEGER"],
+    &["BIGINT"],
+    &["FLOAT", "REAL"],
+    &["DOUBLE"],
+    &["DECIMAL", "NUMERIC"],
+    &["VARCHAR", "STRING", "TEXT", "CHAR"],
+    &["BYTEA", "BYTES", "BINARY", "VARBINARY"],
+    &["DATE"],
+    &["TIME"],
+    &["TIMESTAMP", "TIMESTAMP_LTZ", "DATETIME"],
+    &["INTERVAL"],
+    &["STRUCT", "ROW"],
+    &["ARRAY"],
+    &["MAP"],
+];
+
+fn no_type(name: &str) -> Error {
+    let error = Error::plan(format!("type \"{name}\" does not exist"));
+    let known = TYPES.iter().copied().flatten().copied();
+    match nearest(name, known) {
+        Some(near) => error.with_hint(format!("Did you mean {near}?")),
+        None => {
+            let names: Vec<&str> = TYPES
+                .iter()
+                .filter_map(|names| names.first())
+                .copied()
+                .collect();
+            error.with_hint(format!("The types are {}.", names.join(", ")))
+        }
     }
 }
 

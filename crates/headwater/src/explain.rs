@@ -10,10 +10,11 @@ use futures::TryStreamExt;
 use headwater_core::{Error, Result};
 use headwater_plan::{ModeRequest, compile_batch, reads_sources};
 use headwater_sql::ast::{ExplainStatement, InsertQuery, Name, SelectQuery, Statement};
-use headwater_sql::binder::emit_of;
+use headwater_sql::binder::{BoundInsert, emit_of};
 
 use crate::outcome::{Outcome, Rows};
 use crate::session::Headwater;
+use crate::settings::Settings;
 use crate::start::{LateRowsInto, mode_request};
 use crate::statements::refuse_streaming_clauses;
 
@@ -41,10 +42,17 @@ impl Headwater {
                 self.explain_stream(plan, modes, into).await?
             }
             Statement::Insert(insert) => self.explain_insert(insert).await?,
+            Statement::CreateStreamingQuery(create) => {
+                let asked = self.asked(create)?;
+                let bound = self.binder.bind_insert(&create.query).await?;
+                self.explain_bound(&create.query, bound, &asked.settings)
+                    .await?
+            }
             _ => {
-                return Err(Error::unsupported(
-                    "EXPLAIN of this statement is not there yet",
-                ));
+                return Err(
+                    Error::unsupported("EXPLAIN of this statement is not there yet")
+                        .with_hint("EXPLAIN takes SELECT, INSERT INTO and CREATE STREAMING QUERY."),
+                );
             }
         };
         let last = steps.len().saturating_sub(1);
@@ -69,8 +77,18 @@ impl Headwater {
             let plan = compile_batch(&self.binder.state(), bound.plan).await?;
             return Ok(plan.explain);
         }
-        let (settings, sink) = (self.settings(), bound.sink.declared.capabilities()?);
-        let modes = mode_request(bound.emit, &settings, &bound.sink.name, sink);
+        self.explain_bound(insert, bound, &self.settings()).await
+    }
+
+    /// A streaming query with the settings that it would run with.
+    async fn explain_bound(
+        &self,
+        insert: &InsertQuery,
+        bound: BoundInsert,
+        settings: &Settings,
+    ) -> Result<Vec<(String, String)>> {
+        let sink = bound.sink.declared.capabilities()?;
+        let modes = mode_request(bound.emit, settings, &bound.sink.name, sink);
         let into = insert.late_rows_into.as_ref();
         self.explain_stream(bound.plan, modes, into).await
     }

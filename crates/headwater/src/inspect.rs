@@ -6,11 +6,11 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::sql::sqlparser::ast::ObjectName;
 
 use headwater_core::secret::hide_in_sql;
-use headwater_core::type_name::type_name;
 use headwater_core::{Error, Result};
 use headwater_engine::QueryState;
 use headwater_sql::ast::ObjectKind;
 use headwater_sql::binder::bare_name;
+use headwater_sql::column_text::type_text;
 
 use crate::outcome::{Outcome, Rows};
 use crate::session::Headwater;
@@ -125,7 +125,7 @@ fn describe_fields(schema: &arrow::datatypes::Schema) -> Result<Outcome> {
         let nullable = if field.is_nullable() { "YES" } else { "NO" };
         [
             Some(field.name().clone()),
-            Some(type_name(field.data_type())),
+            Some(type_text(field.data_type())),
             Some(nullable.to_string()),
         ]
     });

@@ -72,10 +72,10 @@ pub(super) fn check_lengths(lengths: WindowLengths) -> Result<(Length, Length)> 
         WindowLengths::Hop { .. } if unit_part > whole_part => Err(Error::plan(format!(
             "the slide of {unit} is greater than the window's size of {whole}"
         ))
-        .with_hint(
-            "hop() takes the slide first and then the size; window() takes the size first and \
-             then the slide.",
-        )),
+        .with_hint(format!(
+            "hop(), HOP_START() and HOP_END() take the slide first and then the size, as in \
+             hop(…, '{whole}', '{unit}'); window() takes the size first and then the slide."
+        ))),
         WindowLengths::Cumulate { .. } if whole_part % unit_part != 0 => Err(Error::plan(format!(
             "the greatest size of {whole} is no multiple of the step of {unit}"
         ))

@@ -98,6 +98,14 @@ const fn required(name: &'static str, aliases: &'static [&'static str]) -> Param
 }
 
 impl WindowKind {
+    /// All of them.
+    pub const ALL: [WindowKind; 4] = [
+        WindowKind::Tumble,
+        WindowKind::Hop,
+        WindowKind::Session,
+        WindowKind::Cumulate,
+    ];
+
     fn from_name(name: &ObjectName) -> Option<Self> {
         let [part] = name.0.as_slice() else {
             return None;

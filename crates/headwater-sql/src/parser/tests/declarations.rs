@@ -203,3 +203,24 @@ fn maps_have_two_spellings() {
         "#]],
     );
 }
+
+#[test]
+fn rows_are_structs() {
+    check(
+        "CREATE SOURCE s (
+  a ROW<x INT>, b ROW(x INT, y row(\"Z\" DECIMAL(10, 2))) NOT NULL, c ROW<x ROW<y INT>>,
+  d MAP(VARCHAR, ROW(row INT)), row INT, e BIGINT AS row(a, b), f TIMESTAMP_LTZ(3)
+) WITH (connector = 'memory');",
+        &expect![[r#"
+            source s replace=false if_not_exists=false
+              a STRUCT<x INT>: payload at 2:3
+              b STRUCT<x INT, y STRUCT<"Z" DECIMAL(10,2)>>: payload not null at 2:17
+              c STRUCT<x STRUCT<y INT>>: payload at 2:67
+              d Map(VARCHAR, STRUCT<row INT>): payload at 3:3
+              row INT: payload at 3:33
+              e BIGINT: generated row(a, b) at 3:42
+              f TIMESTAMP_LTZ(3): payload at 3:65
+              "connector" = "memory"
+        "#]],
+    );
+}
