@@ -101,3 +101,32 @@ fn a_time_that_no_message_can_have_is_warned_of() {
     }
     broker.signal_and_wait("TERM");
 }
+
+/// SQL makes names without quotes lower case, and records of JSON have theirs.
+#[test]
+fn a_name_that_lost_its_case_is_warned_of() {
+    let dir = Dir::new();
+    dir.create("users.json", "{\"userId\":7}\n");
+    let path = dir.path().join("users.json");
+    let run = |column: &str, of: &str| {
+        let text = format!(
+            "CREATE SOURCE t ({column} BIGINT) WITH (connector = 'filesystem', path = '{}')
+             FORMAT JSON; SELECT {of} AS n FROM t;",
+            path.display()
+        );
+        let run = dir
+            .command(&["sql", "--format", "csv", "-e", &text])
+            .output();
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        (run.stdout, run.stderr)
+    };
+    let (rows, told) = run("userId", "userId");
+    assert_eq!(rows, "n\n\n");
+    let expected = "column userId of source \"t\" is named userid, as names without quotes are: a \
+                    field userId of JSON is another one; write \"userId\" to mean that";
+    assert!(told.contains(expected), "{told}");
+    let (rows, told) = run("\"userId\"", "\"userId\"");
+    assert_eq!((rows.as_str(), told.as_str()), ("n\n7\n", ""));
+    let (_, told) = run("USERID", "userid");
+    assert_eq!(told, "");
+}

@@ -83,6 +83,8 @@ pub enum ObjectKind {
 pub struct Name {
     /// The name, without quotes.
     pub value: String,
+    /// How it was written, if that was without quotes and in another case.
+    pub folded_from: Option<String>,
     /// Where it is written.
     pub span: Span,
 }
@@ -95,6 +97,7 @@ impl Name {
             None => ident.value.to_ascii_lowercase(),
         };
         Name {
+            folded_from: (value != ident.value).then(|| ident.value.clone()),
             value,
             span: span_from_tokens(ident.span),
         }

@@ -26,6 +26,7 @@ use headwater_plan::{StreamDefinition, TableColumn};
 use crate::ast::{ColumnDefinition, ColumnKind, Name, TableDeclaration};
 use crate::catalog::{Catalog, SinkEntry, SourceEntry};
 use crate::dialect::HeadwaterDialect;
+use crate::folded_names::warn_of_folded_names;
 use crate::format_clauses::{format_of, key_format_of};
 use crate::parser::{rewrite_field_access, rewrite_json_arrows, signed_micros_of};
 use crate::type_planner::arrow_type;
@@ -65,6 +66,7 @@ pub(crate) fn declare_source(
         .with_span(Some(column.span)));
     }
     let format = format_of(declaration, &mut reader)?;
+    warn_of_folded_names(reader.owner(), declaration, format.as_ref());
     let key_format = key_format_of(declaration, connector.as_ref(), &mut reader)?;
     let (bad_data, dead_letter_sink) = bad_data(&mut reader)?;
     let watermark = watermark(declaration, &mut reader)?;
@@ -145,13 +147,15 @@ pub(crate) fn declare_sink(
         .with_hint("Leave it out, or use the connector \"filesystem\".")
         .with_span(Some(column.span)));
     }
+    let format = format_of(declaration, &mut reader)?;
+    warn_of_folded_names(reader.owner(), declaration, format.as_ref());
     let values = |names: &[Name]| names.iter().map(|name| name.value.clone()).collect();
     let definition = SinkDefinition {
         name: name.clone(),
         schema: schema.clone(),
         primary_key: values(&declaration.primary_key),
         partitioned_by: values(&declaration.partitioned_by),
-        format: format_of(declaration, &mut reader)?,
+        format,
         key_format: key_format_of(declaration, connector.as_ref(), &mut reader)?,
     };
     let declared = connector.declare_sink(definition, &mut reader)?;

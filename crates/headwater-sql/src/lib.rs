@@ -9,6 +9,7 @@ pub mod column_text;
 pub mod dead_letters;
 mod declare;
 pub mod dialect;
+mod folded_names;
 mod format_clauses;
 mod from_names;
 mod from_unknown;

@@ -100,6 +100,14 @@ impl Headwater {
         let text = with_columns(text, &clause, &found, Comments::Notes);
         let declaration = declaration_with_columns(declaration, &clause, &text)?;
         self.binder.create_source(&declaration, &text)?;
+        let (records, bad) = (found.inferred.records, found.inferred.bad_records());
+        if bad > 0 {
+            tracing::warn!(
+                source = %name,
+                "{bad} of {records} sampled records cannot be read with these columns: a query stops at \
+                 the first, unless bad_data says what becomes of them"
+            );
+        }
         tracing::info!(
             source = %name,
             columns = found.inferred.columns.len(),

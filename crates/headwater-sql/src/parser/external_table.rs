@@ -145,6 +145,7 @@ fn read_watermark(text: &str, span: Span) -> Result<WatermarkClause> {
         [name] => Ok(WatermarkClause {
             column: Name {
                 value: name.value.clone(),
+                folded_from: None,
                 span,
             },
             expr,
