@@ -121,7 +121,7 @@ fn a_name_that_lost_its_case_is_warned_of() {
         (run.stdout, run.stderr)
     };
     let (rows, told) = run("userId", "userId");
-    assert_eq!(rows, "n\n\n");
+    assert_eq!(rows, "n\n\"\"\n");
     let expected = "column userId of source \"t\" is named userid, as names without quotes are: a \
                     field userId of JSON is another one; write \"userId\" to mean that";
     assert!(told.contains(expected), "{told}");
