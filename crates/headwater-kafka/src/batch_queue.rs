@@ -1,4 +1,5 @@
-//! Messages taken from librdkafka many at a time: the one file of the crate with `unsafe`.
+//! Messages taken from librdkafka many at a time: with `flush.rs` the one file of the crate
+//! with `unsafe`.
 //!
 //! rdkafka's safe `poll` makes an event object per message and forgets topic and offset of an
 //! end-of-partition event, which the end of a slice hangs on. librdkafka's

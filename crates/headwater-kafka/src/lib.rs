@@ -30,6 +30,7 @@ mod delivery;
 mod dev_broker;
 mod discovery;
 mod failure;
+mod flush;
 mod jaas;
 mod key_names;
 mod message_key;
