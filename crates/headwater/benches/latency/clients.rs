@@ -12,8 +12,7 @@ use crate::broken;
 
 /// Of every topic.
 pub(crate) const PARTITIONS: i32 = 4;
-/// Milliseconds that a broker may wait for records before it answers a consumer. With librdkafka's
-/// own 500, one that looks only so often whether there are any would be measured.
+/// Milliseconds that a broker may wait for records before it answers a consumer.
 pub(crate) const FETCH_WAIT_MS: &str = "5";
 /// Milliseconds that a message waits for others to be sent with it.
 pub(crate) const LINGER_MS: &str = "0";

@@ -143,6 +143,11 @@ impl Bench {
         arrivals.wait_for_all(|| between.check())?;
         let epochs = between.stop(self)?;
         let latencies = arrivals.latencies_us()?;
+        notice(&format!(
+            "round {round}: {} messages through {}",
+            latencies.len(),
+            subject.name()
+        ))?;
         say(&json!({
             "subject": subject.name(),
             "round": round,
@@ -228,4 +233,9 @@ fn write_durably(folder: &Path) -> std::io::Result<()> {
 
 fn say(line: &serde_json::Value) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").map_err(|e| broken("print", &e))
+}
+
+/// What a person at the terminal sees meanwhile.
+fn notice(line: &str) -> Result<()> {
+    writeln!(std::io::stderr(), "{line}").map_err(|e| broken("print", &e))
 }

@@ -37,7 +37,10 @@ pub(super) fn table(subjects: &[Figures], rate: u32) -> String {
          synced, which an epoch waits for twice at least"
     );
     for figures in subjects {
-        notices(&mut text, figures, rate);
+        held_rate(&mut text, figures, rate);
+    }
+    if subjects.iter().any(|figures| !figures.optimised) {
+        text.push_str("\nbuilt without optimisation: only that everything runs is shown");
     }
     text
 }
@@ -64,8 +67,8 @@ fn number(spread: Option<Spread>) -> String {
     spread.map_or_else(|| "-".to_string(), |spread| format!("{:.2}", spread.median))
 }
 
-/// Says where figures mean little.
-fn notices(text: &mut String, figures: &Figures, rate: u32) {
+/// Says where figures mean little because messages were sent too slowly.
+fn held_rate(text: &mut String, figures: &Figures, rate: u32) {
     let subject = &figures.subject;
     if figures.is_too_slow(rate) {
         let slowest = figures.messages_per_s.map_or(0.0, |spread| spread.min);
@@ -73,12 +76,6 @@ fn notices(text: &mut String, figures: &Figures, rate: u32) {
             text,
             "\n{subject}: only {slowest:.0} messages a second could be sent in a round; the machine \
              is too slow or too busy"
-        );
-    }
-    if !figures.optimised {
-        let _ = write!(
-            text,
-            "\n{subject}: built without optimisation; only that it runs is shown"
         );
     }
 }
@@ -117,7 +114,7 @@ disk: a small file written, synced and renamed, and its folder synced, which an 
             [
                 "relay: only 5000 messages a second could be sent in a round; the machine is too \
                  slow or too busy",
-                "project: built without optimisation; only that it runs is shown",
+                "built without optimisation: only that everything runs is shown",
             ]
         );
     }
