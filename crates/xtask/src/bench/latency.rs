@@ -11,9 +11,8 @@
 //! The broker is noida: its transactions hold, and the relay is fastest through it. It answers
 //! every consumer at once, whether there is a record or not, and so costs processor time that
 //! the relay and the queries lack alike. Through Tansu a relay of 10,000 messages a second takes
-//! ten times as long and more. The mock cluster of
-//! librdkafka answers a consumer that found nothing after all of `fetch.wait.max.ms`, whatever
-//! comes meanwhile, and shows open transactions.
+//! ten times as long and more. The mock cluster of librdkafka answers a consumer that found nothing
+//! after all of `fetch.wait.max.ms`, whatever comes meanwhile, and shows open transactions.
 
 use std::process::Command;
 
