@@ -1,4 +1,5 @@
-//! Messages taken from librdkafka many at a time.
+//! Messages taken from librdkafka many at a time. `flush.rs` and `admin_client.rs` have the rest of the
+//! `unsafe` of the crate, a call each.
 //!
 //! rdkafka's safe `poll` makes an event object per message and forgets topic and offset of an
 //! end-of-partition event, which the end of a slice hangs on. librdkafka's

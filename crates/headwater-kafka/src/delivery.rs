@@ -8,7 +8,7 @@ use headwater_core::{Error, Result};
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
@@ -18,18 +18,25 @@ use crate::advice::config_error;
 use crate::chunk::Header;
 use crate::client::{ClientEvents, DefaultProperty, KafkaConnection};
 use crate::cluster::blocking;
+use crate::flush::flush_for;
 use crate::transaction::TransactionLimits;
 
 pub(crate) const MESSAGE_TIMEOUT: &str = "message.timeout.ms";
 /// The longest time until a row that cannot be delivered fails its epoch, unless the user says.
 pub(crate) const MESSAGE_TIMEOUT_DEFAULT_MS: &str = "60000";
 
+const LINGER: &str = "linger.ms";
+const LINGER_DEFAULT_MS: &str = "5";
+/// Another name of it.
+const LINGER_ALIAS: &str = "queue.buffering.max.ms";
+
 /// Defaults of a producer.
 pub(crate) const DEFAULTS: [DefaultProperty; 7] = [
     (
-        "linger.ms",
-        "5",
-        "milliseconds that a row waits for others to be sent with it",
+        LINGER,
+        LINGER_DEFAULT_MS,
+        "milliseconds that a row waits for others to be sent with it; the last rows of an epoch do \
+         not wait",
     ),
     ("batch.num.messages", "10000", "rows sent together, at most"),
     (
@@ -204,6 +211,8 @@ pub(crate) type RawProducer = ThreadedProducer<ProducerEvents>;
 /// An idempotent producer with a thread that serves its deliveries.
 pub(crate) struct RowProducer {
     producer: ThreadedProducer<ProducerEvents>,
+    /// How long a row waits for others to be sent with it.
+    linger: Duration,
     /// The bytes that librdkafka takes of a message, at most.
     max_message_bytes: usize,
 }
@@ -261,7 +270,8 @@ impl RowProducer {
     ) -> Result<RowProducer> {
         let mut config = connection.config();
         for (name, value, _) in DEFAULTS {
-            if connection.property(name).is_none() {
+            let is_aliased = name == LINGER && connection.property(LINGER_ALIAS).is_some();
+            if connection.property(name).is_none() && !is_aliased {
                 config.set(name, value);
             }
         }
@@ -276,6 +286,7 @@ impl RowProducer {
             .map_err(|error| config_error(owner, &error))?;
         Ok(RowProducer {
             producer,
+            linger: linger_of(&config),
             max_message_bytes: connection.max_message_bytes(),
         })
     }
@@ -311,6 +322,20 @@ impl RowProducer {
             .await?;
         }
         Ok(())
+    }
+
+    /// Sends the rows that wait for others, because no more come. Returns when all are delivered, or
+    /// none would have waited any longer.
+    pub(crate) async fn send_waiting(self: &Arc<Self>) -> Result<()> {
+        if self.linger.is_zero() || self.producer.in_flight_count() == 0 {
+            return Ok(());
+        }
+        let own = Arc::clone(self);
+        blocking(move || {
+            flush_for(&own.producer, own.linger);
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until half of what is under way is delivered, so that waits are few and long.
@@ -357,6 +382,13 @@ impl RowProducer {
             ))),
         }
     }
+}
+
+/// How long the settings let a row wait for others, in whole milliseconds.
+fn linger_of(config: &ClientConfig) -> Duration {
+    let given = config.get(LINGER).or_else(|| config.get(LINGER_ALIAS));
+    let milliseconds: Option<f64> = given.and_then(|given| given.trim().parse().ok());
+    Duration::from_millis(milliseconds.unwrap_or_default().ceil() as u64)
 }
 
 /// Whether a row, or the batch it is in, is larger than the client or the topic takes.

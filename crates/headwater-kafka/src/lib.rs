@@ -32,6 +32,7 @@ mod dev_broker;
 mod discovery;
 mod extent;
 mod failure;
+mod flush;
 mod jaas;
 mod key_names;
 mod message_key;

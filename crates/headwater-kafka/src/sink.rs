@@ -197,6 +197,18 @@ impl KafkaSink {
         Ok(Arc::clone(producer.insert(Arc::new(made))))
     }
 
+    /// Sends the last rows of an epoch, which would wait for others that do not come.
+    async fn send_waiting(&self) -> Result<()> {
+        let producer = match self.transactions() {
+            Some(transactions) => transactions.open_producer(),
+            None => self.producer.lock().clone(),
+        };
+        match producer {
+            Some(producer) => producer.send_waiting().await,
+            None => Ok(()),
+        }
+    }
+
     fn tombstone_without_key(&self) -> Error {
         let columns = self.spec.options.key.columns.join(", ");
         Error::bad_data(format!(
@@ -393,6 +405,9 @@ impl Sink for KafkaSink {
     async fn prepare(&self, epoch: EpochId, _staged: Vec<Staged>) -> Result<CommitToken> {
         let deliveries = self.epochs.lock().remove(&epoch);
         let topic = &self.spec.options.topic;
+        if deliveries.is_some() {
+            self.send_waiting().await?;
+        }
         match (self.transactions(), deliveries) {
             (None, None) => {}
             (None, Some(deliveries)) => {

@@ -15,6 +15,8 @@
 //! Two things are measured beside them, in the same rounds and by the same code. The floor reads
 //! the topic with headwater's client and decodes nothing: no query can cost less. With `--vs`
 //! another engine runs the same queries over the same orders, and its answers are compared too.
+//!
+//! `--latency` measures something else, with another broker: see [`latency`].
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -35,6 +37,7 @@ mod figures;
 mod headwater;
 mod iso_time;
 mod json_line;
+mod latency;
 mod machine;
 mod measure;
 mod orders;
@@ -58,6 +61,9 @@ use rounds::{Bench, Input, Subject};
 /// # Errors
 /// If something cannot be built or started, a query fails, or an answer is wrong.
 pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
+    if arguments.latency {
+        return latency::run(arguments);
+    }
     let chart = arguments.chart()?;
     let scratch = Scratch::create()?;
     let headwater = step("build headwater", || match &arguments.binary {

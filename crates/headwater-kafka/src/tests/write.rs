@@ -132,6 +132,28 @@ async fn rows_are_written_with_their_keys() {
     );
 }
 
+/// Each of the epochs would wait for a minute otherwise, and the test for one in all.
+#[tokio::test]
+async fn the_last_rows_of_an_epoch_do_not_wait_for_more() {
+    let broker = broker(&[("out", 2)]);
+    let servers = broker.bootstrap_servers();
+    for linger in ["properties.linger.ms", "properties.queue.buffering.max.ms"] {
+        let sink = sink(&servers, "out", &[(linger, "59000")]).unwrap();
+        open(&*sink).await.unwrap();
+        let epochs = async {
+            for number in 0..3 {
+                let batch = rows(number..number + 1);
+                epoch(&*sink, number.unsigned_abs(), vec![batch])
+                    .await
+                    .unwrap();
+            }
+        };
+        within(30, epochs).await;
+    }
+    let written = keys_and_values(&servers, "out").await;
+    assert_eq!(written.len(), 6, "{written:?}");
+}
+
 /// Rows with what they do to the result.
 fn doing(rows: &RecordBatch, ops: &[&str]) -> RecordBatch {
     let mut fields = rows.schema().fields().to_vec();

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Result};
 #[derive(Debug, Args)]
 pub(crate) struct BenchArguments {
     /// How often each query is measured; medians and their spread are reported
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, visible_alias = "rounds", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) runs: u32,
     /// Which queries; may be repeated
     #[arg(
@@ -38,6 +38,33 @@ pub(crate) struct BenchArguments {
     /// Draw rows per CPU-second as an SVG
     #[arg(long, value_name = "PATH")]
     chart: Option<PathBuf>,
+    /// Measure latencies from a topic through a query to a topic, beside a relay without an engine
+    #[arg(long, conflicts_with_all = ["queries", "rows", "binary", "vs", "chart"])]
+    pub(super) latency: bool,
+    /// Messages a second, of --latency
+    #[arg(
+        long,
+        requires = "latency",
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(super) rate: u32,
+    /// How long each run of --latency is measured, after a warm-up
+    #[arg(
+        long,
+        requires = "latency",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(super) seconds: u32,
+    /// Profile of cargo that --latency is built with; only optimised figures mean something
+    #[arg(
+        long,
+        requires = "latency",
+        value_name = "NAME",
+        default_value = "bench"
+    )]
+    pub(super) profile: String,
 }
 
 impl BenchArguments {
@@ -134,6 +161,13 @@ mod tests {
         Ok(Line::try_parse_from(words)?.bench)
     }
 
+    impl BenchArguments {
+        /// Those of a command line.
+        pub(in super::super) fn of(words: &str) -> Self {
+            parse(words).unwrap()
+        }
+    }
+
     #[test]
     fn without_arguments_everything_of_headwater_is_measured() {
         let arguments = parse("").unwrap();
@@ -165,6 +199,32 @@ mod tests {
         assert_eq!(arguments.vs, Some(Peer::Clink));
         assert_eq!(arguments.binary, Some(PathBuf::from("/bin/headwater")));
         assert!(arguments.json);
+    }
+
+    #[test]
+    fn latencies_have_options_of_their_own() {
+        let arguments = parse("--latency").unwrap();
+        assert!(arguments.latency);
+        assert_eq!((arguments.rate, arguments.seconds), (10_000, 20));
+        assert_eq!((arguments.runs, arguments.profile.as_str()), (3, "bench"));
+        let words = "--latency --rate 500 --seconds 3 --rounds 2 --profile dev --json";
+        let arguments = parse(words).unwrap();
+        assert_eq!((arguments.rate, arguments.seconds), (500, 3));
+        assert_eq!((arguments.runs, arguments.profile.as_str()), (2, "dev"));
+        assert!(arguments.json);
+        for (words, reason) in [
+            ("--rate 5", "--latency"),
+            ("--seconds 5", "--latency"),
+            ("--profile dev", "--latency"),
+            ("--latency --rate 0", "0 is not in 1.."),
+            ("--latency --seconds 0", "0 is not in 1.."),
+            ("--latency --query q1", "cannot be used with"),
+            ("--latency --rows 5", "cannot be used with"),
+            ("--latency --vs clink", "cannot be used with"),
+        ] {
+            let message = parse(words).unwrap_err().to_string();
+            assert!(message.contains(reason), "{words}: {message}");
+        }
     }
 
     #[test]

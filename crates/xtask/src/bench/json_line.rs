@@ -61,8 +61,8 @@ struct RatioSpread {
 
 /// The runs of a figure.
 #[derive(Debug, Serialize)]
-struct Range {
-    median: f64,
+pub(super) struct Range {
+    pub(super) median: f64,
     min: f64,
     max: f64,
     /// From `min` to `max`, as a part of the median.
@@ -71,7 +71,7 @@ struct Range {
 
 /// Digits after the point that a figure is told with.
 #[derive(Debug, Clone, Copy)]
-enum Digits {
+pub(super) enum Digits {
     None,
     One,
     Three,
@@ -125,7 +125,7 @@ fn engine<'a>(figures: &Figures, version: &'a str) -> Engine<'a> {
     }
 }
 
-fn range(spread: &Spread, digits: Digits) -> Range {
+pub(super) fn range(spread: &Spread, digits: Digits) -> Range {
     Range {
         median: rounded(spread.median, digits),
         min: rounded(spread.min, digits),
