@@ -12,10 +12,10 @@ pub(super) fn table(queries: &[QueryFigures]) -> String {
         "query  engine     k rows/CPU-s     min     max  spread  k rows/s  spread   CPU s  wall s  \
          start CPU s  start s  RSS MB    rows out",
     );
-    if let Some(query) = queries.first() {
-        line(&mut text, ["-", "floor"], &query.floor, None);
-    }
-    for query in queries {
+    for (place, query) in queries.iter().enumerate() {
+        if query.is_first_of_its_data(&queries[..place]) {
+            line(&mut text, ["-", "floor"], &query.floor, None);
+        }
         let name = query.query.name().to_uppercase();
         let rows_out = Some(query.rows_out);
         line(&mut text, [&name, "headwater"], &query.headwater, rows_out);

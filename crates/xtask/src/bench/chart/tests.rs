@@ -3,8 +3,8 @@
 //! With `HEADWATER_UPDATE_FIGURES=1` the test writes it; look at it, in light and in dark mode,
 //! before you keep it.
 
-use super::super::Query;
 use super::super::figures::example::measured;
+use super::super::queries::{OrdersQuery, Query};
 use super::*;
 use crate::environment::{variable, workspace_root};
 use crate::files;
@@ -27,11 +27,17 @@ fn figures(query: Query, rounds: &[(f64, Option<f64>)]) -> QueryFigures {
 fn example() -> String {
     let queries = [
         figures(
-            Query::Q1,
+            Query::Orders(OrdersQuery::Q1),
             &[(0.7, Some(1.2)), (0.8, Some(1.3)), (0.75, None)],
         ),
-        figures(Query::Q2, &[(0.9, Some(1.6)), (1.1, Some(1.6))]),
-        figures(Query::Q4, &[(1.2, None), (1.25, None), (1.3, None)]),
+        figures(
+            Query::Orders(OrdersQuery::Q2),
+            &[(0.9, Some(1.6)), (1.1, Some(1.6))],
+        ),
+        figures(
+            Query::Orders(OrdersQuery::Q4),
+            &[(1.2, None), (1.25, None), (1.3, None)],
+        ),
     ];
     svg(&queries, "0.1.0", &machine())
 }
