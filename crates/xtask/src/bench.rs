@@ -86,10 +86,11 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
         let clink = step("prepare clink", || Clink::prepare(&scratch.0))?;
         Ok((clink, prepare(Generator::Orders(TimeFormat::Milliseconds))?))
     });
-    let nexmark = arguments.reads(Data::Nexmark).then(|| {
-        let duckdb = step("prepare DuckDB", || DuckDb::prepare(&scratch.0))?;
-        Ok((duckdb, prepare(Generator::Nexmark)?))
-    });
+    let nexmark = arguments.reads(Data::Nexmark);
+    let duckdb = (nexmark || arguments.duckdb)
+        .then(|| step("prepare DuckDB", || DuckDb::prepare(&scratch.0)));
+    let duckdb = duckdb.transpose()?;
+    let nexmark = nexmark.then(|| prepare(Generator::Nexmark));
     let (orders, clink, nexmark) = (
         orders.transpose()?,
         clink.transpose()?,
@@ -100,6 +101,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
         headwater,
         orders,
         nexmark,
+        duckdb,
         clink,
         compared: match arguments.compare_all {
             true => Compared::Rows,

@@ -31,6 +31,9 @@ pub(crate) struct BenchArguments {
     /// Let every run write its rows where they can be read, and compare all of them each time
     #[arg(long)]
     pub(super) compare_all: bool,
+    /// Let `DuckDB` compute the answers of q1 to q4 too, and compare every row with them
+    #[arg(long)]
+    pub(super) duckdb: bool,
     /// Measure this executable instead of building one
     #[arg(long, value_name = "PATH")]
     pub(super) binary: Option<PathBuf>,
@@ -197,13 +200,14 @@ mod tests {
 
     #[test]
     fn the_others_are_read() {
-        assert!(!parse("").unwrap().compare_all);
-        let words = "--query q1 --runs 5 --rows 100 --compare-all --json --vs clink --binary /bin/headwater";
+        let default = parse("").unwrap();
+        assert!(!default.json && !default.compare_all && !default.duckdb);
+        let words = "--query q1 --runs 5 --rows 100 --compare-all --duckdb --json --vs clink --binary /bin/headwater";
         let arguments = parse(words).unwrap();
         assert_eq!((arguments.runs, arguments.rows), (5, 100));
         assert_eq!(arguments.vs().unwrap(), Some(Peer::Clink));
         assert_eq!(arguments.binary, Some(PathBuf::from("/bin/headwater")));
-        assert!(arguments.json && arguments.compare_all);
+        assert!(arguments.json && arguments.compare_all && arguments.duckdb);
     }
 
     #[test]

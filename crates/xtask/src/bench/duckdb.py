@@ -20,7 +20,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", required=True, help="script that declares the tables")
     parser.add_argument("--query", required=True, help="script of the query")
-    parser.add_argument("--events", required=True, help="folder of what the tables read")
+    parser.add_argument("--files", required=True, help="folder of what the tables read")
     parser.add_argument("--scratch", required=True, help="folder for the database")
     parser.add_argument("--rows", help="folder with rows, to be compared")
     parser.add_argument("--changes", help="file with changed rows, to be compared")
@@ -87,24 +87,23 @@ def load_changes(db, file, key):
 
 def difference(db):
     texts = []
-    for what, left, right in [("lacks", "expected", "given"), ("has", "given", "expected")]:
+    for lead, left, right in [
+        ("rows are missing", "expected", "given"),
+        ("rows are too many", "given", "expected"),
+    ]:
         rows = f"(SELECT * FROM {left} EXCEPT ALL SELECT * FROM {right})"
         (count,) = db.execute(f"SELECT count(*) FROM {rows}").fetchone()
         if count:
             examples = db.execute(f"SELECT * FROM {rows} ORDER BY ALL LIMIT {EXAMPLES_MAX}")
             shown = "; ".join(str(tuple(map(str, row))) for row in examples.fetchall())
-            texts.append(f"it {what} {count} rows that it should {not_(what)}, such as {shown}")
-    return ", and ".join(texts) or None
-
-
-def not_(what):
-    return "have" if what == "lacks" else "not have"
+            texts.append(f"{lead}: {count}, such as {shown}")
+    return "; ".join(texts) or None
 
 
 def main():
     asked = arguments()
     db = duckdb.connect(os.path.join(asked.scratch, "answer.duckdb"))
-    db.execute(read(asked.tables).replace("${EVENTS}", asked.events))
+    db.execute(read(asked.tables).replace("${FILES}", asked.files))
     db.execute("CREATE TABLE expected AS " + read(asked.query))
     (rows,) = db.execute("SELECT count(*) FROM expected").fetchone()
     wrong = None

@@ -1,9 +1,9 @@
-//! `DuckDB`, which computes the answers of the Nexmark queries from the files that the topics were
-//! made of, and compares every row.
+//! `DuckDB`, which computes the answers of queries from the files that the topics were made of, and
+//! compares every row.
 //!
 //! It is a Python package, pinned by version and hash. A process of its own, `duckdb.py`, runs a
-//! script of `sql/bench/nexmark/duckdb` over the views of `tables.sql` there. `DuckDB` is not
-//! measured.
+//! script of `sql/bench/duckdb` or `sql/bench/nexmark/duckdb` over the views of `tables.sql` there.
+//! `DuckDB` is not measured.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::dataset::Dataset;
 use super::measure::PRINTED;
-use super::queries::{NexmarkQuery, QueryResult};
+use super::queries::{Query, QueryResult};
 use crate::command;
 use crate::environment::workspace_root;
 use crate::failure::{Context as _, Failure, Result};
@@ -59,59 +59,47 @@ impl DuckDb {
     ///
     /// # Errors
     /// If the answer cannot be computed.
-    pub(super) fn count(&self, query: &NexmarkQuery, events: &Dataset) -> Result<u64> {
-        Ok(self.verdict(query, events, None)?.rows)
+    pub(super) fn count(&self, query: Query, dataset: &Dataset) -> Result<u64> {
+        Ok(self.verdict(query, dataset, None)?.rows)
     }
 
     /// Compares every row that a run left in `out`; gives their number.
     ///
     /// # Errors
     /// If the answer cannot be computed, or is not that of the run.
-    pub(super) fn compare(
-        &self,
-        query: &NexmarkQuery,
-        events: &Dataset,
-        out: &Path,
-    ) -> Result<u64> {
-        let verdict = self.verdict(query, events, Some(out))?;
+    pub(super) fn compare(&self, query: Query, dataset: &Dataset, out: &Path) -> Result<u64> {
+        let verdict = self.verdict(query, dataset, Some(out))?;
         match verdict.wrong {
             None => Ok(verdict.rows),
-            Some(wrong) => {
-                let name = query.name;
-                let text = format!("the answer of {name} is wrong: {wrong}");
-                Err(Failure::new(text))
-            }
+            Some(wrong) => Err(Failure::new(format!(
+                "the answer of {query} is not DuckDB's: {wrong}"
+            ))),
         }
     }
 
-    fn verdict(
-        &self,
-        query: &NexmarkQuery,
-        events: &Dataset,
-        out: Option<&Path>,
-    ) -> Result<Verdict> {
+    fn verdict(&self, query: Query, dataset: &Dataset, out: Option<&Path>) -> Result<Verdict> {
         files::remove_dir(&self.scratch)?;
         files::create_dir(&self.scratch)?;
-        let printed = command::capture(&mut self.command(query, events.folder(), out))?;
+        let printed = command::capture(&mut self.command(query, dataset.folder(), out))?;
         let last = printed.lines().last().unwrap_or_default();
         serde_json::from_str(last).context(|| format!("{NAME} printed \"{last}\""))
     }
 
-    fn command(&self, query: &NexmarkQuery, events: &Path, out: Option<&Path>) -> Command {
-        let folder = workspace_root().join("sql/bench/nexmark/duckdb");
+    fn command(&self, query: Query, input: &Path, out: Option<&Path>) -> Command {
+        let script = workspace_root().join("sql/bench").join(script_of(query));
         let mut command = Command::new("python3");
         command
             .env("PYTHONPATH", &self.packages)
             .arg(&self.driver)
             .arg("--tables")
-            .arg(folder.join("tables.sql"))
+            .arg(script.with_file_name("tables.sql"))
             .arg("--query")
-            .arg(folder.join(query.file() + ".sql"))
-            .arg("--events")
-            .arg(events)
+            .arg(&script)
+            .arg("--files")
+            .arg(input)
             .arg("--scratch")
             .arg(&self.scratch);
-        match (out, query.result) {
+        match (out, query.result()) {
             (None, _) => {}
             (Some(out), QueryResult::Appended) => {
                 command.arg("--rows").arg(out.join("rows"));
@@ -125,9 +113,16 @@ impl DuckDb {
     }
 }
 
+/// The file below `sql/bench`.
+fn script_of(query: Query) -> String {
+    match query {
+        Query::Orders(query) => format!("duckdb/{query}.sql"),
+        Query::Nexmark(query) => format!("nexmark/duckdb/{}.sql", query.file()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::queries::NEXMARK;
     use super::*;
     use crate::command::describe;
 
@@ -137,9 +132,9 @@ mod tests {
             driver: PathBuf::from("/run/answer.py"),
             scratch: PathBuf::from("/run/answers"),
         };
-        let query = NEXMARK.iter().find(|query| query.file() == name).unwrap();
-        let text = describe(&duckdb.command(query, Path::new("/events"), out));
-        let (_, arguments) = text.split_once("/events ").unwrap();
+        let query = Query::all().find(|query| query.name() == name).unwrap();
+        let text = describe(&duckdb.command(query, Path::new("/files"), out));
+        let (_, arguments) = text.split_once("/files ").unwrap();
         arguments.to_string()
     }
 
@@ -154,23 +149,24 @@ mod tests {
     #[test]
     fn rows_that_stay_are_read_from_files_and_changes_from_what_was_printed() {
         let out = Some(Path::new("/out"));
-        assert_eq!(arguments_of("q0", None), "--scratch /run/answers");
+        assert_eq!(arguments_of("n0", None), "--scratch /run/answers");
         assert_eq!(
-            arguments_of("q0", out),
+            arguments_of("n0", out),
             "--scratch /run/answers --rows /out/rows"
         );
         assert_eq!(
-            arguments_of("q18", out),
+            arguments_of("n18", out),
             "--scratch /run/answers --changes /out/printed --key bidder,auction"
         );
     }
 
     #[test]
     fn every_query_has_an_answer() {
-        let folder = workspace_root().join("sql/bench/nexmark/duckdb");
-        for query in &NEXMARK {
-            let path = folder.join(query.file() + ".sql");
+        for query in Query::all() {
+            let path = workspace_root().join("sql/bench").join(script_of(query));
             assert!(files::read(&path).unwrap().contains("FROM"), "{path:?}");
+            let tables = files::read(&path.with_file_name("tables.sql")).unwrap();
+            assert!(tables.contains("${FILES}"), "{tables}");
         }
     }
 }

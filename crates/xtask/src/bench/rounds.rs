@@ -74,8 +74,10 @@ pub(super) struct Bench {
     pub(super) headwater: Headwater,
     /// If a query over orders was asked for.
     pub(super) orders: Option<Input>,
-    /// If a query of Nexmark was, with what computes its answer.
-    pub(super) nexmark: Option<(DuckDb, Input)>,
+    /// If a query of Nexmark was.
+    pub(super) nexmark: Option<Input>,
+    /// What computes the answers of Nexmark, and of the others if it was asked for.
+    pub(super) duckdb: Option<DuckDb>,
     /// The peer and its orders, if it was asked for.
     pub(super) clink: Option<(Clink, Input)>,
     pub(super) compared: Compared,
@@ -111,15 +113,14 @@ impl Bench {
         let (orders, nexmark): (Vec<Query>, Vec<Query>) = (of(Data::Orders), of(Data::Nexmark));
         let clink = self.clink.iter().map(|(_, input)| input);
         (self.orders.iter().chain(clink)).try_for_each(|input| load(input, &orders))?;
-        let mut inputs = self.nexmark.iter().map(|(_, input)| input);
-        inputs.try_for_each(|input| load(input, &nexmark))
+        (self.nexmark.iter()).try_for_each(|input| load(input, &nexmark))
     }
 
     /// What a query reads.
     fn input(&self, data: Data) -> Result<&Input> {
         let input = match data {
             Data::Orders => self.orders.as_ref(),
-            Data::Nexmark => self.nexmark.as_ref().map(|(_, input)| input),
+            Data::Nexmark => self.nexmark.as_ref(),
         };
         input.ok_or_else(|| Failure::new("what the query reads was not generated"))
     }
@@ -160,8 +161,12 @@ impl Bench {
     /// Compares every row of a run; gives their number.
     fn compare(&self, query: Query, dataset: &Dataset, out: &Path) -> Result<u64> {
         match query {
-            Query::Orders(query) => compare_orders(query, dataset, out),
-            Query::Nexmark(query) => self.duckdb()?.compare(query, dataset, out),
+            Query::Orders(orders_query) => {
+                let rows = compare_orders(orders_query, dataset, out)?;
+                let duckdb = self.duckdb.as_ref();
+                duckdb.map_or(Ok(rows), |duckdb| duckdb.compare(query, dataset, out))
+            }
+            Query::Nexmark(_) => self.duckdb()?.compare(query, dataset, out),
         }
     }
 
@@ -169,12 +174,12 @@ impl Bench {
     fn count(&self, query: Query, dataset: &Dataset) -> Result<u64> {
         match query {
             Query::Orders(query) => Ok(Answer::compute(query, dataset.orders()).rows()),
-            Query::Nexmark(query) => self.duckdb()?.count(query, dataset),
+            Query::Nexmark(_) => self.duckdb()?.count(query, dataset),
         }
     }
 
     fn duckdb(&self) -> Result<&DuckDb> {
-        let duckdb = self.nexmark.as_ref().map(|(duckdb, _)| duckdb);
+        let duckdb = self.duckdb.as_ref();
         duckdb.ok_or_else(|| Failure::new("DuckDB was not prepared"))
     }
 

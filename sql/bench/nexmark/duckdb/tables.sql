@@ -1,8 +1,8 @@
 -- The events of Nexmark as DuckDB reads them, for the answers beside this file.
--- `cargo xtask bench` fills in ${EVENTS}, the folder of the files.
+-- `cargo xtask bench` fills in ${FILES}, the folder of the files.
 CREATE VIEW bids AS
 SELECT *
-FROM read_json('${EVENTS}/bids-*.jsonl', format = 'newline_delimited', columns = {
+FROM read_json('${FILES}/bids-*.jsonl', format = 'newline_delimited', columns = {
   auction: 'BIGINT',
   bidder: 'BIGINT',
   price: 'BIGINT',

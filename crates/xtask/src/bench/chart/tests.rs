@@ -4,7 +4,7 @@
 //! before you keep it.
 
 use super::super::figures::example::measured;
-use super::super::queries::{OrdersQuery, Query};
+use super::super::queries::{NEXMARK, OrdersQuery, Query};
 use super::*;
 use crate::environment::{variable, workspace_root};
 use crate::files;
@@ -64,6 +64,28 @@ fn every_bar_is_told_in_words() {
          Q2, tumbling windows, 500 keys: headwater 1.01 M (909 k to 1.11 M), clink 625 k (625 k to 625 k). \
          Q4, tumbling windows, 1 M keys: headwater 800 k (769 k to 833 k). \
          Floor, reading alone, nothing decoded: floor 2.00 M (2.00 M to 2.00 M)."
+    );
+}
+
+#[test]
+fn orders_and_nexmark_have_floors_of_their_own() {
+    let rounds = [(1.0, None)];
+    let queries = [
+        Query::Nexmark(&NEXMARK[0]),
+        Query::Orders(OrdersQuery::Q1),
+        Query::Nexmark(&NEXMARK[1]),
+    ];
+    let figures = queries.map(|query| figures(query, &rounds));
+    let groups = groups(&figures);
+    let names: Vec<_> = groups.iter().map(|group| group.name.as_str()).collect();
+    assert_eq!(names, ["N0", "Q1", "N1", "Floor", "Floor"]);
+    let floors: Vec<_> = groups[3..].iter().map(|group| group.what).collect();
+    assert_eq!(
+        floors,
+        [
+            "reading bids alone, nothing decoded",
+            "reading alone, nothing decoded"
+        ]
     );
 }
 
