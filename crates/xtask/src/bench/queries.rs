@@ -148,12 +148,13 @@ impl NexmarkQuery {
 
 /// The queries of Nexmark that there are; which there are not, and why, is in
 /// `docs/performance.md`.
-pub(super) static NEXMARK: [NexmarkQuery; 17] = [
+pub(super) static NEXMARK: [NexmarkQuery; 18] = [
     NexmarkQuery::appends("n0", "pass through"),
     NexmarkQuery::appends("n1", "project"),
     NexmarkQuery::appends("n2", "filter"),
     NexmarkQuery::appends("n5", "most bids, hopping windows"),
     NexmarkQuery::appends("n7", "highest bid of windows"),
+    NexmarkQuery::appends("n8", "windows over two topics"),
     NexmarkQuery::appends("n10", "folders by value"),
     NexmarkQuery::appends("n11", "sessions"),
     NexmarkQuery::appends("n12", "tumbling windows by bidder"),

@@ -43,13 +43,13 @@ impl Input {
         })
     }
 
-    /// Makes the topics that one of the queries reads.
+    /// Makes the topics that one of the queries reads, or the floor.
     ///
     /// # Errors
     /// If a file cannot be sent.
     fn load(&self, headwater: &Headwater, bootstrap: &str, queries: &[Query]) -> Result<()> {
         for dataset in [&self.whole, &self.start_up] {
-            let mut read = Vec::new();
+            let mut read: Vec<Topic> = dataset.largest().cloned().into_iter().collect();
             for query in queries {
                 read.extend(topics_of(Work::Query(*query), dataset)?);
             }

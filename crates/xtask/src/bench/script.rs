@@ -199,13 +199,14 @@ mod tests {
     #[test]
     fn a_script_says_which_topics_it_reads() {
         let topics = Generator::Nexmark.topics(Extent::Whole, 100);
-        let reads = |topic| {
-            Work::Query(Query::Nexmark(&NEXMARK[0]))
-                .reads(topic)
-                .unwrap()
+        let read_by = |name| {
+            let query = Query::all().find(|query| query.name() == name).unwrap();
+            let reads = |topic: &&Topic| Work::Query(query).reads(topic).unwrap();
+            let places = topics.iter().filter(reads).map(|topic| topic.place);
+            places.collect::<Vec<_>>()
         };
-        let read: Vec<_> = topics.iter().filter(|topic| reads(topic)).collect();
-        assert_eq!(read, [&topics[2]]);
+        assert_eq!(read_by("n0"), ["BIDS"]);
+        assert_eq!(read_by("n8"), ["PERSONS", "AUCTIONS"]);
     }
 
     #[test]
