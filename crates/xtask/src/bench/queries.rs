@@ -148,13 +148,15 @@ impl NexmarkQuery {
 
 /// The queries of Nexmark that there are; which there are not, and why, is in
 /// `docs/performance.md`.
-pub(super) static NEXMARK: [NexmarkQuery; 18] = [
+pub(super) static NEXMARK: [NexmarkQuery; 21] = [
     NexmarkQuery::appends("n0", "pass through"),
     NexmarkQuery::appends("n1", "project"),
     NexmarkQuery::appends("n2", "filter"),
+    NexmarkQuery::appends("n3", "look back at sellers"),
     NexmarkQuery::appends("n5", "most bids, hopping windows"),
     NexmarkQuery::appends("n7", "highest bid of windows"),
     NexmarkQuery::appends("n8", "windows over two topics"),
+    NexmarkQuery::updates("n9", "look back, highest bid of keys", &["auction"]),
     NexmarkQuery::appends("n10", "folders by value"),
     NexmarkQuery::appends("n11", "sessions"),
     NexmarkQuery::appends("n12", "tumbling windows by bidder"),
@@ -165,6 +167,7 @@ pub(super) static NEXMARK: [NexmarkQuery; 18] = [
     NexmarkQuery::updates("n17", "aggregates by auction", &["auction", "day"]),
     NexmarkQuery::updates("n18", "last row of keys", &["bidder", "auction"]),
     NexmarkQuery::updates("n19", "first ten rows of keys", &["auction", "place"]),
+    NexmarkQuery::appends("n20", "look back at auctions"),
     NexmarkQuery::appends("n21", "regular expression"),
     NexmarkQuery::appends("n22", "parts of texts"),
 ];
