@@ -1,5 +1,5 @@
--- Nexmark query 12, windows: how often a person bids in ten seconds. The original takes the time of
--- the machine, which gives another answer in every run; this takes that of the bids.
+-- Nexmark query 12, windows: how often a person bids in ten seconds. The original takes the time
+-- of the machine, which gives another answer in every run; this takes that of the bids.
 -- `cargo xtask bench` fills in ${BOOTSTRAP}, ${BIDS} and ${OUT}.
 CREATE SOURCE bids (
   auction BIGINT,

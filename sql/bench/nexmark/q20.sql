@@ -1,5 +1,6 @@
--- Nexmark query 20, bids with their auctions, of one category. The original joins bids with auctions;
--- here both are rows of one stream, and a bid looks back at its auction, which has begun before.
+-- Nexmark query 20, bids with their auctions, of one category. The original joins bids with
+-- auctions; here both are rows of one stream, and a bid looks back at its auction, which has begun
+-- before.
 -- `cargo xtask bench` fills in ${BOOTSTRAP}, ${AUCTIONS}, ${BIDS} and ${OUT}.
 CREATE SOURCE auctions (
   id BIGINT,

@@ -1,6 +1,6 @@
--- Nexmark query 3, local items: what people of three states offer in one category. The original joins
--- auctions with persons; here both are rows of one stream, and an auction looks back at its seller,
--- who has come before.
+-- Nexmark query 3, local items: what people of three states offer in one category. The original
+-- joins auctions with persons; here both are rows of one stream, and an auction looks back at its
+-- seller, who has come before.
 -- `cargo xtask bench` fills in ${BOOTSTRAP}, ${PERSONS}, ${AUCTIONS} and ${OUT}.
 CREATE SOURCE persons (
   id BIGINT,

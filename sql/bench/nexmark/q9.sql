@@ -1,6 +1,6 @@
--- Nexmark query 9, winning bids: the highest bid on every auction until it expires, the earlier one of
--- two. The original joins bids with auctions; here both are rows of one stream, and a bid looks back
--- at its auction, which has begun before.
+-- Nexmark query 9, winning bids: the highest bid on every auction until it expires, the earlier
+-- one of two. The original joins bids with auctions; here both are rows of one stream, and a bid
+-- looks back at its auction, which has begun before.
 -- `cargo xtask bench` fills in ${BOOTSTRAP}, ${AUCTIONS}, ${BIDS} and ${OUT}.
 CREATE SOURCE auctions (
   id BIGINT,

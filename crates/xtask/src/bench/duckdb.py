@@ -3,7 +3,7 @@
 The last line on standard output is an object of JSON: "rows" is how many rows the answer has,
 and "wrong" says what differs, if something does. Rows are compared as they are, however many
 times they are there and in whatever order. Of rows that replace each other the last one of every
-key counts.
+key counts, of whole results the last.
 """
 
 import argparse
@@ -24,6 +24,7 @@ def arguments():
     parser.add_argument("--scratch", required=True, help="folder for the database")
     parser.add_argument("--rows", help="folder with rows, to be compared")
     parser.add_argument("--changes", help="file with changed rows, to be compared")
+    parser.add_argument("--results", help="file with whole results, to be compared")
     parser.add_argument("--key", help="columns that say which row has changed")
     return parser.parse_args()
 
@@ -64,22 +65,36 @@ def load_rows(db, folder):
     )
 
 
-def load_changes(db, file, key):
-    """Makes the table "given" of lines that have an epoch, what was done, and a row."""
+def load_printed(db, file):
+    """Makes the table "printed" of lines that have an epoch, what was done, and a row."""
     fields = ", ".join(f'"{name}" {kind}' for name, kind in columns(db).items())
     types = struct({"epoch": "BIGINT", "op": "VARCHAR", "row": f"STRUCT({fields})"})
     db.execute(
-        f"CREATE TABLE changes AS SELECT epoch, op, unnest(\"row\") FROM read_json({quoted(file)}, "
+        f"CREATE TABLE printed AS SELECT epoch, op, unnest(\"row\") FROM read_json({quoted(file)}, "
         f"format = 'newline_delimited', columns = {types})"
     )
+
+
+def load_results(db, file):
+    """Makes the table "given" of the last of whole results."""
+    load_printed(db, file)
+    db.execute(
+        f"CREATE TABLE given AS SELECT {', '.join(columns(db))} FROM printed "
+        "WHERE epoch = (SELECT max(epoch) FROM printed)"
+    )
+
+
+def load_changes(db, file, key):
+    """Makes the table "given" of the last row of every key."""
+    load_printed(db, file)
     twice = db.execute(
-        f"SELECT epoch, {key}, count(*) FROM changes GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
+        f"SELECT epoch, {key}, count(*) FROM printed GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
     ).fetchone()
     if twice:
         return f"epoch {twice[0]} has {twice[-1]} rows of the key {twice[1:-1]}"
     db.execute(
         f"CREATE TABLE given AS SELECT {', '.join(columns(db))} FROM ("
-        f"SELECT * FROM changes QUALIFY row_number() OVER (PARTITION BY {key} "
+        f"SELECT * FROM printed QUALIFY row_number() OVER (PARTITION BY {key} "
         f"ORDER BY epoch DESC) = 1) WHERE op <> '-D'"
     )
     return None
@@ -109,6 +124,9 @@ def main():
     wrong = None
     if asked.rows:
         load_rows(db, asked.rows)
+        wrong = difference(db)
+    if asked.results:
+        load_results(db, asked.results)
         wrong = difference(db)
     if asked.changes:
         wrong = load_changes(db, asked.changes, asked.key) or difference(db)

@@ -104,6 +104,9 @@ impl DuckDb {
             (Some(out), QueryResult::Appended) => {
                 command.arg("--rows").arg(out.join("rows"));
             }
+            (Some(out), QueryResult::Whole) => {
+                command.arg("--results").arg(out.join(PRINTED));
+            }
             (Some(out), QueryResult::Updated(key)) => {
                 command.arg("--changes").arg(out.join(PRINTED));
                 command.args(["--key", &key.join(",")]);
@@ -157,6 +160,10 @@ mod tests {
         assert_eq!(
             arguments_of("n18", out),
             "--scratch /run/answers --changes /out/printed --key bidder,auction"
+        );
+        assert_eq!(
+            arguments_of("n4", out),
+            "--scratch /run/answers --results /out/printed"
         );
     }
 

@@ -37,7 +37,7 @@ impl Sink {
         match query.result() {
             QueryResult::Appended => Sink::Files,
             // Files do not take rows that replace others.
-            QueryResult::Updated(_) => Sink::Console,
+            QueryResult::Updated(_) | QueryResult::Whole => Sink::Console,
         }
     }
 }
