@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the four queries of `sql/bench`, from a Kafka topic to a sink.
+//! `cargo xtask bench`: four queries over orders, and those of Nexmark, from a Kafka topic to a sink.
 //!
 //! | query | what | sink when measured |
 //! | --- | --- | --- |
@@ -7,10 +7,13 @@
 //! | Q3 | hopping windows of 60 s every 10 s by symbol | files |
 //! | Q4 | tumbling windows of 100 s by client, nearly every row a group | blackhole |
 //!
+//! Those of Nexmark are in `queries`, their scripts in `sql/bench/nexmark`.
+//!
 //! Each query first runs once into files, and every row is compared with an answer that is
-//! computed here from the same orders. Then each runs N times over all orders and over a thousand
-//! of them; the second is the cost of starting, which is subtracted. The broker shares the machine,
-//! so wall rates depend on it; rows per CPU-second count the query's process only.
+//! computed here from the same orders, or by `DuckDB` from the same events. Then each runs N times
+//! over all rows and over a thousand of them; the second is the cost of starting, which is
+//! subtracted. The number of rows of these runs is compared too, or every row. The broker shares the machine, so
+//! wall rates depend on it; rows per CPU-second count the query's process only.
 //!
 //! Two things are measured beside them, in the same rounds and by the same code. The floor reads
 //! the topic with headwater's client and decodes nothing: no query can cost less. With `--vs`
@@ -33,6 +36,7 @@ mod arguments;
 mod chart;
 mod clink;
 mod dataset;
+mod duckdb;
 mod figures;
 mod headwater;
 mod iso_time;
@@ -40,21 +44,27 @@ mod json_line;
 mod latency;
 mod machine;
 mod measure;
+mod nexmark;
 mod orders;
 mod output;
+mod queries;
+mod random;
 mod report;
 mod rounds;
 mod script;
 mod spread;
 
 pub(crate) use arguments::BenchArguments;
-use arguments::{Peer, Query};
+use arguments::Peer;
 use clink::Clink;
+use dataset::Generator;
+use duckdb::DuckDb;
 use figures::QueryFigures;
 use headwater::Headwater;
 use machine::Machine;
 use orders::TimeFormat;
-use rounds::{Bench, Input, Subject};
+use queries::Data;
+use rounds::{Bench, Compared, Input, Subject};
 
 /// Runs the benchmark and prints its table, or its lines of JSON.
 ///
@@ -65,32 +75,49 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<()> {
         return latency::run(arguments);
     }
     let chart = arguments.chart()?;
+    let vs = arguments.vs()?;
     let scratch = Scratch::create()?;
     let headwater = step("build headwater", || match &arguments.binary {
         Some(path) => Headwater::at(path),
         None => Headwater::build(),
     })?;
     let version = headwater.version()?;
-    let clink = match arguments.vs {
-        Some(Peer::Clink) => Some(step("prepare clink", || Clink::prepare(&scratch.0))?),
-        None => None,
+    let prepare = |generator| {
+        let name = format!("prepare {generator}");
+        step(&name, || Input::prepare(generator, arguments.rows))
     };
-    let prepare = |times| Input::prepare(arguments.rows, times);
-    let (input, clink) = step("prepare orders", || {
-        let with_input = |clink| Ok((clink, prepare(TimeFormat::Milliseconds)?));
-        let clink = clink.map(with_input).transpose()?;
-        Ok((prepare(TimeFormat::Text)?, clink))
-    })?;
+    let orders = arguments.reads(Data::Orders);
+    let orders = orders.then(|| prepare(Generator::Orders(TimeFormat::Text)));
+    let clink = vs.map(|Peer::Clink| {
+        let clink = step("prepare clink", || Clink::prepare(&scratch.0))?;
+        Ok((clink, prepare(Generator::Orders(TimeFormat::Milliseconds))?))
+    });
+    let nexmark = arguments.reads(Data::Nexmark);
+    let duckdb = (nexmark || arguments.duckdb)
+        .then(|| step("prepare DuckDB", || DuckDb::prepare(&scratch.0)));
+    let duckdb = duckdb.transpose()?;
+    let nexmark = nexmark.then(|| prepare(Generator::Nexmark));
+    let (orders, clink, nexmark) = (
+        orders.transpose()?,
+        clink.transpose()?,
+        nexmark.transpose()?,
+    );
     let broker = step("start broker", || GuardedBroker::start(BrokerKind::Tansu))?;
     let bench = Bench {
         headwater,
-        input,
+        orders,
+        nexmark,
+        duckdb,
         clink,
+        compared: match arguments.compare_all {
+            true => Compared::Rows,
+            false => Compared::Numbers,
+        },
         bootstrap: broker.bootstrap(),
         scratch: scratch.0.clone(),
         runs: Cell::new(0),
     };
-    step("load orders", || bench.load())?;
+    step("load topics", || bench.load(&arguments.queries()))?;
     let subjects = measure(&bench, arguments)?;
     let subjects = subjects.iter();
     let figures: Vec<QueryFigures> = subjects.filter_map(|s| s.measured.figures()).collect();

@@ -41,7 +41,7 @@ struct Arguments {
 enum Task {
     /// Build and run the tests, with a real broker beside them
     Test(TestArguments),
-    /// Measure the four queries of sql/bench from end to end
+    /// Measure the queries of sql/bench from end to end
     Bench(BenchArguments),
     /// Write the figures and tables of the documentation that tests make
     Figures,

@@ -4,10 +4,10 @@
 //! each has a count and a sum in whole cents. The rows of a query are subtracted from it; what is
 //! left must be nothing.
 
-use super::Query;
 use super::iso_time;
 use super::orders::{CLIENTS, Order, Orders, SYMBOLS, Side, TIME_MIN_MS, symbol_index};
 use super::output::Row;
+use super::queries::OrdersQuery;
 use crate::failure::{Failure, Result};
 
 /// Windows of a query: their size and the distance of their beginnings.
@@ -54,7 +54,7 @@ struct Group {
 /// The answer of a query, or what is left of it.
 #[derive(Debug)]
 pub(super) struct Answer {
-    query: Query,
+    query: OrdersQuery,
     windows: Windows,
     keys: usize,
     groups: Vec<Group>,
@@ -64,13 +64,13 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Computes the answer.
-    pub(super) fn compute(query: Query, orders: Orders) -> Self {
+    pub(super) fn compute(query: OrdersQuery, orders: Orders) -> Self {
         let (windows, keys) = match query {
             // One window and one group for all rows; it lasts for centuries.
-            Query::Q1 => (Windows::new(i64::MAX / 4, i64::MAX / 4), 1),
-            Query::Q2 => (Windows::new(10_000, 10_000), SYMBOLS as usize),
-            Query::Q3 => (Windows::new(60_000, 10_000), SYMBOLS as usize),
-            Query::Q4 => (Windows::new(100_000, 100_000), CLIENTS as usize + 1),
+            OrdersQuery::Q1 => (Windows::new(i64::MAX / 4, i64::MAX / 4), 1),
+            OrdersQuery::Q2 => (Windows::new(10_000, 10_000), SYMBOLS as usize),
+            OrdersQuery::Q3 => (Windows::new(60_000, 10_000), SYMBOLS as usize),
+            OrdersQuery::Q4 => (Windows::new(100_000, 100_000), CLIENTS as usize + 1),
         };
         let mut answer = Answer {
             query,
@@ -83,8 +83,8 @@ impl Answer {
         orders.for_each(|order| answer.add(&order));
         let groups = answer.groups.iter();
         answer.rows_expected = match query {
-            Query::Q1 => groups.map(|group| group.orders.unsigned_abs()).sum(),
-            Query::Q2 | Query::Q3 | Query::Q4 => {
+            OrdersQuery::Q1 => groups.map(|group| group.orders.unsigned_abs()).sum(),
+            OrdersQuery::Q2 | OrdersQuery::Q3 | OrdersQuery::Q4 => {
                 groups.filter(|group| group.orders > 0).count() as u64
             }
         };
@@ -98,9 +98,11 @@ impl Answer {
 
     fn add(&mut self, order: &Order) {
         let key = match self.query {
-            Query::Q1 => (order.side == Side::Buy && order.amount > 500).then_some(0),
-            Query::Q2 | Query::Q3 => symbol_index(&order.symbol).map(|index| index as usize),
-            Query::Q4 => usize::try_from(order.client_id).ok(),
+            OrdersQuery::Q1 => (order.side == Side::Buy && order.amount > 500).then_some(0),
+            OrdersQuery::Q2 | OrdersQuery::Q3 => {
+                symbol_index(&order.symbol).map(|index| index as usize)
+            }
+            OrdersQuery::Q4 => usize::try_from(order.client_id).ok(),
         };
         let Some(key) = key else { return };
         let windows = self.windows;
@@ -133,12 +135,12 @@ impl Answer {
 
     fn group_of(&self, row: &Row) -> Option<usize> {
         let (window, key) = match self.query {
-            Query::Q1 => (0, 0),
-            Query::Q2 | Query::Q3 => {
+            OrdersQuery::Q1 => (0, 0),
+            OrdersQuery::Q2 | OrdersQuery::Q3 => {
                 let symbol = symbol_index(row.symbol.as_bytes())?;
                 (self.window_of(row)?, symbol as usize)
             }
-            Query::Q4 => (self.window_of(row)?, usize::try_from(row.client_id).ok()?),
+            OrdersQuery::Q4 => (self.window_of(row)?, usize::try_from(row.client_id).ok()?),
         };
         (key < self.keys).then_some(window * self.keys + key)
     }

@@ -1,10 +1,11 @@
 //! What `cargo xtask bench` is asked.
 
-use std::fmt;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
+use super::queries::{Data, NEXMARK, OrdersQuery, Query};
 use crate::failure::{Failure, Result};
 
 /// `cargo xtask bench …`
@@ -13,25 +14,32 @@ pub(crate) struct BenchArguments {
     /// How often each query is measured; medians and their spread are reported
     #[arg(long, visible_alias = "rounds", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) runs: u32,
-    /// Which queries; may be repeated
+    /// Which queries; may be repeated. `nexmark` is all that begin with n
     #[arg(
         long = "query",
         alias = "queries",
         value_name = "QUERY",
         value_delimiter = ',',
         ignore_case = true,
-        default_values_t = Query::ALL
+        value_parser = Selection::parser(),
+        default_values = OrdersQuery::ALL.map(OrdersQuery::name)
     )]
-    queries: Vec<Query>,
-    /// Orders, without the four that close the last windows
+    queries: Vec<Selection>,
+    /// Orders, or events of Nexmark, without those that close the last windows
     #[arg(long, default_value_t = 5_000_000)]
     pub(super) rows: u64,
+    /// Let every run write its rows where they can be read, and compare all of them each time
+    #[arg(long)]
+    pub(super) compare_all: bool,
+    /// Let `DuckDB` compute the answers of q1 to q4 too, and compare every row with them
+    #[arg(long)]
+    pub(super) duckdb: bool,
     /// Measure this executable instead of building one
     #[arg(long, value_name = "PATH")]
     pub(super) binary: Option<PathBuf>,
     /// Measure another engine too, by turns with headwater
     #[arg(long, value_name = "ENGINE", ignore_case = true)]
-    pub(super) vs: Option<Peer>,
+    vs: Option<Peer>,
     /// Print a line of JSON for each query to stdout, and everything else to stderr
     #[arg(long)]
     pub(super) json: bool,
@@ -71,12 +79,30 @@ impl BenchArguments {
     /// The queries as they were asked for, each once.
     pub(super) fn queries(&self) -> Vec<Query> {
         let mut queries = Vec::new();
-        for query in &self.queries {
-            if !queries.contains(query) {
-                queries.push(*query);
+        for query in self.queries.iter().flat_map(Selection::queries) {
+            if !queries.contains(&query) {
+                queries.push(query);
             }
         }
         queries
+    }
+
+    /// Whether some of them read this.
+    pub(super) fn reads(&self, data: Data) -> bool {
+        self.queries().iter().any(|query| query.data() == data)
+    }
+
+    /// The other engine that is measured.
+    ///
+    /// # Errors
+    /// If it runs none of the queries.
+    pub(super) fn vs(&self) -> Result<Option<Peer>> {
+        match self.vs {
+            Some(Peer::Clink) if !self.reads(Data::Orders) => Err(Failure::new(
+                "clink runs q1 to q4, and none of them is asked for: name one, or leave out --vs",
+            )),
+            vs => Ok(vs),
+        }
     }
 
     /// Where the chart goes.
@@ -98,42 +124,33 @@ impl BenchArguments {
     }
 }
 
-/// One of the queries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Query {
-    Q1,
-    Q2,
-    Q3,
-    Q4,
+/// What may be named as a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Selection {
+    One(Query),
+    /// All queries of Nexmark.
+    Nexmark,
 }
 
-impl Query {
-    pub(super) const ALL: [Query; 4] = [Query::Q1, Query::Q2, Query::Q3, Query::Q4];
+/// The name of all queries of Nexmark.
+const NEXMARK_NAME: &str = "nexmark";
 
-    /// Its name in file names and on the command line.
-    pub(super) fn name(self) -> &'static str {
+impl Selection {
+    fn queries(&self) -> Vec<Query> {
         match self {
-            Query::Q1 => "q1",
-            Query::Q2 => "q2",
-            Query::Q3 => "q3",
-            Query::Q4 => "q4",
+            Selection::One(query) => vec![*query],
+            Selection::Nexmark => NEXMARK.iter().map(Query::Nexmark).collect(),
         }
     }
 
-    /// What it does, in a few words.
-    pub(super) fn what(self) -> &'static str {
-        match self {
-            Query::Q1 => "filter and project",
-            Query::Q2 => "tumbling windows, 500 keys",
-            Query::Q3 => "hopping windows, 500 keys",
-            Query::Q4 => "tumbling windows, 1 M keys",
-        }
-    }
-}
-
-impl fmt::Display for Query {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+    /// Reads a name, which the command line may write large.
+    fn parser() -> impl TypedValueParser<Value = Selection> {
+        let names = Query::all().map(Query::name).chain([NEXMARK_NAME]);
+        PossibleValuesParser::new(names).map(|name| {
+            let is_it = |query: &Query| query.name().eq_ignore_ascii_case(&name);
+            let query = Query::all().find(is_it);
+            query.map_or(Selection::Nexmark, Selection::One)
+        })
     }
 }
 
@@ -168,12 +185,18 @@ mod tests {
         }
     }
 
+    fn names(words: &str) -> Vec<&'static str> {
+        let queries = parse(words).unwrap().queries().into_iter();
+        queries.map(Query::name).collect()
+    }
+
     #[test]
-    fn without_arguments_everything_of_headwater_is_measured() {
+    fn without_arguments_the_four_of_headwater_are_measured() {
         let arguments = parse("").unwrap();
-        assert_eq!(arguments.queries(), Query::ALL);
+        assert_eq!(names(""), ["q1", "q2", "q3", "q4"]);
+        assert!(arguments.reads(Data::Orders) && !arguments.reads(Data::Nexmark));
         assert_eq!((arguments.runs, arguments.rows), (3, 5_000_000));
-        assert_eq!(arguments.vs, None);
+        assert_eq!(arguments.vs().unwrap(), None);
         assert!(!arguments.json);
         assert_eq!(arguments.chart().unwrap(), None);
     }
@@ -186,19 +209,39 @@ mod tests {
             "--queries q2,q1",
             "--queries Q2 --query q1,q2",
         ] {
-            let queries = parse(words).unwrap().queries();
-            assert_eq!(queries, [Query::Q2, Query::Q1], "{words}");
+            assert_eq!(names(words), ["q2", "q1"], "{words}");
         }
     }
 
     #[test]
+    fn those_of_nexmark_are_named_one_by_one_or_together() {
+        assert_eq!(names("--query n5,N0"), ["n5", "n0"]);
+        let arguments = parse("--query n5,n0").unwrap();
+        assert!(arguments.reads(Data::Nexmark) && !arguments.reads(Data::Orders));
+        assert_eq!(names("--query nexmark").len(), NEXMARK.len());
+        let mixed = names("--query n7,q1,Nexmark");
+        assert_eq!(mixed[..3], ["n7", "q1", "n0"]);
+        assert_eq!(mixed.len(), NEXMARK.len() + 1);
+    }
+
+    #[test]
+    fn the_other_engine_has_something_to_run() {
+        let message = parse("--query n1 --vs clink").unwrap().vs().unwrap_err();
+        assert!(message.to_string().starts_with("clink runs q1 to q4"));
+        let vs = parse("--query n1,q1 --vs clink").unwrap().vs().unwrap();
+        assert_eq!(vs, Some(Peer::Clink));
+    }
+
+    #[test]
     fn the_others_are_read() {
-        let words = "--query q1 --runs 5 --rows 100 --json --vs clink --binary /bin/headwater";
+        let default = parse("").unwrap();
+        assert!(!default.json && !default.compare_all && !default.duckdb);
+        let words = "--query q1 --runs 5 --rows 100 --compare-all --duckdb --json --vs clink --binary /bin/headwater";
         let arguments = parse(words).unwrap();
         assert_eq!((arguments.runs, arguments.rows), (5, 100));
-        assert_eq!(arguments.vs, Some(Peer::Clink));
+        assert_eq!(arguments.vs().unwrap(), Some(Peer::Clink));
         assert_eq!(arguments.binary, Some(PathBuf::from("/bin/headwater")));
-        assert!(arguments.json);
+        assert!(arguments.json && arguments.compare_all && arguments.duckdb);
     }
 
     #[test]
@@ -230,7 +273,8 @@ mod tests {
     #[test]
     fn what_cannot_be_measured_is_refused() {
         for (words, reason) in [
-            ("--query q5", "possible values: q1, q2, q3, q4"),
+            ("--query q5", "possible values: q1, q2, q3, q4, n0, n1"),
+            ("--query n23", "[possible values: q1"),
             ("--runs 0", "0 is not in 1.."),
             ("--vs another", "possible values: clink"),
         ] {

@@ -17,6 +17,7 @@ use std::fmt::Write as _;
 use super::clink;
 use super::figures::{Figures, QueryFigures};
 use super::machine::Machine;
+use super::queries::Data;
 use super::spread::Spread;
 
 /// Width of the names at the left.
@@ -107,7 +108,7 @@ pub(super) fn svg(queries: &[QueryFigures], version: &str, machine: &Machine) ->
     svg.0
 }
 
-/// A group for each query, and the floor below them.
+/// A group for each query, and below them the floor of what they read.
 fn groups(queries: &[QueryFigures]) -> Vec<Group> {
     let mut groups: Vec<Group> = queries
         .iter()
@@ -122,9 +123,14 @@ fn groups(queries: &[QueryFigures]) -> Vec<Group> {
             }
         })
         .collect();
-    groups.extend(queries.first().map(|query| Group {
+    let floors = (0_usize..).zip(queries);
+    let floors = floors.filter(|(place, query)| query.is_first_of_its_data(&queries[..*place]));
+    groups.extend(floors.map(|(_, query)| Group {
         name: "Floor".to_string(),
-        what: "reading alone, nothing decoded",
+        what: match query.query.data() {
+            Data::Orders => "reading alone, nothing decoded",
+            Data::Nexmark => "reading bids alone, nothing decoded",
+        },
         bars: vec![Bar::new("floor", &query.floor)],
     }));
     groups

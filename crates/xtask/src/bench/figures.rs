@@ -4,8 +4,8 @@
 //! the cost of starting, and is subtracted where rates are meant. Ratios are of runs of the same
 //! round, which follow each other, so that what the machine does meanwhile is in both.
 
-use super::Query;
 use super::measure::Cost;
+use super::queries::Query;
 use super::spread::Spread;
 
 /// CPU times are counted in ticks of this length; no work can be said to have taken less.
@@ -125,6 +125,14 @@ pub(super) struct QueryFigures {
     pub(super) clink: Option<Figures>,
     pub(super) vs_clink: Option<Ratios>,
     pub(super) clink_failures: u32,
+}
+
+impl QueryFigures {
+    /// Whether none of those before it has the same floor.
+    pub(super) fn is_first_of_its_data(&self, before: &[QueryFigures]) -> bool {
+        let data = self.query.data();
+        before.iter().all(|figures| figures.query.data() != data)
+    }
 }
 
 impl Measured {

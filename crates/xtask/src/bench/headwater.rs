@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::orders::PARTITIONS;
 use crate::command::{capture, cargo, run};
 use crate::failure::{Context as _, Failure, Result};
+use crate::files;
 
 /// Its name, which the library has too.
 const EXECUTABLE: &str = "headwater";
@@ -93,6 +94,42 @@ impl Headwater {
     }
 }
 
+/// What a query says of itself when it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Summary {
+    pub(super) rows_in: u64,
+    pub(super) rows_out: u64,
+}
+
+impl Summary {
+    /// That in what headwater logged.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) fn read(log: &Path) -> Result<Self> {
+        let summary = files::read(log)?.lines().find_map(Self::in_line);
+        summary.ok_or_else(|| Failure::new("headwater does not say how many rows came out"))
+    }
+
+    /// `query "q1" ended: 2 epochs, 1,000 rows in, 1 row out`.
+    fn in_line(line: &str) -> Option<Self> {
+        let (_, counts) = line.split_once("\" ended: ")?;
+        let counted = |what| {
+            let mut counts = counts.split(", ");
+            let number = counts.find_map(|count| {
+                let (number, counted) = count.split_once(' ')?;
+                let is_it = counted.starts_with("row") && counted.ends_with(what);
+                is_it.then_some(number)
+            })?;
+            number.replace(',', "").parse().ok()
+        };
+        Some(Summary {
+            rows_in: counted(" in")?,
+            rows_out: counted(" out")?,
+        })
+    }
+}
+
 /// The path in a line of cargo's messages, if the line tells of the executable.
 fn executable_in(line: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(line).ok()?;
@@ -116,5 +153,24 @@ mod tests {
         ];
         let found: Vec<_> = lines.into_iter().filter_map(executable_in).collect();
         assert_eq!(found, [PathBuf::from("/t/headwater")]);
+    }
+
+    #[test]
+    fn the_summary_says_how_many_rows_went_in_and_came_out() {
+        for (line, rows) in [
+            (
+                "query \"q1\" ended: 2 epochs, 2,000,000 rows in, 1,234,567 rows out",
+                Some((2_000_000, 1_234_567)),
+            ),
+            (
+                "query \"q1\" ended: 1 epoch, 1 row in, 1 row out",
+                Some((1, 1)),
+            ),
+            ("query \"q1\" started, checkpoint /tmp/1 rows out", None),
+        ] {
+            let summary = Summary::in_line(line);
+            let found = summary.map(|summary| (summary.rows_in, summary.rows_out));
+            assert_eq!(found, rows, "{line}");
+        }
     }
 }

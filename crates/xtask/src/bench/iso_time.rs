@@ -1,9 +1,22 @@
-//! Event times as text: `2026-01-01T00:00:10.123Z`, to and from milliseconds since 1970.
+//! Event times as text: `2026-01-01T00:00:10.123Z`, to and from milliseconds since 1970, and with
+//! microseconds.
 
 const DAY_MS: i64 = 86_400_000;
 
 /// Appends the text of a time of 1970 or later.
 pub(super) fn append(time_ms: i64, text: &mut Vec<u8>) {
+    append_without_zone(time_ms, text);
+    text.push(b'Z');
+}
+
+/// The same of a time in microseconds.
+pub(super) fn append_us(time_us: i64, text: &mut Vec<u8>) {
+    append_without_zone(time_us.div_euclid(1_000), text);
+    append_digits(time_us.rem_euclid(1_000), 3, text);
+    text.push(b'Z');
+}
+
+fn append_without_zone(time_ms: i64, text: &mut Vec<u8>) {
     let (year, month, day) = civil_from_days(time_ms.div_euclid(DAY_MS));
     let ms = time_ms.rem_euclid(DAY_MS);
     append_digits(year, 4, text);
@@ -19,7 +32,6 @@ pub(super) fn append(time_ms: i64, text: &mut Vec<u8>) {
     append_digits(ms / 1_000 % 60, 2, text);
     text.push(b'.');
     append_digits(ms % 1_000, 3, text);
-    text.push(b'Z');
 }
 
 fn append_digits(number: i64, digits: u32, text: &mut Vec<u8>) {
@@ -89,5 +101,13 @@ mod tests {
         }
         assert_eq!(parse("2026-01-01 00:00:10"), Some(1_767_225_610_000));
         assert_eq!(parse("2026-01-01T00:00"), None);
+    }
+
+    #[test]
+    fn microseconds_are_six_digits() {
+        let mut written = Vec::new();
+        append_us(1_767_225_610_123_045, &mut written);
+        let text = String::from_utf8(written).unwrap();
+        assert_eq!(text, "2026-01-01T00:00:10.123045Z");
     }
 }

@@ -38,33 +38,49 @@ impl fmt::Display for Cost {
     }
 }
 
-/// Runs a command to its end; what it prints goes to `log`.
+/// Where standard output goes, in the folder of the run, …
+pub(super) const PRINTED: &str = "printed";
+/// … and where standard error does.
+pub(super) const LOG: &str = "log";
+
+/// Runs a command to its end; what it prints goes to two files in `folder`.
 ///
 /// # Errors
-/// If it fails, with the end of the log, or takes longer than a quarter of an hour.
-pub(super) fn measure(command: &mut Command, log: &Path) -> Result<Cost> {
+/// If it fails, with the end of what it printed, or takes longer than a quarter of an hour.
+pub(super) fn measure(command: &mut Command, folder: &Path) -> Result<Cost> {
     let text = describe(command);
-    let run = run_measured(command, log).context(|| format!("could not run `{text}`"))?;
+    let run = run_measured(command, folder).context(|| format!("could not run `{text}`"))?;
     match run {
         (Some(status), cost) if status.success() => Ok(cost),
-        (Some(status), _) => Err(failed(&text, &status.to_string(), log)),
-        (None, _) => Err(failed(&text, "it did not end in time", log)),
+        (Some(status), _) => Err(failed(&text, &status.to_string(), folder)),
+        (None, _) => Err(failed(&text, "it did not end in time", folder)),
     }
 }
 
-fn failed(text: &str, how: &str, log: &Path) -> Failure {
-    let log = files::tail(log, LOG_LINES_SHOWN_MAX);
-    Failure::new(format!("`{text}` failed: {how}\n{log}"))
+fn failed(text: &str, how: &str, folder: &Path) -> Failure {
+    let [printed, log] = [PRINTED, LOG].map(|name| {
+        let tail = files::tail(&folder.join(name), LOG_LINES_SHOWN_MAX);
+        if tail.is_empty() {
+            tail
+        } else {
+            format!("\n{tail}")
+        }
+    });
+    Failure::new(format!("`{text}` failed: {how}{printed}{log}"))
 }
 
 /// The status, none if the process had to be killed, and the cost.
-fn run_measured(command: &mut Command, log: &Path) -> std::io::Result<(Option<ExitStatus>, Cost)> {
-    let log = File::create(log)?;
+fn run_measured(
+    command: &mut Command,
+    folder: &Path,
+) -> std::io::Result<(Option<ExitStatus>, Cost)> {
+    let printed = File::create(folder.join(PRINTED))?;
+    let log = File::create(folder.join(LOG))?;
     let ticks_before = children_ticks()?;
     let stopwatch = Stopwatch::start();
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
+        .stdout(printed)
         .stderr(log)
         .spawn()?;
     let mut rss_peak_bytes = 0;

@@ -8,6 +8,7 @@
 use std::io::Write as _;
 
 use super::iso_time;
+use super::random::SplitMix;
 
 /// Partitions, to which orders are dealt in turn.
 pub(super) const PARTITIONS: u64 = 4;
@@ -117,7 +118,7 @@ impl Orders {
         Orders {
             next: 0,
             end: rows.cast_signed(),
-            random: SplitMix(SEED),
+            random: SplitMix::seeded(SEED),
         }
     }
 }
@@ -174,23 +175,6 @@ pub(super) fn symbol_index(symbol: &[u8]) -> Option<u32> {
     };
     let [high, middle, low] = [digit(*high)?, digit(*middle)?, digit(*low)?].map(u32::from);
     Some(high * 625 + middle * 25 + low)
-}
-
-/// `SplitMix64`: small, good enough, and the same everywhere.
-#[derive(Debug, Clone)]
-struct SplitMix(u64);
-
-impl SplitMix {
-    /// A number from 0 to `end`, exclusive.
-    fn below(&mut self, end: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        word ^= word >> 31;
-        let scaled = (word >> 32) * u64::from(end);
-        u32::try_from(scaled >> 32).unwrap_or(0)
-    }
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ pub(super) fn table(queries: &[QueryFigures]) -> String {
         "query  engine     k rows/CPU-s     min     max  spread  k rows/s  spread   CPU s  wall s  \
          start CPU s  start s  RSS MB    rows out",
     );
-    if let Some(query) = queries.first() {
-        line(&mut text, ["-", "floor"], &query.floor, None);
-    }
-    for query in queries {
+    for (place, query) in queries.iter().enumerate() {
+        if query.is_first_of_its_data(&queries[..place]) {
+            line(&mut text, ["-", "floor"], &query.floor, None);
+        }
         let name = query.query.name().to_uppercase();
         let rows_out = Some(query.rows_out);
         line(&mut text, [&name, "headwater"], &query.headwater, rows_out);
@@ -110,6 +110,7 @@ fn short_runs(text: &mut String, figures: &QueryFigures) {
 #[cfg(test)]
 mod tests {
     use super::super::figures::example::measured;
+    use super::super::queries::{NEXMARK, OrdersQuery, Query};
     use super::*;
 
     #[test]
@@ -128,6 +129,20 @@ Q1: 0.50 times the rows per CPU-second of the floor (0.25 to 0.62), 0.50 times t
 Q1: 2.50 times the rows per CPU-second of clink (2.00 to 3.00), 2.50 times the rows per second (2.00 to 3.00)
 Q1: runs of clink that failed or gave a wrong answer, and are not counted: 1"
         );
+    }
+
+    #[test]
+    fn the_floor_stands_before_the_first_query_that_reads_its_topic() {
+        let figures = |query| QueryFigures {
+            query,
+            ..measured(&[(1.0, None)]).figures().unwrap()
+        };
+        let orders = Query::Orders(OrdersQuery::Q1);
+        let [first, second] = [0, 1].map(|place| Query::Nexmark(&NEXMARK[place]));
+        let table = table(&[first, orders, second].map(figures));
+        let names = table.lines().map(|line| line.split_once(' ').unwrap().0);
+        let names: Vec<_> = names.skip(1).take(5).collect();
+        assert_eq!(names, ["-", "N0", "-", "Q1", "N1"]);
     }
 
     #[test]

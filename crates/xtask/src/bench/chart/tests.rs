@@ -3,8 +3,8 @@
 //! With `HEADWATER_UPDATE_FIGURES=1` the test writes it; look at it, in light and in dark mode,
 //! before you keep it.
 
-use super::super::Query;
 use super::super::figures::example::measured;
+use super::super::queries::{NEXMARK, OrdersQuery, Query};
 use super::*;
 use crate::environment::{variable, workspace_root};
 use crate::files;
@@ -27,11 +27,17 @@ fn figures(query: Query, rounds: &[(f64, Option<f64>)]) -> QueryFigures {
 fn example() -> String {
     let queries = [
         figures(
-            Query::Q1,
+            Query::Orders(OrdersQuery::Q1),
             &[(0.7, Some(1.2)), (0.8, Some(1.3)), (0.75, None)],
         ),
-        figures(Query::Q2, &[(0.9, Some(1.6)), (1.1, Some(1.6))]),
-        figures(Query::Q4, &[(1.2, None), (1.25, None), (1.3, None)]),
+        figures(
+            Query::Orders(OrdersQuery::Q2),
+            &[(0.9, Some(1.6)), (1.1, Some(1.6))],
+        ),
+        figures(
+            Query::Orders(OrdersQuery::Q4),
+            &[(1.2, None), (1.25, None), (1.3, None)],
+        ),
     ];
     svg(&queries, "0.1.0", &machine())
 }
@@ -58,6 +64,28 @@ fn every_bar_is_told_in_words() {
          Q2, tumbling windows, 500 keys: headwater 1.01 M (909 k to 1.11 M), clink 625 k (625 k to 625 k). \
          Q4, tumbling windows, 1 M keys: headwater 800 k (769 k to 833 k). \
          Floor, reading alone, nothing decoded: floor 2.00 M (2.00 M to 2.00 M)."
+    );
+}
+
+#[test]
+fn orders_and_nexmark_have_floors_of_their_own() {
+    let rounds = [(1.0, None)];
+    let queries = [
+        Query::Nexmark(&NEXMARK[0]),
+        Query::Orders(OrdersQuery::Q1),
+        Query::Nexmark(&NEXMARK[1]),
+    ];
+    let figures = queries.map(|query| figures(query, &rounds));
+    let groups = groups(&figures);
+    let names: Vec<_> = groups.iter().map(|group| group.name.as_str()).collect();
+    assert_eq!(names, ["N0", "Q1", "N1", "Floor", "Floor"]);
+    let floors: Vec<_> = groups[3..].iter().map(|group| group.what).collect();
+    assert_eq!(
+        floors,
+        [
+            "reading bids alone, nothing decoded",
+            "reading alone, nothing decoded"
+        ]
     );
 }
 

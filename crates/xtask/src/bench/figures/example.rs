@@ -1,8 +1,8 @@
 //! Measurements that nobody has made, for the tests of what is told of them.
 
 use super::{Measured, Round, Run};
-use crate::bench::Query;
 use crate::bench::measure::Cost;
+use crate::bench::queries::{OrdersQuery, Query};
 
 pub(in crate::bench) const ROWS: u64 = 1_000_000;
 
@@ -28,7 +28,7 @@ pub(in crate::bench) fn measured(rounds: &[(f64, Option<f64>)]) -> Measured {
         clink: clink.map(|cpu_s| run(ROWS, cpu_s, cpu_s)),
     });
     Measured {
-        query: Query::Q1,
+        query: Query::Orders(OrdersQuery::Q1),
         rows: ROWS,
         rows_out: 250_000,
         rounds: rounds.collect(),

@@ -1,0 +1,7 @@
+-- The answer of Nexmark query 22, by DuckDB.
+SELECT
+  auction, bidder, price, channel,
+  split_part(url, '/', 4) AS dir1,
+  split_part(url, '/', 5) AS dir2,
+  split_part(url, '/', 6) AS dir3
+FROM bids;
