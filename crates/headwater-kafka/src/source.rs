@@ -41,7 +41,7 @@ use crate::topics::TopicChoice;
 
 mod same_topic;
 
-use same_topic::SeenRecords;
+use same_topic::{SeenRecords, watch};
 
 /// A source as declared.
 #[derive(Debug)]
@@ -108,9 +108,12 @@ fn share_a_broker(left: &str, right: &str) -> bool {
     brokers(left).iter().any(|broker| right.contains(broker))
 }
 
-/// A source of one query.
+/// A source of one query, and what looks whether the topics of a stream are still the same.
 #[derive(Debug)]
-pub(crate) struct KafkaSource(Arc<Inner>);
+pub(crate) struct KafkaSource(
+    Arc<Inner>,
+    #[expect(dead_code, reason = "ends when it is dropped")] Option<SpawnedTask<()>>,
+);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -135,8 +138,6 @@ pub(crate) struct Inner {
     /// Whether partitions that a resumed query does not know yet were looked for.
     completed: OnceCell<()>,
     seen: SeenRecords,
-    /// Looks whether the topics of a stream are still the same.
-    watch: Mutex<Option<SpawnedTask<()>>>,
 }
 
 impl KafkaSource {
@@ -175,13 +176,10 @@ impl KafkaSource {
             fetched: Arc::default(),
             completed: OnceCell::new(),
             seen: SeenRecords::default(),
-            watch: Mutex::default(),
         });
-        if context.use_of == SourceUse::Stream {
-            let task = SpawnedTask::spawn(same_topic::watch(Arc::downgrade(&inner)));
-            *inner.watch.lock() = Some(task);
-        }
-        Ok(KafkaSource(inner))
+        let is_stream = context.use_of == SourceUse::Stream;
+        let watch = is_stream.then(|| SpawnedTask::spawn(watch(Arc::clone(&inner))));
+        Ok(KafkaSource(inner, watch))
     }
 
     #[cfg(test)]

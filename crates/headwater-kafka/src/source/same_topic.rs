@@ -12,7 +12,7 @@
 //! partition of which nothing was read since then is not looked at.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::fingerprint::{Fingerprint, Fingerprints};
@@ -29,8 +29,8 @@ use crate::walk::{Stretch, WalkSpec, walk};
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long a look may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many looks in a row find no topic where it is gone: a cluster that is moving may say so once.
-const MISSING_MAX: u32 = 2;
+/// How many looks in a row must find that something is gone.
+const TIMES: u32 = 2;
 
 /// The records that a stream has read last.
 #[derive(Debug, Default)]
@@ -81,60 +81,59 @@ impl SeenRecords {
     }
 }
 
-/// Looks at the topics of a source until it is dropped or something is lost.
-pub(super) async fn watch(source: Weak<Inner>) {
-    let mut watch = Watch::default();
+/// What a look has found.
+enum Found {
+    /// Another record: nothing else does that.
+    Certainly(Failure),
+    /// A cluster that is moving may say so once.
+    Perhaps(Failure),
+}
+
+/// Looks at the topics of a source until something is lost.
+pub(super) async fn watch(source: Arc<Inner>) {
+    let mut in_a_row = 0;
     loop {
-        let Some(clock) = source.upgrade().map(|source| Arc::clone(&source.clock)) else {
-            return;
+        source.clock.sleep(LOOK_EVERY).await;
+        let found = tokio::select! {
+            biased;
+            found = look(&source) => found,
+            () = source.clock.sleep(LOOK_TIMEOUT) => Err(Error::source_failed("no answer in time")),
         };
-        clock.sleep(LOOK_EVERY).await;
-        let Some(source) = source.upgrade() else {
-            return;
-        };
-        let look = async {
-            tokio::select! {
-                biased;
-                lost = watch.look(&source) => lost,
-                () = clock.sleep(LOOK_TIMEOUT) => Err(Error::source_failed("no answer in time")),
+        let lost = match found {
+            Ok(None) => {
+                in_a_row = 0;
+                continue;
             }
-        };
-        match look.await {
-            Ok(None) => {}
-            Ok(Some(lost)) => {
-                if let Some(reader) = source.reader.get() {
-                    reader.lose(lost);
+            Ok(Some(Found::Certainly(lost))) => lost,
+            Ok(Some(Found::Perhaps(lost))) => {
+                in_a_row += 1;
+                if in_a_row < TIMES {
+                    continue;
                 }
-                return;
+                lost
             }
             Err(error) => {
                 tracing::debug!(%error, "could not see whether topics are still the same");
+                continue;
             }
+        };
+        if let Some(reader) = source.reader.get() {
+            reader.lose(lost);
         }
+        return;
     }
 }
 
-/// What the looks have in common.
-#[derive(Debug, Default)]
-struct Watch {
-    missing: u32,
-}
-
-impl Watch {
-    /// What was lost.
-    async fn look(&mut self, source: &Inner) -> Result<Option<Failure>> {
-        if let Some(missing) = missing(source).await? {
-            self.missing += 1;
-            return Ok((self.missing >= MISSING_MAX).then_some(missing));
-        }
-        self.missing = 0;
-        let (seen, newest) = source.seen.to_compare();
-        let lost = other_record(source, &seen).await?;
-        if lost.is_none() {
-            source.seen.has_compared(newest);
-        }
-        Ok(lost)
+async fn look(source: &Inner) -> Result<Option<Found>> {
+    if let Some(missing) = missing(source).await? {
+        return Ok(Some(Found::Perhaps(missing)));
     }
+    let (seen, newest) = source.seen.to_compare();
+    let found = other_record(source, &seen).await?;
+    if found.is_none() {
+        source.seen.has_compared(newest);
+    }
+    Ok(found)
 }
 
 /// A topic or a partition that the cluster does not have.
@@ -156,7 +155,7 @@ async fn missing(source: &Inner) -> Result<Option<Failure>> {
 
 /// Whether one of these records is another one by now, or its partition ends before it. Nothing can
 /// be said of one that compaction or retention have taken.
-async fn other_record(source: &Inner, seen: &Fingerprints) -> Result<Option<Failure>> {
+async fn other_record(source: &Inner, seen: &Fingerprints) -> Result<Option<Found>> {
     if seen.is_empty() {
         return Ok(None);
     }
@@ -171,7 +170,8 @@ async fn other_record(source: &Inner, seen: &Fingerprints) -> Result<Option<Fail
         let end = held.end.get(partition).unwrap_or(i64::MAX);
         if end <= was.offset {
             let wanted = was.offset.saturating_add(1);
-            return Ok(Some(Failure::out_of_range(partition, wanted, start, end)));
+            let lost = Failure::out_of_range(partition, wanted, start, end);
+            return Ok(Some(Found::Perhaps(lost)));
         }
         if start <= was.offset {
             from.set(partition.clone(), was.offset);
@@ -195,11 +195,10 @@ async fn other_record(source: &Inner, seen: &Fingerprints) -> Result<Option<Fail
         stretch,
         Arc::clone(&source.clock),
         |partition, chunk| {
-            let was = seen.iter().find(|(p, _)| *p == partition);
-            if let (Some((_, was)), Some(is)) = (was, chunk.last_fingerprint())
+            if let (Some(was), Some(is)) = (seen.get(partition), chunk.last_fingerprint())
                 && was != is
             {
-                other = Some(Failure::other_record(partition, was, is));
+                other = Some(Found::Certainly(Failure::other_record(partition, was, is)));
                 return Ok(ControlFlow::Break(()));
             }
             Ok(ControlFlow::Continue(()))
