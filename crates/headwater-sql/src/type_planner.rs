@@ -1,5 +1,5 @@
 //! SQL types that mean something else here than in DataFusion (TIMESTAMP is microseconds), or that
-//! it does not have (BINARY, MAP, TIMESTAMP_LTZ).
+//! it does not have (BINARY, MAP, `TIMESTAMP_LTZ`).
 
 use std::sync::Arc;
 
