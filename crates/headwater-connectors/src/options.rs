@@ -75,7 +75,7 @@ pub(crate) fn payload_schema(
                 "{owner} declares no columns, and format {} needs them",
                 other.to_ascii_uppercase()
             ))
-            .with_hint("List the columns, or use FORMAT TEXT for one column \"value\"."));
+            .with_hint("List the columns, write INFER behind the format if files are read, or use FORMAT TEXT for one column \"value\"."));
         }
     };
     Ok(Arc::new(Schema::new(vec![Field::new(

@@ -24,6 +24,7 @@ pub mod offset;
 pub mod option_doc;
 pub mod options;
 pub mod other_names;
+mod other_options;
 pub mod read_bounds;
 pub mod records;
 mod reword;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::byte_size::parse_byte_size;
 use crate::duration::parse_duration;
+use crate::other_options::unknown_hint;
 use crate::secret::{HIDDEN, has_reference, is_secret_key, resolve};
 use crate::{Error, Result};
 
@@ -152,6 +153,8 @@ pub struct OptionReader {
     owner: String,
     left: Options,
     asked: Vec<AskedOption>,
+    /// Options that were given under another name than theirs, and that name.
+    renamed: Vec<(String, String)>,
     /// What messages show instead of a value.
     shown: Shown,
 }
@@ -196,6 +199,7 @@ impl OptionReader {
             owner: owner.into(),
             left: options.clone(),
             asked: Vec::new(),
+            renamed: Vec::new(),
             shown: Shown::default(),
         }
     }
@@ -248,6 +252,9 @@ impl OptionReader {
                 }
                 found = Some((key, value));
             }
+        }
+        if let Some((key, _)) = found.as_ref().filter(|(key, _)| fold(key) != fold(name)) {
+            self.renamed.push((name.to_string(), key.clone()));
         }
         let value = found.map(|(key, value)| self.resolved(&key, value));
         value.transpose()
@@ -418,10 +425,13 @@ impl OptionReader {
         taken
     }
 
-    /// An error for a value that is not what was expected. A secret is not shown.
+    /// An error for a value that is not what was expected, under the name that was written. A
+    /// secret is not shown.
     pub fn bad_value(&self, name: &str, text: &str, expected: &str) -> Error {
         let shown = self.shown.0.iter().find(|(value, _)| value == text);
         let text = shown.map_or(text, |(_, shown)| shown);
+        let renamed = self.renamed.iter().find(|(known, _)| known == name);
+        let name = renamed.map_or(name, |(_, written)| written);
         Error::configuration(format!(
             "option \"{name}\" of {} is \"{text}\", not {expected}",
             self.owner
@@ -459,10 +469,7 @@ impl OptionReader {
         let error = Error::configuration(format!("{} has no option \"{written}\"", self.owner));
         let to_read = to_read.iter().filter(|name| !name.ends_with(ANY_NAME));
         let known: Vec<&str> = to_read.copied().chain(self.known_names()).collect();
-        match nearest(written, known.iter().copied()) {
-            Some(name) => error.with_hint(format!("Did you mean \"{name}\"?")),
-            None => error.with_hint(known_list(known)),
-        }
+        error.with_hint(unknown_hint(written, self.left.get(written), known))
     }
 
     /// All names that something is read under.
@@ -473,15 +480,6 @@ impl OptionReader {
             .map(String::as_str)
             .filter(|name| !name.ends_with(ANY_NAME))
     }
-}
-
-fn known_list(mut names: Vec<&str>) -> String {
-    names.sort_unstable();
-    names.dedup();
-    if names.is_empty() {
-        return "There are no options here.".to_string();
-    }
-    format!("The options are {}.", names.join(", "))
 }
 
 /// The known name nearest to a word, if one is near enough to be meant.
@@ -594,6 +592,20 @@ mod tests {
         assert!(
             shown.contains("sasl.password") && !shown.contains("hunter2"),
             "{shown}"
+        );
+    }
+
+    #[test]
+    fn bad_values_are_told_under_the_name_that_was_written() {
+        let mut r = reader(&[("maxOffsetsPerTrigger", "0"), ("Flag", "z")]);
+        r.take("max.records", &["maxOffsetsPerTrigger"]).unwrap();
+        assert_eq!(
+            r.bad_value("max.records", "0", "at least 1").message(),
+            "option \"maxOffsetsPerTrigger\" of source \"s\" is \"0\", not at least 1"
+        );
+        assert_eq!(
+            r.take_bool("flag", &[]).unwrap_err().message(),
+            "option \"flag\" of source \"s\" is \"z\", not true or false"
         );
     }
 

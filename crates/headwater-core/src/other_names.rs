@@ -80,6 +80,19 @@ pub const OTHER_NAMES: &[(&str, &str)] = &[
     ("json_extract_string", "Write text ->> 'a'."),
     ("json_exists", "Write json_contains(text, 'a')."),
     ("to_csv", "Write a sink with FORMAT CSV, or to_json(x)."),
+    ("to_avro", "Write a sink with FORMAT AVRO, or to_json(x)."),
+    (
+        "to_protobuf",
+        "Write a sink with FORMAT PROTOBUF, or to_json(x).",
+    ),
+    (
+        "from_protobuf",
+        "Write a source with FORMAT PROTOBUF, or KEY FORMAT PROTOBUF.",
+    ),
+    (
+        "from_msgpack",
+        "Write a source with FORMAT MSGPACK, or KEY FORMAT MSGPACK.",
+    ),
     (
         "schema_of_json",
         "Write the columns: from_json(text, 'a INT, b VARCHAR').",

@@ -27,6 +27,7 @@ use headwater_core::source::{ReadCounters, SourceBatch};
 use headwater_core::{Error, Result};
 
 use crate::avro::SchemaCache;
+use crate::bad_hint::bad_hint;
 use crate::key_columns::{KeyColumns, KeyDefinition, merged};
 use crate::registry::new_sharing_decoder;
 use crate::row_collector::{good_records, record_batch};
@@ -52,6 +53,8 @@ pub struct RowDefinition {
 #[derive(Debug)]
 pub struct RowAssembler {
     owner: String,
+    /// How payloads are encoded, for messages.
+    format: FormatSpec,
     policy: BadDataPolicy,
     schema: SchemaRef,
     columns: Vec<ColumnOrigin>,
@@ -176,6 +179,7 @@ impl RowAssembler {
             keys.map(|keys| KeyColumns::try_new(keys, payload, &wanted_keys, owner, schemas));
         Ok(RowAssembler {
             owner: owner.to_string(),
+            format: format.clone(),
             policy: *bad_data,
             schema: SchemaRef::new(Schema::new(fields)),
             columns,
@@ -241,7 +245,7 @@ impl RowAssembler {
         };
         let (payload_columns, key_columns, kept) = match (&mut self.keys, keys) {
             (None, _) => {
-                let (values, kept) = self.apply_policy(values, bad, records, locate, counters)?;
+                let (values, kept) = self.apply_policy(values, bad, payloads, locate, counters)?;
                 (values, Vec::new(), kept)
             }
             (Some(_), None) => {
@@ -253,7 +257,7 @@ impl RowAssembler {
             (Some(columns), Some(keys)) => {
                 let (keys, bad_keys) = columns.decode(keys)?;
                 let values = spread(&values, records, &bad)?;
-                let kept = self.judge(merged(bad, bad_keys), locate, counters)?;
+                let kept = self.judge(merged(bad, bad_keys), payloads, locate, counters)?;
                 (without(&kept, values)?, without(&kept, keys)?, kept)
             }
         };
@@ -292,14 +296,14 @@ impl RowAssembler {
         &self,
         columns: Vec<ArrayRef>,
         bad: Vec<BadRecord>,
-        records: usize,
+        payloads: &BinaryArray,
         locate: &dyn Fn(usize) -> String,
         counters: &ReadCounters,
     ) -> Result<(Vec<ArrayRef>, Kept)> {
-        let kept = self.judge(bad, locate, counters)?;
+        let kept = self.judge(bad, payloads, locate, counters)?;
         let columns = match &kept {
             Kept::All | Kept::Without(_) => columns,
-            Kept::WithNulls(bad) => spread(&columns, records, bad)?,
+            Kept::WithNulls(bad) => spread(&columns, payloads.len(), bad)?,
         };
         Ok((columns, kept))
     }
@@ -308,6 +312,7 @@ impl RowAssembler {
     fn judge(
         &self,
         bad: Vec<BadRecord>,
+        payloads: &BinaryArray,
         locate: &dyn Fn(usize) -> String,
         counters: &ReadCounters,
     ) -> Result<Kept> {
@@ -317,7 +322,9 @@ impl RowAssembler {
         match self.policy {
             BadDataPolicy::Fail => {
                 counters.add_bad(&first.reason, 1);
-                Err(self.not_decoded(first, locate))
+                let at = Some(first.record).filter(|record| payloads.is_valid(*record));
+                let payload = at.map(|record| payloads.value(record));
+                Err(self.not_decoded(first, payload, locate))
             }
             BadDataPolicy::Drop | BadDataPolicy::DeadLetter => {
                 counters.add_bad_records(&bad, locate);
@@ -330,17 +337,24 @@ impl RowAssembler {
         }
     }
 
-    fn not_decoded(&self, bad: &BadRecord, locate: &dyn Fn(usize) -> String) -> Error {
+    fn not_decoded(
+        &self,
+        bad: &BadRecord,
+        payload: Option<&[u8]>,
+        locate: &dyn Fn(usize) -> String,
+    ) -> Error {
+        let owner = &self.owner;
         let place = locate(bad.record);
-        let message = format!(
-            "could not decode {place} for {}: {}",
-            self.owner, bad.reason
+        let message = format!("could not decode {place} for {owner}: {}", bad.reason);
+        let policies = format!(
+            "Set bad_data = 'drop' on {owner} to leave such records out, 'dead_letter' to write \
+             them to a sink of their own, or 'null' to keep them with NULL in the payload columns."
         );
-        let error = Error::bad_data(message).with_hint(format!(
-            "Set bad_data = 'drop' on {} to leave such records out, 'dead_letter' to write them to \
-             a sink of their own, or 'null' to keep them with NULL in the payload columns.",
-            self.owner
-        ));
+        let hint = match bad_hint(&self.format, owner, bad, payload) {
+            Some(hint) => format!("{hint} {policies}"),
+            None => policies,
+        };
+        let error = Error::bad_data(message).with_hint(hint);
         if bad.detail.is_empty() {
             error
         } else {

@@ -22,6 +22,7 @@
 
 mod assembler;
 mod avro;
+mod bad_hint;
 mod byte_order_mark;
 mod column;
 mod column_builder;

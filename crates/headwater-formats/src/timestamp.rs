@@ -117,6 +117,11 @@ impl TimestampOptions {
         to_units(Instant { seconds, nanos }, target)
     }
 
+    /// Whether nothing is said of how timestamps look.
+    pub(crate) fn are_default(&self) -> bool {
+        self.unit.is_none() && self.pattern.is_none()
+    }
+
     /// Whether numbers can be read, and are written.
     pub(crate) fn has_unit(&self) -> bool {
         self.unit.is_some()

@@ -24,6 +24,7 @@ use crate::advice;
 use crate::advice::config_error;
 use crate::oauth::OauthLogin;
 use crate::security::{self, Properties};
+use crate::servers::refuse_schemes;
 
 /// Where a Kafka cluster is and how to talk to it.
 #[derive(Clone, PartialEq, Eq)]
@@ -227,6 +228,7 @@ impl KafkaConnection {
         if servers.trim().is_empty() {
             return Err(options.bad_value(SERVERS.name, &servers, "host:port[,host:port]"));
         }
+        refuse_schemes(options, SERVERS.name, &servers)?;
         let mut properties: Vec<(String, String)> = Vec::new();
         for prefix in PREFIXES {
             let given: Options = options.take_prefixed(prefix);

@@ -48,6 +48,7 @@ mod row_encoder;
 mod row_maker;
 mod sampler;
 mod security;
+mod servers;
 mod share;
 mod sink;
 mod slice_stream;

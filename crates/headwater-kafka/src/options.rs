@@ -306,6 +306,16 @@ mod tests {
         assert_eq!(read.prefetch_bytes, 64 << 20);
     }
 
+    #[test]
+    fn a_limit_of_nothing_is_told_as_it_was_written() {
+        for name in ["maxOffsetsPerTrigger", "max.records.per.epoch"] {
+            let base = [("bootstrap.servers", "b:1"), ("topic", "t")];
+            let error = source(&[base[0], base[1], (name, "0")]).unwrap_err();
+            let expected = format!("option \"{name}\" of source \"s\" is \"0\", not at least 1");
+            assert_eq!(error.message(), expected);
+        }
+    }
+
     /// What is misspelt is told before what is missing because of it.
     #[test]
     fn unknown_options_are_told_first() {

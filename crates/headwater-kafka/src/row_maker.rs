@@ -60,8 +60,8 @@ impl SourceColumns {
                     format.name
                 ))
                 .with_hint(
-                    "Declare the columns of the payload, or leave the format out to get the \
-                     columns key, value, topic, partition, offset, timestamp and timestamp_type.",
+                    "Declare the columns of the payload, write INFER behind the format to find them \
+                     in the topic, or leave the format out to get the columns key, value, topic, partition, offset, timestamp and timestamp_type.",
                 ));
             }
             let mut parts = raw_columns();

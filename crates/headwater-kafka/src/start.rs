@@ -334,6 +334,24 @@ pub(crate) fn resolve_end(
     }
 }
 
+/// The topics that are read if a partition is of none of them, and else the partitions of its own.
+fn what_is_read(unknown: &Partition, partitions: &[Partition]) -> String {
+    let of_topic = partitions.iter().filter(|p| p.stream == unknown.stream);
+    match of_topic.count() {
+        0 => {
+            let mut topics: Vec<&str> = partitions.iter().map(|p| &*p.stream).collect();
+            topics.dedup();
+            format!(
+                "The source does not read topic \"{}\", but {}.",
+                unknown.stream,
+                topics.join(", ")
+            )
+        }
+        1 => "The source reads 1 partition of the topic.".to_string(),
+        count => format!("The source reads {count} partitions of the topic."),
+    }
+}
+
 fn pick(
     given: &Offsets,
     partitions: &[Partition],
@@ -345,7 +363,7 @@ fn pick(
             "an offset is given for {}, which is not read",
             named(unknown)
         ))
-        .with_hint(format!("The source reads {} partitions.", partitions.len())));
+        .with_hint(what_is_read(unknown, partitions)));
     }
     let mut picked = Offsets::new();
     for partition in partitions {
@@ -397,6 +415,28 @@ mod tests {
             .iter()
             .map(|(p, o)| (Partition::new("orders", *p), *o))
             .collect()
+    }
+
+    #[test]
+    fn an_offset_of_what_is_not_read_is_told_what_is() {
+        let read = [("a", 0), ("a", 1), ("b", 0)].map(|(t, p)| Partition::new(t, p));
+        let hint = |topic, partition| {
+            let given: Offsets = [(Partition::new(topic, partition), 1)]
+                .into_iter()
+                .collect();
+            let held = Held {
+                start: Offsets::new(),
+                end: Offsets::new(),
+            };
+            let error = pick(&given, &read, &held, &held.end).unwrap_err();
+            error.hint().unwrap().to_string()
+        };
+        assert_eq!(
+            hint("c", 0),
+            "The source does not read topic \"c\", but a, b."
+        );
+        assert_eq!(hint("a", 2), "The source reads 2 partitions of the topic.");
+        assert_eq!(hint("b", 1), "The source reads 1 partition of the topic.");
     }
 
     #[test]

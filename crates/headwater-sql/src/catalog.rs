@@ -8,9 +8,12 @@ use parking_lot::RwLock;
 use datafusion::arrow::datatypes::SchemaRef;
 
 use headwater_core::connector::{Connector, DeclaredSink};
-use headwater_core::options::nearest;
+use headwater_core::options::{fold, nearest};
 use headwater_core::{Error, Result};
 use headwater_plan::StreamDefinition;
+
+/// Flink's connector of topics whose messages are changes by key.
+const UPSERT_KAFKA: &str = "upsert-kafka";
 
 /// A declared source.
 #[derive(Debug, Clone)]
@@ -76,6 +79,12 @@ impl Catalog {
         }
         let names: Vec<&str> = entries.connectors.iter().map(|c| c.name()).collect();
         let error = Error::configuration(format!("there is no connector \"{name}\""));
+        if fold(name) == fold(UPSERT_KAFKA) && names.contains(&"kafka") {
+            return Err(error.with_hint(
+                "Write connector = 'kafka': a sink with a PRIMARY KEY has it as the key of its \
+                 messages, and writes a key without a value for a row that is taken back.",
+            ));
+        }
         Err(match nearest(name, names.iter().copied()) {
             Some(near) => error.with_hint(format!("Did you mean \"{near}\"?")),
             None => error.with_hint(format!("The connectors are {}.", names.join(", "))),

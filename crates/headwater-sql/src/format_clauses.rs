@@ -8,7 +8,8 @@ use headwater_formats::format_named_by;
 
 use crate::ast::TableDeclaration;
 
-/// `FORMAT x (…)`, or the option `format` with options that start with `x.`.
+/// `FORMAT x (…)`, or the option `format` with options that start with `x.`; Flink's names of the
+/// same begin with `value.`.
 pub(crate) fn format_of(
     declaration: &TableDeclaration,
     reader: &mut OptionReader,
@@ -16,11 +17,26 @@ pub(crate) fn format_of(
     let named = reader.take("format", &["value.format"])?;
     let mut format = one_format(&declaration.format, named, "FORMAT", reader)?;
     if let Some(format) = &mut format {
-        let options = reader.take_prefixed(&format!("{}.", format.name));
-        format.options.extend(options);
+        let short = reader.take_prefixed(&format!("{}.", format.name));
+        let long = reader.take_prefixed(&format!("value.{}.", format.name));
+        if let Some((key, _)) = long.iter().find(|(key, _)| short.get(key).is_some()) {
+            return Err(given_twice(reader, &format.name, key));
+        }
+        format.options.extend(short);
+        format.options.extend(long);
     }
     refuse_of_others(reader, "", "FORMAT", format.as_ref())?;
+    refuse_of_others(reader, "value.", "FORMAT", format.as_ref())?;
     Ok(format)
+}
+
+fn given_twice(reader: &OptionReader, format: &str, key: &str) -> Error {
+    let name = format!("{format}.{key}");
+    Error::configuration(format!(
+        "{} gives the same option twice, as \"{name}\" and as \"value.{name}\"",
+        reader.owner()
+    ))
+    .with_hint(format!("Keep \"{name}\" alone."))
 }
 
 /// `KEY FORMAT x (…)`, or the option `key.format` with options that start with `key.x.`.

@@ -131,7 +131,14 @@ impl CsvDecoder {
         if fields == self.places.len() {
             Ok(())
         } else {
-            Err(flaw("wrong number of fields", bytes))
+            Err(Flaw {
+                reason: "wrong number of fields",
+                detail: format!(
+                    "{fields} fields for {} declared columns in {}",
+                    self.places.len(),
+                    excerpt(bytes)
+                ),
+            })
         }
     }
 }

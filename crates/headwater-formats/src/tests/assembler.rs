@@ -120,6 +120,76 @@ fn fail_names_the_record_what_was_found_and_the_option() {
     );
 }
 
+/// The hint and what was found, for one payload of one column that is bad.
+fn failed(format: FormatSpec, column: DataType, payload: &[u8]) -> (String, String) {
+    let definition = RowDefinition {
+        payload: schema(&[("ts", column)]),
+        metadata: vec![],
+        format,
+        ..definition(BadDataPolicy::Fail, &[0])
+    };
+    let mut assembler = RowAssembler::try_new(&definition, OWNER).unwrap();
+    let none = |_: usize| -> Result<ArrayRef> { unreachable!("no metadata is wanted") };
+    let counters = ReadCounters::default();
+    let payloads = records(&[payload]);
+    let assembled = assembler.assemble(&payloads, None, &none, &locate, &counters);
+    let error = assembled.unwrap_err();
+    let text = |part: Option<&str>| part.unwrap_or_default().to_string();
+    (text(error.hint()), text(error.detail()))
+}
+
+#[test]
+fn a_number_for_a_timestamp_is_told_the_unit() {
+    let with_unit = |unit: &str| {
+        format!("(timestamp.unit = '{unit}'); the unit is 's', 'ms', 'us' or 'ns'. Set bad_data")
+    };
+    let cases: [(&str, &[u8], &str, &str); 4] = [
+        ("json", b"{\"ts\":1767225600000}", "JSON", "ms"),
+        ("json", b"{\"ts\":1767225600.5}", "JSON", "s"),
+        ("json", b"{\"ts\":1767225600000000000}", "JSON", "ns"),
+        ("csv", b"1767225600000000", "CSV", "us"),
+    ];
+    for (format, payload, named, unit) in cases {
+        let (hint, _) = failed(spec(format, &[]), micros(), payload);
+        let expected = format!("Numbers are times with FORMAT {named} {}", with_unit(unit));
+        assert!(hint.starts_with(&expected), "{format}: {hint}");
+    }
+    let (hint, _) = failed(spec("json", &[]), micros(), b"{\"ts\":\"1767225600000\"}");
+    assert!(hint.starts_with("Set bad_data"), "{hint}");
+    let with_unit = spec("json", &[("timestamp.unit", "s")]);
+    let (hint, _) = failed(with_unit, micros(), b"{\"ts\":1767225600000}");
+    assert!(hint.starts_with("Set bad_data"), "{hint}");
+    let (hint, _) = failed(spec("json", &[]), DataType::Boolean, b"{\"ts\":1}");
+    assert!(hint.starts_with("Set bad_data"), "{hint}");
+}
+
+#[test]
+fn the_id_of_a_schema_that_nobody_reads_is_seen() {
+    let avro = r#"{"type": "record", "name": "R", "fields": [{"name": "ts", "type": "long"}]}"#;
+    let protobuf = "syntax = \"proto3\"; message R { int64 ts = 1; }";
+    for (format, definition) in [("avro", avro), ("protobuf", protobuf)] {
+        let spec = spec(format, &[("schema", definition)]);
+        let framed = b"\x00\x00\x00\x00\x2a\x02";
+        let (hint, _) = failed(spec.clone(), DataType::Int64, framed);
+        let expected = format!(
+            "The record begins with a zero byte and the number 42, which looks like the id of a \
+             schema in a registry: set FORMAT {} (schema.registry = 'http://…:8081'). Set bad_data",
+            format.to_uppercase()
+        );
+        assert!(hint.starts_with(&expected), "{hint}");
+        for other in [b"\x00\x01".as_slice(), b"\x07\x00\x00\x00\x2a\x02"] {
+            let (hint, _) = failed(spec.clone(), DataType::Int64, other);
+            assert!(hint.starts_with("Set bad_data"), "{other:?}: {hint}");
+        }
+    }
+}
+
+#[test]
+fn the_fields_of_a_csv_line_are_counted() {
+    let (_, found) = failed(spec("csv", &[]), DataType::Int64, b"1,2,3");
+    assert_eq!(found, "Found: 3 fields for 1 declared columns in 1,2,3");
+}
+
 #[test]
 fn drop_leaves_bad_records_out_of_every_column() {
     let counters = ReadCounters::default();

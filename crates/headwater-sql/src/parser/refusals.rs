@@ -58,7 +58,7 @@ const STATEMENTS: &[(&[&str], &str, &str)] = &[
     (
         &["SHOW", "TOPICS"],
         "SHOW TOPICS",
-        "List the topics with Kafka's own tools.",
+        "Run headwater kafka topics: the command lists the topics of a broker.",
     ),
 ];
 

@@ -520,7 +520,7 @@ fn what_is_not_there_yet() {
               |
             1 | SHOW TOPICS FROM 'localhost:9092'
               | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-            hint: List the topics with Kafka's own tools.
+            hint: Run headwater kafka topics: the command lists the topics of a broker.
 
             Unsupported error: a join with FOR SYSTEM_TIME AS OF is not there yet
               --> job.sql:1:24
