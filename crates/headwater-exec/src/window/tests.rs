@@ -405,7 +405,7 @@ fn refuses_lengths_that_do_not_fit() {
     ]);
     let error = WindowSpec::hop(us(10), us(5), 0).unwrap_err();
     let hint = error.hint().unwrap();
-    assert!(hint.contains("hop() takes the slide first"));
+    assert!(hint.contains("HOP_END() take the slide first"), "{hint}");
     assert!(WindowSpec::tumble(Duration::ZERO, 0).is_err());
 }
 
