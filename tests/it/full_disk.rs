@@ -175,7 +175,8 @@ fn a_query_that_may_restart_waits_for_room() {
         let Some(disk) = SmallDisk::mount(dir.path().join("small")) else {
             return;
         };
-        let restarts = ", 'restart.attempts' = 50, 'restart.delay' = '100 ms'";
+        // Not an epoch for every row: their files alone would fill the disk.
+        let restarts = ", 'restart.attempts' = 50, 'restart.delay' = '100 ms', trigger = '100 ms'";
         let (checkpoint, results) = (dir.path().join(checkpoint), dir.path().join(out));
         job(&dir, &checkpoint, &results, AT_A_WALK, restarts);
         let mut run = dir

@@ -48,15 +48,15 @@ pub(crate) fn still_there(seen: &Fingerprints, held: &Held) -> Vec<(Partition, F
     left.map(|(p, last)| (p.clone(), last)).collect()
 }
 
-/// Whether every one of these records is what it was.
+/// The first of these records that is not what it was, as a loss.
 ///
 /// # Errors
-/// Data loss for the first that is not; Source if the brokers do not give one in time.
-pub(crate) async fn check_last_records(
+/// Source if the brokers do not give one in time.
+pub(crate) async fn other_record(
     reader: &Arc<Reader>,
     last_records: &[(Partition, Fingerprint)],
     clock: &dyn Clock,
-) -> Result<()> {
+) -> Result<Option<Failure>> {
     let places = last_records
         .iter()
         .map(|(p, last)| (p.clone(), last.offset));
@@ -66,7 +66,7 @@ pub(crate) async fn check_last_records(
             biased;
             found = record_at(reader, partition, was.offset) => match found? {
                 Some(is) if is != *was => {
-                    return Err(Failure::other_record(partition, *was, is).to_error());
+                    return Ok(Some(Failure::other_record(partition, *was, is)));
                 }
                 Some(_) => {}
                 None => tracing::debug!(%partition, offset = was.offset, "the last record read is gone"),
@@ -79,7 +79,7 @@ pub(crate) async fn check_last_records(
             .with_detail("It tells whether the topic is still the one that was read.")),
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The record at an offset; `None` if there is none.

@@ -398,7 +398,9 @@ impl Source for KafkaSource {
         let left = resume::still_there(point.seen, &held);
         if !left.is_empty() {
             let reader = inner.resumed_reader().await?;
-            resume::check_last_records(&reader, &left, &*inner.clock).await?;
+            if let Some(lost) = resume::other_record(&reader, &left, &*inner.clock).await? {
+                return Err(lost.to_error());
+            }
         }
         inner.seen.resume(point.seen);
         Ok(())

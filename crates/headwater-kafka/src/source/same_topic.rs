@@ -11,7 +11,6 @@
 //! It is a record from before the last look, as the last one may be of the new topic already. A
 //! partition of which nothing was read since then is not looked at.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +20,14 @@ use headwater_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 
 use super::Inner;
+use crate::chunk::Kept;
 use crate::cluster::ask;
 use crate::failure::Failure;
-use crate::walk::{Stretch, WalkSpec, walk};
+use crate::options::OnDataLoss;
+use crate::reader::{Reader, ReaderSpec};
+use crate::resume::{other_record, still_there};
+use crate::share::ReadLimits;
+use crate::topics::TopicChoice;
 
 /// From one look to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -92,11 +96,12 @@ enum Found {
 /// Looks at the topics of a source until something is lost.
 pub(super) async fn watch(source: Arc<Inner>) {
     let mut in_a_row = 0;
+    let mut reader = None;
     loop {
         source.clock.sleep(LOOK_EVERY).await;
         let found = tokio::select! {
             biased;
-            found = look(&source) => found,
+            found = look(&source, &mut reader) => found,
             () = source.clock.sleep(LOOK_TIMEOUT) => Err(Error::source_failed("no answer in time")),
         };
         let lost = match found {
@@ -124,12 +129,12 @@ pub(super) async fn watch(source: Arc<Inner>) {
     }
 }
 
-async fn look(source: &Inner) -> Result<Option<Found>> {
+async fn look(source: &Inner, reader: &mut Option<Arc<Reader>>) -> Result<Option<Found>> {
     if let Some(missing) = missing(source).await? {
         return Ok(Some(Found::Perhaps(missing)));
     }
     let (seen, newest) = source.seen.to_compare();
-    let found = other_record(source, &seen).await?;
+    let found = differing(source, reader, &seen).await?;
     if found.is_none() {
         source.seen.has_compared(newest);
     }
@@ -155,7 +160,11 @@ async fn missing(source: &Inner) -> Result<Option<Failure>> {
 
 /// Whether one of these records is another one by now, or its partition ends before it. Nothing can
 /// be said of one that compaction or retention have taken.
-async fn other_record(source: &Inner, seen: &Fingerprints) -> Result<Option<Found>> {
+async fn differing(
+    source: &Inner,
+    reader: &mut Option<Arc<Reader>>,
+    seen: &Fingerprints,
+) -> Result<Option<Found>> {
     if seen.is_empty() {
         return Ok(None);
     }
@@ -164,46 +173,39 @@ async fn other_record(source: &Inner, seen: &Fingerprints) -> Result<Option<Foun
         .map(|(partition, _)| partition.clone())
         .collect();
     let held = ask(&source.cluster, move |cluster| cluster.held(&partitions)).await?;
-    let mut from = Offsets::new();
     for (partition, was) in seen.iter() {
         let start = held.start.get(partition).unwrap_or(0);
-        let end = held.end.get(partition).unwrap_or(i64::MAX);
-        if end <= was.offset {
+        if let Some(end) = held.end.get(partition).filter(|end| *end <= was.offset) {
             let wanted = was.offset.saturating_add(1);
             let lost = Failure::out_of_range(partition, wanted, start, end);
             return Ok(Some(Found::Perhaps(lost)));
         }
-        if start <= was.offset {
-            from.set(partition.clone(), was.offset);
-        }
     }
-    let mut other = None;
-    let spec = WalkSpec {
-        owner: &source.spec.name,
-        connection: &source.spec.options.connection,
-        topics: &source.spec.options.topics,
-        has_key: false,
-        from: from.clone(),
+    let left = still_there(seen, &held);
+    let reader = match reader {
+        Some(reader) => reader,
+        None => reader.insert(reader_of_records(source)?),
+    };
+    let lost = other_record(reader, &left, &*source.clock).await?;
+    Ok(lost.map(Found::Certainly))
+}
+
+/// A reader that fetches a record of a partition, and hardly more. It stays for as long as there are
+/// looks: another client for each would cost its memory and its connections again and again.
+fn reader_of_records(source: &Inner) -> Result<Arc<Reader>> {
+    let options = &source.spec.options;
+    let spec = ReaderSpec {
+        source: &source.spec.name,
+        connection: &options.connection,
+        topics: &TopicChoice::Assigned(vec![]),
+        partitions: source.partitions.len(),
+        kept: Kept::default(),
+        prefetch_bytes: options.prefetch_bytes,
+        limits: ReadLimits::default(),
+        on_data_loss: OnDataLoss::Stop,
+        taps: &Arc::default(),
         wanted: Some(1),
+        fetched: Arc::default(),
     };
-    let stretch = |partition: &Partition| Stretch {
-        end: from.get(partition).map_or(0, |offset| offset + 1),
-        messages: 1,
-    };
-    let walked = walk(
-        spec,
-        stretch,
-        Arc::clone(&source.clock),
-        |partition, chunk| {
-            if let (Some(was), Some(is)) = (seen.get(partition), chunk.last_fingerprint())
-                && was != is
-            {
-                other = Some(Found::Certainly(Failure::other_record(partition, was, is)));
-                return Ok(ControlFlow::Break(()));
-            }
-            Ok(ControlFlow::Continue(()))
-        },
-    );
-    walked.await?;
-    Ok(other)
+    Reader::start(&spec, Arc::clone(&source.clock)).map(Arc::new)
 }
