@@ -97,9 +97,14 @@ impl std::fmt::Debug for Waker {
 
 impl Waker {
     pub(crate) fn wake(&self) {
-        if let Some(owned) = self.0.upgrade() {
-            // SAFETY: the queue is alive while `owned` is.
-            unsafe { ffi::rd_kafka_queue_yield(owned.queue) };
+        let Some(owned) = self.0.upgrade() else {
+            return;
+        };
+        // SAFETY: the queue is alive while `owned` is.
+        unsafe { ffi::rd_kafka_queue_yield(owned.queue) };
+        // Its thread may have ended meanwhile. Closing a consumer takes time, which who wakes has not.
+        if let Some(last) = Arc::into_inner(owned) {
+            std::thread::spawn(move || drop(last));
         }
     }
 }
