@@ -47,12 +47,8 @@ async fn feed_one_epoch(session: &mut TestSession, rows: &[(u64, u64, u64)]) {
     let feed = format!("FEED t VALUES {}", rows.join(", "));
     session.run(&feed).await.unwrap();
     session.run_to_end("q").await.unwrap();
-    let_threads_run(2);
-}
-
-/// The threads of the machine, not its epochs, make snapshots.
-fn let_threads_run(milliseconds: u64) {
-    std::thread::sleep(Duration::from_millis(milliseconds));
+    // The threads of the machine, not its epochs, make snapshots.
+    std::thread::sleep(Duration::from_millis(2));
 }
 
 /// The snapshots that the newest commit names.
@@ -113,8 +109,6 @@ async fn the_files_take_less_than_three_times_the_room_of_the_state() {
         let row = |i| ((epoch * 1_237 + i * 41) % keys, i, epoch);
         let rows: Vec<_> = (0..20).map(row).collect();
         feed_one_epoch(&mut session, &rows).await;
-        // A snapshot of thousands of rows is made while a few epochs run, and not while many do.
-        let_threads_run(15);
         let names = disk.list("state").unwrap();
         let total: u64 = names.iter().map(size).sum();
         for snapshot in snapshots(&disk) {

@@ -25,9 +25,6 @@ pub(crate) struct Length {
 
 /// How far apart epochs start, in seconds.
 pub(crate) const EPOCH_S: f64 = 1.0;
-/// How many times as large as usual an epoch may be that makes up for lost time. The heap stays as
-/// large as the largest one made it.
-const EPOCH_MORE_MAX: u64 = 2;
 
 impl Length {
     pub(crate) const SHORT: Length = Length {
@@ -200,7 +197,7 @@ impl Job {
                'time.step' = '{step_us} us', {options}, 'max.records.per.epoch' = {most},
                'fields.k.kind' = 'sequence', 'fields.k.max' = {last_key},
                'fields.v.kind' = 'sequence');",
-            most = rate * EPOCH_MORE_MAX,
+            most = rate * 10,
             last_key = KEYS - 1,
         )
     }

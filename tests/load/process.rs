@@ -1,8 +1,7 @@
 //! The command, seen from outside: what it says, and what the system says of it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -68,8 +67,8 @@ impl Process {
     pub(crate) fn start(job: &Job) -> Self {
         std::fs::create_dir(job.folder().join("out")).unwrap();
         let script = job.folder().join("job.sql");
-        let mut file = File::create(&script).unwrap();
-        file.write_all(job.script().as_bytes()).unwrap();
+        let mut file = std::fs::File::create(&script).unwrap();
+        std::io::Write::write_all(&mut file, job.script().as_bytes()).unwrap();
         let mut child = Command::new(command_binary())
             .args(["run", "--progress=always"])
             .arg(&script)
@@ -157,7 +156,6 @@ impl Process {
             threads: number("Threads:")?,
             open_files: std::fs::read_dir(folder.join("fd")).ok()?.count() as u64,
             staged_files: staged.files,
-            stolen: stolen().unwrap_or_default(),
             queries,
         })
     }
@@ -306,16 +304,6 @@ fn progress_is_read_from_its_line() {
     for (line, expected) in cases {
         assert_eq!(progress_in(line), expected, "{line}");
     }
-}
-
-/// Seconds that others have had of a processor, on average: the eighth number of all processors in
-/// `/proc/stat`, in hundredths of a second, by the number of their lines.
-fn stolen() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/stat").ok()?;
-    let ticks = stat.lines().next()?.split_whitespace().nth(8)?;
-    let lines = stat.lines().filter(|line| line.starts_with("cpu")).count();
-    let processors = lines.saturating_sub(1).max(1);
-    Some(ticks.parse::<f64>().ok()? / 100.0 / processors as f64)
 }
 
 /// Counts the files in a folder and below, which may change meanwhile.

@@ -13,11 +13,6 @@
 //! A step of the heap is let through if it is small: after an epoch that was larger than any
 //! before, the heap stays as large. A second step is no chance, and no step is let through that is
 //! large.
-//!
-//! A machine that others take, or that stands still, is told from a query that lags and from a heap
-//! that is larger after it: the one who looks is late then as well, or the system says that the
-//! processors were not there. Such a run says nothing of these two, unless it was good all the same.
-//! It excuses no thread, no file and no row.
 
 use std::fmt::Write as _;
 
@@ -28,17 +23,10 @@ const MEMORY_MORE_MAX: f64 = 0.05;
 const SECONDS_BEHIND_MAX: f64 = 3.0 * EPOCH_S;
 /// Findings whose name has it say how far a query is behind.
 const BEHIND: &str = "seconds behind";
-/// And those whose names have it speak of the heap.
-const MEMORY_WORD: &str = "memory";
 /// A machine that others use stands still for a moment now and then: so many of the samples may be
 /// over the limit, by as much again.
 const MOMENTS: f64 = 0.05;
 const BEHIND_MORE_MAX_PER_MINUTE: f64 = 1.0;
-/// The longest that one look at the process comes after the one before. They are 0.9 seconds apart.
-const APART_MAX_S: f64 = 2.0;
-/// How much of the time of the processors others of the same hardware may have from one look to the
-/// next.
-const STOLEN_MAX: f64 = 0.25;
 /// Threads that wait for a disk come and go, as do files that are being written.
 const A_FEW: f64 = 2.0;
 /// Two commits more in a period of sixteen: what the halves of the time may differ by.
@@ -60,8 +48,6 @@ pub(crate) struct Sample {
     pub(crate) threads: u64,
     pub(crate) open_files: u64,
     pub(crate) staged_files: u64,
-    /// Seconds that others of the same hardware have had of each processor.
-    pub(crate) stolen: f64,
     pub(crate) queries: Vec<QuerySample>,
 }
 
@@ -143,23 +129,16 @@ pub(crate) enum Shortfall {
     /// The rate was too much, whatever else was seen.
     Lags(String),
     Grows(String),
-    /// Something was too much, on a machine that was not there all the time.
-    Disturbed(String),
 }
 
 /// Everything that was looked at.
 #[derive(Debug)]
-pub(crate) struct Verdict {
-    findings: Vec<Finding>,
-    /// How the machine was not there.
-    disturbance: Option<String>,
-}
+pub(crate) struct Verdict(Vec<Finding>);
 
 impl Verdict {
     pub(crate) fn of(length: Length, samples: &[Sample]) -> Self {
-        let from = samples.partition_point(|s| s.at_s < length.warm_up_s);
-        let samples = &samples[from..];
-        let warm: Vec<&Sample> = samples.iter().collect();
+        let warm = samples.iter().filter(|s| s.at_s >= length.warm_up_s);
+        let warm: Vec<&Sample> = warm.collect();
         let wanted = (length.seconds as f64 - length.warm_up_s) / 2.0;
         let count = warm.len();
         assert!(count as f64 > wanted, "there are {count} samples only");
@@ -183,16 +162,13 @@ impl Verdict {
             findings.extend(folder(&queries));
             findings.extend(behind(&queries));
         }
-        Verdict {
-            findings,
-            disturbance: disturbance(samples),
-        }
+        Verdict(findings)
     }
 
     /// A line for everything that was looked at.
     pub(crate) fn table(&self) -> String {
         let mut text = format!("{:<42}  {:>24}  {:>8}", "what", "was", "at most");
-        for finding in &self.findings {
+        for finding in &self.0 {
             let Finding {
                 what, was, most, ..
             } = finding;
@@ -205,18 +181,9 @@ impl Verdict {
     /// # Errors
     /// If anything was too much.
     pub(crate) fn check(&self) -> Result<(), Shortfall> {
-        let bad = self.findings.iter().filter(|finding| !finding.is_good());
-        let bad: Vec<_> = bad.collect();
+        let bad: Vec<_> = self.0.iter().filter(|finding| !finding.is_good()).collect();
         if bad.is_empty() {
             return Ok(());
-        }
-        let is_excused = |finding: &&Finding| {
-            finding.what.contains(BEHIND) || finding.what.contains(MEMORY_WORD)
-        };
-        if let Some(why) = &self.disturbance
-            && bad.iter().all(is_excused)
-        {
-            return Err(Shortfall::Disturbed(format!("{why}:\n{}", self.table())));
         }
         Err(
             match bad.iter().any(|finding| finding.what.contains(BEHIND)) {
@@ -225,21 +192,6 @@ impl Verdict {
             },
         )
     }
-}
-
-/// How the machine was not there at some time between two samples, if it was so.
-fn disturbance(samples: &[Sample]) -> Option<String> {
-    samples.windows(2).find_map(|pair| {
-        let (at_s, apart_s) = (pair[0].at_s, pair[1].at_s - pair[0].at_s);
-        if apart_s > APART_MAX_S {
-            let why = format!("the machine stood still for {apart_s:.1} s after {at_s:.0} s");
-            return Some(why);
-        }
-        let share = (pair[1].stolen - pair[0].stolen) / apart_s;
-        let percent = share * 100.0;
-        (share > STOLEN_MAX)
-            .then(|| format!("others had {percent:.0} % of the processors after {at_s:.0} s"))
-    })
 }
 
 /// A number of what was seen.
