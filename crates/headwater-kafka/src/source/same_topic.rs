@@ -119,6 +119,7 @@ pub(super) async fn watch(source: Arc<Inner>) {
             }
             Err(error) => {
                 tracing::debug!(%error, "could not see whether topics are still the same");
+                in_a_row = 0;
                 continue;
             }
         };
