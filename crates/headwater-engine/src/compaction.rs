@@ -92,10 +92,15 @@ impl Compactor {
         });
     }
 
-    /// The chain with the snapshot in place of what it replaces, if one has been finished.
-    pub(crate) fn finished(&mut self, chain: &StateChain) -> Option<StateChain> {
+    /// The chain with the snapshot in place of what it replaces, if one has been finished. Waits
+    /// for one that the chain has left too far behind: files that nobody replaces fill the disk.
+    pub(crate) async fn finished(&mut self, chain: &StateChain) -> Option<StateChain> {
         let running = self.running.as_mut()?;
-        let result = running.task.as_mut()?.now_or_never()?;
+        let task = running.task.as_mut()?;
+        let result = match chain.is_far_ahead_of(&running.replaced) {
+            true => task.await,
+            false => task.now_or_never()?,
+        };
         let result = result.unwrap_or_else(|e| Err(Error::internal(e.to_string())));
         let replaced = std::mem::take(&mut running.replaced);
         self.running = None;

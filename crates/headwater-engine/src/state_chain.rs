@@ -41,11 +41,18 @@ impl StateChain {
         let is_delta = |f: &&StateFileRef| f.kind == ChunkKind::Delta;
         let deltas = self.deltas();
         let delta_bytes: u64 = self.files.iter().filter(is_delta).map(|f| f.bytes).sum();
-        let all_bytes: u64 = self.files.iter().map(|f| f.bytes).sum();
-        let snapshot_bytes = all_bytes - delta_bytes;
-        let is_worth_it = deltas >= MIN_DELTAS || delta_bytes >= MIN_DELTA_BYTES;
-        let outweigh = is_worth_it && delta_bytes > snapshot_bytes / 2;
+        let snapshot_bytes = bytes_of(&self.files) - delta_bytes;
+        let outweigh = is_worth_it(deltas, delta_bytes) && delta_bytes > snapshot_bytes / 2;
         outweigh || deltas >= MANY_DELTAS
+    }
+
+    /// Whether what came after the files that are being replaced is so much that the folder would
+    /// not stay within three times the state: those are half as much again as the state, and the
+    /// snapshot that is made of them lies beside them.
+    pub(crate) fn is_far_ahead_of(&self, replaced: &[StateFileRef]) -> bool {
+        let later = self.files.strip_prefix(replaced).unwrap_or_default();
+        let later_bytes = bytes_of(later);
+        is_worth_it(later.len(), later_bytes) && later_bytes > bytes_of(replaced) / 4
     }
 
     /// Whether no delta may be added.
@@ -83,6 +90,15 @@ impl StateChain {
             }
         }
     }
+}
+
+fn bytes_of(files: &[StateFileRef]) -> u64 {
+    files.iter().map(|f| f.bytes).sum()
+}
+
+/// Whether so many deltas of so many bytes are worth a thread.
+fn is_worth_it(deltas: usize, bytes: u64) -> bool {
+    deltas >= MIN_DELTAS || bytes >= MIN_DELTA_BYTES
 }
 
 #[cfg(test)]
@@ -127,6 +143,22 @@ mod tests {
             assert!(!chain.is_full(), "{case}");
         }
         assert!(chain_of(1_000_000, 512, 1).is_full());
+    }
+
+    #[test]
+    fn a_quarter_of_what_is_being_replaced_is_far_ahead_of_it() {
+        let old = chain_of(1000, 20, 30);
+        let with = |deltas: usize, bytes| {
+            let later = (0..deltas).map(|_| file(ChunkKind::Delta, bytes));
+            later.fold(old.clone(), |chain, delta| chain.with(delta))
+        };
+        let cases = [(0, 0, false), (15, 100, false), (16, 25, false), (16, 26, true)];
+        for (deltas, bytes, is_far) in cases {
+            let is_far_ahead = with(deltas, bytes).is_far_ahead_of(old.files());
+            assert_eq!(is_far_ahead, is_far, "{deltas} deltas of {bytes}");
+        }
+        // What does not begin with them replaces nothing.
+        assert!(!StateChain::default().is_far_ahead_of(old.files()));
     }
 
     #[test]

@@ -30,7 +30,9 @@ use headwater_core::Result;
 
 use crate::column_builder::{ColumnBuilder, Mismatch, Value};
 use crate::decimal::parse_scaled;
-use crate::number::{parse_double, parse_float, parse_integer, parse_not_finite};
+use crate::number::{
+    parse_double, parse_float, parse_integer, parse_not_finite, parse_short_integer,
+};
 use crate::time::parse_date;
 use crate::timestamp::TimestampOptions;
 
@@ -73,11 +75,14 @@ pub(crate) fn scalar_column(
 fn integers<T>(data_type: &DataType) -> Box<dyn ColumnBuilder>
 where
     T: ArrowPrimitiveType,
-    T::Native: TryFrom<i128>,
+    T::Native: TryFrom<i64> + TryFrom<i128>,
 {
     primitives::<T>(data_type, |value| {
         let text = number_text(value)?;
-        T::Native::try_from(parse_integer(text)?).ok()
+        match parse_short_integer(text.as_bytes()) {
+            Some(short) => T::Native::try_from(short).ok(),
+            None => T::Native::try_from(parse_integer(text)?).ok(),
+        }
     })
 }
 

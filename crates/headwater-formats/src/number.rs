@@ -10,8 +10,9 @@ pub(crate) fn parse_integer(text: &str) -> Option<i128> {
         .or_else(|| parse_scaled(text, 0)?.exact())
 }
 
-/// Up to 18 digits with an optional minus sign: cannot overflow.
-fn parse_short_integer(bytes: &[u8]) -> Option<i64> {
+/// Up to 18 digits with an optional minus sign, which nearly all integers are: cannot overflow.
+#[inline]
+pub(crate) fn parse_short_integer(bytes: &[u8]) -> Option<i64> {
     let (is_negative, digits) = match bytes {
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),

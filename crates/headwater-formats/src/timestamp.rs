@@ -247,11 +247,18 @@ pub(crate) fn to_units(instant: Instant, unit: TimeUnit) -> Option<i64> {
     if !(FIRST_SECOND..=LAST_SECOND).contains(&instant.seconds) {
         return None;
     }
-    let digits = fraction_digits(unit);
-    let fraction = instant.nanos / 10_u32.pow(9 - digits);
-    // The first of all nanoseconds that fit are after a second that does not.
-    let units = i128::from(instant.seconds) * 10_i128.pow(digits) + i128::from(fraction);
-    i64::try_from(units).ok()
+    // Within these years nothing but nanoseconds overflows. Divisors that are known are no division.
+    let (per_second, fraction) = match unit {
+        TimeUnit::Second => (1, 0),
+        TimeUnit::Millisecond => (1_000, instant.nanos / 1_000_000),
+        TimeUnit::Microsecond => (1_000_000, instant.nanos / 1_000),
+        TimeUnit::Nanosecond => {
+            // The first of all nanoseconds that fit are after a second that does not.
+            let nanos = i128::from(instant.seconds) * 1_000_000_000 + i128::from(instant.nanos);
+            return i64::try_from(nanos).ok();
+        }
+    };
+    Some(instant.seconds * per_second + i64::from(fraction))
 }
 
 fn from_units(value: i64, unit: TimeUnit) -> Instant {

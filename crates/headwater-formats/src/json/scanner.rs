@@ -29,6 +29,38 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
+/// How many bytes at the beginning stand for themselves in a string: eight at a time, as strings
+/// are most of what a record has.
+#[inline]
+fn plain_prefix(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let found = first_not_plain(u64::from_le_bytes(*word));
+        if let Some(byte) = found {
+            return index * 8 + byte;
+        }
+    }
+    let is_plain = |byte: &&u8| PLAIN[usize::from(**byte)];
+    words.len() * 8 + rest.iter().take_while(is_plain).count()
+}
+
+/// The first of eight bytes, the lowest first, that does not stand for itself.
+///
+/// Subtracting from all bytes at once borrows from the next one only where a byte is what is looked
+/// for, so bits above the lowest that is set may be wrong, and that one is right.
+#[inline]
+fn first_not_plain(word: u64) -> Option<usize> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let quote = word ^ (EACH * b'"' as u64);
+    let backslash = word ^ (EACH * b'\\' as u64);
+    let is_quote = quote.wrapping_sub(EACH) & !quote;
+    let is_backslash = backslash.wrapping_sub(EACH) & !backslash;
+    let is_control = word.wrapping_sub(EACH * 0x20) & !word;
+    let found = (is_quote | is_backslash | is_control) & HIGH;
+    (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
+}
+
 impl<'a> Scanner<'a> {
     /// Starts at the first byte.
     pub(crate) fn new(text: &'a str) -> Self {
@@ -92,6 +124,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Scans a string; gives what is between the quotes and whether escapes are in it.
+    #[inline]
     pub(crate) fn string(&mut self) -> Result<(&'a str, bool), NotJson> {
         if self.next_byte() != Some(b'"') {
             return Err(NotJson);
@@ -100,8 +133,7 @@ impl<'a> Scanner<'a> {
         let mut has_escapes = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|byte| !PLAIN[usize::from(*byte)]);
-            self.at += plain.ok_or(NotJson)?;
+            self.at += plain_prefix(rest);
             match self.next_byte() {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -288,6 +320,7 @@ fn hex(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
@@ -367,6 +400,20 @@ mod tests {
     }
 
     #[test]
+    fn every_byte_is_found_wherever_it_is() {
+        for byte in 0..=u8::MAX {
+            for length in 1..=24 {
+                for at in 0..length {
+                    let mut bytes = vec![b'a'; length];
+                    bytes[at] = byte;
+                    let expected = if PLAIN[usize::from(byte)] { length } else { at };
+                    assert_eq!(plain_prefix(&bytes), expected, "{byte} at {at} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn depth_costs_no_stack() {
         let deep = 1_000_000;
         assert!(is_json(&("[".repeat(deep) + &"]".repeat(deep))));
@@ -390,6 +437,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_first_byte_that_is_not_plain_is_found(bytes in vec(any::<u8>(), 0..40)) {
+            let plain = bytes.iter().take_while(|byte| PLAIN[usize::from(**byte)]);
+            prop_assert_eq!(plain_prefix(&bytes), plain.count());
+        }
+
         #[test]
         fn any_text_gets_serde_jsons_answer(text in "[\\[\\]{},:\" 0-9eE.+\\-\\\\utrfalsn\u{e9}\n]{0,24}") {
             let expected = serde_json_takes(&text);
