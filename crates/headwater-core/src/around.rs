@@ -60,6 +60,10 @@ pub trait SourceAround: Debug + Send + Sync + 'static {
         self.inner().available(from, limits).await
     }
 
+    fn stretched(&self, available: Slice, bound: &Offsets, records: u64) -> Slice {
+        self.inner().stretched(available, bound, records)
+    }
+
     async fn wait_ready(&self, from: &Offsets) -> Result<()> {
         self.inner().wait_ready(from).await
     }
@@ -109,6 +113,10 @@ impl<T: SourceAround> Source for T {
 
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets> {
         SourceAround::available(self, from, limits).await
+    }
+
+    fn stretched(&self, available: Slice, bound: &Offsets, records: u64) -> Slice {
+        SourceAround::stretched(self, available, bound, records)
     }
 
     async fn wait_ready(&self, from: &Offsets) -> Result<()> {
@@ -303,6 +311,11 @@ mod tests {
 
         async fn available(&self, _: &Offsets, _: &EpochLimits) -> Result<Offsets> {
             self.fails("available")
+        }
+
+        fn stretched(&self, available: Slice, _: &Offsets, _: u64) -> Slice {
+            self.note("stretched");
+            available
         }
 
         async fn wait_ready(&self, _: &Offsets) -> Result<()> {

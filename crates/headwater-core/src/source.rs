@@ -260,6 +260,12 @@ pub trait Source: Debug + Send + Sync + 'static {
     /// The furthest position that can be read from `from` without waiting, within the limits.
     async fn available(&self, from: &Offsets, limits: &EpochLimits) -> Result<Offsets>;
 
+    /// What an epoch reads of a query that stops at `bound`: what is available, and more of what
+    /// lies before the bound, for which it then waits, so that it has about `records` records.
+    fn stretched(&self, available: Slice, _bound: &Offsets, _records: u64) -> Slice {
+        available
+    }
+
     /// Completes when there is something to read after `from`.
     async fn wait_ready(&self, from: &Offsets) -> Result<()>;
 

@@ -25,12 +25,17 @@ use headwater_core::trigger::Trigger;
 
 /// How long an epoch should take if no trigger says.
 pub const EPOCH_TARGET: Duration = Duration::from_secs(5);
+/// How long an epoch over what is there already should take at least: its commit is little beside it
+/// then. Nobody waits for its rows in particular.
+const EPOCH_WORTH: Duration = Duration::from_millis(300);
 /// Records that every epoch may take in, however long it takes.
 pub(crate) const RECORDS_MIN: u64 = 1_000;
 /// What is left of the limit, or of what was read, after one epoch, at least.
 const SHRINK_MAX: f64 = 0.25;
 /// What a limit becomes after one epoch, at most.
 const GROW_MAX: f64 = 2.0;
+/// How many times as much as the last an epoch may be worth.
+const GROW_WORTH_MAX: f64 = 8.0;
 /// An epoch that read so much of the limit was held back by it.
 const FULL: f64 = 0.9;
 /// Two epochs tell a fixed part from the rest if one read so many times as much.
@@ -95,6 +100,17 @@ impl Intake {
     /// The records that the next epoch reads of a source, at most.
     pub(crate) fn limit(&self) -> Option<u64> {
         self.limit
+    }
+
+    /// The records of an epoch that is worth its costs: what the last one would have read in
+    /// [`EPOCH_WORTH`], but not many times what it read.
+    pub(crate) fn worth(&self) -> u64 {
+        let Some(last) = self.last else {
+            return 0;
+        };
+        let seconds = (last.seconds - self.fixed.unwrap_or(0.0)).max(SECONDS_MIN);
+        let ratio = EPOCH_WORTH.as_secs_f64() / seconds;
+        (last.records * ratio.min(GROW_WORTH_MAX)) as u64
     }
 
     /// An epoch ran, which read so many records of the source it read most of. `partitions` is how
@@ -222,6 +238,19 @@ mod tests {
             let (first, last) = (limits[12] as f64, limits[39] as f64);
             assert!((first / last - 1.0).abs() < 0.02, "{limits:?}");
         }
+    }
+
+    #[test]
+    fn an_epoch_is_worth_what_fills_a_third_of_a_second() {
+        let mut intake = asap();
+        assert_eq!(intake.worth(), 0);
+        intake.ran(10_000, Duration::from_millis(10), 4);
+        assert_eq!(intake.worth(), 80_000);
+        intake.ran(80_000, Duration::from_millis(60), 4);
+        // A line through both has nothing left for none.
+        assert_eq!(intake.worth(), 400_000);
+        intake.ran(400_000, Duration::from_millis(600), 4);
+        assert_eq!(intake.worth(), 200_000);
     }
 
     #[test]

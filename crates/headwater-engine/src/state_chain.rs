@@ -152,7 +152,12 @@ mod tests {
             let later = (0..deltas).map(|_| file(ChunkKind::Delta, bytes));
             later.fold(old.clone(), |chain, delta| chain.with(delta))
         };
-        let cases = [(0, 0, false), (15, 100, false), (16, 25, false), (16, 26, true)];
+        let cases = [
+            (0, 0, false),
+            (15, 100, false),
+            (16, 25, false),
+            (16, 26, true),
+        ];
         for (deltas, bytes, is_far) in cases {
             let is_far_ahead = with(deltas, bytes).is_far_ahead_of(old.files());
             assert_eq!(is_far_ahead, is_far, "{deltas} deltas of {bytes}");

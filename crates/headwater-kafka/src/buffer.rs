@@ -156,6 +156,11 @@ impl PartitionBuffer {
         })
     }
 
+    /// Whether more is on its way: what comes after a failure waits until that has been told.
+    pub(crate) fn is_fetching(&self) -> bool {
+        self.state.lock().failure.is_none()
+    }
+
     /// The offset after the first `records` records at or after `from`.
     pub(crate) fn offset_after(&self, from: i64, records: u64) -> i64 {
         let mut state = self.state.lock();

@@ -163,8 +163,9 @@ impl ChunkBuilder {
         if let Some(kinds) = &mut self.timestamp_types {
             kinds.push(record.timestamp.1);
         }
-        self.key_crcs
-            .push(crc32c::crc32c(record.key.unwrap_or_default()));
+        // That of no bytes is 0; most topics have no keys.
+        let key = record.key.filter(|key| !key.is_empty());
+        self.key_crcs.push(key.map_or(0, crc32c::crc32c));
         if let Some(headers) = &mut self.headers {
             let size = push_headers(headers, &record.headers);
             self.header_bytes += size;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use headwater_core::clock::Clock;
-use headwater_core::offset::{Offsets, Partition};
+use headwater_core::offset::{Offsets, Partition, Slice};
 use headwater_core::source::EpochLimits;
 use headwater_core::{Error, Result};
 use parking_lot::{Mutex, RwLock};
@@ -243,6 +243,37 @@ impl Reader {
         Ok(end)
     }
 
+    /// See `Source::stretched`. Offsets are counted for records: gaps make an epoch smaller.
+    pub(crate) fn stretched(&self, available: Slice, bound: &Offsets, records: u64) -> Slice {
+        let is_there: u64 = available
+            .ranges()
+            .map(|(_, from, to)| distance(from, to))
+            .sum();
+        let missing = records.saturating_sub(is_there);
+        // How large they will be nobody knows.
+        if missing == 0 || self.limits.is_any() {
+            return available;
+        }
+        let buffers = self.shared.buffers.read();
+        let left = available.end.iter().map(|(partition, end)| {
+            let buffer = buffers.get(partition);
+            let is_coming = buffer.is_some_and(|buffer| buffer.is_fetching());
+            bound
+                .get(partition)
+                .filter(|_| is_coming)
+                .map_or(0, |bound| distance(end, bound))
+        });
+        let shares = share_records(&left.collect::<Vec<_>>(), missing);
+        let ends = available.end.iter().zip(shares);
+        let end = ends.map(|((partition, end), share)| {
+            (partition.clone(), end.saturating_add_unsigned(share))
+        });
+        Slice {
+            end: end.collect(),
+            start: available.start,
+        }
+    }
+
     /// How far a buffer reaches. A failure that may pass is told once: then fetching begins anew.
     fn reach(&self, buffer: &PartitionBuffer, start: i64) -> Result<Reach> {
         buffer.reach(start).inspect_err(|_| {
@@ -330,6 +361,11 @@ impl Reader {
         let count = |records: &AtomicU64| records.load(Ordering::Relaxed);
         (count(&shared.fetched), count(&shared.heard))
     }
+}
+
+/// How many offsets are from one to another that is not before it.
+fn distance(from: i64, to: i64) -> u64 {
+    to.saturating_sub(from).max(0).unsigned_abs()
 }
 
 fn end_of_share(buffer: &PartitionBuffer, start: i64, reach: Reach, share: u64) -> i64 {

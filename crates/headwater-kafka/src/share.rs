@@ -16,6 +16,11 @@ pub(crate) struct ReadLimits {
 }
 
 impl ReadLimits {
+    /// Whether every epoch is bounded by more than a number of records.
+    pub(crate) fn is_any(&self) -> bool {
+        *self != ReadLimits::default()
+    }
+
     /// The records that partitions may give, and how many may be given of all.
     pub(crate) fn applied(&self, reached: &[Reach], limits: &EpochLimits) -> (Vec<u64>, u64) {
         let of_each = self.records_per_partition.unwrap_or(u64::MAX);

@@ -1,5 +1,9 @@
 //! The rows of a slice as a stream: takes chunks from the buffers, decodes one at a time, and
 //! waits where records are still to come.
+//!
+//! Partitions take turns, stripe by stripe, so that none is full while another is waited for. Where a
+//! stripe ends the offsets say, and not what has been fetched: a slice that is read again gives its
+//! rows in the same order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +20,10 @@ use crate::reader::Reader;
 use crate::row_maker::{ChunkRecords, RowMaker};
 use crate::source::Inner;
 
-/// The rows of a slice, partition by partition.
+/// Offsets of a partition that are read before the next one has its turn.
+const STRIPE_OFFSETS: i64 = 16_384;
+
+/// The rows of a slice.
 pub(crate) fn stream(
     source: Arc<Inner>,
     request: ReadRequest,
@@ -43,9 +50,28 @@ struct ClaimedRange {
     end: i64,
     /// Everything before it has been taken.
     position: i64,
+    /// Where the stripe that is being read ends.
+    stripe_end: i64,
 }
 
 impl ClaimedRange {
+    fn new(claim: ReadClaim, start: i64, end: i64) -> Self {
+        ClaimedRange {
+            claim,
+            start,
+            end,
+            position: start,
+            stripe_end: start.saturating_add(STRIPE_OFFSETS).min(end),
+        }
+    }
+
+    /// Goes on to the next stripe; says whether there is one.
+    fn next_stripe(&mut self) -> bool {
+        let has_more = self.stripe_end < self.end;
+        self.stripe_end = self.stripe_end.saturating_add(STRIPE_OFFSETS).min(self.end);
+        has_more
+    }
+
     /// Goes on to an offset; gives how many there were until there.
     fn pass(&mut self, offset: i64) -> u64 {
         let passed = offset.min(self.end).saturating_sub(self.position).max(0);
@@ -106,13 +132,7 @@ impl SliceReader {
                 break;
             };
             let claim = self.reader.claim(&partition, start)?;
-            let position = start;
-            self.left.push_back(ClaimedRange {
-                claim,
-                start,
-                end,
-                position,
-            });
+            self.left.push_back(ClaimedRange::new(claim, start, end));
             offsets = offsets.saturating_add(end - start);
         }
         Ok(())
@@ -166,11 +186,10 @@ impl SliceReader {
             let Some(range) = self.left.front_mut() else {
                 return Ok(None);
             };
-            let buffer = range.claim.buffer();
             let changed = self.reader.changed();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            match buffer.take(range.end, records_max)? {
+            match range.claim.buffer().take(range.stripe_end, records_max)? {
                 Taken::Records(chunk) => {
                     self.counters.add_done(range.pass(chunk.end()));
                     self.reader.gave_back();
@@ -180,9 +199,10 @@ impl SliceReader {
                     self.reader.check_usable()?;
                     changed.await;
                 }
+                Taken::End if range.next_stripe() => self.left.rotate_left(1),
                 Taken::End => {
-                    self.counters
-                        .add_lost(buffer.lost_in(range.start, range.end));
+                    let lost = range.claim.buffer().lost_in(range.start, range.end);
+                    self.counters.add_lost(lost);
                     self.counters.add_done(range.pass(range.end));
                     self.left.pop_front();
                 }

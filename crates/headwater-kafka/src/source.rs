@@ -451,6 +451,13 @@ impl Source for KafkaSource {
         })
     }
 
+    fn stretched(&self, available: Slice, bound: &Offsets, records: u64) -> Slice {
+        let Some(reader) = self.0.reader.get() else {
+            return available;
+        };
+        reader.stretched(available, bound, records)
+    }
+
     async fn wait_ready(&self, from: &Offsets) -> Result<()> {
         let reader = self.0.whole_reader(from).await?;
         let Some(stop) = &self.0.stop else {

@@ -115,6 +115,14 @@ impl EpochLoop {
             let available = match (&self.spec.trigger, &bound) {
                 // One epoch over everything, whatever the limits say.
                 (Trigger::Once, Some(bound)) => bound.clone(),
+                (Trigger::AvailableNow, Some(bound)) => {
+                    let limits = self.limits(index);
+                    let available = source.available(&position, &limits).await?;
+                    let worth = self.intake.worth();
+                    let records = limits.max_records.map_or(worth, |max| max.min(worth));
+                    let available = Slice::between(&position, &available);
+                    source.stretched(available, bound, records).end
+                }
                 _ => source.available(&position, &self.limits(index)).await?,
             };
             let has_ended = source.has_ended(&position);

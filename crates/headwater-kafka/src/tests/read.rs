@@ -5,6 +5,7 @@ use headwater_core::ErrorKind;
 use headwater_core::clock::{Clock, SystemClock};
 use headwater_core::connector::SourceUse;
 use headwater_core::format::BadDataPolicy;
+use headwater_core::offset::Slice;
 use headwater_core::source::{EpochLimits, Source};
 
 use super::fixture::*;
@@ -231,6 +232,59 @@ async fn a_limit_is_shared_among_partitions() {
         epochs += 1;
     }
     assert_eq!(epochs, 10);
+}
+
+#[tokio::test]
+async fn an_epoch_is_stretched_to_what_lies_before_the_bound() {
+    let broker = broker(&[("t", 3)]);
+    let servers = broker.bootstrap_servers();
+    put(&servers, "t", &numbers(0, 0..300));
+    put(&servers, "t", &numbers(1, 0..100));
+    let source = json(&servers, "t").open().await;
+    let start = source.initial().await.unwrap();
+    let bound = at("t", &[300, 100, 0]);
+    let stretched = |end: [i64; 3], records| {
+        let available = Slice::between(&start, &at("t", &end));
+        source.stretched(available, &bound, records)
+    };
+    assert_eq!(reach(&*source, &start, &bound).await, bound);
+    // Shares of what is left, and never less than what is there.
+    assert_eq!(stretched([0, 0, 0], 40).end, at("t", &[30, 10, 0]));
+    assert_eq!(stretched([100, 0, 0], 250).end, at("t", &[200, 50, 0]));
+    assert_eq!(stretched([100, 0, 0], 50).end, at("t", &[100, 0, 0]));
+    assert_eq!(stretched([100, 100, 0], 10_000).end, bound);
+    // What has not been fetched is waited for.
+    let again = json(&servers, "t").open().await;
+    again.available(&start, &NO_LIMITS).await.unwrap();
+    let none = Slice::between(&start, &start);
+    let slice = again.stretched(none.clone(), &bound, 200);
+    assert_eq!(slice.end, at("t", &[150, 50, 0]));
+    assert_eq!(read(&*again, &start, &slice.end).await.rows(), 200);
+    // Nobody knows how many bytes that would be.
+    let limited = json(&servers, "t")
+        .option("max.bytes.per.epoch", "1 MB")
+        .open()
+        .await;
+    limited.available(&start, &NO_LIMITS).await.unwrap();
+    assert_eq!(limited.stretched(none.clone(), &bound, 200), none);
+}
+
+#[tokio::test]
+async fn partitions_take_turns_whatever_has_been_fetched() {
+    let broker = broker(&[("t", 2)]);
+    let servers = broker.bootstrap_servers();
+    put(&servers, "t", &numbers(0, 0..20_000));
+    put(&servers, "t", &numbers(1, 20_000..60_000));
+    let expected: Vec<String> = [0..16_384, 20_000..36_384, 16_384..20_000, 36_384..60_000]
+        .into_iter()
+        .flatten()
+        .map(|number| number.to_string())
+        .collect();
+    let source = json(&servers, "t").open().await;
+    let (start, end) = (at("t", &[0, 0]), at("t", &[20_000, 40_000]));
+    for _ in 0..2 {
+        assert_eq!(read(&*source, &start, &end).await.lines(), expected);
+    }
 }
 
 #[tokio::test]
