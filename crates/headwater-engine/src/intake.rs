@@ -246,9 +246,8 @@ mod tests {
         assert_eq!(intake.worth(), 0);
         intake.ran(10_000, Duration::from_millis(10), 4);
         assert_eq!(intake.worth(), 80_000);
-        intake.ran(80_000, Duration::from_millis(60), 4);
-        // A line through both has nothing left for none.
-        assert_eq!(intake.worth(), 400_000);
+        intake.ran(80_000, Duration::from_millis(80), 4);
+        assert_eq!(intake.worth(), 300_000);
         intake.ran(400_000, Duration::from_millis(600), 4);
         assert_eq!(intake.worth(), 200_000);
     }

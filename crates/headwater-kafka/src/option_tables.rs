@@ -6,7 +6,7 @@ use headwater_core::option_doc::{markdown_row, option_table};
 use crate::client::{self, OWNED_BY_SINK, OWNED_BY_SOURCE};
 use crate::delivery;
 use crate::options::{sink_docs, source_docs};
-use crate::reader::GROUP_PREFIX;
+use crate::reader::{FETCH_WAIT, GROUP_PREFIX};
 use crate::transaction::DEFAULTS_MS;
 
 /// The tables of `docs/reference/connectors/kafka.md` by their names.
@@ -41,6 +41,7 @@ fn default_table() -> String {
     let of_transactions =
         of_transactions.map(|(name, ms, effect)| (name, code(ms.to_string()), effect));
     let rows = of_all.map(|row| ("both", row));
+    let rows = rows.chain([("source", given(FETCH_WAIT))]);
     let rows = rows.chain(computed.into_iter().map(|row| ("source", row)));
     let rows = rows.chain(of_sink.map(|row| ("sink", row)));
     let rows = rows.chain(of_transactions.map(|row| ("sink, exactly once", row)));

@@ -15,7 +15,7 @@ use crate::batch_queue::{BatchQueue, Waker};
 use crate::budget::{Budget, queue_limits};
 use crate::buffer::{PartitionBuffer, Reach, ReadClaim};
 use crate::chunk::Kept;
-use crate::client::KafkaConnection;
+use crate::client::{DefaultProperty, KafkaConnection};
 use crate::failure::Failure;
 use crate::options::OnDataLoss;
 use crate::poll_loop::{PollLoop, Sharing};
@@ -25,6 +25,15 @@ use crate::tap::Taps;
 use crate::topics::TopicChoice;
 
 /// How the group of a reader is called, before the name of its source.
+/// A broker is asked one thing at a time. While it waits for the next record of partitions that have
+/// been read to their end, it is not asked for others that have got room meanwhile, so it must not
+/// wait for longer than what is here lasts.
+pub(crate) const FETCH_WAIT: DefaultProperty = (
+    "fetch.wait.max.ms",
+    "50",
+    "milliseconds that a broker waits with its answer if there is nothing new",
+);
+
 pub(crate) const GROUP_PREFIX: &str = "headwater-";
 
 /// What the thread and its users share.
@@ -127,6 +136,9 @@ impl Reader {
                 .is_none()
         {
             config.set("fetch.message.max.bytes", limits.fetch_bytes.to_string());
+        }
+        if spec.connection.property(FETCH_WAIT.0).is_none() {
+            config.set(FETCH_WAIT.0, FETCH_WAIT.1);
         }
         if spec.connection.property("group.id").is_none() {
             config.set("group.id", format!("{GROUP_PREFIX}{}", spec.source));
