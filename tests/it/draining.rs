@@ -30,10 +30,24 @@ fn endless(dir: &Dir) {
         "job.sql",
         "CREATE SOURCE t (n BIGINT) WITH (connector = 'datagen', rows = 100000000000,
            'max.records.per.epoch' = 100000000000);
-         CREATE SINK s WITH (connector = 'blackhole');
+         CREATE SINK s WITH (connector = 'console');
          CREATE STREAMING QUERY q WITH (checkpoint = 'checkpoint') AS
-         INSERT INTO s SELECT n FROM t;",
+         INSERT INTO s SELECT n FROM t WHERE n < 0;",
     );
+}
+
+/// Waits until an epoch has been decided: the console shows rows before the commit, so its record
+/// is written before it runs.
+fn wait_for_epoch(dir: &Dir) {
+    let folder = dir.path().join("checkpoint/epochs");
+    let is_record = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        path.extension()
+            .is_some_and(|extension| extension == "json")
+    };
+    while !std::fs::read_dir(&folder).is_ok_and(|mut files| files.any(is_record)) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -44,6 +58,7 @@ fn an_epoch_that_takes_too_long_is_abandoned() {
         let arguments = ["run", "job.sql", "--drain-timeout", "1 second"];
         let mut run = dir.command(&arguments).spawn();
         run.wait_for_stderr("started");
+        wait_for_epoch(&dir);
         let end = ends_after(run, signal, Duration::from_secs(1));
         assert_eq!(end.code, Some(0), "{}", end.stderr);
         for part in ["abandoned, 1s after", "query \"q\" ended: 0 epochs"] {
@@ -69,6 +84,7 @@ fn the_timeout_of_the_query_goes_before_that_of_the_command() {
     let arguments = ["run", "job.sql", "--drain-timeout", "1 hour"];
     let mut run = dir.command(&arguments).spawn();
     run.wait_for_stderr("started");
+    wait_for_epoch(&dir);
     let end = ends_after(run, "TERM", Duration::from_millis(100));
     assert_eq!(end.code, Some(0), "{}", end.stderr);
 }
@@ -80,6 +96,7 @@ fn a_second_signal_ends_the_process_at_once() {
     let arguments = ["run", "job.sql", "--drain-timeout", "1 hour"];
     let mut run = dir.command(&arguments).spawn();
     run.wait_for_stderr("started");
+    wait_for_epoch(&dir);
     run.signal("TERM");
     run.wait_for_stderr("stopping");
     // Those that come with the first are the same wish, so it may take several.
@@ -115,7 +132,7 @@ fn a_sink_whose_broker_hangs_keeps_no_process() {
     dir.create("job.sql", &job(", 'rows.per.second' = 1000"));
     let arguments = ["run", "job.sql", "--drain-timeout=1s", "--progress=always"];
     let mut run = dir.command(&arguments).spawn();
-    run.wait_for_stderr("epoch 1");
+    run.wait_for_stderr("q: epoch ");
     broker.signal("STOP");
     let stall = run.wait_for_stderr("the query makes no progress (sink)");
     assert!(stall.contains("waits for its sink"), "{stall}");

@@ -227,6 +227,8 @@ pub struct ResumePoint<'a> {
 ///    from a checkpoint. What it lets pass is not lost yet; gaps in offsets are no loss.
 /// 7. `narrow` gives a part of its slice, with every row that the bounds let through. Only bounded
 ///    reads call it: what an epoch reads is noted by its offsets alone.
+/// 8. `stretched` does not wait. It gives the same partitions, each not before what is available and
+///    not past the bound or the source's own end; `read` waits for what was not available.
 #[async_trait]
 pub trait Source: Debug + Send + Sync + 'static {
     /// Payload columns, then the metadata columns asked for.

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use datafusion_common_runtime::SpawnedTask;
 use futures::FutureExt;
 use parking_lot::Mutex;
+use tokio::task::JoinError;
 
 use headwater_checkpoint::{Checkpoint, StateFileRef};
+use headwater_core::clock::Clock;
 use headwater_core::{Error, Result};
 use headwater_exec::state_registry::StateRegistry;
 
@@ -16,6 +19,12 @@ use crate::state_chain::StateChain;
 
 /// Commits between a compaction that failed and the next.
 const COMMITS_AFTER_FAILURE: u32 = 16;
+
+/// How long an epoch may wait for a compaction that has been left behind.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The snapshot of a compaction, if it was not ended.
+type Made = Result<Option<StateFileRef>>;
 
 /// At most one compaction of a query's state files.
 #[derive(Debug, Default)]
@@ -30,7 +39,9 @@ pub(crate) struct Compactor {
 #[derive(Debug)]
 struct Running {
     replaced: Vec<StateFileRef>,
-    task: Option<SpawnedTask<Result<Option<StateFileRef>>>>,
+    task: Option<SpawnedTask<Made>>,
+    /// What the task has given, if somebody has waited for it.
+    result: Option<Made>,
     is_over: Arc<AtomicBool>,
     released: Mutex<Receiver<()>>,
 }
@@ -45,7 +56,7 @@ struct Held {
 }
 
 impl Held {
-    fn compact(&self) -> Result<Option<StateFileRef>> {
+    fn compact(&self) -> Made {
         self.checkpoint.compact(
             &self.files,
             &|operator, shard, chunks| self.state.rebuilt(operator, shard, chunks),
@@ -87,21 +98,40 @@ impl Compactor {
         self.running = Some(Running {
             replaced: chain.files().to_vec(),
             task: Some(SpawnedTask::spawn_blocking(move || held.compact())),
+            result: None,
             is_over,
             released: Mutex::new(released),
         });
     }
 
-    /// The chain with the snapshot in place of what it replaces, if one has been finished. Waits
-    /// for one that the chain has left too far behind: files that nobody replaces fill the disk.
-    pub(crate) async fn finished(&mut self, chain: &StateChain) -> Option<StateChain> {
-        let running = self.running.as_mut()?;
-        let task = running.task.as_mut()?;
-        let result = match chain.is_far_ahead_of(&running.replaced) {
-            true => task.await,
-            false => task.now_or_never()?,
+    /// Whether the chain has left the running one too far behind: files that nobody replaces fill
+    /// the disk.
+    pub(crate) fn is_behind(&self, chain: &StateChain) -> bool {
+        let running = self.running.as_ref();
+        let running = running.filter(|running| running.result.is_none());
+        running.is_some_and(|running| chain.is_far_ahead_of(&running.replaced))
+    }
+
+    /// Waits for the running one, but not for ever. Nothing may wait for a commit meanwhile.
+    pub(crate) async fn catch_up(&mut self, clock: &dyn Clock) {
+        let running = self.running.as_mut();
+        let Some((task, result)) = running.and_then(|r| Some((r.task.as_mut()?, &mut r.result)))
+        else {
+            return;
         };
-        let result = result.unwrap_or_else(|e| Err(Error::internal(e.to_string())));
+        tokio::select! {
+            ended = task => *result = Some(result_of(ended)),
+            () = clock.sleep(PATIENCE) => {}
+        }
+    }
+
+    /// The chain with the snapshot in place of what it replaces, if one has been finished.
+    pub(crate) fn finished(&mut self, chain: &StateChain) -> Option<StateChain> {
+        let running = self.running.as_mut()?;
+        let result = match running.result.take() {
+            Some(result) => result,
+            None => result_of(running.task.as_mut()?.now_or_never()?),
+        };
         let replaced = std::mem::take(&mut running.replaced);
         self.running = None;
         match result {
@@ -114,6 +144,10 @@ impl Compactor {
             }
         }
     }
+}
+
+fn result_of(ended: std::result::Result<Made, JoinError>) -> Made {
+    ended.unwrap_or_else(|e| Err(Error::internal(e.to_string())))
 }
 
 impl Drop for Running {

@@ -195,6 +195,11 @@ impl EpochLoop {
         let due = after_last.and_then(|last| due_after(self.spec.trigger, self.first_start, last));
         self.reporter.ready(due);
         self.is_replay = !self.pending.is_empty();
+        if !self.has_waiting() && self.compactor.is_behind(&self.chain) {
+            self.activity
+                .begin(self.next, crate::activity::Step::Saving);
+            self.compactor.catch_up(&*self.clock).await;
+        }
         let record = match self.pending.pop_front() {
             Some(record) => record,
             None => match self.plan_epoch().await? {

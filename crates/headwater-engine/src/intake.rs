@@ -108,7 +108,8 @@ impl Intake {
         let Some(last) = self.last else {
             return 0;
         };
-        let seconds = (last.seconds - self.fixed.unwrap_or(0.0)).max(SECONDS_MIN);
+        // A fixed part of more than half is one that noise has made so large.
+        let seconds = (last.seconds - self.fixed.unwrap_or(0.0)).max(last.seconds / 2.0);
         let ratio = EPOCH_WORTH.as_secs_f64() / seconds;
         (last.records * ratio.min(GROW_WORTH_MAX)) as u64
     }
@@ -116,14 +117,17 @@ impl Intake {
     /// An epoch ran, which read so many records of the source it read most of. `partitions` is how
     /// many must be able to move on.
     pub(crate) fn ran(&mut self, records: u64, took: Duration, partitions: usize) {
-        let Some(target) = self.target.filter(|_| records > 0) else {
+        if records == 0 {
             return;
-        };
+        }
         let measured = Measured {
             records: records as f64,
             seconds: took.as_secs_f64().max(SECONDS_MIN),
         };
         let fixed = self.learn_fixed(measured);
+        let Some(target) = self.target else {
+            return;
+        };
         let target = target.max(2.0 * fixed);
         let ratio = (target - fixed) / (measured.seconds - fixed).max(SECONDS_MIN);
         let floor = RECORDS_MIN.max(partitions as u64);
@@ -354,5 +358,7 @@ mod tests {
         let mut intake = Intake::new(Backpressure::Off, Trigger::Asap);
         intake.ran(1_000_000, Duration::from_secs(1_000), 4);
         assert_eq!(intake.limit(), None);
+        // Epochs that are worth their costs are no matter of limits.
+        assert_eq!(intake.worth(), 300);
     }
 }

@@ -24,7 +24,6 @@ use crate::share::{ReadLimits, share_records};
 use crate::tap::Taps;
 use crate::topics::TopicChoice;
 
-/// How the group of a reader is called, before the name of its source.
 /// A broker is asked one thing at a time. While it waits for the next record of partitions that have
 /// been read to their end, it is not asked for others that have got room meanwhile, so it must not
 /// wait for longer than what is here lasts.
@@ -34,6 +33,7 @@ pub(crate) const FETCH_WAIT: DefaultProperty = (
     "milliseconds that a broker waits with its answer if there is nothing new",
 );
 
+/// How the group of a reader is called, before the name of its source.
 pub(crate) const GROUP_PREFIX: &str = "headwater-";
 
 /// What the thread and its users share.
@@ -262,7 +262,7 @@ impl Reader {
             .map(|(_, from, to)| distance(from, to))
             .sum();
         let missing = records.saturating_sub(is_there);
-        // How large they will be nobody knows.
+        // What other limits than a number of records allow, only what has been fetched tells.
         if missing == 0 || self.limits.is_any() {
             return available;
         }

@@ -455,7 +455,13 @@ impl Source for KafkaSource {
         let Some(reader) = self.0.reader.get() else {
             return available;
         };
-        reader.stretched(available, bound, records)
+        match &self.0.stop {
+            Some(stop) => {
+                let bound = stop.before(&available.end, bound);
+                reader.stretched(available, &bound, records)
+            }
+            None => reader.stretched(available, bound, records),
+        }
     }
 
     async fn wait_ready(&self, from: &Offsets) -> Result<()> {

@@ -114,7 +114,7 @@ impl EpochLoop {
         let earlier = epochs.into_iter();
         let earlier: Vec<EarlierEpoch> = earlier.map(|(e, tokens)| tokens.of_earlier(e)).collect();
         let before = self.chain.snapshot();
-        if let Some(chain) = self.compactor.finished(&self.chain).await {
+        if let Some(chain) = self.compactor.finished(&self.chain) {
             self.chain = chain;
         }
         let chain = self

@@ -260,6 +260,15 @@ async fn an_epoch_is_stretched_to_what_lies_before_the_bound() {
     let slice = again.stretched(none.clone(), &bound, 200);
     assert_eq!(slice.end, at("t", &[150, 50, 0]));
     assert_eq!(read(&*again, &start, &slice.end).await.rows(), 200);
+    // Nor past the end of the source, whatever the bound.
+    let ends = json(&servers, "t")
+        .option("end", r#"offsets:{"t":{"0":20,"1":5,"2":0}}"#)
+        .open()
+        .await;
+    assert_eq!(ends.initial().await.unwrap(), start);
+    ends.available(&start, &NO_LIMITS).await.unwrap();
+    let slice = ends.stretched(none.clone(), &bound, 200);
+    assert_eq!(slice.end, at("t", &[20, 5, 0]));
     // Nobody knows how many bytes that would be.
     let limited = json(&servers, "t")
         .option("max.bytes.per.epoch", "1 MB")
