@@ -455,13 +455,9 @@ impl Source for KafkaSource {
         let Some(reader) = self.0.reader.get() else {
             return available;
         };
-        match &self.0.stop {
-            Some(stop) => {
-                let bound = stop.before(&available.end, bound);
-                reader.stretched(available, &bound, records)
-            }
-            None => reader.stretched(available, bound, records),
-        }
+        let stop = self.0.stop.as_ref();
+        let bound = stop.map_or_else(|| bound.clone(), |s| s.before(&available.end, bound));
+        reader.stretched(available, &bound, records)
     }
 
     async fn wait_ready(&self, from: &Offsets) -> Result<()> {
