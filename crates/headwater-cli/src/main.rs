@@ -5,6 +5,7 @@
 //! else to standard error. [`exit_code`] says how the process ends, [`signals`] what Ctrl-C does.
 
 mod args;
+mod c_allocator;
 mod checkpoint;
 mod context;
 mod demo;
@@ -44,6 +45,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const STACK_BYTES: usize = 8 << 20;
 
 fn main() -> ExitCode {
+    c_allocator::keep_freed_memory();
     let args = Args::parse();
     let context = Context::new(&args.messages);
     if let Err(error) = logging::start(&args.messages, &context.screen) {

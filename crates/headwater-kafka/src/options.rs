@@ -16,7 +16,7 @@ use crate::topics::TopicChoice;
 /// An epoch of no records would be the last.
 const MAX_RECORDS_MIN: u64 = 1;
 /// Bytes of unread records kept in memory when the user does not say.
-const PREFETCH_BYTES_DEFAULT: u64 = 32 << 20;
+const PREFETCH_BYTES_DEFAULT: u64 = 16 << 20;
 /// Below this, a partition could not hold one ordinary fetch.
 const PREFETCH_BYTES_MIN: u64 = 1 << 20;
 /// How transactional ids begin when the user does not say; rights are given by it.
@@ -303,7 +303,7 @@ mod tests {
         .unwrap();
         assert_eq!(read.topics.identity(), ("topic", "a, b".to_string()));
         assert_eq!(read.limits.max_records, Some(10));
-        assert_eq!(read.prefetch_bytes, 32 << 20);
+        assert_eq!(read.prefetch_bytes, 16 << 20);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Headwater {
     /// # Errors
     /// If it does not build.
     pub(super) fn build() -> Result<Self> {
-        let build = ["build", "--release", "--package", "headwater-cli"];
+        let build = ["build", "--profile", "dist", "--package", "headwater-cli"];
         let messages = capture(cargo(build).arg("--message-format=json-render-diagnostics"))?;
         let executable = messages.lines().find_map(executable_in);
         let executable = executable.ok_or_else(|| Failure::new("cargo built no executable"))?;
