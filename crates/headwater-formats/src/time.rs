@@ -8,6 +8,8 @@
 use arrow::datatypes::TimeUnit;
 
 pub(crate) const SECONDS_PER_DAY: i64 = 86_400;
+/// Digits of a fraction that count.
+const NANO_DIGITS: usize = 9;
 
 /// A point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,11 +98,13 @@ fn take_fraction(bytes: &[u8]) -> Option<(u32, &[u8])> {
     if fraction.is_empty() {
         return None;
     }
-    let padded = fraction.iter().copied().chain(std::iter::repeat(b'0'));
-    let nanos = padded
-        .take(9)
-        .fold(0, |nanos, digit| nanos * 10 + u32::from(digit - b'0'));
-    Some((nanos, rest))
+    let mut nanos = 0;
+    let mut unit = 1_000_000_000;
+    for digit in fraction.iter().take(NANO_DIGITS) {
+        nanos = nanos * 10 + u32::from(digit - b'0');
+        unit /= 10;
+    }
+    Some((nanos * unit, rest))
 }
 
 /// Seconds east of UTC.
