@@ -78,6 +78,9 @@ where
     T::Native: TryFrom<i64> + TryFrom<i128>,
 {
     primitives::<T>(data_type, |value| {
+        if let Value::Integer(value) = value {
+            return T::Native::try_from(value).ok();
+        }
         let text = number_text(value)?;
         match parse_short_integer(text.as_bytes()) {
             Some(short) => T::Native::try_from(short).ok(),
@@ -178,7 +181,7 @@ fn number_text(value: Value<'_>) -> Option<&str> {
     match value {
         Value::Number(text) => Some(text),
         Value::Field(text) => Some(text.trim_ascii()),
-        Value::String(_) | Value::Boolean(_) | Value::Object(_) | Value::List(_) => None,
+        _ => None,
     }
 }
 
@@ -186,7 +189,7 @@ fn number_text(value: Value<'_>) -> Option<&str> {
 fn string(value: Value<'_>) -> Option<&str> {
     match value {
         Value::String(text) | Value::Field(text) => Some(text),
-        Value::Number(_) | Value::Boolean(_) | Value::Object(_) | Value::List(_) => None,
+        _ => None,
     }
 }
 
@@ -200,6 +203,9 @@ fn boolean(value: Value<'_>) -> Option<bool> {
 }
 
 fn double(value: Value<'_>) -> Option<f64> {
+    if let Value::Double(value) = value {
+        return Some(value);
+    }
     let text = number_text(value)?;
     match value {
         Value::Field(_) => parse_double(text).or_else(|| parse_not_finite(text)),
@@ -234,6 +240,7 @@ fn date(value: Value<'_>) -> Option<i32> {
 
 fn timestamp(value: Value<'_>, unit: TimeUnit, options: &TimestampOptions) -> Option<i64> {
     match value {
+        Value::Time(value) => Some(value),
         Value::String(text) => options.read_text(text, unit),
         Value::Number(text) => options.read_number(text, unit),
         Value::Field(text) => {
@@ -241,7 +248,7 @@ fn timestamp(value: Value<'_>, unit: TimeUnit, options: &TimestampOptions) -> Op
             let number = options.read_number(text, unit);
             number.or_else(|| options.read_text(text, unit))
         }
-        Value::Boolean(_) | Value::Object(_) | Value::List(_) => None,
+        _ => None,
     }
 }
 

@@ -10,6 +10,12 @@ pub(crate) enum Value<'a> {
     String(&'a str),
     /// The text of a number.
     Number(&'a str),
+    /// An integer that has been read for an integer column.
+    Integer(i64),
+    /// A number that has been read for a column of doubles.
+    Double(f64),
+    /// A time that has been read for a TIMESTAMP column, in units of the column.
+    Time(i64),
     /// True or false.
     Boolean(bool),
     /// The text of a JSON object, its syntax checked.

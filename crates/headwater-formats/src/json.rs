@@ -12,6 +12,7 @@ mod decoder;
 mod encoder;
 mod nested;
 mod object_shape;
+mod reading;
 mod scanner;
 mod value_decoder;
 mod walk;

@@ -10,6 +10,9 @@ pub(crate) fn parse_integer(text: &str) -> Option<i128> {
         .or_else(|| parse_scaled(text, 0)?.exact())
 }
 
+/// Digits that an integer of 64 bits holds, whatever they are.
+pub(crate) const INTEGER_DIGITS_MAX: usize = 18;
+
 /// Up to 18 digits with an optional minus sign, which nearly all integers are: cannot overflow.
 #[inline]
 pub(crate) fn parse_short_integer(bytes: &[u8]) -> Option<i64> {
@@ -17,7 +20,7 @@ pub(crate) fn parse_short_integer(bytes: &[u8]) -> Option<i64> {
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),
     };
-    if digits.is_empty() || digits.len() > 18 {
+    if digits.is_empty() || digits.len() > INTEGER_DIGITS_MAX {
         return None;
     }
     let mut value: i64 = 0;
@@ -67,8 +70,19 @@ const POWERS: [f64; 16] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
 ];
 
-/// At most 15 digits and no exponent: digits and power are exact, so one division rounds right
-/// (Clinger's fast path).
+/// Digits that a double holds exactly.
+pub(crate) const DOUBLE_DIGITS_MAX: usize = 15;
+
+/// A number of up to [`DOUBLE_DIGITS_MAX`] digits, of which so many are behind the point: digits and
+/// power are exact, so one division rounds right (Clinger's fast path).
+#[inline]
+pub(crate) fn scaled_down(digits: u64, decimals: usize) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
+    let digits = digits.cast_signed() as f64;
+    Some(digits / POWERS.get(decimals)?)
+}
+
+/// At most 15 digits and no exponent.
 fn parse_short_double(bytes: &[u8]) -> Option<f64> {
     let (is_negative, unsigned) = match bytes {
         [b'-', rest @ ..] => (true, rest),
@@ -91,12 +105,10 @@ fn parse_short_double(bytes: &[u8]) -> Option<f64> {
             return None;
         }
     }
-    if digits == 0 || digits > 15 {
+    if digits == 0 || digits > DOUBLE_DIGITS_MAX {
         return None;
     }
-    let power = POWERS.get(digits - digits_before_point.unwrap_or(digits))?;
-    #[expect(clippy::cast_precision_loss, reason = "15 digits are below 2^53")]
-    let value = mantissa as f64 / power;
+    let value = scaled_down(mantissa, digits - digits_before_point.unwrap_or(digits))?;
     Some(if is_negative { -value } else { value })
 }
 

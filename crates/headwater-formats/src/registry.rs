@@ -425,7 +425,7 @@ pub(crate) fn new_sharing_decoder(
     let builders = fields.iter().filter_map(|field| format.column(field));
     let builders: Vec<_> = builders.collect();
     Ok(match format {
-        Format::Json(_) => Box::new(JsonDecoder::new(schema, builders)),
+        Format::Json(timestamps) => Box::new(JsonDecoder::new(schema, builders, &timestamps)),
         Format::Csv(options) => {
             let mut places = vec![None; declared.fields().len()];
             for (place, column) in projection.iter().enumerate() {

@@ -60,6 +60,43 @@ pub(crate) fn parse_timestamp(text: &str) -> Option<Instant> {
     })
 }
 
+/// Reads times one after the other. Neighbours nearly always have the same date, whose days are known
+/// then.
+#[derive(Debug, Clone)]
+pub(crate) struct DateMemory {
+    date: [u8; 10],
+    days: i32,
+}
+
+impl Default for DateMemory {
+    fn default() -> Self {
+        DateMemory {
+            date: *b"1970-01-01",
+            days: 0,
+        }
+    }
+}
+
+impl DateMemory {
+    /// A date, a time with seconds and `Z` at the beginning, and what follows; `None` for times that
+    /// are written otherwise, which [`parse_timestamp`] may know.
+    #[inline]
+    pub(crate) fn take_utc<'a>(&mut self, bytes: &'a [u8]) -> Option<(Instant, &'a [u8])> {
+        let (date, rest) = bytes.split_first_chunk::<10>()?;
+        if *date != self.date {
+            let (days, _) = take_date(date)?;
+            *self = DateMemory { date: *date, days };
+        }
+        let [b'T' | b' ', rest @ ..] = rest else {
+            return None;
+        };
+        let (second_of_day, nanos, rest) = take_time(rest)?;
+        let rest = rest.strip_prefix(b"Z")?;
+        let seconds = i64::from(self.days) * SECONDS_PER_DAY + second_of_day;
+        Some((Instant { seconds, nanos }, rest))
+    }
+}
+
 fn take_date(bytes: &[u8]) -> Option<(i32, &[u8])> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, rest @ ..] = bytes else {
         return None;
@@ -72,6 +109,7 @@ fn take_date(bytes: &[u8]) -> Option<(i32, &[u8])> {
 }
 
 /// Second of the day, nanoseconds, and what follows.
+#[inline]
 fn take_time(bytes: &[u8]) -> Option<(i64, u32, &[u8])> {
     let [h1, h2, b':', m1, m2, rest @ ..] = bytes else {
         return None;

@@ -127,6 +127,11 @@ impl TimestampOptions {
         self.unit.is_some()
     }
 
+    /// The unit of numbers, if they can be read.
+    pub(crate) fn unit(&self) -> Option<TimeUnit> {
+        self.unit
+    }
+
     /// Writes a value without quotes.
     pub(crate) fn write(&self, out: &mut Vec<u8>, value: i64, source: TimeUnit) {
         let instant = from_units(value, source);
@@ -259,6 +264,12 @@ pub(crate) fn to_units(instant: Instant, unit: TimeUnit) -> Option<i64> {
         }
     };
     Some(instant.seconds * per_second + i64::from(fraction))
+}
+
+/// A time in another unit, finer parts cut off; `None` as of [`to_units`].
+#[inline]
+pub(crate) fn change_unit(value: i64, from: TimeUnit, to: TimeUnit) -> Option<i64> {
+    to_units(from_units(value, from), to)
 }
 
 fn from_units(value: i64, unit: TimeUnit) -> Instant {

@@ -70,7 +70,7 @@ impl DebeziumDecoder {
         let values = values.filter(|(_, field)| options.columns.part_of(field) == Part::Value);
         let events = EventReader {
             events: EventFinder::new(options.place),
-            row: ObjectShape::of_places(values.map(|(at, f)| (f.name().clone(), at)).collect()),
+            row: ObjectShape::of_columns(values, options.timestamps()),
             op: place_of(Part::Op),
             before: place_of(Part::Before),
             source: place_of(Part::Source),
@@ -104,7 +104,7 @@ impl EventFinder {
     pub(crate) fn new(place: EventPlace) -> Self {
         let members = || {
             let names = MEMBERS.iter().map(ToString::to_string);
-            ObjectShape::of_places(names.zip(0..).collect())
+            ObjectShape::new(names.zip(0..))
         };
         EventFinder {
             place,

@@ -78,6 +78,11 @@ impl Seen {
             JsonCell::Null => {}
             JsonCell::Boolean(_) => self.booleans += 1,
             JsonCell::Number(text) => self.add_number(text),
+            // Nobody has said of a column here, for which a value would be read.
+            JsonCell::Integer(number) | JsonCell::Time(number) => {
+                self.add_number(&number.to_string());
+            }
+            JsonCell::Double(number) => self.add_number(&number.to_string()),
             JsonCell::String {
                 text,
                 has_escapes: false,

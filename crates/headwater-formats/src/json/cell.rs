@@ -6,7 +6,7 @@ use crate::row_collector::Cell;
 use headwater_core::excerpt::excerpt;
 
 /// One value; a key that is missing gives `Null` too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum JsonCell<'a> {
     /// `null`, or nothing.
     Null,
@@ -14,6 +14,12 @@ pub(crate) enum JsonCell<'a> {
     Boolean(bool),
     /// A number as written.
     Number(&'a str),
+    /// An integer, read for an integer column.
+    Integer(i64),
+    /// A number, read for a column of doubles.
+    Double(f64),
+    /// A time, read for a TIMESTAMP column, in units of the column.
+    Time(i64),
     /// What is between the quotes.
     String {
         /// The text as written.
@@ -40,6 +46,9 @@ impl Cell for JsonCell<'_> {
             }
             JsonCell::Boolean(value) => builder.append(Value::Boolean(value)),
             JsonCell::Number(text) => builder.append(Value::Number(text)),
+            JsonCell::Integer(value) => builder.append(Value::Integer(value)),
+            JsonCell::Double(value) => builder.append(Value::Double(value)),
+            JsonCell::Time(value) => builder.append(Value::Time(value)),
             JsonCell::String {
                 text,
                 has_escapes: false,
@@ -64,6 +73,8 @@ impl Cell for JsonCell<'_> {
         match self {
             JsonCell::Null => "no value".to_string(),
             JsonCell::Boolean(value) => value.to_string(),
+            JsonCell::Integer(value) | JsonCell::Time(value) => value.to_string(),
+            JsonCell::Double(value) => value.to_string(),
             JsonCell::String { text, .. } => format!("\"{}\"", excerpt(text.as_bytes())),
             JsonCell::Number(text) | JsonCell::Object(text) | JsonCell::List(text) => {
                 excerpt(text.as_bytes())

@@ -36,7 +36,7 @@ pub(crate) fn json_column(
                 .collect::<Option<Vec<_>>>()?;
             Some(Box::new(StructColumn {
                 fields: fields.clone(),
-                shape: ObjectShape::new(fields),
+                shape: ObjectShape::of_columns((0..).zip(fields), timestamps),
                 children,
                 nulls: NullBufferBuilder::new(0),
             }))

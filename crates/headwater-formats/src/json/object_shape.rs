@@ -7,10 +7,12 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::Fields;
+use arrow::datatypes::FieldRef;
 
 use crate::json::cell::JsonCell;
+use crate::json::reading::Reading;
 use crate::json::scanner::{NotJson, Scanner, unescape};
+use crate::timestamp::TimestampOptions;
 
 /// Keys remembered at most.
 const MAX_REMEMBERED_KEYS: usize = 256;
@@ -21,6 +23,8 @@ const MAX_REMEMBERED_KEY_BYTES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct ObjectShape {
     columns: HashMap<String, usize>,
+    /// How the value of each column is read.
+    readings: Vec<Reading>,
     remembered: Vec<RememberedKey>,
 }
 
@@ -32,18 +36,31 @@ struct RememberedKey {
 }
 
 impl ObjectShape {
-    /// The shape that wants these fields; a key must have a field's name exactly.
-    pub(crate) fn new(fields: &Fields) -> Self {
-        let names = fields.iter().map(|field| field.name().clone());
-        ObjectShape::of_places(names.zip(0..).collect())
-    }
-
     /// The shape that wants these keys, with the places of their values.
-    pub(crate) fn of_places(places: HashMap<String, usize>) -> Self {
+    pub(crate) fn new(places: impl IntoIterator<Item = (String, usize)>) -> Self {
         ObjectShape {
-            columns: places,
+            columns: places.into_iter().collect(),
+            readings: Vec::new(),
             remembered: Vec::new(),
         }
+    }
+
+    /// The shape that wants the values of columns, with their places; a key must have a column's name
+    /// exactly.
+    pub(crate) fn of_columns<'a>(
+        columns: impl IntoIterator<Item = (usize, &'a FieldRef)>,
+        timestamps: &TimestampOptions,
+    ) -> Self {
+        let mut shape = ObjectShape::new([]);
+        for (place, field) in columns {
+            shape.columns.insert(field.name().clone(), place);
+            let places = shape.readings.len().max(place + 1);
+            shape.readings.resize(places, Reading::Any);
+            if let Some(reading) = shape.readings.get_mut(place) {
+                *reading = Reading::of(field, timestamps);
+            }
+        }
+        shape
     }
 
     /// Reads an object; the scanner must be at its brace. `cells` has every place of a value and
@@ -64,9 +81,16 @@ impl ObjectShape {
         let mut position = 0;
         loop {
             let column = self.read_key(position, scanner)?;
-            let value = scanner.value()?;
-            if let Some(cell) = column.and_then(|column| cells.get_mut(column)) {
-                *cell = value;
+            let place = column.and_then(|column| {
+                let reading = self.readings.get_mut(column);
+                Some((cells.get_mut(column)?, reading))
+            });
+            match place {
+                Some((cell, Some(reading))) => reading.read(scanner, cell)?,
+                Some((cell, None)) => *cell = scanner.value()?,
+                None => {
+                    scanner.value()?;
+                }
             }
             position += 1;
             scanner.skip_space();
@@ -79,17 +103,28 @@ impl ObjectShape {
     }
 
     /// Moves past a key and its colon to the value; gives the column of the key.
+    #[inline]
     fn read_key(
         &mut self,
         position: usize,
         scanner: &mut Scanner<'_>,
     ) -> Result<Option<usize>, NotJson> {
         if let Some(key) = self.remembered.get(position)
-            && scanner.take(&key.written)
+            && scanner.take_known(key.written.as_bytes())
         {
             scanner.skip_space();
             return Ok(key.column);
         }
+        self.find_key(position, scanner)
+    }
+
+    /// As [`ObjectShape::read_key`], where another key is than the last time.
+    #[cold]
+    fn find_key(
+        &mut self,
+        position: usize,
+        scanner: &mut Scanner<'_>,
+    ) -> Result<Option<usize>, NotJson> {
         let (key, has_escapes) = scanner.string()?;
         scanner.colon()?;
         if has_escapes {

@@ -61,10 +61,37 @@ fn first_not_plain(word: u64) -> Option<usize> {
     (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
 }
 
+/// Whether two runs of bytes of the same length are the same: those of up to sixteen, as keys mostly
+/// are, by their first and their last word, which saves a call.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    match a.len() {
+        8..=16 => {
+            a.first_chunk::<8>() == b.first_chunk::<8>() && a.last_chunk::<8>() == b.last_chunk()
+        }
+        4..8 => {
+            a.first_chunk::<4>() == b.first_chunk::<4>() && a.last_chunk::<4>() == b.last_chunk()
+        }
+        _ => a == b,
+    }
+}
+
 impl<'a> Scanner<'a> {
     /// Starts at the first byte.
     pub(crate) fn new(text: &'a str) -> Self {
         Scanner { text, at: 0 }
+    }
+
+    /// What comes from the position on.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// Moves to where `rest`, a part of [`Scanner::rest`] up to its end, begins.
+    #[inline]
+    pub(crate) fn skip_to(&mut self, rest: &[u8]) {
+        self.at = self.text.len().saturating_sub(rest.len());
     }
 
     /// The byte at the position.
@@ -92,8 +119,19 @@ impl<'a> Scanner<'a> {
     /// Moves past `expected` if it is what comes next.
     #[inline]
     pub(crate) fn take(&mut self, expected: &str) -> bool {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let is_next = rest.starts_with(expected.as_bytes());
+        let is_next = self.rest().starts_with(expected.as_bytes());
+        if is_next {
+            self.at += expected.len();
+        }
+        is_next
+    }
+
+    /// As [`Scanner::take`] of a few bytes that nearly always come next.
+    #[inline]
+    pub(crate) fn take_known(&mut self, expected: &[u8]) -> bool {
+        let rest = self.rest();
+        let next = rest.get(..expected.len());
+        let is_next = next.is_some_and(|next| is_same(next, expected));
         if is_next {
             self.at += expected.len();
         }
@@ -132,8 +170,7 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let mut has_escapes = false;
         loop {
-            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            self.at += plain_prefix(rest);
+            self.at += plain_prefix(self.rest());
             match self.next_byte() {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -194,8 +231,11 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn skip_digits(&mut self) {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        self.at += rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        self.at += self
+            .rest()
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
     }
 
     /// Moves past an object's key and the colon after it, white space around both included.
@@ -409,6 +449,19 @@ mod tests {
                     let expected = if PLAIN[usize::from(byte)] { length } else { at };
                     assert_eq!(plain_prefix(&bytes), expected, "{byte} at {at} of {length}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn keys_of_every_length_are_told_apart() {
+        for length in 1..=40 {
+            let key: Vec<u8> = (b'0'..).take(length).collect();
+            assert!(is_same(&key, &key));
+            for at in 0..length {
+                let mut other = key.clone();
+                other[at] ^= 0x20;
+                assert!(!is_same(&key, &other), "{at} of {length}");
             }
         }
     }
