@@ -43,6 +43,8 @@ pub(crate) struct State {
     base: i64,
     position: i64,
     records: u64,
+    /// Bytes of records that have been taken in since the last count.
+    uncounted_bytes: usize,
     /// Nothing below exists: where a partition that appeared later begins.
     floor: i64,
     /// Where the fetching thread is to go on instead; until it has, nothing is taken in.
@@ -77,23 +79,25 @@ pub(crate) struct Reach {
 impl PartitionBuffer {
     /// A buffer that wants its first record at `from`.
     pub(crate) fn new(partition: Partition, from: i64, kept: Kept, budget: Arc<Budget>) -> Self {
+        let state = State {
+            chunks: VecDeque::new(),
+            open: ChunkBuilder::new(kept, budget.pool()),
+            base: from,
+            position: from,
+            records: 0,
+            uncounted_bytes: 0,
+            floor: 0,
+            wanted: Some(from),
+            failure: None,
+            lost: Vec::new(),
+        };
         PartitionBuffer {
             partition,
             kept,
             budget,
             held_bytes: AtomicUsize::new(0),
             is_being_read: AtomicBool::new(false),
-            state: Mutex::new(State {
-                chunks: VecDeque::new(),
-                open: ChunkBuilder::new(kept, None),
-                base: from,
-                position: from,
-                records: 0,
-                floor: 0,
-                wanted: Some(from),
-                failure: None,
-                lost: Vec::new(),
-            }),
+            state: Mutex::new(state),
         }
     }
 
@@ -164,7 +168,7 @@ impl PartitionBuffer {
     /// The offset after the first `records` records at or after `from`.
     pub(crate) fn offset_after(&self, from: i64, records: u64) -> i64 {
         let mut state = self.state.lock();
-        state.seal(self.kept);
+        state.seal();
         let behind = state
             .base
             .saturating_sub(from.max(state.floor))
@@ -257,7 +261,7 @@ impl PartitionBuffer {
     fn restart(&self, state: &mut State, start: i64) {
         self.release(self.held_bytes());
         state.chunks.clear();
-        state.open = ChunkBuilder::new(self.kept, None);
+        state.open = ChunkBuilder::new(self.kept, self.budget.pool());
         state.records = 0;
         state.base = start;
         state.position = start;
@@ -269,7 +273,7 @@ impl PartitionBuffer {
     pub(crate) fn take(&self, end: i64, rows_max: usize) -> Result<Taken> {
         let mut state = self.state.lock();
         if state.chunks.is_empty() {
-            state.seal(self.kept);
+            state.seal();
         }
         if let Some(chunk) = state.chunks.pop_front() {
             let rows = chunk.rows_below(end).min(rows_max.max(1));
@@ -325,20 +329,27 @@ impl PartitionBuffer {
         self.state.lock()
     }
 
-    /// Takes a fetched record in, unless it comes from before a change of position.
+    /// Takes a fetched record in, unless it comes from before a change of position. It has yet to be
+    /// [counted](PartitionBuffer::count).
     #[inline]
     pub(crate) fn push(&self, state: &mut State, record: &RawRecord<'_>) {
         if !state.takes_in() || record.offset < state.position {
             return;
         }
-        let bytes = state.open.push(record);
+        state.uncounted_bytes += state.open.push(record);
         state.position = record.offset + 1;
         state.records += 1;
+        if state.open.is_full() {
+            state.seal();
+        }
+    }
+
+    /// Counts what has been taken in, to be called before the lock is given back: counting every record
+    /// would cost as much as taking it in.
+    pub(crate) fn count(&self, state: &mut State) {
+        let bytes = std::mem::take(&mut state.uncounted_bytes);
         self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.budget.add(bytes);
-        if state.open.is_full() {
-            state.seal(self.kept);
-        }
     }
 
     fn release(&self, bytes: usize) {
@@ -347,7 +358,7 @@ impl PartitionBuffer {
     }
 
     fn drop_below(&self, state: &mut State, start: i64) {
-        state.seal(self.kept);
+        state.seal();
         while let Some(chunk) = state.chunks.pop_front() {
             let rows = chunk.rows_below(start);
             if rows < chunk.rows() {
@@ -372,14 +383,10 @@ impl Drop for PartitionBuffer {
 
 impl State {
     /// Makes the open chunk readable.
-    fn seal(&mut self, kept: Kept) {
-        if self.open.is_empty() {
-            return;
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            self.chunks.push_back(self.open.finish());
         }
-        let full = std::mem::replace(&mut self.open, ChunkBuilder::new(kept, None));
-        let chunk = full.finish();
-        self.open = ChunkBuilder::new(kept, Some(&chunk));
-        self.chunks.push_back(chunk);
     }
 
     /// Where the fetching thread is to go on, if it is asked to.

@@ -16,11 +16,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListArray,
-    ListBuilder, NullBufferBuilder, StringBuilder, StructBuilder,
+    ListBuilder, StringBuilder, StructBuilder,
 };
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::ScalarBuffer;
 use headwater_core::fingerprint::Fingerprint;
 use headwater_core::records::header_fields;
+
+use crate::bytes_column::{BufferPool, BytesColumn};
 
 /// Records in a chunk, at most.
 pub(crate) const CHUNK_RECORDS_MAX: usize = 8192;
@@ -53,43 +55,6 @@ pub(crate) struct RawRecord<'a> {
     pub(crate) headers: Vec<Header>,
 }
 
-#[derive(Debug)]
-struct BytesColumn {
-    bytes: Vec<u8>,
-    ends: Vec<i32>,
-    nulls: NullBufferBuilder,
-}
-
-impl BytesColumn {
-    fn with_capacity(records: usize, bytes: usize) -> Self {
-        let mut ends = Vec::with_capacity(records + 1);
-        ends.push(0);
-        BytesColumn {
-            bytes: Vec::with_capacity(bytes),
-            ends,
-            nulls: NullBufferBuilder::new(records),
-        }
-    }
-
-    #[inline]
-    fn push(&mut self, value: Option<&[u8]>) {
-        match value {
-            Some(value) => {
-                self.bytes.extend_from_slice(value);
-                self.nulls.append_non_null();
-            }
-            None => self.nulls.append_null(),
-        }
-        // A chunk is full long before 2 GiB, and librdkafka's largest message is below 1 GB.
-        self.ends.push(self.bytes.len() as i32);
-    }
-
-    fn finish(mut self) -> BinaryArray {
-        let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
-        BinaryArray::new(ends, Buffer::from_vec(self.bytes), self.nulls.finish())
-    }
-}
-
 fn header_builder() -> ListBuilder<StructBuilder> {
     let columns: Vec<Box<dyn arrow::array::ArrayBuilder>> = vec![
         Box::new(StringBuilder::new()),
@@ -114,20 +79,15 @@ pub(crate) struct ChunkBuilder {
 }
 
 impl ChunkBuilder {
-    /// An empty chunk with room as `like`, the chunk before it, took.
-    pub(crate) fn new(kept: Kept, like: Option<&RecordChunk>) -> Self {
-        let full = like.filter(|chunk| chunk.rows() == CHUNK_RECORDS_MAX);
-        let records = full.map_or(0, RecordChunk::rows);
-        let bytes = |array: Option<&BinaryArray>| array.map_or(0, |a| byte_range(a).len());
+    /// An empty chunk; the memory of its values comes from `pool`.
+    pub(crate) fn new(kept: Kept, pool: &Arc<BufferPool>) -> Self {
         ChunkBuilder {
-            offsets: Vec::with_capacity(records),
-            values: BytesColumn::with_capacity(records, bytes(full.map(|c| &c.values))),
-            keys: kept.key.then(|| {
-                BytesColumn::with_capacity(records, bytes(full.and_then(|c| c.keys.as_ref())))
-            }),
-            timestamps: Vec::with_capacity(records),
-            timestamp_types: kept.timestamp.then(|| Vec::with_capacity(records)),
-            key_crcs: Vec::with_capacity(records),
+            offsets: Vec::new(),
+            values: BytesColumn::new(pool),
+            keys: kept.key.then(|| BytesColumn::new(pool)),
+            timestamps: Vec::new(),
+            timestamp_types: kept.timestamp.then(Vec::new),
+            key_crcs: Vec::new(),
             headers: kept.headers.then(header_builder),
             header_bytes: 0,
             left_bytes: kept.leaves_values.then_some(0),
@@ -139,7 +99,7 @@ impl ChunkBuilder {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.offsets.len() >= CHUNK_RECORDS_MAX || self.values.bytes.len() >= CHUNK_BYTES_FULL
+        self.offsets.len() >= CHUNK_RECORDS_MAX || self.values.bytes() >= CHUNK_BYTES_FULL
     }
 
     /// Adds a message; returns the memory it takes.
@@ -174,19 +134,28 @@ impl ChunkBuilder {
         bytes
     }
 
-    pub(crate) fn finish(self) -> RecordChunk {
+    /// The chunk so far; the next one begins, with room for as much if this one is full.
+    pub(crate) fn finish(&mut self) -> RecordChunk {
+        let is_full = self.offsets.len() >= CHUNK_RECORDS_MAX;
+        let room = if is_full { self.offsets.len() } else { 0 };
         RecordChunk {
-            offsets: Int64Array::from(self.offsets),
-            values: self.values.finish(),
-            keys: self.keys.map(BytesColumn::finish),
-            timestamps: Int64Array::from(self.timestamps),
-            timestamp_types: self.timestamp_types.map(Int32Array::from),
-            key_crcs: ScalarBuffer::from(self.key_crcs),
-            headers: self.headers.map(|mut builder| builder.finish()),
-            header_bytes: self.header_bytes,
-            left_bytes: self.left_bytes.unwrap_or(0),
+            offsets: Int64Array::from(replace(&mut self.offsets, room)),
+            values: self.values.finish(is_full),
+            keys: self.keys.as_mut().map(|keys| keys.finish(is_full)),
+            timestamps: Int64Array::from(replace(&mut self.timestamps, room)),
+            timestamp_types: (self.timestamp_types.as_mut())
+                .map(|kinds| Int32Array::from(replace(kinds, room))),
+            key_crcs: ScalarBuffer::from(replace(&mut self.key_crcs, room)),
+            headers: self.headers.as_mut().map(|headers| headers.finish()),
+            header_bytes: std::mem::take(&mut self.header_bytes),
+            left_bytes: self.left_bytes.as_mut().map_or(0, std::mem::take),
         }
     }
+}
+
+/// What is in a vector, which begins anew with room for so many.
+fn replace<T>(values: &mut Vec<T>, room: usize) -> Vec<T> {
+    std::mem::replace(values, Vec::with_capacity(room))
 }
 
 fn push_headers(builder: &mut ListBuilder<StructBuilder>, headers: &[Header]) -> usize {
@@ -366,7 +335,7 @@ pub(crate) mod tests {
 
     #[test]
     fn records_become_columns() {
-        let mut builder = ChunkBuilder::new(ALL, None);
+        let mut builder = ChunkBuilder::new(ALL, &Arc::default());
         builder.push(&record(3, Some(b"a")));
         builder.push(&record(5, None));
         builder.push(&record(9, Some(b"")));
@@ -383,7 +352,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_memory_of_the_parts_is_that_of_the_whole() {
-        let mut builder = ChunkBuilder::new(ALL, None);
+        let mut builder = ChunkBuilder::new(ALL, &Arc::default());
         let pushed: usize = (0..7).map(|i| builder.push(&record(i, Some(b"abc")))).sum();
         let chunk = builder.finish();
         assert_eq!(chunk.memory_bytes(), pushed);
@@ -397,7 +366,7 @@ pub(crate) mod tests {
     #[test]
     fn the_last_record_has_a_fingerprint_whatever_is_kept() {
         let fingerprint = |kept: Kept, last: RawRecord<'_>| {
-            let mut builder = ChunkBuilder::new(kept, None);
+            let mut builder = ChunkBuilder::new(kept, &Arc::default());
             builder.push(&record(3, Some(b"a")));
             builder.push(&last);
             builder.finish().last_fingerprint().unwrap()
@@ -415,7 +384,7 @@ pub(crate) mod tests {
             assert_ne!(fingerprint(ALL, other), known);
         }
         assert_eq!(fingerprint(ALL, record(5, None)).crc, crc32c::crc32c(b"k"));
-        let mut builder = ChunkBuilder::new(ALL, None);
+        let mut builder = ChunkBuilder::new(ALL, &Arc::default());
         builder.push(&record(3, Some(b"a")));
         builder.push(&last());
         let (head, tail) = builder.finish().split(1);
@@ -429,7 +398,7 @@ pub(crate) mod tests {
             leaves_values: true,
             ..Kept::default()
         };
-        let mut builder = ChunkBuilder::new(kept, None);
+        let mut builder = ChunkBuilder::new(kept, &Arc::default());
         let values: [Option<&[u8]>; 4] = [Some(b"abc"), None, Some(b""), Some(b"de")];
         let pushed: usize = (0..)
             .zip(values)
@@ -444,7 +413,7 @@ pub(crate) mod tests {
 
     #[test]
     fn parts_that_no_column_needs_are_not_kept() {
-        let mut builder = ChunkBuilder::new(Kept::default(), None);
+        let mut builder = ChunkBuilder::new(Kept::default(), &Arc::default());
         builder.push(&record(0, Some(b"abc")));
         let chunk = builder.finish();
         assert!(chunk.keys.is_none() && chunk.timestamp_types.is_none() && chunk.headers.is_none());

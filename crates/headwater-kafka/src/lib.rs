@@ -23,6 +23,7 @@ mod append_times;
 mod batch_queue;
 mod budget;
 mod buffer;
+mod bytes_column;
 mod chunk;
 mod client;
 mod cluster;

@@ -274,7 +274,7 @@ mod tests {
             timestamp: true,
             ..Kept::default()
         };
-        let mut builder = ChunkBuilder::new(kept, None);
+        let mut builder = ChunkBuilder::new(kept, &Arc::default());
         for (offset, key, ms) in [
             (0, Some(&b"ok"[..]), 5),
             (1, Some(&b"\xff"[..]), -1),

@@ -74,8 +74,15 @@ struct Lane {
 /// The partition that arrivals are moved into, locked.
 struct Current<'a> {
     lane: usize,
+    buffer: &'a PartitionBuffer,
     state: MutexGuard<'a, State>,
     flow: MutexGuard<'a, Flow>,
+}
+
+impl Drop for Current<'_> {
+    fn drop(&mut self) {
+        self.buffer.count(&mut self.state);
+    }
 }
 
 impl Current<'_> {
@@ -87,11 +94,16 @@ impl Current<'_> {
         arrival: Arrival<'_>,
         fetched: &mut u64,
     ) -> Option<(RDKafkaErrorCode, String)> {
-        let Current { state, flow, .. } = self;
+        let Current {
+            buffer,
+            state,
+            flow,
+            ..
+        } = self;
         match arrival {
             Arrival::Record(record) => {
                 *fetched += 1;
-                lane.buffer.push(state, &record);
+                buffer.push(state, &record);
                 // Of a closed partition only this is sure: nothing comes for some time.
                 match lane.is_open {
                     true => flow.record(&record),
@@ -388,7 +400,12 @@ impl PollLoop {
                 seen.push(lane);
                 let flow = lane_of.tap.flow();
                 let state = lane_of.buffer.lock();
-                current = Some(Current { lane, state, flow });
+                current = Some(Current {
+                    lane,
+                    buffer: &lane_of.buffer,
+                    state,
+                    flow,
+                });
             }
             let Some(current) = &mut current else {
                 return;

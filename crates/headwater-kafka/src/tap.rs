@@ -225,6 +225,7 @@ impl Listener {
         }
         let mut state = self.buffer.lock();
         self.buffer.push(&mut state, record);
+        self.buffer.count(&mut state);
         self.reader.heard.fetch_add(1, Ordering::Relaxed);
         true
     }

@@ -21,6 +21,7 @@ fn push(buffer: &PartitionBuffer, offsets: &[i64]) {
     for offset in offsets {
         buffer.push(&mut state, &record(*offset, Some(b"abc")));
     }
+    buffer.count(&mut state);
 }
 
 fn take(buffer: &PartitionBuffer, end: i64) -> String {

@@ -1,0 +1,169 @@
+//! A column of bytes that is filled value by value, in memory that is used again.
+//!
+//! A chunk's values are a megabyte or so, filled by the thread that fetches and let go by one that
+//! decodes. An allocator keeps such memory for the thread that asked for it, or gives it back to the
+//! system, and both cost more than a list of our own: several times the memory that is in use, or
+//! pages that are cleared again for every chunk.
+
+use std::sync::Arc;
+
+use arrow::array::{BinaryArray, NullBufferBuilder};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+/// Buffers that wait to be used again take so much together, at most.
+const WAITING_BYTES_MAX: usize = 8 << 20;
+/// A buffer of less is not worth keeping.
+const KEPT_BYTES_MIN: usize = 64 << 10;
+
+/// Buffers of a reader that nobody reads any more.
+#[derive(Debug, Default)]
+pub(crate) struct BufferPool {
+    waiting: Mutex<Vec<Vec<u8>>>,
+}
+
+impl BufferPool {
+    /// The buffer that was given back last, empty; a new one with room for `bytes` if there is none.
+    fn take(&self, bytes: usize) -> Vec<u8> {
+        let waiting = self.waiting.lock().pop();
+        waiting.unwrap_or_else(|| Vec::with_capacity(bytes))
+    }
+
+    fn give_back(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() < KEPT_BYTES_MIN {
+            return;
+        }
+        buffer.clear();
+        let mut waiting = self.waiting.lock();
+        let bytes: usize = waiting.iter().map(Vec::capacity).sum();
+        if bytes + buffer.capacity() <= WAITING_BYTES_MAX {
+            waiting.push(buffer);
+        }
+    }
+}
+
+/// Bytes that are read; given back to their pool by who reads them last.
+struct Lent {
+    bytes: Vec<u8>,
+    pool: Arc<BufferPool>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.pool.give_back(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// Values one after the other, some of them NULL.
+#[derive(Debug)]
+pub(crate) struct BytesColumn {
+    bytes: Vec<u8>,
+    ends: Vec<i32>,
+    nulls: NullBufferBuilder,
+    pool: Arc<BufferPool>,
+    bytes_before: usize,
+}
+
+impl BytesColumn {
+    /// An empty column, whose memory comes from `pool`.
+    pub(crate) fn new(pool: &Arc<BufferPool>) -> Self {
+        BytesColumn {
+            bytes: Vec::new(),
+            ends: vec![0],
+            nulls: NullBufferBuilder::new(0),
+            pool: Arc::clone(pool),
+            bytes_before: 0,
+        }
+    }
+
+    /// Bytes of all values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, value: Option<&[u8]>) {
+        match value {
+            Some(value) => {
+                if self.bytes.capacity() == 0 {
+                    self.bytes = self.pool.take(self.bytes_before);
+                }
+                self.bytes.extend_from_slice(value);
+                self.nulls.append_non_null();
+            }
+            None => self.nulls.append_null(),
+        }
+        // A chunk is full long before 2 GiB, and librdkafka's largest message is below 1 GB.
+        self.ends.push(self.bytes.len() as i32);
+    }
+
+    /// The column so far; starts anew, with room for as much if it was full.
+    pub(crate) fn finish(&mut self, is_full: bool) -> BinaryArray {
+        let room = if is_full { self.nulls.len() } else { 0 };
+        let mut ends = Vec::with_capacity(room + 1);
+        ends.push(0);
+        let ends = std::mem::replace(&mut self.ends, ends);
+        let bytes = std::mem::take(&mut self.bytes);
+        self.bytes_before = if is_full { bytes.len() } else { 0 };
+        let nulls = std::mem::replace(&mut self.nulls, NullBufferBuilder::new(room)).finish();
+        let lent = Lent {
+            bytes,
+            pool: Arc::clone(&self.pool),
+        };
+        let bytes = Buffer::from(Bytes::from_owner(lent));
+        BinaryArray::new(OffsetBuffer::new(ScalarBuffer::from(ends)), bytes, nulls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(pool: &BufferPool) -> Vec<usize> {
+        pool.waiting.lock().iter().map(Vec::capacity).collect()
+    }
+
+    fn filled(column: &mut BytesColumn, bytes: usize) -> BinaryArray {
+        column.push(Some(&vec![b'x'; bytes]));
+        column.push(None);
+        column.finish(true)
+    }
+
+    #[test]
+    fn memory_comes_back_when_nobody_reads_it() {
+        let pool = Arc::new(BufferPool::default());
+        let mut column = BytesColumn::new(&pool);
+        let first = filled(&mut column, KEPT_BYTES_MIN);
+        let part = first.slice(0, 1);
+        let place = first.value_data().as_ptr();
+        drop(first);
+        assert_eq!(waiting(&pool), [] as [usize; 0], "a part is read still");
+        drop(part);
+        assert_eq!(waiting(&pool).len(), 1);
+        let second = filled(&mut column, KEPT_BYTES_MIN);
+        assert_eq!(second.value_data().as_ptr(), place);
+        assert_eq!(second.value(0), vec![b'x'; KEPT_BYTES_MIN]);
+        assert_eq!(waiting(&pool), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn little_is_kept_and_not_too_much() {
+        let pool = Arc::new(BufferPool::default());
+        let mut column = BytesColumn::new(&pool);
+        drop(filled(&mut column, 10));
+        assert_eq!(waiting(&pool), [] as [usize; 0]);
+        let mut arrays = vec![];
+        for _ in 0..20 {
+            arrays.push(filled(&mut column, 1 << 20));
+        }
+        drop(arrays);
+        assert_eq!(waiting(&pool).len(), WAITING_BYTES_MAX >> 20);
+    }
+}
