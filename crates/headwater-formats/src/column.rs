@@ -21,13 +21,12 @@ use arrow::array::{
     StringViewBuilder,
 };
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type,
-    Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, Float32Type, Int8Type,
+    Int16Type, Int32Type, TimeUnit, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use headwater_core::Result;
 
+use crate::builder::Builder;
 use crate::column_builder::{ColumnBuilder, Mismatch, Value};
 use crate::decimal::parse_scaled;
 use crate::number::{
@@ -37,23 +36,20 @@ use crate::time::parse_date;
 use crate::timestamp::TimestampOptions;
 
 /// The builder of a scalar column; `None` if the type is not scalar or not supported.
-pub(crate) fn scalar_column(
-    field: &Field,
-    timestamps: &TimestampOptions,
-) -> Option<Box<dyn ColumnBuilder>> {
+pub(crate) fn scalar_column(field: &Field, timestamps: &TimestampOptions) -> Option<Builder> {
     let data_type = field.data_type();
     Some(match data_type {
-        DataType::Boolean => Box::new(BooleanBuilder::new()),
+        DataType::Boolean => Builder::other(BooleanBuilder::new()),
         DataType::Int8 => integers::<Int8Type>(data_type),
         DataType::Int16 => integers::<Int16Type>(data_type),
         DataType::Int32 => integers::<Int32Type>(data_type),
-        DataType::Int64 => integers::<Int64Type>(data_type),
+        DataType::Int64 => Builder::long(data_type, integer),
         DataType::UInt8 => integers::<UInt8Type>(data_type),
         DataType::UInt16 => integers::<UInt16Type>(data_type),
         DataType::UInt32 => integers::<UInt32Type>(data_type),
         DataType::UInt64 => integers::<UInt64Type>(data_type),
         DataType::Float32 => primitives::<Float32Type>(data_type, float),
-        DataType::Float64 => primitives::<Float64Type>(data_type, double),
+        DataType::Float64 => Builder::double(double),
         DataType::Decimal128(precision, scale) => {
             let (scale, limit) = (
                 i32::from(*scale),
@@ -63,51 +59,45 @@ pub(crate) fn scalar_column(
             primitives::<Decimal128Type>(data_type, parse)
         }
         DataType::Date32 => primitives::<Date32Type>(data_type, date),
-        DataType::Timestamp(unit, _) => timestamp_column(data_type, *unit, timestamps.clone()),
-        DataType::Utf8 => Box::new(StringBuilder::new()),
-        DataType::Utf8View => Box::new(StringViewBuilder::new()),
-        DataType::Binary => Box::new(BinaryBuilder::new()),
-        DataType::BinaryView => Box::new(BinaryViewBuilder::new()),
+        DataType::Timestamp(unit, _) => {
+            let (unit, options) = (*unit, timestamps.clone());
+            Builder::long(data_type, move |value| timestamp(value, unit, &options))
+        }
+        DataType::Utf8 => Builder::other(StringBuilder::new()),
+        DataType::Utf8View => Builder::Text(StringViewBuilder::new()),
+        DataType::Binary => Builder::other(BinaryBuilder::new()),
+        DataType::BinaryView => Builder::other(BinaryViewBuilder::new()),
         _ => return None,
     })
 }
 
-fn integers<T>(data_type: &DataType) -> Box<dyn ColumnBuilder>
+fn integers<T>(data_type: &DataType) -> Builder
 where
     T: ArrowPrimitiveType,
     T::Native: TryFrom<i64> + TryFrom<i128>,
 {
-    primitives::<T>(data_type, |value| {
-        if let Value::Integer(value) = value {
-            return T::Native::try_from(value).ok();
-        }
-        let text = number_text(value)?;
-        match parse_short_integer(text.as_bytes()) {
-            Some(short) => T::Native::try_from(short).ok(),
-            None => T::Native::try_from(parse_integer(text)?).ok(),
-        }
-    })
+    primitives::<T>(data_type, integer::<T::Native>)
 }
 
-fn timestamp_column(
-    data_type: &DataType,
-    unit: TimeUnit,
-    options: TimestampOptions,
-) -> Box<dyn ColumnBuilder> {
-    let parse = move |value: Value<'_>| timestamp(value, unit, &options);
-    match unit {
-        TimeUnit::Second => primitives::<TimestampSecondType>(data_type, parse),
-        TimeUnit::Millisecond => primitives::<TimestampMillisecondType>(data_type, parse),
-        TimeUnit::Microsecond => primitives::<TimestampMicrosecondType>(data_type, parse),
-        TimeUnit::Nanosecond => primitives::<TimestampNanosecondType>(data_type, parse),
+fn integer<T>(value: Value<'_>) -> Option<T>
+where
+    T: TryFrom<i64> + TryFrom<i128>,
+{
+    if let Value::Integer(value) = value {
+        return T::try_from(value).ok();
+    }
+    let text = number_text(value)?;
+    match parse_short_integer(text.as_bytes()) {
+        Some(short) => T::try_from(short).ok(),
+        None => T::try_from(parse_integer(text)?).ok(),
     }
 }
 
 fn primitives<T: ArrowPrimitiveType>(
     data_type: &DataType,
     parse: impl Fn(Value<'_>) -> Option<T::Native> + Send + 'static,
-) -> Box<dyn ColumnBuilder> {
-    Box::new(PrimitiveColumn {
+) -> Builder {
+    Builder::other(PrimitiveColumn {
         builder: PrimitiveBuilder::<T>::new().with_data_type(data_type.clone()),
         parse,
     })

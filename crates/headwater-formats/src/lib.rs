@@ -23,6 +23,7 @@
 mod assembler;
 mod avro;
 mod bad_hint;
+mod builder;
 mod byte_order_mark;
 mod column;
 mod column_builder;

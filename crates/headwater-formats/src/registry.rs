@@ -11,8 +11,8 @@ use headwater_core::{Error, Result};
 use crate::avro::{
     self, AvroEncoder, AvroOptions, EventPlaces, SchemaCache, Wanted, new_avro_decoder,
 };
+use crate::builder::Builder;
 use crate::column::scalar_column;
-use crate::column_builder::ColumnBuilder;
 use crate::csv::{CsvDecoder, CsvEncoder, CsvOptions, Header};
 use crate::debezium::{self, DebeziumAvroOptions, DebeziumDecoder, DebeziumOptions, WrittenAs};
 use crate::influx::{InfluxDecoder, InfluxOptions};
@@ -134,7 +134,7 @@ impl Format {
     }
 
     /// The builder of a column, for the formats that have several.
-    fn column(&self, field: &Field) -> Option<Box<dyn ColumnBuilder>> {
+    fn column(&self, field: &Field) -> Option<Builder> {
         match self {
             Format::Json(timestamps) => json_column(field, timestamps),
             Format::Csv(options) => scalar_column(field, &options.timestamps),

@@ -10,6 +10,7 @@ use headwater_core::format::{BadRecord, Decoded};
 use headwater_core::type_name::a_type_name;
 use headwater_core::{Error, Result};
 
+use crate::builder::Builder;
 use crate::column_builder::{ColumnBuilder, Mismatch};
 
 /// What a format found for one column of one record.
@@ -18,7 +19,7 @@ pub(crate) trait Cell {
     fn is_null(&self) -> bool;
 
     /// Appends it; NULL as NULL.
-    fn append_to(&self, builder: &mut dyn ColumnBuilder) -> Result<(), Mismatch>;
+    fn append_to(&self, builder: &mut Builder) -> Result<(), Mismatch>;
 
     /// What it looked like, for a message.
     fn describe(&self) -> String;
@@ -45,7 +46,7 @@ pub(crate) struct RowCollector {
 }
 
 struct Column {
-    builder: Box<dyn ColumnBuilder>,
+    builder: Builder,
     is_nullable: bool,
     wrong_type: String,
     no_value: String,
@@ -62,7 +63,7 @@ impl fmt::Debug for RowCollector {
 
 impl RowCollector {
     /// Collects rows of a schema, with one builder per column.
-    pub(crate) fn new(schema: SchemaRef, builders: Vec<Box<dyn ColumnBuilder>>) -> Self {
+    pub(crate) fn new(schema: SchemaRef, builders: Vec<Builder>) -> Self {
         let columns = schema
             .fields()
             .iter()
@@ -99,7 +100,7 @@ impl RowCollector {
                 column.builder.append_null();
                 (!column.is_nullable).then_some(&column.no_value)
             } else {
-                let appended = cell.append_to(column.builder.as_mut());
+                let appended = cell.append_to(&mut column.builder);
                 appended.is_err().then_some(&column.wrong_type)
             };
             if wrong.is_none() {

@@ -197,7 +197,7 @@ impl Column {
             }
             Column::Unsigned(values) => Arc::new(values.take::<UInt64Type>()?),
             Column::Float(values) => Arc::new(values.take::<Float32Type>()?),
-            Column::Double(values) => Arc::new(values.take::<Float64Type>()?),
+            Column::Double(values) => values.finish_double()?,
             Column::Decimal(values, _) => {
                 let array = values.take::<Decimal128Type>()?;
                 Arc::new(array.with_data_type(values.data_type.clone()))
@@ -254,7 +254,7 @@ fn narrow_range(data_type: &DataType) -> Option<(i64, i64)> {
 }
 
 impl<T: ArrowNativeType> Values<T> {
-    fn new(data_type: &DataType) -> Self {
+    pub(crate) fn new(data_type: &DataType) -> Self {
         Values {
             values: Vec::new(),
             nulls: NullBufferBuilder::new(0),
@@ -298,7 +298,7 @@ impl Values<i32> {
 }
 
 impl Values<i64> {
-    fn finish_long(&mut self) -> Result<ArrayRef> {
+    pub(crate) fn finish_long(&mut self) -> Result<ArrayRef> {
         Ok(match self.data_type.clone() {
             DataType::Timestamp(unit, zone) => match unit {
                 TimeUnit::Second => {
@@ -324,6 +324,12 @@ impl Values<i64> {
             DataType::Time64(_) => Arc::new(self.take::<Time64NanosecondType>()?),
             _ => Arc::new(self.take::<Int64Type>()?),
         })
+    }
+}
+
+impl Values<f64> {
+    pub(crate) fn finish_double(&mut self) -> Result<ArrayRef> {
+        Ok(Arc::new(self.take::<Float64Type>()?))
     }
 }
 

@@ -6,6 +6,7 @@
 //! pages that are cleared again for every chunk.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{BinaryArray, NullBufferBuilder};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
@@ -21,16 +22,25 @@ const KEPT_BYTES_MIN: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
     waiting: Mutex<Vec<Vec<u8>>>,
+    /// The most that a buffer has held.
+    largest_bytes: AtomicUsize,
 }
 
 impl BufferPool {
-    /// The buffer that was given back last, empty; a new one with room for `bytes` if there is none.
-    fn take(&self, bytes: usize) -> Vec<u8> {
+    /// The buffer that was given back last, empty; a new one if there is none, with room for a little
+    /// more than any has held: one that grows is copied and leaves what it had behind, and room that
+    /// is not used costs nothing.
+    fn take(&self) -> Vec<u8> {
         let waiting = self.waiting.lock().pop();
-        waiting.unwrap_or_else(|| Vec::with_capacity(bytes))
+        waiting.unwrap_or_else(|| {
+            let largest = self.largest_bytes.load(Ordering::Relaxed);
+            Vec::with_capacity(largest + largest / 8)
+        })
     }
 
     fn give_back(&self, mut buffer: Vec<u8>) {
+        let held = buffer.len().min(WAITING_BYTES_MAX / 2);
+        self.largest_bytes.fetch_max(held, Ordering::Relaxed);
         if buffer.capacity() < KEPT_BYTES_MIN {
             return;
         }
@@ -68,7 +78,6 @@ pub(crate) struct BytesColumn {
     ends: Vec<i32>,
     nulls: NullBufferBuilder,
     pool: Arc<BufferPool>,
-    bytes_before: usize,
 }
 
 impl BytesColumn {
@@ -79,7 +88,6 @@ impl BytesColumn {
             ends: vec![0],
             nulls: NullBufferBuilder::new(0),
             pool: Arc::clone(pool),
-            bytes_before: 0,
         }
     }
 
@@ -93,7 +101,7 @@ impl BytesColumn {
         match value {
             Some(value) => {
                 if self.bytes.capacity() == 0 {
-                    self.bytes = self.pool.take(self.bytes_before);
+                    self.bytes = self.pool.take();
                 }
                 self.bytes.extend_from_slice(value);
                 self.nulls.append_non_null();
@@ -104,14 +112,12 @@ impl BytesColumn {
         self.ends.push(self.bytes.len() as i32);
     }
 
-    /// The column so far; starts anew, with room for as much if it was full.
-    pub(crate) fn finish(&mut self, is_full: bool) -> BinaryArray {
-        let room = if is_full { self.nulls.len() } else { 0 };
+    /// The column so far; starts anew, with room for so many values.
+    pub(crate) fn finish(&mut self, room: usize) -> BinaryArray {
         let mut ends = Vec::with_capacity(room + 1);
         ends.push(0);
         let ends = std::mem::replace(&mut self.ends, ends);
         let bytes = std::mem::take(&mut self.bytes);
-        self.bytes_before = if is_full { bytes.len() } else { 0 };
         let nulls = std::mem::replace(&mut self.nulls, NullBufferBuilder::new(room)).finish();
         let lent = Lent {
             bytes,
@@ -133,7 +139,7 @@ mod tests {
     fn filled(column: &mut BytesColumn, bytes: usize) -> BinaryArray {
         column.push(Some(&vec![b'x'; bytes]));
         column.push(None);
-        column.finish(true)
+        column.finish(0)
     }
 
     #[test]

@@ -136,12 +136,16 @@ impl ChunkBuilder {
 
     /// The chunk so far; the next one begins, with room for as much if this one is full.
     pub(crate) fn finish(&mut self) -> RecordChunk {
-        let is_full = self.offsets.len() >= CHUNK_RECORDS_MAX;
-        let room = if is_full { self.offsets.len() } else { 0 };
+        let records = self.offsets.len();
+        let room = if records < CHUNK_RECORDS_MAX {
+            0
+        } else {
+            records
+        };
         RecordChunk {
             offsets: Int64Array::from(replace(&mut self.offsets, room)),
-            values: self.values.finish(is_full),
-            keys: self.keys.as_mut().map(|keys| keys.finish(is_full)),
+            values: self.values.finish(room),
+            keys: self.keys.as_mut().map(|keys| keys.finish(room)),
             timestamps: Int64Array::from(replace(&mut self.timestamps, room)),
             timestamp_types: (self.timestamp_types.as_mut())
                 .map(|kinds| Int32Array::from(replace(kinds, room))),

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use headwater_core::Result;
 use headwater_core::format::{Decoded, Decoder};
 
+use crate::builder::Builder;
 use crate::column_builder::{ColumnBuilder, Mismatch, Value};
 use crate::csv::line::{CsvField, split_line};
 use crate::csv::options::CsvOptions;
@@ -67,7 +68,7 @@ impl Cell for CsvCell<'_> {
         matches!(self, CsvCell::Null)
     }
 
-    fn append_to(&self, builder: &mut dyn ColumnBuilder) -> Result<(), Mismatch> {
+    fn append_to(&self, builder: &mut Builder) -> Result<(), Mismatch> {
         match self {
             CsvCell::Null => {
                 builder.append_null();
@@ -92,7 +93,7 @@ impl CsvDecoder {
         options: CsvOptions,
         places: Vec<Option<usize>>,
         schema: SchemaRef,
-        builders: Vec<Box<dyn ColumnBuilder>>,
+        builders: Vec<Builder>,
     ) -> Self {
         let null_value = options.null_value.as_ref();
         let rule = |field: &arrow::datatypes::FieldRef| NullRule::of(field.data_type(), null_value);

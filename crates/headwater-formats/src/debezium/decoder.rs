@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use headwater_core::Result;
 use headwater_core::format::{Decoded, Decoder};
 
-use crate::column_builder::ColumnBuilder;
+use crate::builder::Builder;
 use crate::debezium::change::{NO_AFTER, NO_BEFORE, NO_OP, known_op};
 use crate::debezium::event_columns::Part;
 use crate::debezium::options::{DebeziumOptions, EventPlace};
@@ -58,7 +58,7 @@ impl DebeziumDecoder {
     pub(crate) fn new(
         options: &DebeziumOptions,
         schema: SchemaRef,
-        builders: Vec<Box<dyn ColumnBuilder>>,
+        builders: Vec<Builder>,
     ) -> Self {
         let fields = schema.fields();
         let place_of = |part| {

@@ -6,7 +6,7 @@ use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 
 use crate::avro::AvroOptions;
-use crate::column_builder::ColumnBuilder;
+use crate::builder::Builder;
 use crate::debezium::event_columns::EventColumns;
 use crate::json::json_column;
 use crate::timestamp::TimestampOptions;
@@ -116,7 +116,7 @@ impl DebeziumOptions {
     }
 
     /// The builder of a column; `None` if its type cannot hold what is there.
-    pub(crate) fn column(&self, field: &Field) -> Option<Box<dyn ColumnBuilder>> {
+    pub(crate) fn column(&self, field: &Field) -> Option<Builder> {
         let can_hold = self.columns.can_hold(field);
         can_hold.then(|| json_column(field, &self.timestamps))?
     }

@@ -1,5 +1,6 @@
 //! A value of a line as found: a piece of the record's text with its kind.
 
+use crate::builder::Builder;
 use crate::column_builder::{ColumnBuilder, Mismatch, Value};
 use crate::row_collector::Cell;
 use headwater_core::excerpt::excerpt;
@@ -76,7 +77,7 @@ impl Cell for InfluxCell<'_> {
         matches!(self, InfluxCell::Null)
     }
 
-    fn append_to(&self, builder: &mut dyn ColumnBuilder) -> Result<(), Mismatch> {
+    fn append_to(&self, builder: &mut Builder) -> Result<(), Mismatch> {
         match *self {
             InfluxCell::Null => {
                 builder.append_null();

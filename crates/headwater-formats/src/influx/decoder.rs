@@ -5,8 +5,8 @@ use arrow::datatypes::SchemaRef;
 use headwater_core::Result;
 use headwater_core::format::{Decoded, Decoder};
 
+use crate::builder::Builder;
 use crate::byte_order_mark::check_no_mark;
-use crate::column_builder::ColumnBuilder;
 use crate::influx::cell::InfluxCell;
 use crate::influx::keys::Keys;
 use crate::influx::options::{InfluxOptions, Part};
@@ -36,11 +36,7 @@ struct LineReader {
 
 impl InfluxDecoder {
     /// A decoder for the columns of `schema`, with one builder per column.
-    pub(crate) fn new(
-        options: &InfluxOptions,
-        schema: SchemaRef,
-        builders: Vec<Box<dyn ColumnBuilder>>,
-    ) -> Self {
+    pub(crate) fn new(options: &InfluxOptions, schema: SchemaRef, builders: Vec<Builder>) -> Self {
         let fields = schema.fields();
         let place_of = |part| fields.iter().position(|f| options.part_of(f) == part);
         let values = (0..).zip(fields.iter());

@@ -5,8 +5,8 @@ use headwater_core::Result;
 use headwater_core::option_doc::{OptionDefault, OptionDoc, OptionValues};
 use headwater_core::options::OptionReader;
 
+use crate::builder::Builder;
 use crate::column::scalar_column;
-use crate::column_builder::ColumnBuilder;
 use crate::special_column::{SpecialColumn, check_distinct};
 use crate::timestamp::TimestampOptions;
 
@@ -105,7 +105,7 @@ impl InfluxOptions {
     }
 
     /// The builder of a column; `None` if its type cannot hold what is there.
-    pub(crate) fn column(&self, field: &Field) -> Option<Box<dyn ColumnBuilder>> {
+    pub(crate) fn column(&self, field: &Field) -> Option<Builder> {
         let data_type = field.data_type();
         match self.part_of(field) {
             Part::Measurement => matches!(data_type, DataType::Utf8 | DataType::Utf8View)

@@ -1,5 +1,6 @@
 //! A JSON value as found: a piece of the record's text with its kind.
 
+use crate::builder::Builder;
 use crate::column_builder::{ColumnBuilder, Mismatch, Value};
 use crate::json::scanner::unescape;
 use crate::row_collector::Cell;
@@ -38,7 +39,7 @@ impl Cell for JsonCell<'_> {
         matches!(self, JsonCell::Null)
     }
 
-    fn append_to(&self, builder: &mut dyn ColumnBuilder) -> Result<(), Mismatch> {
+    fn append_to(&self, builder: &mut Builder) -> Result<(), Mismatch> {
         match *self {
             JsonCell::Null => {
                 builder.append_null();

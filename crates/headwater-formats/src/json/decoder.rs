@@ -5,7 +5,7 @@ use arrow::datatypes::{ArrowNativeType, SchemaRef};
 use headwater_core::Result;
 use headwater_core::format::{Decoded, Decoder};
 
-use crate::column_builder::ColumnBuilder;
+use crate::builder::Builder;
 use crate::json::cell::JsonCell;
 use crate::json::object_shape::ObjectShape;
 use crate::json::scanner::{NotJson, Scanner};
@@ -28,7 +28,7 @@ impl JsonDecoder {
     /// A decoder for the columns of `schema`, with one builder per column.
     pub(crate) fn new(
         schema: SchemaRef,
-        builders: Vec<Box<dyn ColumnBuilder>>,
+        builders: Vec<Builder>,
         timestamps: &TimestampOptions,
     ) -> Self {
         JsonDecoder {

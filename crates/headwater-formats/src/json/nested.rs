@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::error::ArrowError;
 use headwater_core::{Error, Result};
 
+use crate::builder::Builder;
 use crate::column::scalar_column;
 use crate::column_builder::{ColumnBuilder, Mismatch, Value};
 use crate::json::cell::JsonCell;
@@ -24,24 +25,21 @@ use crate::timestamp::TimestampOptions;
 ///
 /// Elements of arrays and values of maps must be nullable, as SQL declares them, and keys of maps
 /// must be strings.
-pub(crate) fn json_column(
-    field: &Field,
-    timestamps: &TimestampOptions,
-) -> Option<Box<dyn ColumnBuilder>> {
+pub(crate) fn json_column(field: &Field, timestamps: &TimestampOptions) -> Option<Builder> {
     match field.data_type() {
         DataType::Struct(fields) => {
             let children = fields
                 .iter()
                 .map(|child| json_column(child, timestamps))
                 .collect::<Option<Vec<_>>>()?;
-            Some(Box::new(StructColumn {
+            Some(Builder::other(StructColumn {
                 fields: fields.clone(),
                 shape: ObjectShape::of_columns((0..).zip(fields), timestamps),
                 children,
                 nulls: NullBufferBuilder::new(0),
             }))
         }
-        DataType::List(element) if element.is_nullable() => Some(Box::new(ListColumn {
+        DataType::List(element) if element.is_nullable() => Some(Builder::other(ListColumn {
             element: Arc::clone(element),
             values: json_column(element, timestamps)?,
             spans: Spans::new(),
@@ -57,7 +55,7 @@ pub(crate) fn json_column(
             if !has_string_keys || !value.is_nullable() {
                 return None;
             }
-            Some(Box::new(MapColumn {
+            Some(Builder::other(MapColumn {
                 entries: Arc::clone(entries),
                 fields: fields.clone(),
                 keys: scalar_column(key, timestamps)?,
@@ -72,7 +70,7 @@ pub(crate) fn json_column(
 struct StructColumn {
     fields: Fields,
     shape: ObjectShape,
-    children: Vec<Box<dyn ColumnBuilder>>,
+    children: Vec<Builder>,
     nulls: NullBufferBuilder,
 }
 
@@ -89,7 +87,7 @@ impl ColumnBuilder for StructColumn {
         let mut is_right = read.is_ok();
         let children = self.children.iter_mut().zip(self.fields.iter());
         for ((child, field), cell) in children.zip(&cells) {
-            is_right &= cell.append_to(child.as_mut()).is_ok();
+            is_right &= cell.append_to(child).is_ok();
             is_right &= field.is_nullable() || !cell.is_null();
         }
         self.nulls.append(is_right);
@@ -146,7 +144,7 @@ impl Spans {
 
 struct ListColumn {
     element: FieldRef,
-    values: Box<dyn ColumnBuilder>,
+    values: Builder,
     spans: Spans,
 }
 
@@ -165,7 +163,7 @@ impl ListColumn {
                 return (elements, false);
             };
             elements += 1;
-            if cell.append_to(self.values.as_mut()).is_err() {
+            if cell.append_to(&mut self.values).is_err() {
                 return (elements, false);
             }
             scanner.skip_space();
@@ -202,8 +200,8 @@ impl ColumnBuilder for ListColumn {
 struct MapColumn {
     entries: FieldRef,
     fields: Fields,
-    keys: Box<dyn ColumnBuilder>,
-    values: Box<dyn ColumnBuilder>,
+    keys: Builder,
+    values: Builder,
     spans: Spans,
 }
 
@@ -219,7 +217,7 @@ impl MapColumn {
         for (key, cell) in members {
             elements += 1;
             is_right &= self.keys.append(Value::String(&key)).is_ok();
-            is_right &= cell.append_to(self.values.as_mut()).is_ok();
+            is_right &= cell.append_to(&mut self.values).is_ok();
         }
         (elements, is_right)
     }

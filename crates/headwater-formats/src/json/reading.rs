@@ -177,6 +177,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::column_builder::ColumnBuilder;
     use crate::json::nested::json_column;
     use crate::row_collector::Cell;
 
@@ -199,7 +200,7 @@ mod tests {
             let mut scanner = Scanner::new(text);
             match read(&mut scanner) {
                 Some(cell) => {
-                    let fits = cell.append_to(column.as_mut()).is_ok();
+                    let fits = cell.append_to(&mut column).is_ok();
                     ends.push((Some(scanner.rest().len()), fits));
                 }
                 None => ends.push((None, false)),

@@ -5,7 +5,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use headwater_core::Result;
 use headwater_core::format::{Decoded, Decoder};
 
-use crate::column_builder::ColumnBuilder;
+use crate::builder::Builder;
 use crate::json::cell::JsonCell;
 use crate::json::decoder::{flaw, text_of};
 use crate::json::scanner::Scanner;
@@ -19,7 +19,7 @@ pub(crate) struct JsonValueDecoder {
 
 impl JsonValueDecoder {
     /// A decoder for the one column of `schema`, with its builder.
-    pub(crate) fn new(schema: Schema, builder: Box<dyn ColumnBuilder>) -> Self {
+    pub(crate) fn new(schema: Schema, builder: Builder) -> Self {
         JsonValueDecoder {
             rows: RowCollector::new(schema.into(), vec![builder]),
         }
