@@ -75,6 +75,8 @@ mod late_rows;
 #[cfg(test)]
 mod letter_sinks;
 #[cfg(test)]
+mod memory_limit;
+#[cfg(test)]
 mod narrowed_reads;
 #[cfg(test)]
 mod old_checkpoints;

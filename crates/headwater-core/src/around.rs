@@ -76,6 +76,10 @@ pub trait SourceAround: Debug + Send + Sync + 'static {
         self.inner().read(request)
     }
 
+    fn memory_bytes(&self) -> usize {
+        self.inner().memory_bytes()
+    }
+
     async fn committed(&self, up_to: &Offsets) -> Result<()> {
         self.inner().committed(up_to).await
     }
@@ -129,6 +133,10 @@ impl<T: SourceAround> Source for T {
 
     fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>> {
         SourceAround::read(self, request)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        SourceAround::memory_bytes(self)
     }
 
     async fn committed(&self, up_to: &Offsets) -> Result<()> {
@@ -331,6 +339,11 @@ mod tests {
             self.fails("read")
         }
 
+        fn memory_bytes(&self) -> usize {
+            self.note("memory_bytes");
+            1
+        }
+
         async fn committed(&self, _: &Offsets) -> Result<()> {
             self.fails("committed")
         }
@@ -442,12 +455,13 @@ mod tests {
             counters: ReadCounters::default().into(),
         };
         assert!(source.read(request).is_err());
+        assert_eq!(source.memory_bytes(), 1);
         block_on(source.committed(&at)).unwrap_err();
         let called = wrapper.0.called.lock().unwrap().join(" ");
         assert_eq!(
             called,
             "schema is_replayable initial check_resume fingerprints latest available wait_ready \
-             has_ended read committed"
+             has_ended read memory_bytes committed"
         );
     }
 

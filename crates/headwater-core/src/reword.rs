@@ -91,7 +91,7 @@ fn exhausted(text: &str) -> Option<Reworded> {
         _ => lower_first(failed.lines().next().unwrap_or_default()),
     };
     let hint = "Read fewer records at a time with \"max.records.per.epoch\" of the source, keep less \
-                state with windows or \"state.ttl\", or give the process more memory.";
+                state with windows or \"state.ttl\", or raise 'memory-limit'.";
     Some(Reworded {
         message,
         hint: Some(hint.to_string()),
@@ -299,7 +299,7 @@ mod tests {
                 "no memory left: late rows needs 70.0 B more, and 40.0 B remain",
                 Some(
                     "Read fewer records at a time with \"max.records.per.epoch\" of the source, keep \
-                     less state with windows or \"state.ttl\", or give the process more memory.",
+                     less state with windows or \"state.ttl\", or raise 'memory-limit'.",
                 ),
             ),
             (

@@ -277,6 +277,11 @@ pub trait Source: Debug + Send + Sync + 'static {
     /// The rows of a slice. Batches of one partition come in offset order.
     fn read(&self, request: ReadRequest) -> Result<BoxStream<'static, Result<SourceBatch>>>;
 
+    /// Bytes of what it has fetched and nobody has read yet, at most.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+
     /// Tells that everything before `up_to` is committed: buffers may be freed, lag tools told.
     async fn committed(&self, up_to: &Offsets) -> Result<()>;
 }

@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::prelude::SessionConfig;
 use futures::future::{self, BoxFuture};
@@ -53,6 +54,7 @@ use crate::watermark_tracker::until_next_idle;
 mod commit;
 mod ends;
 mod logging;
+mod memory;
 mod plan;
 mod run;
 
@@ -112,6 +114,7 @@ pub struct EpochLoop {
     clock: Arc<dyn Clock>,
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
+    memory: MemoryReservation,
     reporter: Reporter,
     activity: Arc<Activity>,
     first_start: Option<Duration>,
@@ -149,7 +152,8 @@ impl EpochLoop {
             ..spec
         };
         let logging = Logging::of(&spec, &start.sources);
-        Ok(EpochLoop {
+        let epoch_loop = EpochLoop {
+            memory: memory::account(&spec),
             config: spec.environment.config.clone(),
             runtime: Arc::clone(&spec.environment.runtime),
             checkpoint: start.checkpoint,
@@ -178,7 +182,9 @@ impl EpochLoop {
             last_start: None,
             resumed_after: start.next.previous(),
             spec,
-        })
+        };
+        epoch_loop.account_for_memory()?;
+        Ok(epoch_loop)
     }
 
     /// The checkpoint's identity of the query.

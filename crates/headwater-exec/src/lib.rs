@@ -28,6 +28,7 @@ mod plan_properties;
 pub mod rank;
 mod row_order;
 pub mod session;
+pub mod session_memory;
 pub mod session_rows;
 pub mod state_registry;
 pub mod static_rows;

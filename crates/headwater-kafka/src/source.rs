@@ -411,10 +411,8 @@ impl Source for KafkaSource {
     }
 
     fn has_ended(&self, from: &Offsets) -> bool {
-        self.0
-            .stop
-            .as_ref()
-            .is_some_and(|stop| stop.is_reached(from))
+        let stop = self.0.stop.as_ref();
+        stop.is_some_and(|stop| stop.is_reached(from))
     }
 
     async fn latest(&self) -> Result<Offsets> {
@@ -488,6 +486,10 @@ impl Source for KafkaSource {
                 .add_expected(offsets.sum::<i64>().unsigned_abs());
         }
         Ok(slice_stream::stream(Arc::clone(&self.0), request, rows))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.spec.options.prefetch_bytes
     }
 
     async fn committed(&self, up_to: &Offsets) -> Result<()> {

@@ -7,12 +7,14 @@ use datafusion::catalog::Session;
 use datafusion::common::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use headwater_exec::session_memory::SessionMemory;
 
 use crate::large_stack::on_large_stack;
 use crate::physical::StreamExtensionPlanner;
@@ -25,7 +27,10 @@ use crate::window_udf::{event_time_udf, session_window_udf, window_udf};
 /// Switched off, and why: dynamic filters and top-k aggregation keep facts of one execution in
 /// the plan; statistics would let a plan depend on the first epoch; round-robin repartitioning
 /// adds thread hops to small epochs, and the scan already has one partition per reader.
-pub fn session(target_partitions: usize, types: Arc<dyn TypePlanner>) -> SessionContext {
+///
+/// # Errors
+/// If there is no folder for temporary files.
+pub fn session(target_partitions: usize, types: Arc<dyn TypePlanner>) -> Result<SessionContext> {
     let mut config = SessionConfig::new()
         .with_target_partitions(target_partitions.max(1))
         .with_information_schema(true)
@@ -38,10 +43,14 @@ pub fn session(target_partitions: usize, types: Arc<dyn TypePlanner>) -> Session
     options.sql_parser.map_string_types_to_utf8view = true;
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = None;
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(SessionMemory::default()))
+        .build_arc()?;
     let mut physical_rules = PhysicalOptimizer::new().rules;
     physical_rules.insert(0, Arc::new(KeptTables));
     let state = SessionStateBuilder::new()
         .with_config(config)
+        .with_runtime_env(runtime)
         .with_default_features()
         .with_physical_optimizer_rules(physical_rules)
         .with_query_planner(Arc::new(StreamQueryPlanner))
@@ -53,7 +62,7 @@ pub fn session(target_partitions: usize, types: Arc<dyn TypePlanner>) -> Session
     }
     context.register_udf(window_time_udf());
     context.register_udf(event_time_udf());
-    context
+    Ok(context)
 }
 
 #[derive(Debug)]

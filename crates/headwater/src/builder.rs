@@ -92,7 +92,7 @@ impl HeadwaterBuilder {
         let mut connectors = all_connectors(Arc::clone(&memory), console);
         connectors.push(Arc::new(KafkaConnector::default()));
         connectors.extend(self.connectors);
-        let context = session(target_partitions, Arc::new(HeadwaterTypePlanner));
+        let context = session(target_partitions, Arc::new(HeadwaterTypePlanner))?;
         let environment = QueryEnvironment {
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             config: context.copied_config(),

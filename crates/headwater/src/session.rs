@@ -1,5 +1,6 @@
 //! The session: the one object users hold.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,9 +10,11 @@ use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
 
 use headwater_connectors::{MemoryRegistry, MemorySink, MemoryStream};
+use headwater_core::byte_size::parse_byte_size;
 use headwater_core::options::{self, Options};
 use headwater_core::{Error, Result};
 use headwater_engine::{QueryEnvironment, QueryManager};
+use headwater_exec::session_memory::SessionMemory;
 use headwater_plan::compile_batch;
 use headwater_sql::ast::{CreateStreamingQuery, SelectQuery, Statement};
 use headwater_sql::binder::{Binder, emit_of};
@@ -26,6 +29,8 @@ use crate::statements::refuse_streaming_clauses;
 
 /// How many parts bounded reads and stateful operators are cut into.
 const TARGET_PARTITIONS: &str = "target-partitions";
+/// The setting of what all queries of the session may hold together.
+const MEMORY_LIMIT: &str = "memory-limit";
 
 /// A session: sources, sinks, settings and running queries. Clones are the same session.
 #[derive(Clone)]
@@ -172,6 +177,9 @@ impl Headwater {
         if options::fold(key) == options::fold(TARGET_PARTITIONS) {
             return self.set_target_partitions(value);
         }
+        if options::fold(key) == options::fold(MEMORY_LIMIT) {
+            return self.set_memory_limit(value);
+        }
         self.shared.settings.lock().set(key, value)
     }
 
@@ -186,6 +194,18 @@ impl Headwater {
         let mut state = state.write();
         let options = state.config_mut().options_mut();
         options.execution.target_partitions = partitions;
+        Ok(())
+    }
+
+    fn set_memory_limit(&self, value: &str) -> Result<()> {
+        let bytes = match value.eq_ignore_ascii_case("none") {
+            true => None,
+            false => Some(memory_limit(value)?),
+        };
+        let pool: &dyn Any = &*self.environment.runtime.memory_pool;
+        let memory = pool.downcast_ref::<SessionMemory>();
+        let memory = memory.ok_or_else(|| Error::internal("the session has no account"))?;
+        memory.set_limit(bytes);
         Ok(())
     }
 
@@ -244,6 +264,18 @@ fn only_select(text: &str) -> Result<SelectQuery> {
         (Some(Statement::Select(select)), true) => Ok(select),
         _ => Err(Error::plan("one SELECT was expected")),
     }
+}
+
+/// A size in bytes that a session may be limited to.
+fn memory_limit(value: &str) -> Result<usize> {
+    let bytes = parse_byte_size(value).ok().filter(|bytes| *bytes > 0);
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.ok_or_else(|| {
+        Error::configuration(format!(
+            "setting \"{MEMORY_LIMIT}\" is \"{value}\", not a size"
+        ))
+        .with_hint("Write a size such as '256 MB', or 'none'.")
+    })
 }
 
 #[cfg(test)]

@@ -88,7 +88,10 @@ const RESTARTS: Option<&str> = Some("restart.attempts");
 const RETAINED: std::ops::RangeInclusive<usize> = KEPT_COMMITS..=1000;
 
 /// Keys that are known and not there yet, so that nobody takes silence for success.
-const NOT_YET: [&str; 4] = ["shards", "memory-limit", "time-zone", "dialect.functions"];
+const NOT_YET: [&str; 3] = ["shards", "time-zone", "dialect.functions"];
+
+/// Keys of the session as a whole, which no query can have for itself.
+const SESSION_KEYS: [&str; 2] = ["target-partitions", "memory-limit"];
 
 impl Settings {
     /// Sets one key.
@@ -115,8 +118,10 @@ impl Settings {
         // Queries without a checkpoint do without what a session asks for, but for a promise to try
         // again, which they would break.
         changed.needs_checkpoint = changed.restart_key();
-        // Known to the façade, which handles it before it comes here.
-        reader.take("target-partitions", &[])?;
+        // Known to the façade, which handles them before they come here.
+        for key in SESSION_KEYS {
+            reader.take(key, &[])?;
+        }
         reader.finish().map_err(|e| {
             let error = Error::configuration(format!("there is no setting \"{key}\""));
             match (elsewhere(key), e.hint()) {
@@ -246,7 +251,7 @@ impl Settings {
 /// What to write for a key that is known by another name or in another place.
 pub(crate) fn elsewhere(key: &str) -> Option<String> {
     let folded = key.to_ascii_lowercase().replace(['_', '.'], "-");
-    if folded == "target-partitions" || folded.starts_with("datafusion-") {
+    if SESSION_KEYS.contains(&folded.as_str()) || folded.starts_with("datafusion-") {
         return Some(format!(
             "It is the session's: write `SET '{key}' = …` before the query."
         ));

@@ -56,6 +56,11 @@ impl Uncommitted {
         self.epochs.push((epoch, tokens));
     }
 
+    /// Bytes of what they changed, or of the whole state that their commit writes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether their commit writes the whole state.
     pub(super) fn is_whole(&self) -> bool {
         self.is_whole

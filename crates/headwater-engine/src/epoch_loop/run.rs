@@ -222,6 +222,7 @@ impl EpochLoop {
         self.next = record.epoch.next();
         self.flushed |= record.end_of_input;
         self.let_wait(record.epoch, tokens, changes);
+        self.account_for_memory()?;
         if self.is_commit_due() {
             self.commit().await?;
         } else {
