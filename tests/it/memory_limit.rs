@@ -1,5 +1,6 @@
 //! `SET 'memory-limit'`: who holds more than the session may ends with an error that says so, keeps
-//! what it has committed, and goes on with the right answer when there is more.
+//! what it has committed, and goes on with the right answer when there is more. What only waits for a
+//! commit ends nobody.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, read_dir, read_to_string};
@@ -89,7 +90,7 @@ async fn state_beyond_the_limit_ends_the_query_and_more_memory_lets_it_go_on() {
     assert_eq!(
         without_sizes(error.message()),
         "query \"q\" holds N bytes and needs N bytes more, but 'memory-limit' is N bytes and N \
-         bytes of it are held by others"
+         bytes of them are held by others"
     );
     assert_eq!(
         error.hint(),
@@ -98,9 +99,13 @@ async fn state_beyond_the_limit_ends_the_query_and_more_memory_lets_it_go_on() {
              state with windows or \"state.ttl\", or raise 'memory-limit'."
         )
     );
+    // It has been committed, and is as large when it is read again.
     let again = run(folder.path(), "1 MB").await.unwrap_err();
-    assert_eq!(again.kind(), ErrorKind::Resource);
-    // What fitted is not read again.
+    assert_eq!(
+        without_sizes(again.message()),
+        without_sizes(error.message())
+    );
+    // So its input is not read again.
     File::create(folder.path().join("in/0.json")).unwrap();
     run(folder.path(), "none").await.unwrap();
     let rows = rows(folder.path());
@@ -109,6 +114,48 @@ async fn state_beyond_the_limit_ends_the_query_and_more_memory_lets_it_go_on() {
         let v = key.rsplit(' ').next().unwrap();
         assert_eq!(row, format!("{{\"k\":\"{key}\",\"n\":1,\"total\":{v}}}"));
     }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_commit_is_committed_before_it_is_too_much() {
+    let folder = tempfile::tempdir().unwrap();
+    write_input(folder.path());
+    // Every epoch changes the same groups, and what it changed waits beside them.
+    let hw = Headwater::builder().target_partitions(1).build().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    hw.sql(&format!(
+        "SET 'memory-limit' = '300 KB';
+         CREATE SOURCE t (k VARCHAR, v BIGINT, ts TIMESTAMP, WATERMARK FOR ts AS ts)
+         WITH (connector = 'filesystem', path = '{}', 'max.files.per.epoch' = 1) FORMAT JSON;
+         CREATE SINK counts WITH (connector = 'filesystem', path = '{}') FORMAT JSON;",
+        path("in"),
+        path("out"),
+    ))
+    .await
+    .unwrap();
+    let started = hw
+        .sql(&format!(
+            "CREATE STREAMING QUERY q WITH (trigger = 'available-now', checkpoint = '{}',
+               'checkpoint.interval' = '1 hour', 'end-of-input' = 'flush')
+             AS INSERT INTO counts SELECT v, count(*) AS n FROM tumble(t, ts, '1 day')
+             GROUP BY window_start, window_end, v EMIT ON WINDOW CLOSE",
+            path("checkpoint"),
+        ))
+        .await
+        .unwrap();
+    let query = started.into_query().unwrap();
+    query.await_termination().await.unwrap();
+    let rows = read_dir(folder.path().join("out")).unwrap();
+    let files = rows
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.is_file());
+    let text: String = files.map(|file| read_to_string(file).unwrap()).collect();
+    assert_eq!(text.lines().count(), KEYS);
+    assert!(
+        text.lines()
+            .all(|row| row.ends_with(&format!("\"n\":{FILES}}}"))),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -150,6 +197,20 @@ async fn what_is_no_limit_is_refused() {
         assert_eq!(
             error.hint(),
             Some("Write a size such as '256 MB', or 'none'.")
+        );
+    }
+    for text in [
+        "SET datafusion.runtime.memory_limit = '1G'",
+        "RESET datafusion.runtime.memory_limit",
+    ] {
+        let error = hw.sql(text).await.unwrap_err();
+        assert_eq!(
+            error.message(),
+            "setting \"datafusion.runtime.memory_limit\" is not there: all queries have one account"
+        );
+        assert_eq!(
+            error.hint(),
+            Some("Write SET 'memory-limit' = '256 MB', or 'none'.")
         );
     }
     let text = "CREATE SOURCE t (v BIGINT) WITH (connector = 'memory');

@@ -92,9 +92,11 @@ fn exhausted(text: &str) -> Option<Reworded> {
     };
     let hint = "Read fewer records at a time with \"max.records.per.epoch\" of the source, keep less \
                 state with windows or \"state.ttl\", or raise 'memory-limit'.";
+    // It is also said of the room for temporary files.
+    let is_memory = wanted.is_some() || failed.contains("'memory-limit'");
     Some(Reworded {
         message,
-        hint: Some(hint.to_string()),
+        hint: is_memory.then(|| hint.to_string()),
     })
 }
 

@@ -2,12 +2,11 @@
 //!
 //! | who | what is counted |
 //! | --- | --- |
-//! | sorts, joins, aggregations of DataFusion | what they ask this pool for; some go on with files when they get no more |
+//! | sorts, joins, aggregations and shuffles of DataFusion | what they ask this pool for; most go on with files when they get no more |
 //! | a streaming query | its state, what of it waits for a commit, and what its sources may fetch ahead |
 //! | late rows and dead letters | those of one epoch, until they are written |
 //!
-//! Batches on their way through a plan are not counted, nor is what the process needs without any
-//! query.
+//! What tables a streaming query keeps is not counted, nor what the process needs without any query.
 
 use std::fmt;
 
@@ -53,10 +52,16 @@ impl Account {
         let Some(limit) = self.limit else {
             return usize::MAX;
         };
+        let all_that_is_left = held.saturating_add(limit.saturating_sub(self.reserved()));
         match consumer.can_spill() {
-            true => limit.saturating_sub(self.fixed) / (self.movers + 1),
-            false => held.saturating_add(limit.saturating_sub(self.reserved())),
+            true => all_that_is_left.min(self.share(limit)),
+            false => all_that_is_left,
         }
+    }
+
+    /// What one of those may hold who can go on with files.
+    fn share(&self, limit: usize) -> usize {
+        limit.saturating_sub(self.fixed) / (self.movers + 1)
     }
 }
 
@@ -79,10 +84,14 @@ fn refused(reservation: &MemoryReservation, more: usize, account: &Account) -> D
     let held = reservation.size();
     let others = account.reserved().saturating_sub(held);
     let limit = account.limit.unwrap_or(usize::MAX);
+    let share = account.share(limit);
     let [more, held, others, limit] = [more, held, others, limit].map(human_readable_size);
+    let but = match reservation.consumer().can_spill() {
+        true => format!("its share of them is {}", human_readable_size(share)),
+        false => format!("{others} of them are held by others"),
+    };
     DataFusionError::ResourcesExhausted(format!(
-        "{who} holds {held} and needs {more} more, but 'memory-limit' is {limit} and {others} of it \
-         are held by others"
+        "{who} holds {held} and needs {more} more, but 'memory-limit' is {limit} and {but}"
     ))
 }
 
@@ -169,7 +178,7 @@ mod tests {
         assert_eq!(
             refused.strip_backtrace(),
             "Resources exhausted: query \"one\" holds 4.0 MB and needs 2.0 MB more, but \
-             'memory-limit' is 10.0 MB and 5.0 MB of it are held by others"
+             'memory-limit' is 10.0 MB and 5.0 MB of them are held by others"
         );
         assert_eq!(one.size(), 4 << 20);
         drop(other);
@@ -192,7 +201,12 @@ mod tests {
         let merge = MemoryConsumer::new("a merge").register(&pool);
         merge.try_grow(2 << 20).unwrap();
         sorts[0].try_grow(3 << 20).unwrap();
-        sorts[0].try_grow(1 << 20).unwrap_err();
+        let refused = sorts[0].try_grow(1 << 20).unwrap_err();
+        assert_eq!(
+            refused.strip_backtrace(),
+            "Resources exhausted: a holds 3.0 MB and needs 1.0 MB more, but 'memory-limit' is \
+             12.0 MB and its share of them is 3.3 MB"
+        );
         merge.try_grow(7 << 20).unwrap();
         sorts[1].try_grow(1 << 20).unwrap_err();
         merge.shrink(6 << 20);
@@ -201,5 +215,21 @@ mod tests {
         drop(sorts);
         merge.try_grow(4 << 20).unwrap();
         assert_eq!(memory.to_string(), "7.0 MB of 12.0 MB");
+    }
+    #[test]
+    fn those_who_come_later_do_not_go_over_the_limit() {
+        let memory = Arc::new(SessionMemory::default());
+        memory.set_limit(Some(12 << 20));
+        let pool: Arc<dyn MemoryPool> = Arc::clone(&memory) as _;
+        let mut sorts = vec![];
+        for _ in 0..6 {
+            let sort = MemoryConsumer::new("sort").with_can_spill(true);
+            let sort = sort.register(&pool);
+            while sort.try_grow(1 << 20).is_ok() {}
+            assert!(pool.reserved() <= 12 << 20);
+            sorts.push(sort);
+        }
+        assert_eq!(sorts[0].size(), 6 << 20);
+        assert_eq!(pool.reserved(), 12 << 20);
     }
 }

@@ -180,6 +180,16 @@ impl StateRegistry {
             .try_for_each(|state| state.lock_state().committed(epoch))
     }
 
+    /// Bytes held, those included that wait for the operators that know their layout.
+    pub fn memory_bytes(&self) -> usize {
+        let shards = self.shards.lock();
+        let states = shards.states.values();
+        let states: usize = states.map(|state| state.lock_state().memory_bytes()).sum();
+        let chunks = shards.restored.values().flatten();
+        let chunks = chunks.map(|chunk| chunk.rows.get_array_memory_size());
+        states + chunks.sum::<usize>()
+    }
+
     /// Live rows and bytes held, by operator.
     pub fn sizes(&self) -> BTreeMap<OperatorId, (usize, usize)> {
         let shards = self.shards.lock();

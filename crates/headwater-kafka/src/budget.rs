@@ -9,10 +9,9 @@
 //! The kept part means that a busy partition can never stop a quiet one; the common part means
 //! that a partition that is alone still gets most of the memory.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::bytes_column::BufferPool;
+use crate::bytes_column::Pools;
 
 /// Memory of records in our buffers.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ pub(crate) struct Budget {
     common_bytes: usize,
     kept_bytes: usize,
     held_bytes: AtomicUsize,
-    pool: Arc<BufferPool>,
+    pools: Pools,
 }
 
 /// Limits for librdkafka's own queues, for one partition each.
@@ -37,13 +36,13 @@ impl Budget {
             common_bytes: prefetch_bytes / 8 * 3,
             kept_bytes: prefetch_bytes / 8 * 3,
             held_bytes: AtomicUsize::new(0),
-            pool: Arc::default(),
+            pools: Pools::default(),
         }
     }
 
     /// Where memory for records comes from.
-    pub(crate) fn pool(&self) -> &Arc<BufferPool> {
-        &self.pool
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
     }
 
     pub(crate) fn add(&self, bytes: usize) {

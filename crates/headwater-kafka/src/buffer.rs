@@ -81,7 +81,7 @@ impl PartitionBuffer {
     pub(crate) fn new(partition: Partition, from: i64, kept: Kept, budget: Arc<Budget>) -> Self {
         let state = State {
             chunks: VecDeque::new(),
-            open: ChunkBuilder::new(kept, budget.pool()),
+            open: ChunkBuilder::new(kept, budget.pools()),
             base: from,
             position: from,
             records: 0,
@@ -261,7 +261,7 @@ impl PartitionBuffer {
     fn restart(&self, state: &mut State, start: i64) {
         self.release(self.held_bytes());
         state.chunks.clear();
-        state.open = ChunkBuilder::new(self.kept, self.budget.pool());
+        state.open = ChunkBuilder::new(self.kept, self.budget.pools());
         state.records = 0;
         state.base = start;
         state.position = start;

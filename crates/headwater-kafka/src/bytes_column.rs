@@ -13,8 +13,13 @@ use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// Buffers that wait to be used again take so much together, at most.
-const WAITING_BYTES_MAX: usize = 8 << 20;
+use crate::chunk::CHUNK_BYTES_FULL;
+
+/// Buffers that wait to be used again take so much together, at most: two of chunks that are full by
+/// their bytes, with room to spare.
+const WAITING_BYTES_MAX: usize = 10 << 20;
+/// The most that room is made for before it is needed.
+const ROOM_BYTES_MAX: usize = CHUNK_BYTES_FULL;
 /// A buffer of less is not worth keeping.
 const KEPT_BYTES_MIN: usize = 64 << 10;
 
@@ -39,7 +44,7 @@ impl BufferPool {
     }
 
     fn give_back(&self, mut buffer: Vec<u8>) {
-        let held = buffer.len().min(WAITING_BYTES_MAX / 2);
+        let held = buffer.len().min(ROOM_BYTES_MAX);
         self.largest_bytes.fetch_max(held, Ordering::Relaxed);
         if buffer.capacity() < KEPT_BYTES_MIN {
             return;
@@ -51,6 +56,13 @@ impl BufferPool {
             waiting.push(buffer);
         }
     }
+}
+
+/// The pools of a reader. Keys are a fraction of the values, and would hold their buffers for it.
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    pub(crate) keys: Arc<BufferPool>,
+    pub(crate) values: Arc<BufferPool>,
 }
 
 /// Bytes that are read; given back to their pool by who reads them last.
@@ -170,6 +182,19 @@ mod tests {
             arrays.push(filled(&mut column, 1 << 20));
         }
         drop(arrays);
-        assert_eq!(waiting(&pool).len(), WAITING_BYTES_MAX >> 20);
+        let kept = waiting(&pool);
+        assert!((8..=10).contains(&kept.len()), "{kept:?}");
+        assert!(kept.iter().sum::<usize>() <= WAITING_BYTES_MAX);
+    }
+
+    #[test]
+    fn two_chunks_that_are_full_by_their_bytes_are_kept() {
+        let pool = Arc::new(BufferPool::default());
+        let mut column = BytesColumn::new(&pool);
+        for round in 0..3 {
+            let arrays = [(); 2].map(|()| filled(&mut column, CHUNK_BYTES_FULL + 300));
+            drop(arrays);
+            assert_eq!(waiting(&pool).len(), 2, "{round}");
+        }
     }
 }

@@ -22,12 +22,12 @@ use arrow::buffer::ScalarBuffer;
 use headwater_core::fingerprint::Fingerprint;
 use headwater_core::records::header_fields;
 
-use crate::bytes_column::{BufferPool, BytesColumn};
+use crate::bytes_column::{BytesColumn, Pools};
 
 /// Records in a chunk, at most.
 pub(crate) const CHUNK_RECORDS_MAX: usize = 8192;
 /// Bytes of values after which a chunk is full; one message may go past it.
-const CHUNK_BYTES_FULL: usize = 4 << 20;
+pub(crate) const CHUNK_BYTES_FULL: usize = 4 << 20;
 /// What a record costs besides its bytes.
 const RECORD_OVERHEAD_BYTES: usize = 32;
 
@@ -79,12 +79,12 @@ pub(crate) struct ChunkBuilder {
 }
 
 impl ChunkBuilder {
-    /// An empty chunk; the memory of its values comes from `pool`.
-    pub(crate) fn new(kept: Kept, pool: &Arc<BufferPool>) -> Self {
+    /// An empty chunk; the memory of its values and keys comes from `pools`.
+    pub(crate) fn new(kept: Kept, pools: &Pools) -> Self {
         ChunkBuilder {
             offsets: Vec::new(),
-            values: BytesColumn::new(pool),
-            keys: kept.key.then(|| BytesColumn::new(pool)),
+            values: BytesColumn::new(&pools.values),
+            keys: kept.key.then(|| BytesColumn::new(&pools.keys)),
             timestamps: Vec::new(),
             timestamp_types: kept.timestamp.then(Vec::new),
             key_crcs: Vec::new(),
@@ -339,7 +339,7 @@ pub(crate) mod tests {
 
     #[test]
     fn records_become_columns() {
-        let mut builder = ChunkBuilder::new(ALL, &Arc::default());
+        let mut builder = ChunkBuilder::new(ALL, &Pools::default());
         builder.push(&record(3, Some(b"a")));
         builder.push(&record(5, None));
         builder.push(&record(9, Some(b"")));
@@ -356,7 +356,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_memory_of_the_parts_is_that_of_the_whole() {
-        let mut builder = ChunkBuilder::new(ALL, &Arc::default());
+        let mut builder = ChunkBuilder::new(ALL, &Pools::default());
         let pushed: usize = (0..7).map(|i| builder.push(&record(i, Some(b"abc")))).sum();
         let chunk = builder.finish();
         assert_eq!(chunk.memory_bytes(), pushed);
@@ -370,7 +370,7 @@ pub(crate) mod tests {
     #[test]
     fn the_last_record_has_a_fingerprint_whatever_is_kept() {
         let fingerprint = |kept: Kept, last: RawRecord<'_>| {
-            let mut builder = ChunkBuilder::new(kept, &Arc::default());
+            let mut builder = ChunkBuilder::new(kept, &Pools::default());
             builder.push(&record(3, Some(b"a")));
             builder.push(&last);
             builder.finish().last_fingerprint().unwrap()
@@ -388,7 +388,7 @@ pub(crate) mod tests {
             assert_ne!(fingerprint(ALL, other), known);
         }
         assert_eq!(fingerprint(ALL, record(5, None)).crc, crc32c::crc32c(b"k"));
-        let mut builder = ChunkBuilder::new(ALL, &Arc::default());
+        let mut builder = ChunkBuilder::new(ALL, &Pools::default());
         builder.push(&record(3, Some(b"a")));
         builder.push(&last());
         let (head, tail) = builder.finish().split(1);
@@ -402,7 +402,7 @@ pub(crate) mod tests {
             leaves_values: true,
             ..Kept::default()
         };
-        let mut builder = ChunkBuilder::new(kept, &Arc::default());
+        let mut builder = ChunkBuilder::new(kept, &Pools::default());
         let values: [Option<&[u8]>; 4] = [Some(b"abc"), None, Some(b""), Some(b"de")];
         let pushed: usize = (0..)
             .zip(values)
@@ -417,7 +417,7 @@ pub(crate) mod tests {
 
     #[test]
     fn parts_that_no_column_needs_are_not_kept() {
-        let mut builder = ChunkBuilder::new(Kept::default(), &Arc::default());
+        let mut builder = ChunkBuilder::new(Kept::default(), &Pools::default());
         builder.push(&record(0, Some(b"abc")));
         let chunk = builder.finish();
         assert!(chunk.keys.is_none() && chunk.timestamp_types.is_none() && chunk.headers.is_none());

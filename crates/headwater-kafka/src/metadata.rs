@@ -238,6 +238,7 @@ fn micros(ms: &Int64Array) -> TimestampMicrosecondArray {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes_column::Pools;
     use crate::chunk::ChunkBuilder;
     use crate::chunk::RawRecord;
     use arrow::array::AsArray;
@@ -274,7 +275,7 @@ mod tests {
             timestamp: true,
             ..Kept::default()
         };
-        let mut builder = ChunkBuilder::new(kept, &Arc::default());
+        let mut builder = ChunkBuilder::new(kept, &Pools::default());
         for (offset, key, ms) in [
             (0, Some(&b"ok"[..]), 5),
             (1, Some(&b"\xff"[..]), -1),

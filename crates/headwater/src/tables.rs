@@ -7,7 +7,7 @@ use datafusion::common::TableReference;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{
-    CreateMemoryTable, DdlStatement, Expr, LogicalPlan, LogicalPlanBuilder,
+    self, CreateMemoryTable, DdlStatement, Expr, LogicalPlan, LogicalPlanBuilder,
 };
 use datafusion::sql::parser::Statement as DFStatement;
 
@@ -37,6 +37,12 @@ impl Headwater {
         }
         let plan = self.binder.bind_statement(statement).await?;
         match plan {
+            LogicalPlan::Statement(ref statement) if is_of_memory(statement) => {
+                return Err(Error::unsupported(format!(
+                    "setting \"{MEMORY_OF_DATAFUSION}\" is not there: all queries have one account"
+                ))
+                .with_hint("Write SET 'memory-limit' = '256 MB', or 'none'."));
+            }
             LogicalPlan::Dml(_) if has_subquery(&plan) => return Err(subquery_in_change()),
             // What reads a source is a bounded read; DataFusion alone cannot run one.
             LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(table))
@@ -163,4 +169,17 @@ fn subquery_in_change() -> Error {
     Error::unsupported("UPDATE and DELETE with a subquery are not there yet").with_hint(
         "Write the rows that stay into another table: CREATE TABLE … AS SELECT … WHERE ….",
     )
+}
+
+/// DataFusion's setting of how much memory its operators may hold.
+const MEMORY_OF_DATAFUSION: &str = "datafusion.runtime.memory_limit";
+
+/// Whether a statement would put another account in the place of the session's.
+fn is_of_memory(statement: &logical_expr::Statement) -> bool {
+    let variable = match statement {
+        logical_expr::Statement::SetVariable(set) => &set.variable,
+        logical_expr::Statement::ResetVariable(reset) => &reset.variable,
+        _ => return false,
+    };
+    variable.eq_ignore_ascii_case(MEMORY_OF_DATAFUSION)
 }

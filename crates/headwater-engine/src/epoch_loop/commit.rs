@@ -102,7 +102,8 @@ impl EpochLoop {
     /// Commits what has run, if anything waits for that.
     ///
     /// # Errors
-    /// What the checkpoint or a sink says. Whether the epochs have happened, the checkpoint says.
+    /// What the checkpoint or a sink says, and Resource if the query then holds more than it may.
+    /// Whether the epochs have happened, the checkpoint says.
     pub async fn commit(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.uncommitted);
         let mut epochs = waiting.epochs;
@@ -146,7 +147,8 @@ impl EpochLoop {
         self.chain = chain;
         self.last_commit = self.clock.elapsed();
         self.commits += 1;
-        self.after_commit(epoch, has_replaced).await
+        self.after_commit(epoch, has_replaced).await?;
+        self.account_for_memory()
     }
 
     /// The last records that the sources have read, if any source tells them.

@@ -1,6 +1,6 @@
 //! What a query holds between two epochs, in the account of its session.
 
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 
 use headwater_core::{Error, Result};
 
@@ -18,13 +18,18 @@ impl EpochLoop {
     /// sources may fetch ahead.
     ///
     /// # Errors
-    /// Resource if that is more than the session may hold.
+    /// Resource if that is more than the session may hold. It may pass if it is because of what others
+    /// hold.
     pub(super) fn account_for_memory(&self) -> Result<()> {
-        let state = self.state.sizes().into_values();
-        let state: usize = state.map(|(_, bytes)| bytes).sum();
         let sources = self.sources.iter().map(|source| source.memory_bytes());
-        let bytes = sources.fold(state, usize::saturating_add);
+        let bytes = sources.fold(self.state.memory_bytes(), usize::saturating_add);
         let bytes = bytes.saturating_add(self.uncommitted.bytes());
-        self.memory.try_resize(bytes).map_err(Error::from)
+        self.memory.try_resize(bytes).map_err(|error| {
+            let error = Error::from(error);
+            match self.runtime.memory_pool.memory_limit() {
+                MemoryLimit::Finite(limit) if bytes <= limit => error.that_may_pass(),
+                _ => error,
+            }
+        })
     }
 }

@@ -222,8 +222,8 @@ impl EpochLoop {
         self.next = record.epoch.next();
         self.flushed |= record.end_of_input;
         self.let_wait(record.epoch, tokens, changes);
-        self.account_for_memory()?;
-        if self.is_commit_due() {
+        // A commit frees what waits for it, so it is not for that that a query ends.
+        if self.is_commit_due() || self.account_for_memory().is_err() {
             self.commit().await?;
         } else {
             // From here on only the checkpoint leads back.
