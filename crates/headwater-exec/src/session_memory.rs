@@ -201,10 +201,10 @@ mod tests {
         let merge = MemoryConsumer::new("a merge").register(&pool);
         merge.try_grow(2 << 20).unwrap();
         sorts[0].try_grow(3 << 20).unwrap();
-        let refused = sorts[0].try_grow(1 << 20).unwrap_err();
+        let refused = sorts[0].try_grow(2 << 20).unwrap_err();
         assert_eq!(
             refused.strip_backtrace(),
-            "Resources exhausted: a holds 3.0 MB and needs 1.0 MB more, but 'memory-limit' is \
+            "Resources exhausted: a holds 3.0 MB and needs 2.0 MB more, but 'memory-limit' is \
              12.0 MB and its share of them is 3.3 MB"
         );
         merge.try_grow(7 << 20).unwrap();

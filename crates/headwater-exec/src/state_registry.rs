@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use datafusion_common::utils::memory::RecordBatchMemoryCounter;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use headwater_core::id::{EpochId, OperatorId, ShardId};
@@ -185,8 +186,10 @@ impl StateRegistry {
         let shards = self.shards.lock();
         let states = shards.states.values();
         let states: usize = states.map(|state| state.lock_state().memory_bytes()).sum();
+        // The columns of a chunk that was read from a file share its bytes.
+        let mut counter = RecordBatchMemoryCounter::new();
         let chunks = shards.restored.values().flatten();
-        let chunks = chunks.map(|chunk| chunk.rows.get_array_memory_size());
+        let chunks = chunks.map(|chunk| counter.count_batch(&chunk.rows));
         states + chunks.sum::<usize>()
     }
 
