@@ -4,6 +4,7 @@
 //! ([`crate::watched`]) which of them was asked last. From that follows how long there was no
 //! progress, and who is waited for.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use headwater_exec::epoch_context::EpochContext;
 
 use crate::outage::Outage;
 use crate::stall_watchdog::{Stall, StallReason};
+use crate::step_times::StepTimes;
 
 /// A step of an epoch, in the order in which they are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +44,23 @@ pub(crate) enum Step {
     Telling,
 }
 
+impl Step {
+    /// Its name in what is reported.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Step::Opening => "opening",
+            Step::Asking(_) => "asking",
+            Step::Logging => "logging",
+            Step::Running => "running",
+            Step::Preparing => "preparing",
+            Step::Saving => "saving",
+            Step::Committing => "committing",
+            Step::Publishing => "publishing",
+            Step::Telling => "telling",
+        }
+    }
+}
+
 /// What a query is doing.
 #[derive(Debug)]
 pub(crate) struct Activity {
@@ -58,6 +77,7 @@ pub(crate) struct Activity {
 struct Now {
     /// `None` if there is nothing to do.
     step: Option<(EpochId, Step)>,
+    times: StepTimes,
     progressed: Duration,
     progressed_at: EventTime,
     /// The furthest that any try has come: the epoch, its step, the batches of it.
@@ -97,6 +117,7 @@ impl Activity {
     ) -> Self {
         let now = Now {
             step: None,
+            times: StepTimes::default(),
             progressed: clock.elapsed(),
             progressed_at: clock.now(),
             furthest: None,
@@ -128,6 +149,7 @@ impl Activity {
     pub(crate) fn begin(&self, epoch: EpochId, step: Step) {
         let mut now = self.now.lock();
         let had_nothing_to_do = now.step.replace((epoch, step)).is_none();
+        now.times.begin(step, self.clock.elapsed());
         if step == Step::Running {
             now.batches = 0;
             now.readers.clear();
@@ -144,6 +166,7 @@ impl Activity {
     /// There is nothing to do.
     pub(crate) fn rest(&self) {
         let mut now = self.now.lock();
+        now.times.forget();
         if now.step.take().is_some() && !now.is_silent {
             self.end_stall();
         }
@@ -152,6 +175,11 @@ impl Activity {
     /// The query has ended. If it made no progress, that is known on.
     pub(crate) fn end(&self) {
         self.now.lock().step = None;
+    }
+
+    /// An epoch has ended. Gives how many milliseconds each of its steps took.
+    pub(crate) fn take_step_times(&self) -> BTreeMap<String, f64> {
+        self.now.lock().times.take(self.clock.elapsed())
     }
 
     /// A batch went from a source to the plan, or from the plan to the sink.

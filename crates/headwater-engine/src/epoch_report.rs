@@ -31,6 +31,8 @@ pub(crate) struct Counted {
     pub(crate) dead_letters: u64,
     /// Records that the next epoch reads of a source at most.
     pub(crate) intake_max: Option<u64>,
+    /// Milliseconds of each step.
+    pub(crate) step_times_ms: BTreeMap<String, f64>,
 }
 
 /// Keeps what one report needs of the one before.
@@ -162,6 +164,7 @@ impl Reporter {
             scheduling_delay_ms: scheduling * 1e3,
             processing_time_ms: processing * 1e3,
             total_delay_ms: (scheduling + processing) * 1e3,
+            step_times_ms: counted.step_times_ms.clone(),
             watermark: sources
                 .iter()
                 .map(|s| s.watermark)

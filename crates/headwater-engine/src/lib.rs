@@ -29,6 +29,7 @@ mod retry;
 mod settle;
 pub mod stall_watchdog;
 mod state_chain;
+mod step_times;
 mod trigger;
 mod watched;
 mod watermark_tracker;

@@ -53,6 +53,13 @@ pub struct EpochProgress {
     pub processing_time_ms: f64,
     /// Both together.
     pub total_delay_ms: f64,
+    /// Milliseconds of each step, by its name: `asking` the sources how far they can be read, which
+    /// is before the start of the epoch; `logging` what was decided; `running` the plan;
+    /// `preparing`, in which sinks make rows durable; `saving` state and commit record;
+    /// `committing` the transaction of a sink; `publishing` rows; `telling` sources what is
+    /// committed.
+    #[serde(default)]
+    pub step_times_ms: BTreeMap<String, f64>,
     /// Records that the next epoch reads of each source at most, so that it does not take longer
     /// than it should; `None` as long as backpressure sets no limit.
     pub intake_max: Option<u64>,

@@ -240,6 +240,7 @@ impl EpochLoop {
             rows_out,
             dead_letters,
             intake_max: self.intake.limit(),
+            step_times_ms: self.activity.take_step_times(),
         };
         Ok(self.reporter.report(record, &counted, started))
     }

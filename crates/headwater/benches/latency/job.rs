@@ -1,6 +1,8 @@
 //! The queries, as users start them: as soon as possible, with a checkpoint on a local disk and a
 //! commit for every epoch.
 
+use std::collections::BTreeMap;
+
 use headwater::{Error, Headwater, Result, StreamingQuery};
 use tempfile::TempDir;
 
@@ -83,9 +85,14 @@ impl Job {
         let recent = self.query.recent_progress();
         let mut times: Vec<f64> = recent.iter().map(|p| p.processing_time_ms).collect();
         times.sort_by(f64::total_cmp);
+        let mut steps_ms = BTreeMap::new();
+        for (step, ms) in recent.iter().flat_map(|p| &p.step_times_ms) {
+            *steps_ms.entry(step.clone()).or_default() += ms / recent.len() as f64;
+        }
         Ok(Epochs {
             count: self.query.status().totals.epochs,
             median_ms: times.get(times.len() / 2).copied().unwrap_or_default(),
+            steps_ms,
         })
     }
 }

@@ -21,6 +21,7 @@
     reason = "a benchmark measures the time of the machine, and sleeps between two messages"
 )]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -143,8 +144,9 @@ impl Bench {
         arrivals.wait_for_all(|| between.check())?;
         let epochs = between.stop(self)?;
         let latencies = arrivals.latencies_us()?;
+        let steps = epochs.as_ref().map_or_else(String::new, Epochs::describe);
         notice(&format!(
-            "round {round}: {} messages through {}",
+            "round {round}: {} messages through {}{steps}",
             latencies.len(),
             subject.name()
         ))?;
@@ -155,6 +157,7 @@ impl Bench {
             "optimised": !cfg!(debug_assertions),
             "epochs": epochs.as_ref().map(|e| e.count),
             "epoch_ms": epochs.as_ref().map(|e| e.median_ms),
+            "step_times_ms": epochs.as_ref().map(|e| &e.steps_ms),
             "latencies_us": latencies,
         }))
     }
@@ -171,6 +174,18 @@ pub(crate) struct Epochs {
     count: u64,
     /// Of the last hundred.
     median_ms: f64,
+    /// Of the steps of the last hundred on average.
+    steps_ms: BTreeMap<String, f64>,
+}
+
+impl Epochs {
+    /// Their number and what one takes, to follow the subject's name.
+    fn describe(&self) -> String {
+        let steps = self.steps_ms.iter();
+        let steps: Vec<String> = steps.map(|(step, ms)| format!("{step} {ms:.2}")).collect();
+        let (count, median, steps) = (self.count, self.median_ms, steps.join(", "));
+        format!(" in {count} epochs of {median:.2} ms: {steps}")
+    }
 }
 
 impl Between {
