@@ -112,6 +112,24 @@ fn simulation_the_last_quarter() {
 }
 
 #[test]
+fn simulation_of_commits_while_later_epochs_run() {
+    let total = run(async |simulator| {
+        let mut total = Summary::default();
+        for seed in chosen_seed().map_or(0..SEEDS, |seed| seed..seed + 1) {
+            let summary = checked(simulator, Scenario::Overlapping, seed).await;
+            total.epochs += summary.epochs;
+            total.failures += summary.failures;
+        }
+        total
+    });
+    println!("{total:?}");
+    if chosen_seed().is_none() {
+        assert!(total.epochs > 3 * SEEDS, "{total:?}");
+        assert!(total.failures > SEEDS / 4, "{total:?}");
+    }
+}
+
+#[test]
 fn simulation_of_a_hundred_deaths_in_a_row() {
     run(async |simulator| {
         for seed in chosen_seed().map_or(0..4, |seed| seed..seed + 1) {

@@ -91,6 +91,8 @@ pub struct Checkpoint {
     adopted: OnceLock<QueryMetadata>,
     epochs: EpochLog,
     commits: CommitLog,
+    /// Not locked while a disk is waited for: an epoch is logged while an earlier one is committed.
+    /// Two epochs are never logged at once, nor two commits written.
     progress: Mutex<Progress>,
     lock: Box<dyn LockGuard>,
 }
@@ -226,16 +228,9 @@ impl Checkpoint {
     /// Must be done before anybody sees something of the epoch, which is its commit for a sink that
     /// shows nothing before.
     pub fn log_epoch(&self, record: &EpochRecord) -> Result<()> {
-        let mut progress = self.progress.lock();
-        let mut last = progress.last_logged;
-        for epoch in record.earlier.iter().chain([record]).map(|r| r.epoch) {
-            if epoch != next_after(last) {
-                return Err(progress.out_of_order(epoch, "logged"));
-            }
-            last = Some(epoch);
-        }
+        let last = self.progress.lock().check_log(record)?;
         self.epochs.append(record)?;
-        progress.last_logged = last;
+        self.progress.lock().last_logged = last;
         Ok(())
     }
 
@@ -272,10 +267,9 @@ impl Checkpoint {
 
     /// Step 3: the epoch has happened, and those before it that were not committed yet.
     pub fn commit(&self, record: &CommitRecord) -> Result<()> {
-        let mut progress = self.progress.lock();
-        progress.check_commit(record)?;
+        self.progress.lock().check_commit(record)?;
         self.commits.append(record)?;
-        progress.committed(record);
+        self.progress.lock().committed(record);
         Ok(())
     }
 
@@ -287,10 +281,9 @@ impl Checkpoint {
 
     /// Second half of step 3 if the sink decides: it has said yes.
     pub fn finish_commit(&self, record: &CommitRecord) -> Result<()> {
-        let mut progress = self.progress.lock();
-        progress.check_commit(record)?;
+        self.progress.lock().check_commit(record)?;
         self.commits.commit_prepared(record.epoch)?;
-        progress.committed(record);
+        self.progress.lock().committed(record);
         Ok(())
     }
 
@@ -395,6 +388,18 @@ impl Checkpoint {
 }
 
 impl Progress {
+    /// Refuses to decide an epoch that is not next. Gives the newest that will be decided.
+    fn check_log(&self, record: &EpochRecord) -> Result<Option<EpochId>> {
+        let mut last = self.last_logged;
+        for epoch in record.earlier.iter().chain([record]).map(|r| r.epoch) {
+            if epoch != next_after(last) {
+                return Err(self.out_of_order(epoch, "logged"));
+            }
+            last = Some(epoch);
+        }
+        Ok(last)
+    }
+
     /// Refuses a commit that is not next, or that refers to what is not there.
     fn check_commit(&self, record: &CommitRecord) -> Result<()> {
         let is_new = Some(record.epoch) > self.last_committed;

@@ -91,6 +91,7 @@ impl Sink for BlackholeSink {
             loses_null_keys: false,
             takes_deletes: true,
             is_idempotent: true,
+            overlaps: false,
         }
     }
 

@@ -288,6 +288,7 @@ impl Sink for ConsoleSink {
             loses_null_keys: false,
             takes_deletes: true,
             is_idempotent: false,
+            overlaps: false,
         }
     }
 

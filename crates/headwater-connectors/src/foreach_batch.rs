@@ -93,6 +93,7 @@ impl Sink for ForeachBatchSink {
             loses_null_keys: false,
             takes_deletes: true,
             is_idempotent: false,
+            overlaps: false,
         }
     }
 

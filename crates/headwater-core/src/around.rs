@@ -359,6 +359,7 @@ mod tests {
                 loses_null_keys: false,
                 takes_deletes: true,
                 is_idempotent: true,
+                overlaps: false,
             }
         }
 

@@ -33,6 +33,10 @@ pub struct SinkCapabilities {
     /// again, each with the same rows. What depends on the query is known once the sink is open;
     /// before that, this is what holds for every query.
     pub is_idempotent: bool,
+    /// Whether an epoch may be prepared and committed while later ones are written, so that those do
+    /// not wait for it. For sinks of [`Publication::AfterRecord`] that show rows as they are written:
+    /// of any other, nobody would see rows sooner. Known once the sink is open.
+    pub overlaps: bool,
 }
 
 /// What decides whether an epoch has happened.

@@ -163,6 +163,13 @@ impl Activity {
         }
     }
 
+    /// There is nothing to do but to wait for a step of an epoch that has run, which is no time of
+    /// the next one.
+    pub(crate) fn waits_for(&self, epoch: EpochId, step: Step) {
+        self.begin(epoch, step);
+        self.now.lock().times.forget();
+    }
+
     /// There is nothing to do.
     pub(crate) fn rest(&self) {
         let mut now = self.now.lock();

@@ -16,7 +16,8 @@
 //! the record takes its place. Of a record that waits, recovery asks the sink.
 //!
 //! With a checkpoint interval several epochs are prepared before one commit; then `happened` is
-//! one moment for all of them.
+//! one moment for all of them. So it is where epochs run while an earlier one is committed
+//! ([`beside`]).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -39,6 +40,7 @@ use headwater_exec::state_registry::StateRegistry;
 use crate::activity::Activity;
 use crate::compaction::Compactor;
 use crate::epoch_report::Reporter;
+use crate::held_rows::HeldRows;
 use crate::intake::Intake;
 use crate::next_epoch::Planned;
 use crate::outputs;
@@ -51,13 +53,16 @@ use crate::trigger::{delay_before_next, due_after};
 use crate::watched::WatchedSource;
 use crate::watermark_tracker::until_next_idle;
 
+mod beside;
 mod commit;
+mod committing;
 mod ends;
 mod logging;
 mod memory;
 mod plan;
 mod run;
 
+use beside::{Beside, may_overlap};
 use commit::Uncommitted;
 use logging::Logging;
 use run::Outcome;
@@ -87,7 +92,7 @@ pub enum Due {
 /// A query between two epochs.
 #[derive(Debug)]
 pub struct EpochLoop {
-    spec: QuerySpec,
+    spec: Arc<QuerySpec>,
     checkpoint: Arc<Checkpoint>,
     sources: Vec<Arc<dyn Source>>,
     positions: Vec<Offsets>,
@@ -104,7 +109,13 @@ pub struct EpochLoop {
     /// Whether the running epoch is one of those.
     is_replay: bool,
     logging: Logging,
+    /// What the rows of the running epoch wait for.
+    held: HeldRows,
     uncommitted: Uncommitted,
+    /// Whether commits may be made while later epochs run.
+    may_overlap: bool,
+    /// The one that is being made.
+    beside: Option<Beside>,
     /// The records of those that have none in the log.
     unlogged: Vec<EpochRecord>,
     last_commit: Duration,
@@ -170,7 +181,10 @@ impl EpochLoop {
             pending: start.pending.into(),
             is_replay: false,
             logging,
+            held: HeldRows::default(),
             uncommitted: Uncommitted::default(),
+            may_overlap: may_overlap(&spec),
+            beside: None,
             unlogged: vec![],
             last_commit: clock.elapsed(),
             commits: 0,
@@ -181,7 +195,7 @@ impl EpochLoop {
             first_start: None,
             last_start: None,
             resumed_after: start.next.previous(),
-            spec,
+            spec: Arc::new(spec),
         };
         epoch_loop.account_for_memory()?;
         Ok(epoch_loop)
@@ -210,6 +224,10 @@ impl EpochLoop {
             Some(record) => record,
             None => match self.plan_epoch().await? {
                 Planned::Epoch(record) => record,
+                Planned::Nothing if self.beside.is_some() => {
+                    let went_on = self.commit_beside_nothing().await;
+                    return went_on.map_or_else(|error| self.lost_or(error), |()| Ok(Step::Nothing));
+                }
                 Planned::Nothing if self.is_commit_due() => return self.commit_now().await,
                 Planned::Nothing => {
                     self.activity.rest();
@@ -250,11 +268,12 @@ impl EpochLoop {
         }
     }
 
-    /// A commit that failed for a reason that may pass is decided by what the checkpoint and the
-    /// sink say when they are opened again.
+    /// A commit that failed for a reason that may pass, and took epochs along that ran since or were
+    /// in its transaction, is decided by what the checkpoint and the sink say when they are opened
+    /// again.
     fn lost_or(&self, error: Error) -> Result<Step> {
-        let may_pass = error.kind().is_retryable() && outputs::decides_by_transaction(&self.spec);
-        if may_pass {
+        let takes_along = self.may_overlap || outputs::decides_by_transaction(&self.spec);
+        if takes_along && error.kind().is_retryable() {
             Ok(Step::Lost(error))
         } else {
             Err(error)
@@ -268,7 +287,9 @@ impl EpochLoop {
 
     /// The query, to be opened again from its checkpoint. Everything else of the loop ends.
     pub fn into_spec(self) -> QuerySpec {
-        self.spec
+        let spec = Arc::clone(&self.spec);
+        drop(self);
+        Arc::unwrap_or_clone(spec)
     }
 
     /// Where it stops, if it is bounded.
@@ -283,7 +304,7 @@ impl EpochLoop {
 
     /// Whether epochs that have run wait for their commit.
     pub fn has_waiting(&self) -> bool {
-        !self.uncommitted.is_empty()
+        !self.uncommitted.is_empty() || self.beside.is_some()
     }
 
     /// What the query is doing.
@@ -338,7 +359,12 @@ impl EpochLoop {
                 Ok(())
             }));
         }
-        if let Some(due) = self.until_commit() {
+        if let Some(beside) = &self.beside {
+            ready.push(Box::pin(async move {
+                beside.end().await;
+                Ok(())
+            }));
+        } else if let Some(due) = self.until_commit() {
             let timer = self.clock.sleep(due);
             ready.push(Box::pin(async move {
                 timer.await;

@@ -19,6 +19,7 @@ use headwater_core::{Error, Result};
 use headwater_exec::epoch_context::EpochContext;
 
 use crate::activity::Activity;
+use crate::held_rows::HeldRows;
 use crate::watched::into_sink;
 
 /// How often, and for how long, parts of a failed epoch are looked for: 30 seconds.
@@ -44,6 +45,15 @@ pub(crate) fn task_context(
     ))
 }
 
+/// Where the rows of an epoch go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowsOut<'a> {
+    pub(crate) sink: &'a Arc<dyn Sink>,
+    /// What they wait for.
+    pub(crate) held: &'a HeldRows,
+    pub(crate) activity: &'a Arc<Activity>,
+}
+
 /// Executes the plan for an epoch and hands every output partition to the sink.
 ///
 /// When this returns, nothing of the epoch is running any more: a failed one may be rolled back.
@@ -51,16 +61,15 @@ pub(crate) async fn run_epoch(
     plan: &Arc<dyn ExecutionPlan>,
     config: &SessionConfig,
     runtime: &Arc<RuntimeEnv>,
-    sink: &Arc<dyn Sink>,
-    activity: &Arc<Activity>,
+    out: &RowsOut<'_>,
     context: EpochContext,
 ) -> Result<Vec<Staged>> {
     let epoch = context.epoch;
     let context = Arc::new(context);
     let users = Arc::downgrade(&context);
-    activity.runs_with(Weak::clone(&users));
+    out.activity.runs_with(Weak::clone(&users));
     let task = task_context(config, runtime, context);
-    let written = write_partitions(plan, &task, sink, epoch, activity).await;
+    let written = write_partitions(plan, &task, out, epoch).await;
     drop(task);
     match written {
         Ok(staged) => Ok(staged),
@@ -93,17 +102,21 @@ async fn after_looks(are_gone: impl Fn() -> bool, error: Error, most_looks: u32)
 async fn write_partitions(
     plan: &Arc<dyn ExecutionPlan>,
     task: &Arc<TaskContext>,
-    sink: &Arc<dyn Sink>,
+    out: &RowsOut<'_>,
     epoch: EpochId,
-    activity: &Arc<Activity>,
 ) -> Result<Vec<Staged>> {
+    let RowsOut {
+        sink,
+        held,
+        activity,
+    } = *out;
     let plan = reset_plan_states(Arc::clone(plan))?;
     let partitions = plan.output_partitioning().partition_count();
     let rows_of = |partition| -> Result<_> {
         let rows = plan.execute(partition, Arc::clone(task))?;
         let rows = rows.inspect(|_| CrashPoint::MidSinkWrite.reach());
         let holds = activity.add_writer();
-        let rows = rows.map_err(Error::from).boxed();
+        let rows = held.hold(rows.map_err(Error::from).boxed());
         let rows = into_sink(rows, Arc::clone(&holds), Arc::clone(activity));
         Ok((rows, holds))
     };

@@ -11,6 +11,7 @@ pub mod dead_letter_sink;
 mod epoch_loop;
 mod epoch_report;
 mod execute;
+mod held_rows;
 mod intake;
 pub mod late_sink;
 mod next_epoch;

@@ -72,7 +72,7 @@ pub(crate) struct StagedRows {
 }
 
 /// What the sinks need to make an epoch visible.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Tokens {
     pub(crate) result: CommitToken,
     pub(crate) beside: SideCommits,

@@ -108,9 +108,10 @@ pub struct QuerySpec {
     /// How long what epochs wrote may wait for one commit of them all; `None` commits every epoch
     /// by itself.
     pub checkpoint_interval: Option<Duration>,
-    /// Whether the record of an epoch may be written while the epoch runs. Tests that must do the same
-    /// steps in the same order say no; it is written after the run then.
-    pub logs_beside: bool,
+    /// Whether the record of an epoch may be written while the epoch runs, and commits while later
+    /// ones do. Tests that must do the same steps in the same order say no: one comes after the
+    /// other then.
+    pub overlaps: bool,
     /// How often a query that failed for a reason that may pass is opened again.
     pub restarts: RestartPolicy,
     /// How long it may be without progress, and what is done then.

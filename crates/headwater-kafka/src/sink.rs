@@ -286,6 +286,8 @@ impl KafkaSink {
 #[async_trait]
 impl Sink for KafkaSink {
     fn capabilities(&self) -> SinkCapabilities {
+        // Not of a sink that is not open yet.
+        let has_transactions = self.transactions.lock().is_some();
         let key = self.spec.options.key.columns.clone();
         let mut modes = vec![OutputMode::Append];
         if !key.is_empty() {
@@ -302,6 +304,7 @@ impl Sink for KafkaSink {
                 // Not open yet.
                 None => self.spec.options.delivery == Some(Delivery::ExactlyOnce),
             },
+            overlaps: !has_transactions,
         }
     }
 

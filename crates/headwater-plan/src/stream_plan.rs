@@ -18,7 +18,7 @@ use crate::check::depth::refuse_deep_plan;
 use crate::check::expressions::check_expressions;
 use crate::check::map_keys::refuse_map_keys;
 use crate::check::refuse;
-use crate::check::unsteady::refuse_unsteady_keys;
+use crate::check::unsteady::{is_row_by_row, refuse_unsteady_keys};
 use crate::event_time_field::{WindowRole, window_of};
 use crate::fallible::Fallible;
 use crate::large_stack::on_large_stack;
@@ -127,6 +127,9 @@ pub struct StreamPlan {
     pub key: Vec<String>,
     /// Operators that keep state.
     pub operators: Vec<OperatorInfo>,
+    /// Whether every row of the result is a function of one record, so that it is the same in
+    /// whichever epoch that is read.
+    pub is_row_by_row: bool,
     /// Operators whose late rows are kept; empty if that was not asked for.
     pub late_inputs: Vec<LateInput>,
     /// The time that `now()` gives; set before every epoch.
@@ -263,6 +266,7 @@ async fn stream(
         fallible,
         warnings,
         sources,
+        is_row_by_row: is_row_by_row(&whole),
         operators,
         late_inputs,
         epoch_time,

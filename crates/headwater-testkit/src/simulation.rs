@@ -46,6 +46,9 @@ pub struct Simulator {
 pub enum Scenario {
     /// Anything may happen.
     Anything,
+    /// The same, and commits are made while later epochs run. Threads race then, so that a seed
+    /// may end differently when it is run again.
+    Overlapping,
     /// A hundred processes die one after the other, each soon after it has done something.
     HundredDeaths,
 }

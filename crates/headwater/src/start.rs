@@ -215,7 +215,7 @@ impl Headwater {
         Ok(QuerySpec {
             dead_letters: dead_letters.collect::<Result<_>>()?,
             on_state_change: request.settings.on_state_change,
-            logs_beside: true,
+            overlaps: true,
             kept_commits: request.settings.kept_commits(),
             name: request.name,
             sql: request.text,

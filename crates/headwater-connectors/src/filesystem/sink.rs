@@ -91,6 +91,7 @@ fn folder_capabilities() -> SinkCapabilities {
         loses_null_keys: false,
         takes_deletes: false,
         is_idempotent: true,
+        overlaps: false,
     }
 }
 

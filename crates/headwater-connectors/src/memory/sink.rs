@@ -279,6 +279,7 @@ impl Sink for MemorySink {
             loses_null_keys: false,
             takes_deletes: true,
             is_idempotent: true,
+            overlaps: false,
         }
     }
 

@@ -5,6 +5,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryRese
 use headwater_core::{Error, Result};
 
 use super::EpochLoop;
+use super::beside::Beside;
 use crate::query_spec::QuerySpec;
 
 /// The account of a query that holds nothing yet.
@@ -23,7 +24,9 @@ impl EpochLoop {
     pub(super) fn account_for_memory(&self) -> Result<()> {
         let sources = self.sources.iter().map(|source| source.memory_bytes());
         let bytes = sources.fold(self.state.memory_bytes(), usize::saturating_add);
-        let bytes = bytes.saturating_add(self.uncommitted.bytes());
+        let beside = self.beside.as_ref().map_or(0, Beside::bytes);
+        let waiting = self.uncommitted.bytes().saturating_add(beside);
+        let bytes = bytes.saturating_add(waiting);
         self.memory.try_resize(bytes).map_err(|error| {
             let error = Error::from(error);
             match self.runtime.memory_pool.memory_limit() {

@@ -16,10 +16,11 @@ use headwater_exec::state_registry::ShardChunk;
 use headwater_exec::watermark::WatermarkObserver;
 
 use super::EpochLoop;
+use super::committing::Preparing;
 use crate::activity::Step;
 use crate::epoch_report::Counted;
-use crate::execute::run_epoch;
-use crate::outputs::{self, StagedRows, Tokens};
+use crate::execute::{RowsOut, run_epoch};
+use crate::outputs::{self, StagedRows};
 use crate::progress::EpochProgress;
 use crate::query_spec::Durability;
 use crate::retry::Retries;
@@ -43,7 +44,7 @@ pub(super) struct Prepared {
     numbers: Numbers,
     rows_out: u64,
     dead_letters: u64,
-    tokens: Tokens,
+    tokens: Preparing,
     changes: Vec<ShardChunk>,
 }
 
@@ -99,7 +100,10 @@ impl EpochLoop {
         let letters = letters.skip(usize::from(self.spec.late_rows.is_some()));
         let dead_letters = letters.map(|s| s.rows).sum();
         self.activity.begin(epoch, Step::Preparing);
-        let tokens = outputs::prepare(&self.spec, epoch, staged).await?;
+        let tokens = match self.commits_beside() {
+            true => self.prepare_beside(epoch, staged),
+            false => Preparing::Done(outputs::prepare(&self.spec, epoch, staged).await?),
+        };
         CrashPoint::SinkPrepared.reach();
         self.state.advance(epoch);
         // Nothing outlives a query that keeps no checkpoint: its state stays where it is.
@@ -146,12 +150,16 @@ impl EpochLoop {
             &self.spec.plan.physical,
             &self.config,
             &self.runtime,
-            &self.spec.sink,
-            &self.activity,
+            &RowsOut {
+                sink: &self.spec.sink,
+                held: &self.held,
+                activity: &self.activity,
+            },
             context,
         )
         .await
         .map_err(|e| self.spec.plan.fallible.name(e))?;
+        self.held.let_go().await?;
         let beside = self.write_beside(record, &metrics).await?;
         let numbers = Numbers {
             observer,
@@ -223,7 +231,12 @@ impl EpochLoop {
         self.flushed |= record.end_of_input;
         self.let_wait(record.epoch, tokens, changes);
         // A commit frees what waits for it, so it is not for that that a query ends.
-        if self.is_commit_due() || self.account_for_memory().is_err() {
+        if self.commits_beside() {
+            self.commit_beside(record.epoch).await?;
+            if self.account_for_memory().is_err() {
+                self.commit().await?;
+            }
+        } else if self.is_commit_due() || self.account_for_memory().is_err() {
             self.commit().await?;
         } else {
             // From here on only the checkpoint leads back.

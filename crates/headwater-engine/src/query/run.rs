@@ -129,7 +129,9 @@ impl Run {
                 Err(failure) => failure,
             };
             if *self.stopped.borrow() {
-                return Err(failure.into_error());
+                let parts = epoch_loop.parts();
+                drop(epoch_loop);
+                return Err(failure.after(&parts).await.into_error());
             }
             if epoch_loop.last_committed() > committed_before {
                 restarts.start_anew();

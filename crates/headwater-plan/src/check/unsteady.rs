@@ -54,6 +54,42 @@ impl Unsteady {
     }
 }
 
+/// Whether every row of a plan is a function of one row of a source, whenever that is read: there are
+/// only nodes that look at one row, and what they compute is the same at every call.
+pub(crate) fn is_row_by_row(plan: &LogicalPlan) -> bool {
+    let by_row = plan.apply(|node| {
+        let looks_at_one = matches!(
+            node,
+            LogicalPlan::Projection(_)
+                | LogicalPlan::Filter(_)
+                | LogicalPlan::SubqueryAlias(_)
+                | LogicalPlan::TableScan(_)
+                | LogicalPlan::Unnest(_)
+        );
+        let is_steady = node.expressions().iter().all(is_steady);
+        Ok(match looks_at_one && is_steady {
+            true => TreeNodeRecursion::Continue,
+            false => TreeNodeRecursion::Stop,
+        })
+    });
+    by_row.is_ok_and(|walked| walked != TreeNodeRecursion::Stop)
+}
+
+/// Whether an expression gives the same for the same row, at any time and in any process.
+fn is_steady(expr: &Expr) -> bool {
+    let looked = expr.exists(|expr| {
+        Ok(match expr {
+            expr if is_epoch_time(expr) => true,
+            Expr::ScalarFunction(call) => {
+                call.func.signature().volatility != Volatility::Immutable
+            }
+            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => true,
+            _ => false,
+        })
+    });
+    looked.is_ok_and(|is_unsteady| !is_unsteady)
+}
+
 /// Refuses keys that are no functions of the rows, or computed from what is none.
 ///
 /// # Errors

@@ -67,14 +67,16 @@ impl World {
         if traced {
             disk.start_trace();
         }
-        let publication = match random.bool() {
+        let overlaps = scenario == Scenario::Overlapping;
+        let publication = match overlaps || random.bool() {
             true => Publication::AfterRecord,
             false => Publication::Transaction,
         };
         let mut spec = spec.clone();
         let interval = random.choice([None, Some(0), Some(300), Some(5_000)]);
-        spec.checkpoint_interval = interval.flatten().map(Duration::from_millis);
-        spec.logs_beside = false;
+        let interval = interval.flatten().filter(|_| !overlaps);
+        spec.checkpoint_interval = interval.map(Duration::from_millis);
+        spec.overlaps = overlaps;
         let limit = random.choice([None, Some(1), Some(3), Some(10)]);
         let schema = spec.plan.sources.first().map(|s| s.declared.schema());
         let schema = schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
@@ -85,7 +87,7 @@ impl World {
             publication,
             disk,
             clock: SimClock::new(),
-            outside: Outside::new(random.bool()),
+            outside: Outside::new(overlaps || random.bool()),
             stream: MemoryStream::named("t", schema, partitions),
             rows: vec![],
             limits: EpochLimits {
@@ -119,7 +121,7 @@ impl World {
     /// Lives, and checks the result.
     pub(super) async fn run(&mut self) -> std::result::Result<(), String> {
         let lives = match self.scenario {
-            Scenario::Anything => self.random.usize(1..5),
+            Scenario::Anything | Scenario::Overlapping => self.random.usize(1..5),
             Scenario::HundredDeaths => 100,
         };
         for _ in 0..lives {
@@ -158,18 +160,18 @@ impl World {
         let mut process = self.start(odds);
         match self.scenario {
             Scenario::HundredDeaths => process.disk.die_at(self.random.u64(60..110), true),
-            Scenario::Anything if self.random.u8(..3) > 0 => {
+            Scenario::Anything | Scenario::Overlapping if self.random.u8(..3) > 0 => {
                 let (nth, has_effect) = (self.random.u64(1..90), self.random.bool());
                 process.disk.die_at(nth, has_effect);
             }
-            Scenario::Anything => {}
+            Scenario::Anything | Scenario::Overlapping => {}
         }
         let spec = self.spec_for(&process);
         let Some(mut epochs) = self.opened(&mut process, spec).await? else {
             return Ok(());
         };
         let steps = match self.scenario {
-            Scenario::Anything => self.random.usize(1..6),
+            Scenario::Anything | Scenario::Overlapping => self.random.usize(1..6),
             Scenario::HundredDeaths => 30,
         };
         for _ in 0..steps {
@@ -356,7 +358,7 @@ impl World {
     /// What happens between two epochs.
     fn something_happens(&mut self, process: &mut Process) {
         let rows = match self.scenario {
-            Scenario::Anything => self.random.usize(..6),
+            Scenario::Anything | Scenario::Overlapping => self.random.usize(..6),
             Scenario::HundredDeaths => usize::from(self.random.u8(..8) == 0),
         };
         self.feed(rows);
@@ -416,8 +418,12 @@ impl World {
             if process.disk.is_dead() {
                 return Poll::Ready(None);
             }
-            if self.clock.sleepers() > 0 {
+            let is_asleep = self.clock.sleepers() > 0;
+            if is_asleep {
                 self.clock.advance(Duration::from_millis(100));
+            }
+            // A task beside this one may fall asleep when this one waits for it.
+            if is_asleep || self.scenario == Scenario::Overlapping {
                 context.waker().wake_by_ref();
             }
             Poll::Pending

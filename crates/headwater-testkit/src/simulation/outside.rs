@@ -65,6 +65,7 @@ impl Outside {
             loses_null_keys: false,
             takes_deletes: false,
             is_idempotent: !self.shows_early,
+            overlaps: self.shows_early,
         }
     }
 

@@ -25,6 +25,7 @@ impl Sink for KeepsAll {
             loses_null_keys: false,
             takes_deletes: false,
             is_idempotent: true,
+            overlaps: false,
         }
     }
 
