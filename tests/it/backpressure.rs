@@ -82,7 +82,7 @@ async fn epochs_come_near_the_target_and_grow_again() {
         assert_eq!(progress.rows_in, 5_000, "{taken:?}");
         assert_eq!(progress.processing_time_ms, 5_000.0);
         let steps: Vec<_> = progress.step_times_ms.iter().collect();
-        assert_eq!(steps, [(&"running".to_string(), &5_000.0)]);
+        assert_eq!(steps, [(&"preparing".to_string(), &5_000.0)]);
     }
     assert!(epochs.iter().all(|p| p.intake_max == Some(5_000)));
 

@@ -83,6 +83,8 @@ mod old_checkpoints;
 #[cfg(test)]
 mod option_tables;
 #[cfg(test)]
+mod overlapping;
+#[cfg(test)]
 mod progress;
 #[cfg(test)]
 mod prompt;

@@ -119,12 +119,14 @@ fn simulation_of_commits_while_later_epochs_run() {
             let summary = checked(simulator, Scenario::Overlapping, seed).await;
             total.epochs += summary.epochs;
             total.failures += summary.failures;
+            total.overlaps += summary.overlaps;
         }
         total
     });
     println!("{total:?}");
     if chosen_seed().is_none() {
         assert!(total.epochs > 3 * SEEDS, "{total:?}");
+        assert!(total.overlaps > SEEDS, "{total:?}");
         assert!(total.failures > SEEDS / 4, "{total:?}");
     }
 }

@@ -6,7 +6,7 @@
 //!     └ a crash after this: the same epoch again        └ a crash after this: the next epoch
 //!
 //! The first two may change places, or be done beside each other, where nobody sees an epoch before
-//! its commit.
+//! its commit, or nobody can tell which rows are of which epoch.
 //! ```
 //!
 //! Several epochs may be logged and run before one commit; after a crash they run again, each as
@@ -225,8 +225,8 @@ impl Checkpoint {
     /// Step 1: decides an epoch, and those in its `earlier`. Not for a pending epoch, which is
     /// decided already.
     ///
-    /// Must be done before anybody sees something of the epoch, which is its commit for a sink that
-    /// shows nothing before.
+    /// Must be done before anybody sees something of the epoch that would be another if it were
+    /// decided anew; before its commit in any case.
     pub fn log_epoch(&self, record: &EpochRecord) -> Result<()> {
         let last = self.progress.lock().check_log(record)?;
         self.epochs.append(record)?;

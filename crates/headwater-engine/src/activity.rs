@@ -167,6 +167,11 @@ impl Activity {
     /// the next one.
     pub(crate) fn waits_for(&self, epoch: EpochId, step: Step) {
         self.begin(epoch, step);
+        self.forget_times();
+    }
+
+    /// What was done until now is no time of the next epoch.
+    pub(crate) fn forget_times(&self) {
         self.now.lock().times.forget();
     }
 

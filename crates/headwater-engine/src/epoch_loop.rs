@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! plan_slices   choose [start, end) of every source; decide idle partitions, clock and seed
-//! log_epoch     write all of that to the epoch log: before anybody sees something of the epoch
+//! log_epoch     write all of that to the epoch log: at the latest when rows of it are shown ([`logging`])
 //! prepare_epoch run the plan; state goes from n − 1 to n; the sinks make their rows durable
 //! commit        make the changed state durable
 //!               write the commit record                     ── happened
@@ -163,6 +163,7 @@ impl EpochLoop {
             ..spec
         };
         let logging = Logging::of(&spec, &start.sources);
+        let may_overlap = may_overlap(&spec, &start.sources);
         let epoch_loop = EpochLoop {
             memory: memory::account(&spec),
             config: spec.environment.config.clone(),
@@ -183,7 +184,7 @@ impl EpochLoop {
             logging,
             held: HeldRows::default(),
             uncommitted: Uncommitted::default(),
-            may_overlap: may_overlap(&spec),
+            may_overlap,
             beside: None,
             unlogged: vec![],
             last_commit: clock.elapsed(),
@@ -198,6 +199,7 @@ impl EpochLoop {
             spec: Arc::new(spec),
         };
         epoch_loop.account_for_memory()?;
+        epoch_loop.activity.forget_times();
         Ok(epoch_loop)
     }
 
@@ -215,6 +217,7 @@ impl EpochLoop {
         let due = after_last.and_then(|last| due_after(self.spec.trigger, self.first_start, last));
         self.reporter.ready(due);
         self.is_replay = !self.pending.is_empty();
+        self.leave_commit_alone();
         if !self.has_waiting() && self.compactor.is_behind(&self.chain) {
             self.activity
                 .begin(self.next, crate::activity::Step::Saving);
@@ -226,7 +229,8 @@ impl EpochLoop {
                 Planned::Epoch(record) => record,
                 Planned::Nothing if self.beside.is_some() => {
                     let went_on = self.commit_beside_nothing().await;
-                    return went_on.map_or_else(|error| self.lost_or(error), |()| Ok(Step::Nothing));
+                    return went_on
+                        .map_or_else(|error| self.lost_or(error), |()| Ok(Step::Nothing));
                 }
                 Planned::Nothing if self.is_commit_due() => return self.commit_now().await,
                 Planned::Nothing => {
@@ -239,12 +243,16 @@ impl EpochLoop {
         let started = self.clock.elapsed();
         self.first_start.get_or_insert(started);
         let outcome = match self.is_replay {
-            true => self.prepare_with_retries(&record).await?,
-            false => self.log_and_prepare(&record).await?,
+            true => self.prepare_with_retries(&record).await,
+            false => self.log_and_prepare(&record).await,
         };
         let prepared = match outcome {
-            Outcome::Prepared(prepared) => prepared,
-            Outcome::Lost(error) => return Ok(Step::Lost(error)),
+            Ok(Outcome::Prepared(prepared)) => prepared,
+            Ok(Outcome::Lost(error)) => return Ok(Step::Lost(error)),
+            Err(error) => {
+                self.save_what_ran().await;
+                return Err(error);
+            }
         };
         let progress = match self.end_epoch(&record, prepared, started).await {
             Ok(progress) => progress,

@@ -111,7 +111,7 @@ impl Reporter {
         }
     }
 
-    /// The report of an epoch that has just been committed.
+    /// The report of an epoch that has just run.
     pub(crate) fn report(
         &mut self,
         record: &EpochRecord,

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -159,6 +159,8 @@ pub(crate) struct KafkaSink {
     /// The format of the rows, which is known when the sink is open.
     formats: Mutex<Option<OpenFormats>>,
     epochs: Mutex<BTreeMap<EpochId, Arc<Deliveries>>>,
+    /// Epochs that wait for their deliveries.
+    settling: AtomicUsize,
 }
 
 impl KafkaSink {
@@ -170,6 +172,7 @@ impl KafkaSink {
             has_ops: AtomicBool::new(false),
             formats: Mutex::new(None),
             epochs: Mutex::new(BTreeMap::new()),
+            settling: AtomicUsize::new(0),
         }
     }
 
@@ -234,6 +237,7 @@ impl KafkaSink {
     /// Forgets whatever was not committed.
     async fn forget(&self) -> Result<()> {
         self.epochs.lock().clear();
+        self.settling.store(0, Ordering::Release);
         let transactions = self.transactions.lock().take();
         blocking(move || {
             drop(transactions);
@@ -414,7 +418,9 @@ impl Sink for KafkaSink {
         match (self.transactions(), deliveries) {
             (None, None) => {}
             (None, Some(deliveries)) => {
+                self.settling.fetch_add(1, Ordering::AcqRel);
                 deliveries.settle().await;
+                self.settling.fetch_sub(1, Ordering::AcqRel);
                 if let Err(error) = deliveries.check(topic) {
                     self.drop_plain_producer().await?;
                     return Err(error);
@@ -452,8 +458,13 @@ impl Sink for KafkaSink {
             self.epochs.lock().clear();
             return blocking(move || transactions.abort()).await;
         }
-        let was_written = self.epochs.lock().remove(&epoch).is_some();
-        if was_written {
+        let (was_written, has_others) = {
+            let mut epochs = self.epochs.lock();
+            (epochs.remove(&epoch).is_some(), !epochs.is_empty())
+        };
+        // Rows of earlier epochs may be on their way, and those of this one do no harm.
+        let is_needed = has_others || self.settling.load(Ordering::Acquire) > 0;
+        if was_written && !is_needed {
             self.drop_plain_producer().await?;
         }
         Ok(())

@@ -44,7 +44,8 @@ pub use headwater_core::crash_point;
 pub mod contract {
     pub use async_trait::async_trait;
     pub use headwater_core::around::{SinkAround, SourceAround};
-    pub use headwater_core::sink::Publication;
+    pub use headwater_core::id::EpochId;
+    pub use headwater_core::sink::{CommitToken, Publication, Sink, SinkCapabilities, Staged};
     pub use headwater_core::source::{EpochLimits, ReadRequest, SourceBatch};
 }
 /// A schema registry in this process.

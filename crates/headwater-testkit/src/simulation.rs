@@ -64,6 +64,8 @@ pub struct Summary {
     pub epochs: u64,
     /// Losses of power.
     pub losses: u64,
+    /// Those of them after which a commit was still being made.
+    pub overlaps: u64,
     /// Failures of source, sink and disk.
     pub failures: u64,
 }

@@ -13,20 +13,24 @@
 //! checkpoint interval, and the promise of at least once is the same.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion_common_runtime::SpawnedTask;
 use tokio::sync::watch;
 
 use headwater_core::Result;
 use headwater_core::id::EpochId;
+use headwater_core::source::Source;
 use headwater_core::trigger::Trigger;
 
 use super::EpochLoop;
-use super::committing::{Committed, Preparing, Steps};
-use crate::activity::Step;
+use super::committing::{Committed, Doing, Preparing, Steps, Waiting};
 use crate::execute::joined;
 use crate::outputs::{self, StagedRows};
-use crate::query_spec::QuerySpec;
+use crate::query_spec::{Durability, QuerySpec};
+
+/// Epochs do not run ahead of a commit that takes longer: who looks for stalls sees it then.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// A commit that is being made.
 #[derive(Debug)]
@@ -34,7 +38,8 @@ pub(super) struct Beside {
     task: SpawnedTask<Result<Committed>>,
     /// True, or without a sender, when it is over.
     over: watch::Receiver<bool>,
-    last: EpochId,
+    doing: Arc<Doing>,
+    began: Duration,
     bytes: usize,
 }
 
@@ -55,13 +60,20 @@ impl Beside {
     }
 }
 
-/// Whether a query whose sinks are open may commit beside later epochs. What waits for an interval, or
-/// for a source to have more, has the time to commit.
-pub(super) fn may_overlap(spec: &QuerySpec) -> bool {
+/// Whether a query whose sources and sinks are open may commit beside later epochs.
+///
+/// What waits for an interval has the time to commit. If a commit fails, the query is opened again and
+/// reads again what has run since: so it must have something to be opened from, and sources that can
+/// be read again. Late rows and dead letters say to which epoch they belong, which must not change
+/// then.
+pub(super) fn may_overlap(spec: &QuerySpec, sources: &[Arc<dyn Source>]) -> bool {
     spec.overlaps
         && spec.trigger == Trigger::Asap
         && spec.checkpoint_interval.is_none()
-        && spec.all_sinks().all(|sink| sink.capabilities().overlaps)
+        && spec.durability == Durability::Checkpoint
+        && spec.sides().is_empty()
+        && spec.sink.capabilities().overlaps
+        && sources.iter().all(|source| source.is_replayable())
 }
 
 impl EpochLoop {
@@ -71,6 +83,33 @@ impl EpochLoop {
             && !self.is_replay
             && !self.uncommitted.is_full()
             && !self.compactor.is_behind(&self.chain)
+            && !self.is_commit_slow()
+    }
+
+    fn is_commit_slow(&self) -> bool {
+        let beside = self.beside.as_ref();
+        beside.is_some_and(|b| self.clock.elapsed().saturating_sub(b.began) >= LONGEST)
+    }
+
+    /// Whether a commit is being made, or others wait for it.
+    pub fn is_committing_beside(&self) -> bool {
+        self.beside.is_some()
+    }
+
+    /// Commits what ran before an epoch that failed for good, so that it need not run again.
+    pub(super) async fn save_what_ran(&mut self) {
+        if self.may_overlap
+            && let Err(error) = self.commit().await
+        {
+            tracing::warn!(%error, "what ran before the failed epoch could not be committed");
+        }
+    }
+
+    /// The query does something else than to wait for a commit.
+    pub(super) fn leave_commit_alone(&self) {
+        if let Some(beside) = &self.beside {
+            beside.doing.is_alone();
+        }
     }
 
     /// Lets the sinks make an epoch durable while later ones run. Whoever opens the query again waits
@@ -103,10 +142,14 @@ impl EpochLoop {
     pub(super) async fn commit_beside_nothing(&mut self) -> Result<()> {
         self.go_on_committing().await?;
         match &self.beside {
-            Some(beside) => self.activity.waits_for(beside.last, Step::Saving),
+            Some(beside) => beside.doing.is_waited_for(Waiting::Idle),
             None => self.activity.rest(),
         }
-        self.account_for_memory()
+        match self.account_for_memory() {
+            Ok(()) => Ok(()),
+            // A commit frees what waits for it.
+            Err(_) => self.commit().await,
+        }
     }
 
     /// Begins to commit what waits, if anything does and the commit before is done.
@@ -119,7 +162,8 @@ impl EpochLoop {
         let Some(last) = self.uncommitted.last() else {
             return Ok(());
         };
-        let commit = self.begin_commit(last, Steps::Beside(Arc::clone(&self.activity)))?;
+        let doing = Doing::new(&self.activity, last);
+        let commit = self.begin_commit(last, Steps::Beside(Arc::clone(&doing)))?;
         let bytes = commit.bytes;
         let (tells, over) = watch::channel(false);
         let task = SpawnedTask::spawn(async move {
@@ -130,7 +174,8 @@ impl EpochLoop {
         self.beside = Some(Beside {
             task,
             over,
-            last,
+            doing,
+            began: self.clock.elapsed(),
             bytes,
         });
         Ok(())
@@ -144,7 +189,7 @@ impl EpochLoop {
         let Some(beside) = self.beside.take() else {
             return Ok(());
         };
-        self.activity.begin(beside.last, Step::Saving);
+        beside.doing.is_waited_for(Waiting::InEpoch);
         let done = joined(beside.task).await?;
         self.has_committed(done).await;
         Ok(())

@@ -10,8 +10,8 @@ use headwater_core::state::ChunkKind;
 use headwater_exec::state_registry::ShardChunk;
 
 use super::EpochLoop;
-use super::logging::together;
 use super::committing::{Commit, Committed, Preparing, Steps};
+use super::logging::together;
 use crate::activity::Step;
 
 /// Old files are deleted every so many commits: deleting costs more than a small epoch.
@@ -50,10 +50,7 @@ impl Uncommitted {
     }
 
     pub(super) fn push(&mut self, epoch: EpochId, tokens: Preparing, changes: Vec<ShardChunk>) {
-        let sizes = changes.iter();
-        self.bytes += sizes
-            .map(|(_, _, chunk)| chunk.rows.get_array_memory_size())
-            .sum::<usize>();
+        self.bytes += bytes_of(&changes);
         self.changes.extend(changes);
         self.epochs.push((epoch, tokens));
     }
@@ -79,6 +76,13 @@ impl Uncommitted {
         self.bytes = bytes;
         self.is_whole = true;
     }
+}
+
+fn bytes_of(chunks: &[ShardChunk]) -> usize {
+    let sizes = chunks.iter();
+    sizes
+        .map(|(_, _, chunk)| chunk.rows.get_array_memory_size())
+        .sum()
 }
 
 impl EpochLoop {
@@ -147,7 +151,7 @@ impl EpochLoop {
             last,
             unlogged: together(std::mem::take(&mut self.unlogged)),
             epochs: waiting.epochs,
-            bytes: waiting.bytes,
+            bytes: state.as_ref().map_or(0, |(_, chunks)| bytes_of(chunks)),
             state,
             chain: self.chain.clone(),
             offsets: self.positions.clone(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion_common_runtime::SpawnedTask;
+use parking_lot::Mutex;
 
 use headwater_checkpoint::{
     Checkpoint, CommitRecord, EarlierEpoch, EpochRecord, HEADWATER_VERSION, WatermarkState,
@@ -31,26 +32,91 @@ pub(super) enum Preparing {
     Beside(SpawnedTask<Result<Tokens>>),
 }
 
-/// Whether the query is said to do what a commit does.
+/// Who is told what a commit does.
 #[derive(Debug)]
 pub(super) enum Steps {
-    /// It waits for the commit.
+    /// The query, which waits for it.
     Of(Arc<Activity>),
-    /// It runs later epochs.
-    Beside(Arc<Activity>),
+    /// Whoever asks, while the query may run later epochs.
+    Beside(Arc<Doing>),
 }
 
 impl Steps {
     fn activity(&self) -> &Activity {
         match self {
-            Steps::Of(activity) | Steps::Beside(activity) => activity,
+            Steps::Of(activity) => activity,
+            Steps::Beside(doing) => &doing.activity,
         }
     }
 
     fn begin(&self, epoch: EpochId, step: Step) {
-        if let Steps::Of(activity) = self {
-            activity.begin(epoch, step);
+        match self {
+            Steps::Of(activity) => activity.begin(epoch, step),
+            Steps::Beside(doing) => doing.begin(epoch, step),
         }
+    }
+}
+
+/// What a commit does that is made while later epochs run. It is what the query does as long as that
+/// has nothing else to do.
+#[derive(Debug)]
+pub(super) struct Doing {
+    activity: Arc<Activity>,
+    now: Mutex<Now>,
+}
+
+#[derive(Debug)]
+struct Now {
+    epoch: EpochId,
+    step: Step,
+    waiting: Option<Waiting>,
+}
+
+/// When a query waits for a commit beside its epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// In an epoch, which takes longer by that.
+    InEpoch,
+    /// When there is nothing to run.
+    Idle,
+}
+
+impl Doing {
+    pub(super) fn new(activity: &Arc<Activity>, epoch: EpochId) -> Arc<Self> {
+        Arc::new(Doing {
+            activity: Arc::clone(activity),
+            now: Mutex::new(Now {
+                epoch,
+                step: Step::Preparing,
+                waiting: None,
+            }),
+        })
+    }
+
+    fn begin(&self, epoch: EpochId, step: Step) {
+        let mut now = self.now.lock();
+        (now.epoch, now.step) = (epoch, step);
+        self.tell(&now);
+    }
+
+    /// The query waits for it.
+    pub(super) fn is_waited_for(&self, waiting: Waiting) {
+        let mut now = self.now.lock();
+        now.waiting = Some(waiting);
+        self.tell(&now);
+    }
+
+    fn tell(&self, now: &Now) {
+        match now.waiting {
+            Some(Waiting::InEpoch) => self.activity.begin(now.epoch, now.step),
+            Some(Waiting::Idle) => self.activity.waits_for(now.epoch, now.step),
+            None => {}
+        }
+    }
+
+    /// The query does something else.
+    pub(super) fn is_alone(&self) {
+        self.now.lock().waiting = None;
     }
 }
 

@@ -45,15 +45,16 @@ pub(super) enum Logging {
 impl Logging {
     /// What a query may do whose sources and sinks are open.
     pub(super) fn of(spec: &QuerySpec, sources: &[Arc<dyn Source>]) -> Self {
-        let mut sources = sources.iter();
-        if sources.any(|source| !source.is_replayable()) {
+        if sources.iter().any(|source| !source.is_replayable()) {
             return Logging::Before;
         }
         let shows_early = spec
             .all_sinks()
             .any(|sink| !sink.capabilities().is_idempotent);
         match (shows_early, spec.checkpoint_interval) {
-            (true, _) if may_overlap(spec) && spec.plan.is_row_by_row => Logging::WithCommit,
+            (true, _) if may_overlap(spec, sources) && spec.plan.is_row_by_row => {
+                Logging::WithCommit
+            }
             (true, _) if spec.overlaps => Logging::BeforeRows,
             (true, _) => Logging::Before,
             (false, None) if spec.overlaps => Logging::Beside,
@@ -91,10 +92,9 @@ impl EpochLoop {
                 match outcome {
                     Ok(Outcome::Prepared(_)) => self.unlogged.push(record.clone()),
                     // Those before it run again one by one, and so get past it.
-                    Ok(Outcome::Lost(_)) | Err(_) => {
-                        self.end_commit_beside().await?;
-                        self.log_uncommitted().await?;
-                    }
+                    // Those before it are committed nevertheless.
+                    Ok(Outcome::Lost(_)) | Err(_) if self.may_overlap => {}
+                    Ok(Outcome::Lost(_)) | Err(_) => self.log_uncommitted().await?,
                 }
                 outcome
             }

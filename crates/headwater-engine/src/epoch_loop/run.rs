@@ -39,7 +39,7 @@ struct Numbers {
     metrics: Arc<EpochMetrics>,
 }
 
-/// An epoch that ran, with its rows durable in the sinks and invisible.
+/// An epoch that ran: the sinks have its rows durable, or are about to.
 pub(super) struct Prepared {
     numbers: Numbers,
     rows_out: u64,
@@ -58,8 +58,8 @@ pub(super) enum Outcome {
 }
 
 impl EpochLoop {
-    /// Runs an epoch until its rows are durable in the sinks, and again if it failed for a reason
-    /// that may pass.
+    /// Runs an epoch until its rows are durable in the sinks, or on their way to be, and again if it
+    /// failed for a reason that may pass.
     pub(super) async fn prepare_with_retries(&self, record: &EpochRecord) -> Result<Outcome> {
         let mut retries = Retries::new();
         loop {

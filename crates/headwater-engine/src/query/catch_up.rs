@@ -65,6 +65,11 @@ impl CatchUp {
         }
     }
 
+    /// Whether somebody is to be answered as soon as nothing waits for its commit.
+    pub(super) fn is_settled(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|u| u.is_settled)
+    }
+
     /// Up to which number everybody is answered, if that has changed. Nothing may wait for its
     /// commit.
     pub(super) fn answer(&mut self) -> Option<u64> {

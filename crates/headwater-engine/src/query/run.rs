@@ -202,6 +202,10 @@ impl Run {
             let stepped = unless_stalled(turn, &activity, policy)
                 .await
                 .map_err(Failure::of)?;
+            let went_on = matches!(stepped, Step::Ran(_) | Step::Nothing);
+            if went_on && catch_up.is_settled() && epoch_loop.is_committing_beside() {
+                commit(epoch_loop).await?;
+            }
             self.answer(&mut catch_up, epoch_loop);
             match stepped {
                 Step::Ran(progress) => {

@@ -80,9 +80,7 @@ fn is_steady(expr: &Expr) -> bool {
     let looked = expr.exists(|expr| {
         Ok(match expr {
             expr if is_epoch_time(expr) => true,
-            Expr::ScalarFunction(call) => {
-                call.func.signature().volatility != Volatility::Immutable
-            }
+            Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Immutable,
             Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => true,
             _ => false,
         })

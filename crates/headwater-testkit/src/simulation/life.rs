@@ -87,7 +87,10 @@ impl World {
             publication,
             disk,
             clock: SimClock::new(),
-            outside: Outside::new(overlaps || random.bool()),
+            outside: Outside::new(
+                overlaps || random.bool(),
+                overlaps && spec.plan.is_row_by_row,
+            ),
             stream: MemoryStream::named("t", schema, partitions),
             rows: vec![],
             limits: EpochLimits {
@@ -178,6 +181,7 @@ impl World {
             self.something_happens(&mut process);
             let stepped = self.attend(&process, epochs.step()).await;
             let went_on = self.after_step(&process, stepped)?;
+            self.summary.overlaps += u64::from(epochs.is_committing_beside());
             if !went_on {
                 return Ok(());
             }

@@ -26,9 +26,10 @@ type EpochRows = (EpochId, Vec<TextRow>);
 /// What outlives every process beside the disk: what it was told. Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Outside {
-    /// Whether it may show rows before they are committed. Then an epoch that runs again must bring
-    /// what it brought before.
+    /// Whether it may show rows before they are committed.
     shows_early: bool,
+    /// Whether an epoch that runs again must bring what it brought before.
+    must_repeat: bool,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -51,9 +52,11 @@ struct Broker {
 }
 
 impl Outside {
-    pub(super) fn new(shows_early: bool) -> Self {
+    /// `is_cut_anew` if nobody can tell into which epochs rows are cut.
+    pub(super) fn new(shows_early: bool, is_cut_anew: bool) -> Self {
         Outside {
             shows_early,
+            must_repeat: shows_early && !is_cut_anew,
             shared: Arc::default(),
         }
     }
@@ -85,7 +88,7 @@ impl Outside {
         let rows = sorted(rows.to_vec());
         let mut shared = self.shared.lock();
         let first = shared.prepared.entry(epoch).or_insert_with(|| rows.clone());
-        if *first != rows && self.shows_early {
+        if *first != rows && self.must_repeat {
             let what = format!("epoch {epoch} brought {first:?}, and when run again {rows:?}");
             shared.contradiction = Some(what);
         }
