@@ -7,7 +7,9 @@ use std::time::Duration;
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
-use headwater::{Error, Headwater, ManualClock, QuerySpec, QueryState, Result, StallReason, StreamingQuery};
+use headwater::{
+    Error, Headwater, ManualClock, QuerySpec, QueryState, Result, StallReason, StreamingQuery,
+};
 use headwater_testkit::contract::{
     CommitToken, EpochId, Sink, SinkAround, SinkCapabilities, Staged, async_trait,
 };
