@@ -34,8 +34,11 @@ pub struct SinkCapabilities {
     /// before that, this is what holds for every query.
     pub is_idempotent: bool,
     /// Whether an epoch may be prepared and committed while later ones are written, so that those do
-    /// not wait for it. For sinks of [`Publication::AfterRecord`] that show rows as they are written:
-    /// of any other, nobody would see rows sooner. Known once the sink is open.
+    /// not wait for it. Several are prepared at once then, and are done in any order; one may be
+    /// aborted meanwhile. For sinks of [`Publication::AfterRecord`] that show rows as they are written,
+    /// of any other nobody would see rows sooner, and that tell nobody which epoch a row is of: rows
+    /// that are functions of one record each may be cut into other epochs after a crash, although
+    /// the sink is not idempotent. Known once the sink is open.
     pub overlaps: bool,
 }
 

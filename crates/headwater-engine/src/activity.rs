@@ -92,6 +92,8 @@ struct Now {
     writers: Vec<Flag>,
     /// Those who belong to the running epoch.
     users: Weak<EpochContext>,
+    /// Whoever keeps it holds rows back until the record of the epoch is durable.
+    holding: Arc<()>,
 }
 
 /// A fact that one task notes and others look at.
@@ -126,6 +128,7 @@ impl Activity {
             readers: vec![],
             writers: vec![],
             users: Weak::new(),
+            holding: Arc::default(),
         };
         Activity {
             outage: Outage::new(Arc::clone(&clock), query),
@@ -251,6 +254,11 @@ impl Activity {
         flag
     }
 
+    /// Rows wait for the record of their epoch for as long as this is kept.
+    pub(crate) fn holds_rows(&self) -> Arc<()> {
+        Arc::clone(&self.now.lock().holding)
+    }
+
     /// Who belongs to the running epoch.
     pub(crate) fn runs_with(&self, users: Weak<EpochContext>) {
         self.now.lock().users = users;
@@ -333,6 +341,10 @@ impl Activity {
         };
         let checkpoint = &self.checkpoint;
         let is_set = |flag: &Flag| flag.load(Ordering::Relaxed);
+        let takes_plan = || {
+            let what = format!("checkpoint \"{checkpoint}\" to take its plan");
+            (StallReason::Epoch, what)
+        };
         let (reason, what) = match step {
             Step::Opening => {
                 let waiting = "the query waits to be opened again: checkpoint, sources, sink";
@@ -343,10 +355,8 @@ impl Activity {
                 let what = format!("source \"{name}\" to say how far it can be read");
                 (StallReason::Source, what)
             }
-            Step::Logging => {
-                let what = format!("checkpoint \"{checkpoint}\" to take its plan");
-                (StallReason::Epoch, what)
-            }
+            Step::Running if Arc::strong_count(&now.holding) > 1 => takes_plan(),
+            Step::Logging => takes_plan(),
             Step::Running if now.writers.iter().any(is_set) => {
                 (StallReason::Sink, "its sink to take rows".to_string())
             }

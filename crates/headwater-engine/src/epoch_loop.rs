@@ -223,22 +223,15 @@ impl EpochLoop {
                 .begin(self.next, crate::activity::Step::Saving);
             self.compactor.catch_up(&*self.clock).await;
         }
-        let record = match self.pending.pop_front() {
-            Some(record) => record,
-            None => match self.plan_epoch().await? {
-                Planned::Epoch(record) => record,
-                Planned::Nothing if self.beside.is_some() => {
-                    let went_on = self.commit_beside_nothing().await;
-                    return went_on
-                        .map_or_else(|error| self.lost_or(error), |()| Ok(Step::Nothing));
-                }
-                Planned::Nothing if self.is_commit_due() => return self.commit_now().await,
-                Planned::Nothing => {
-                    self.activity.rest();
-                    return Ok(Step::Nothing);
-                }
-                Planned::Finished => return Ok(Step::Finished),
-            },
+        let planned = match self.pending.pop_front() {
+            Some(record) => Ok(Planned::Epoch(record)),
+            None => self.plan_epoch().await,
+        };
+        let record = match planned {
+            Ok(Planned::Epoch(record)) => record,
+            Ok(Planned::Nothing) => return self.rest().await,
+            Ok(Planned::Finished) => return Ok(Step::Finished),
+            Err(error) => return self.after_saving_what_ran(error).await,
         };
         let started = self.clock.elapsed();
         self.first_start.get_or_insert(started);
@@ -249,17 +242,29 @@ impl EpochLoop {
         let prepared = match outcome {
             Ok(Outcome::Prepared(prepared)) => prepared,
             Ok(Outcome::Lost(error)) => return Ok(Step::Lost(error)),
-            Err(error) => {
-                self.save_what_ran().await;
-                return Err(error);
-            }
+            Err(error) => return self.after_saving_what_ran(error).await,
         };
         let progress = match self.end_epoch(&record, prepared, started).await {
             Ok(progress) => progress,
-            Err(error) => return self.lost_or(error),
+            Err(error) => return self.lost_or(error).await,
         };
         self.last_start = Some(started);
         Ok(Step::Ran(Box::new(progress)))
+    }
+
+    /// There is nothing to run: goes on with commits.
+    async fn rest(&mut self) -> Result<Step> {
+        if self.beside.is_some() {
+            return match self.commit_beside_nothing().await {
+                Ok(()) => Ok(Step::Nothing),
+                Err(error) => self.lost_or(error).await,
+            };
+        }
+        if self.is_commit_due() {
+            return self.commit_now().await;
+        }
+        self.activity.rest();
+        Ok(Step::Nothing)
     }
 
     /// Commits what has run and waits for that.
@@ -272,16 +277,22 @@ impl EpochLoop {
                 self.activity.rest();
                 Ok(Step::Nothing)
             }
-            Err(error) => self.lost_or(error),
+            Err(error) => self.lost_or(error).await,
         }
     }
 
     /// A commit that failed for a reason that may pass, and took epochs along that ran since or were
     /// in its transaction, is decided by what the checkpoint and the sink say when they are opened
     /// again.
-    fn lost_or(&self, error: Error) -> Result<Step> {
+    async fn lost_or(&mut self, error: Error) -> Result<Step> {
         let takes_along = self.may_overlap || outputs::decides_by_transaction(&self.spec);
         if takes_along && error.kind().is_retryable() {
+            // So that they run again as they ran. If that fails too, they are cut anew.
+            if self.may_overlap
+                && let Err(error) = self.log_uncommitted().await
+            {
+                tracing::debug!(%error, "epochs that ran could not be written to the log");
+            }
             Ok(Step::Lost(error))
         } else {
             Err(error)

@@ -9,8 +9,8 @@ use crate::query_spec::RestartPolicy;
 
 /// The longest wait before a restart.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
-/// How often a query is opened again, whatever its policy, because prepared epochs were lost with
-/// their transaction: that is how such an epoch is tried again.
+/// How often a query is opened again, whatever its policy, because epochs were lost with their
+/// transaction or with a commit that failed while they ran: that is how they are tried again.
 const AFTER_LOSS: u32 = 3;
 
 /// Why a query does not go on as it is.
@@ -23,8 +23,8 @@ pub(crate) struct Failure {
 /// What failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureClass {
-    /// A transaction with prepared epochs has ended without effect, or nobody knows how; so is what
-    /// fails while that is being mended.
+    /// A transaction with prepared epochs has ended without effect, or nobody knows how, or a commit
+    /// has failed while later epochs ran; so is what fails while that is being mended.
     Lost,
     /// Something else, for good or for a reason that may pass: the error's kind says which.
     Failed,

@@ -99,7 +99,8 @@ impl KeyTable {
         columns + self.slots.len() * size_of::<u64>() + self.scratch.memory_bytes()
     }
 
-    /// The groups of rows of keys; a key that was not there gets the next id.
+    /// The groups of rows of keys; a key that was not there gets the next id. In a block of rows, keys
+    /// whose tag another key has come after the others.
     ///
     /// # Errors
     /// If there are more groups than ids. The table is of no use then.

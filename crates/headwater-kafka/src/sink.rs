@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -158,9 +158,8 @@ pub(crate) struct KafkaSink {
     has_ops: AtomicBool,
     /// The format of the rows, which is known when the sink is open.
     formats: Mutex<Option<OpenFormats>>,
+    /// The rows of epochs that are not prepared yet.
     epochs: Mutex<BTreeMap<EpochId, Arc<Deliveries>>>,
-    /// Epochs that wait for their deliveries.
-    settling: AtomicUsize,
 }
 
 impl KafkaSink {
@@ -172,7 +171,6 @@ impl KafkaSink {
             has_ops: AtomicBool::new(false),
             formats: Mutex::new(None),
             epochs: Mutex::new(BTreeMap::new()),
-            settling: AtomicUsize::new(0),
         }
     }
 
@@ -237,7 +235,6 @@ impl KafkaSink {
     /// Forgets whatever was not committed.
     async fn forget(&self) -> Result<()> {
         self.epochs.lock().clear();
-        self.settling.store(0, Ordering::Release);
         let transactions = self.transactions.lock().take();
         blocking(move || {
             drop(transactions);
@@ -249,6 +246,33 @@ impl KafkaSink {
 
     fn deliveries(&self, epoch: EpochId) -> Arc<Deliveries> {
         Arc::clone(self.epochs.lock().entry(epoch).or_default())
+    }
+
+    /// Waits until the rows of an epoch are delivered.
+    async fn settled(&self, epoch: EpochId) -> Result<()> {
+        let Some(deliveries) = self.epochs.lock().get(&epoch).cloned() else {
+            return Ok(());
+        };
+        self.send_waiting().await?;
+        let topic = &self.spec.options.topic;
+        let Some(transactions) = self.transactions() else {
+            deliveries.settle().await;
+            return deliveries.check(topic);
+        };
+        deliveries.settle_or_fail().await;
+        let delivered = deliveries.check(topic);
+        delivered.map_err(|error| match transactions.open_producer() {
+            Some(producer) => transactions.why_not_sent(&producer, error),
+            None => error,
+        })
+    }
+
+    /// Forgets the rows of an epoch. Says whether no others are on their way: then nobody needs a
+    /// producer that has lost some.
+    fn leave(&self, epoch: EpochId) -> bool {
+        let mut epochs = self.epochs.lock();
+        epochs.remove(&epoch);
+        epochs.is_empty()
     }
 
     fn encoder(&self, schema: &SchemaRef) -> Result<RowEncoder> {
@@ -410,34 +434,16 @@ impl Sink for KafkaSink {
     }
 
     async fn prepare(&self, epoch: EpochId, _staged: Vec<Staged>) -> Result<CommitToken> {
-        let deliveries = self.epochs.lock().remove(&epoch);
-        let topic = &self.spec.options.topic;
-        if deliveries.is_some() {
-            self.send_waiting().await?;
-        }
-        match (self.transactions(), deliveries) {
-            (None, None) => {}
-            (None, Some(deliveries)) => {
-                self.settling.fetch_add(1, Ordering::AcqRel);
-                deliveries.settle().await;
-                self.settling.fetch_sub(1, Ordering::AcqRel);
-                if let Err(error) = deliveries.check(topic) {
-                    self.drop_plain_producer().await?;
-                    return Err(error);
-                }
+        let settled = self.settled(epoch).await;
+        let was_alone = self.leave(epoch);
+        match (settled, self.transactions()) {
+            (Ok(()), Some(transactions)) => transactions.prepared(epoch),
+            (Ok(()), None) => {}
+            (Err(error), None) if was_alone => {
+                self.drop_plain_producer().await?;
+                return Err(error);
             }
-            (Some(transactions), deliveries) => {
-                if let Some(deliveries) = deliveries {
-                    deliveries.settle_or_fail().await;
-                    if let Err(error) = deliveries.check(topic) {
-                        return Err(match transactions.open_producer() {
-                            Some(producer) => transactions.why_not_sent(&producer, error),
-                            None => error,
-                        });
-                    }
-                }
-                transactions.prepared(epoch);
-            }
+            (Err(error), _) => return Err(error),
         }
         Ok(CommitToken::default())
     }
@@ -458,13 +464,9 @@ impl Sink for KafkaSink {
             self.epochs.lock().clear();
             return blocking(move || transactions.abort()).await;
         }
-        let (was_written, has_others) = {
-            let mut epochs = self.epochs.lock();
-            (epochs.remove(&epoch).is_some(), !epochs.is_empty())
-        };
         // Rows of earlier epochs may be on their way, and those of this one do no harm.
-        let is_needed = has_others || self.settling.load(Ordering::Acquire) > 0;
-        if was_written && !is_needed {
+        let was_written = self.epochs.lock().contains_key(&epoch);
+        if self.leave(epoch) && was_written {
             self.drop_plain_producer().await?;
         }
         Ok(())

@@ -18,13 +18,13 @@ use std::time::Duration;
 use datafusion_common_runtime::SpawnedTask;
 use tokio::sync::watch;
 
-use headwater_core::Result;
 use headwater_core::id::EpochId;
 use headwater_core::source::Source;
 use headwater_core::trigger::Trigger;
+use headwater_core::{Error, Result};
 
-use super::EpochLoop;
 use super::committing::{Committed, Doing, Preparing, Steps, Waiting};
+use super::{EpochLoop, Step};
 use crate::execute::joined;
 use crate::outputs::{self, StagedRows};
 use crate::query_spec::{Durability, QuerySpec};
@@ -96,12 +96,25 @@ impl EpochLoop {
         self.beside.is_some()
     }
 
-    /// Commits what ran before an epoch that failed for good, so that it need not run again.
-    pub(super) async fn save_what_ran(&mut self) {
-        if self.may_overlap
-            && let Err(error) = self.commit().await
-        {
-            tracing::warn!(%error, "what ran before the failed epoch could not be committed");
+    /// Commits what ran before an epoch that failed for good, so that it need not run again. Gives the
+    /// failure on, or says that the query is to be opened again if the commit has failed too.
+    pub(super) async fn after_saving_what_ran(&mut self, failure: Error) -> Result<Step> {
+        // The state may still hold something of the failed epoch; what epochs have changed does not.
+        let writes_all = self.uncommitted.is_whole() || self.chain.is_full();
+        let saved = match (self.may_overlap, writes_all) {
+            (false, _) => Ok(()),
+            (true, true) => self.end_commit_beside().await,
+            (true, false) => self.commit().await,
+        };
+        match saved {
+            Ok(()) => Err(failure),
+            Err(error) if error.kind().is_retryable() && failure.kind().is_retryable() => {
+                self.lost_or(error).await
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what ran before the failed epoch could not be committed");
+                Err(failure)
+            }
         }
     }
 

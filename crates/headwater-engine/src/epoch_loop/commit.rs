@@ -122,7 +122,6 @@ impl EpochLoop {
             let activity = Arc::clone(&self.activity);
             let commit = self.begin_commit(last, Steps::Of(activity))?;
             let done = commit.run().await?;
-            self.activity.begin(last, Step::Telling);
             self.state.committed(last)?;
             self.has_committed(done).await;
         }
@@ -175,6 +174,7 @@ impl EpochLoop {
 
     /// Goes on from a commit, and tells the sources of it.
     pub(super) async fn has_committed(&mut self, done: Committed) {
+        self.activity.begin(done.last, Step::Telling);
         self.chain = done.chain;
         self.last_commit = self.clock.elapsed();
         for (source, position) in self.sources.iter().zip(&done.offsets) {

@@ -159,8 +159,8 @@ impl Commit {
     /// # Errors
     /// What the checkpoint or a sink says. Whether the epochs have happened, the checkpoint says.
     pub(super) async fn run(mut self) -> Result<Committed> {
-        let mut epochs = self.prepared().await?;
         self.log().await?;
+        let mut epochs = self.prepared().await?;
         self.steps.begin(self.last, Step::Saving);
         let outage = self.steps.activity().outage();
         outputs::gather(&self.spec, &mut epochs, outage).await?;

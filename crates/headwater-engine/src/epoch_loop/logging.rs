@@ -81,7 +81,7 @@ impl EpochLoop {
             }
             Logging::BeforeRows => {
                 let (tells, is_written) = watch::channel(false);
-                self.held = HeldRows::until(is_written);
+                self.held = HeldRows::until(is_written, &self.activity);
                 let outcome = self.log_beside(record, Some(tells)).await;
                 self.held = HeldRows::default();
                 outcome
@@ -93,7 +93,7 @@ impl EpochLoop {
                     Ok(Outcome::Prepared(_)) => self.unlogged.push(record.clone()),
                     // Those before it run again one by one, and so get past it.
                     // Those before it are committed nevertheless.
-                    Ok(Outcome::Lost(_)) | Err(_) if self.may_overlap => {}
+                    Err(_) if self.may_overlap => {}
                     Ok(Outcome::Lost(_)) | Err(_) => self.log_uncommitted().await?,
                 }
                 outcome
@@ -130,7 +130,7 @@ impl EpochLoop {
     }
 
     /// Writes the records of epochs that are not committed, in one file.
-    async fn log_uncommitted(&mut self) -> Result<()> {
+    pub(super) async fn log_uncommitted(&mut self) -> Result<()> {
         match together(std::mem::take(&mut self.unlogged)) {
             Some(record) => self.log(record).await,
             None => Ok(()),

@@ -279,6 +279,7 @@ impl Run {
             rows_in = progress.rows_in,
             rows_out = progress.rows_out,
             watermark = %progress.watermark,
+            step_times_ms = ?progress.step_times_ms,
             "epoch ran"
         );
         {
@@ -299,7 +300,9 @@ impl Run {
 
 /// Commits what has run, if anything waits for that.
 async fn commit(epoch_loop: &mut EpochLoop) -> Result<(), Failure> {
-    match epoch_loop.commit_now().await.map_err(Failure::of)? {
+    let (activity, policy) = (Arc::clone(epoch_loop.activity()), epoch_loop.stall_policy());
+    let committed = unless_stalled(epoch_loop.commit_now(), &activity, policy).await;
+    match committed.map_err(Failure::of)? {
         Step::Lost(error) => Err(Failure::new(FailureClass::Lost, error)),
         _ => Ok(()),
     }
