@@ -91,7 +91,7 @@ impl EpochLoop {
         beside.is_some_and(|b| self.clock.elapsed().saturating_sub(b.began) >= LONGEST)
     }
 
-    /// Whether a commit is being made, or others wait for it.
+    /// Whether a commit is being made while later epochs may run.
     pub fn is_committing_beside(&self) -> bool {
         self.beside.is_some()
     }
@@ -154,15 +154,15 @@ impl EpochLoop {
     /// As those of [`EpochLoop::commit_beside`].
     pub(super) async fn commit_beside_nothing(&mut self) -> Result<()> {
         self.go_on_committing().await?;
+        // A commit frees what waits for it.
+        if self.account_for_memory().is_err() {
+            self.commit().await?;
+        }
         match &self.beside {
             Some(beside) => beside.doing.is_waited_for(Waiting::Idle),
             None => self.activity.rest(),
         }
-        match self.account_for_memory() {
-            Ok(()) => Ok(()),
-            // A commit frees what waits for it.
-            Err(_) => self.commit().await,
-        }
+        Ok(())
     }
 
     /// Begins to commit what waits, if anything does and the commit before is done.

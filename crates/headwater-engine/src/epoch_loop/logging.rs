@@ -91,9 +91,9 @@ impl EpochLoop {
                 let outcome = self.prepare_with_retries(record).await;
                 match outcome {
                     Ok(Outcome::Prepared(_)) => self.unlogged.push(record.clone()),
-                    // Those before it run again one by one, and so get past it.
                     // Those before it are committed nevertheless.
                     Err(_) if self.may_overlap => {}
+                    // Those before it run again one by one, and so get past it.
                     Ok(Outcome::Lost(_)) | Err(_) => self.log_uncommitted().await?,
                 }
                 outcome
